@@ -29,6 +29,7 @@
 #include "adamw_step.cu"
 #include "top_k.cu"
 #include "transpose.cu"
+#include "cholesky.cu"
 #include "narrow.cu"
 #include "quantize_rows.cu"
 #include "copy_rows.cu"

@@ -30,6 +30,7 @@ mod byte_values;
 mod cache_append;
 mod cache_append_i8;
 mod cap_scores;
+mod cholesky;
 mod copy_interleaved_rows;
 mod copy_rows;
 mod cross_entropy;

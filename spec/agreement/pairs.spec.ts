@@ -39,6 +39,10 @@ const values: Readonly<Record<Shared, readonly unknown[]>> = {
   criterion: [undefined, 'l2norm'],
   every: [undefined, 1, 3, 'auto'],
   prefill: [undefined, 'dense', 'masked'],
+  // Others read moments, which a page has none of; option_effects.spec.ts and method_fields.spec.ts try them.
+  compensate: [undefined, 'none'],
+  ridge: [undefined],
+  promptShare: [undefined],
   paperCompatible: [undefined, true],
   seed: [undefined, 7],
   mode: [undefined, 'simulate', 'pack'],

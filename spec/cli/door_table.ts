@@ -404,8 +404,17 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
     '--texts <count>': whole(1, '501'),
     // convert
     'convert --mask <file>': predictor,
+    '--compensate <list>': names('COMPENSATE', 'one of none'),
+    '--prompt-share <share>': coded('PROMPT_SHARE', number('-1', '1.5')),
+    '--prompt-share <list>': coded('PROMPT_SHARE', number('-1', '1.5')),
+    '--moments <file>': { ...predictor, beside: ['--planner', 'static', '--criterion', 'obs'] },
+    'reproduce --moments <file>': {
+      ...predictor,
+      beside: ['--experiment', 'grid', '--quick', '--scores', 'obs'],
+    },
+    '--scores <list>': names('CRITERION_NAME', 'one of plainact'),
     '--compensate <file>': { ...predictor, beside: ['--mask', none] },
-    '--ridge <share>': number('-1'),
+    '--ridge <share>': coded('RIDGE', number('-1')),
     'convert <source>': model,
     'convert <output>': {
       wrong: [...writtenFolder.wrong, ...usage('OUTPUT', 'an existing folder', join(none, 'x'), below)],

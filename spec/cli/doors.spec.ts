@@ -97,6 +97,7 @@ const nameCodes: Readonly<Record<string, string>> = {
   '--scope': 'SCOPE',
   '--criterion': 'CRITERION_NAME',
   '--planner': 'PLANNER',
+  '--compensate': 'COMPENSATE',
 }
 
 /** No other name than those is taken, and the line says all of them. */

@@ -9,7 +9,12 @@ import { describe, expect, test } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'
 import { ReferenceBackend } from '../../src/backends/reference.ts'
 import { foldSkipped } from '../../src/compensation/fold.ts'
-import { MomentSums, momentWidths, type LayerMoments } from '../../src/compensation/moments.ts'
+import {
+  MomentSums,
+  momentWidths,
+  type LayerMoments,
+  type MomentTables,
+} from '../../src/compensation/moments.ts'
 import {
   openMoments,
   readSums,
@@ -111,6 +116,9 @@ const columnsOf = (config: ModelConfig, mask: UnitMask, kind: UnitKind, layer: n
 
 const sizes = { drawn: roomyModel, data: anyData }
 
+/** Files whose units are ranked by nothing. */
+const noWorths = (): Float32Array => new Float32Array(0)
+
 /** The configuration of a smaller model. */
 const withUnits = (config: ModelConfig, units: ReturnType<typeof smallerModel>['units']): ModelConfig =>
   makeConfig({ ...config, ...units })
@@ -144,16 +152,21 @@ const laws = {
         const passes = windows.map((window) => plain.forward(window, null).layers)
         for (let l = 0; l < config.layers; l++)
           for (const kind of ['heads', 'neurons'] as const) {
-            sameResults(backend, 'begun again', rest[l][kind], whole[l][kind])
+            for (const table of ['first', 'second'] as const)
+              sameResults(backend, 'begun again', rest[l][kind][table], whole[l][kind][table])
             const N = momentWidths(config)[kind]
             const expected = new Float32Array(N * N)
+            const first = new Float32Array(N)
             for (const pass of passes) {
               const { data: a, shape } = kind === 'heads' ? pass[l].context : pass[l].activation
               for (let t = 0; t < shape[0]; t++)
-                for (let i = 0; i < N; i++)
+                for (let i = 0; i < N; i++) {
+                  first[i] += a[t * N + i]
                   for (let j = 0; j < N; j++) expected[i * N + j] += Math.fround(a[t * N + i] * a[t * N + j])
+                }
             }
-            sameResults(backend, `${kind} of layer ${l}`, whole[l][kind], expected)
+            sameResults(backend, `${kind} of layer ${l}`, whole[l][kind].second, expected)
+            sameResults(backend, `sums of ${kind} of layer ${l}`, whole[l][kind].first, first)
           }
       })
     },
@@ -186,7 +199,7 @@ const laws = {
       const sums = await withModel(backend, config, sourceOf(tensors), (model) =>
         sumsOver(subject, model, windows),
       )
-      await writeMoments(path, origin(windows), config.layers, (l) => sums[l])
+      await writeMoments(path, origin(windows), config.layers, (l) => sums[l], noWorths)
       const moments = await openMoments(path)
       try {
         const compensation = { moments, ridge }
@@ -391,8 +404,12 @@ async function withMoments<Result>(
   neurons: readonly number[],
   work: (moments: Awaited<ReturnType<typeof openMoments>>) => Promise<Result>,
 ): Promise<Result> {
-  const sums = { heads: Float32Array.from(heads), neurons: Float32Array.from(neurons) }
-  await writeMoments(path, { ...origin([]), windows: 1, tokens: 4 }, 1, () => sums)
+  const tables = (second: readonly number[]): MomentTables<Float32Array> => ({
+    first: new Float32Array(Math.sqrt(second.length)),
+    second: Float32Array.from(second),
+  })
+  const sums = { heads: tables(heads), neurons: tables(neurons) }
+  await writeMoments(path, { ...origin([]), windows: 1, tokens: 4 }, 1, () => sums, noWorths)
   const moments = await openMoments(path)
   try {
     return await work(moments)
@@ -461,6 +478,7 @@ test.each([
       path,
       new Map([
         ['heads.0.squares', { dtype: 'F32', shape: [2], data: Float32Array.of(square, 1) }],
+        ['heads.0.means', { dtype: 'F32', shape: [2], data: new Float32Array(2) }],
         ['heads.0.correlations', { dtype: 'I32', shape: [1], data: Int32Array.of(correlation) }],
       ]),
       {

@@ -28,6 +28,8 @@ import { Random } from '../../src/tensor/random.ts'
 import { sameData } from '../harness/recorded.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { casesAtTier } from '../harness/tier.ts'
+import { compensations } from '../../src/masks/compensation.ts'
+import { randomMoments } from '../compensation/random_moments.ts'
 import { inlineRunner } from '../jobs/inline_runner.ts'
 import { question, smallConfig, useSmallModel } from './small_model.ts'
 
@@ -38,7 +40,7 @@ let jobModel: JobModel
 beforeAll(async () => {
   const { model } = small.source()
   predictors = predictorKinds.map((kind) => randomPredictor(kind, smallConfig, model.backend, 'f32', 1))
-  sources = { mean: randomScores(model.shape, new Random(8)), predictors }
+  sources = { mean: randomScores(model.shape, new Random(8)), predictors, moments: randomMoments(model, 9) }
   jobModel = { model, hash: 'a'.repeat(64), method: await methodHash() }
 })
 afterAll(() => {
@@ -62,6 +64,9 @@ const fields: { [Field in keyof Required<Omit<Method, Learnt>>]: fc.Arbitrary<Me
   halves: fc.constantFrom(undefined, undefined, true),
   leaky: fc.constantFrom(undefined, undefined, undefined, true),
   paperCompatible: fc.constantFrom(undefined, undefined, true),
+  compensate: fc.constantFrom(undefined, undefined, ...compensations),
+  ridge: fc.constantFrom(undefined, 0.1, 1),
+  promptShare: fc.constantFrom(undefined, undefined, 0.3),
   denseLayers: fc.constantFrom(undefined, undefined, 0, 2),
 }
 
@@ -87,6 +92,7 @@ const settingsOf = (planner: MaskPlanner | null): unknown =>
     shift: planner.shift,
     prefill: planner.prefill,
     leaky: planner.leaky,
+    compensation: planner.compensation?.seesPrompt,
     // A plan that shares passes asks its planner after layer 0, whose heads are all kept.
     asked: Object.keys(planner)
       .filter((key) => typeof planner[key as keyof MaskPlanner] === 'function')
@@ -105,7 +111,10 @@ function planned(planner: MaskPlanner | null, window: Parameters<typeof scoreWin
 /** What a planner says of itself is what its method says. @throws Error naming the first field that does not */
 function expectSettings(method: Method, planner: MaskPlanner | null): void {
   if (!planner) return sameData('planner', method.planner, 'dense')
-  const { every, prefill, leaky, paperCompatible } = method
+  const { every, leaky, paperCompatible, compensate = 'none', promptShare = 0 } = method
+  const isShown = compensate !== 'none' && promptShare > 0
+  const { prefill = isShown ? 'dense' : undefined } = method
+  sameData('compensation', planner.compensation?.seesPrompt, compensate === 'none' ? undefined : isShown)
   const times = every === 'once' ? {} : every === 'auto' ? { every: 5, shift: 0.1 } : { every }
   const found = { every: planner.every, shift: planner.shift, prefill: planner.prefill, leaky: planner.leaky }
   sameData('settings', found, { every: undefined, shift: undefined, prefill, leaky, ...times })
@@ -150,6 +159,9 @@ test('shared plans that drop a field of the method: killed', async () => {
     'prefill',
     'leaky',
     'every',
+    'compensate',
+    'ridge',
+    'promptShare',
   ] as const)
     await kills(sharedIsFresh, (text, method, inputs) => {
       const { [field]: _, ...rest } = method

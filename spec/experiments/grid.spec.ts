@@ -36,6 +36,8 @@ import { plannerNames } from '../../src/planners/index.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { mean, near, ratioByHand } from '../evaluation/by_hand.ts'
 import { somePages, useSmallModel } from '../evaluation/small_model.ts'
+import { compensations } from '../../src/masks/compensation.ts'
+import { randomMoments } from '../compensation/random_moments.ts'
 import { inlineRunner } from '../jobs/inline_runner.ts'
 
 const small = useSmallModel('wasm')
@@ -85,6 +87,17 @@ const few: GridChoice = {
   speed: false,
 }
 
+/** Everything that may take the place of skipped units. */
+const compensating: GridChoice = {
+  planners: ['static', 'glass'],
+  units: ['neurons'],
+  sparsities: [0.5],
+  prefills: ['dense'],
+  compensate: compensations,
+  promptShares: [0, 0.2],
+  scores: ['plainact', 'obs'],
+}
+
 /** Runs the grid with a cache of its own. */
 async function run(options: Partial<CacheOptions> = {}, choice = few): Promise<ExperimentResult> {
   const cache = await openCache(options)
@@ -132,6 +145,28 @@ describe('the cells of the grid', () => {
       ...ranking('both'),
       ...shadow('both'),
     ])
+  })
+
+  test('are also those of what takes the place of skipped units, and of scores that moments have', () => {
+    const { model } = small.source()
+    const cells = gridCells({
+      model,
+      settings,
+      given: { moments: randomMoments(model, 1) },
+      choice: { ...compensating, planners: ['static', 'griffin', 'cats'], prefills: ['dense', 'masked'] },
+    })
+    const instead = (...names: string[]): string[] =>
+      names.flatMap((name) => ['', ', mean', ', least squares'].map((words) => name + words))
+    const shown = (name: string): string => `${name}, least squares with the prompt`
+    const wordsOf = (prompt: string): string[] => {
+      const all = cells.map(({ method }) => cellWords(method))
+      return all.flatMap((words) => (words.prompt === prompt ? [words.planner] : [])).toSorted()
+    }
+    const ranked = ['static', 'static, obs', 'static, per layer', 'static, per layer, obs']
+    expect(wordsOf('masked')).toEqual(instead(...ranked).toSorted())
+    expect(wordsOf('dense')).toEqual(
+      [...instead(...ranked, 'griffin'), ...[...ranked, 'griffin'].map(shown), 'cats'].toSorted(),
+    )
   })
 
   test('are also those of planners that learn in another way', () => {
@@ -258,6 +293,32 @@ test('every number of a cell is that of perplexity for the same method, windows 
       agreement: near(100 * row.agreement),
     })
   expect(new Set(rows.map(({ kl }) => kl)).size).toBeGreaterThan(10)
+})
+
+test('numbers of compensated cells are those of perplexity, and of jobs', async () => {
+  const { model } = small.source()
+  const moments = randomMoments(model, 1)
+  const choice = { ...compensating, windows: [settings], speed: false }
+  const { rows } = await run({ moments }, choice)
+  const { jobModel } = await openCache()
+  const runner = inlineRunner(makeDoJob(jobModel))
+  expect((await run({ moments, runner }, choice)).rows).toEqual(rows)
+  const cells = gridCells({ model, settings, given: { predictors: [predictor], moments }, choice })
+  const cache = await openCache({ moments })
+  const fixed = cells.find(({ method }) => method.criterion === 'plainact') as Cell
+  const report = await textPerplexity({
+    ...small.source(),
+    text: textOfDocuments('scored', [{ ...scored, text: words.join('') }]),
+    methods: [denseMethod, ...cells.map(({ method }) => method)],
+    sources: { mean: await cache.mean(fixed.method, 0), moments },
+    protocols: ['stream'],
+    context: 21,
+    prefix: 'window',
+    prompt: 11,
+  })
+  await cache.dispose()
+  expect(report.rows.map(({ klPerToken }) => near(klPerToken))).toEqual(rows.map(({ kl }) => kl))
+  expect(new Set(rows.map(({ kl }) => kl)).size).toBe(rows.length)
 })
 
 test('jobs, a store, an interruption and a second run change no number', async () => {

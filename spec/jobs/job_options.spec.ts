@@ -35,6 +35,8 @@ import { root, tinyFolder } from '../cli/run_cli.ts'
 import { filesOf, makeWindows, smallOptions } from '../calibration/small_calibration.ts'
 import { loadSmallModel, question, smallConfig, someMask } from '../evaluation/small_model.ts'
 import { goldenConfig, goldenSource } from '../golden/model.ts'
+import { compensations } from '../../src/masks/compensation.ts'
+import { randomMoments } from '../compensation/random_moments.ts'
 import { randomScores } from '../../src/criteria/random.ts'
 import { temporaryFolder } from '../harness/temporary_folder.ts'
 
@@ -178,6 +180,7 @@ const tasks: readonly TaskRun[] = [
 const sourcesOf = (some: readonly Predictor[], seed: number): MethodSources => ({
   mean: randomScores(model.model.shape, new Random(seed)),
   predictors: some,
+  moments: randomMoments(model.model, seed),
 })
 
 /** What is compared, and the options of asking. */
@@ -239,6 +242,9 @@ const askRows = (): Rows<Asking> => ({
   prefill: [undefined, 'dense' as const].map((prefill) => ({ prefill })),
   leaky: [undefined, true].map((leaky) => ({ planners: ['prompt-plainact'], leaky })),
   paperCompatible: [undefined, true].map((paperCompatible) => ({ sparsities: [0.7], paperCompatible })),
+  compensate: compensations.map((compensate) => ({ compensate })),
+  ridge: [undefined, 1].map((ridge) => ({ compensate: 'least-squares' as const, ridge })),
+  promptShare: [0.1, 0.5].map((promptShare) => ({ compensate: 'least-squares' as const, promptShare })),
   sources: (['static', 'shadow', 'dejavu', 'dejavu-style'] as const).flatMap((planner) => [
     { planners: [planner] },
     { planners: [planner], sources: sourcesOf(others, 9) },
@@ -264,6 +270,9 @@ describe('questions', () => {
     'prefill',
     'leaky',
     'paperCompatible',
+    'compensate',
+    'ridge',
+    'promptShare',
     'sources',
     'seed',
     'tasks',
@@ -331,6 +340,9 @@ const methodRows = (): Rows<Method> => ({
   neuronSparsity: [undefined, 0.9].map((neuronSparsity) => ({ neuronSparsity })),
   paperCompatible: [undefined, true].map((paperCompatible) => ({ sparsity: 0.7, paperCompatible })),
   denseLayers: [undefined, 2].map((denseLayers) => ({ denseLayers })),
+  compensate: compensations.map((compensate) => ({ compensate })),
+  ridge: [undefined, 1].map((ridge) => ({ compensate: 'least-squares' as const, ridge })),
+  promptShare: [0.1, 0.5].map((promptShare) => ({ compensate: 'least-squares' as const, promptShare })),
   aggregation: 'is in the mean scores that the method is given',
   examples: 'are in what the method is given',
   predictor: 'is what the method is given',
@@ -351,6 +363,9 @@ describe('windows', () => {
     'neuronSparsity',
     'paperCompatible',
     'denseLayers',
+    'compensate',
+    'ridge',
+    'promptShare',
   ] as const
   stateRows('windows', methodRows, names, scoreHere, scoreInJobs)
 

@@ -244,6 +244,7 @@ describe('after dispose', () => {
   const calls: Readonly<Record<string, readonly [expected: string, call: (opt: ShadowModel) => unknown]>> = {
     loadPredictor: ['DISPOSED', (opt) => opt.loadPredictor('none')],
     loadCalibration: ['DISPOSED', (opt) => opt.loadCalibration('none')],
+    addMoments: ['DISPOSED', async (opt) => opt.addMoments('none')],
     openSession: ['DISPOSED', (opt) => opt.openSession('none')],
     // Text into ids needs no model.
     encode: ['done', (opt) => opt.encode('a')],

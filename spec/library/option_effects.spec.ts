@@ -186,9 +186,10 @@ function* casesOf<Options extends object>(table: OptionTable<Options>): Generato
 
 const ranksMean = (planner: unknown): boolean =>
   planner !== undefined && needs(planner as PlannerName, 'calibration')
+const needsMoments = (compensate: unknown): boolean => compensate !== undefined && compensate !== 'none'
 /** Whether a planner needs files of its own, which an engine has no call to read. */
-const needsFiles = ({ planner }: { readonly planner?: unknown }): boolean =>
-  ranksMean(planner) || ['dejavu', 'dejavu-style'].includes(planner as string)
+const needsFiles = ({ planner, compensate }: Pick<MaskOptions, 'planner' | 'compensate'>): boolean =>
+  ranksMean(planner) || needsMoments(compensate) || ['dejavu', 'dejavu-style'].includes(planner as string)
 
 describe('along two paths', () => {
   test(
@@ -227,8 +228,8 @@ describe('along two paths', () => {
         ? [flag]
         : [flag, typeof value === 'object' ? JSON.stringify(value) : String(value)]
     })
-  const filesOf = ({ planner }: { readonly planner?: unknown }): string[] => {
-    if (ranksMean(planner)) return ['--calibration', join(folder, 'traces')]
+  const filesOf = ({ planner, compensate }: Pick<MaskOptions, 'planner' | 'compensate'>): string[] => {
+    if (ranksMean(planner) || needsMoments(compensate)) return ['--calibration', join(folder, 'traces')]
     return needsFiles({ planner })
       ? ['--predictor', join(folder, `predictors/${String(planner)}.safetensors`)]
       : []

@@ -41,6 +41,10 @@ export const planTable: OptionTable<PlanOptions> = {
   ],
   every: 'all tokens of a pass are its prompt, so the planner is called once',
   prefill: [{ beside: random, values: [undefined, 'dense'] }],
+  compensate: [{ beside: random, values: [undefined, 'mean', 'least-squares'] }],
+  ridge: [{ beside: { ...random, compensate: 'least-squares' }, values: [undefined, 1] }],
+  promptShare:
+    'the tokens of a pass are its prompt, which runs dense: laws of compensated sequences state it',
   paperCompatible: [
     { beside: { ...random, sparsity: 0.7 }, values: [undefined, true] },
     { beside: { planner: 'shadow', sparsity: 0.3 }, values: [false, true] },
@@ -70,6 +74,7 @@ export const generateTable: OptionTable<GenerateOptions> = {
   frequencyPenalty: [{ values: [undefined, 2] }],
   logitBias: [{ values: [undefined, { 5: 100 }, { 6: 100 }] }],
   every: [{ beside: random, values: [undefined, 1, 3] }],
+  promptShare: [{ beside: { ...random, compensate: 'least-squares' }, values: [0.05, 0.9] }],
   check: [{ beside: { ...random, ...drawn }, values: [undefined, 3] }],
   onEnd: apart,
   seed: [
@@ -117,6 +122,9 @@ export const maskTable: OptionTable<MaskOptions> = {
   ],
   every: 'the mask is that of the prompt, so the planner is called once',
   prefill: 'the mask is decided from the prompt, however that runs',
+  compensate: 'the mask says what is skipped, not what takes its place',
+  ridge: 'the mask says what is skipped, not what takes its place',
+  promptShare: 'the mask says what is skipped, not what takes its place',
   paperCompatible: planTable.paperCompatible as OptionRows<MaskOptions>,
   seed: [
     ...(planTable.seed as OptionRow<MaskOptions>[]),

@@ -65,6 +65,9 @@ const takes: Readonly<Record<string, readonly string[]>> = {
   onEnd: ['function'],
   offline: ['boolean'],
   paperCompatible: ['boolean'],
+  compensate: ['string'],
+  ridge: ['number'],
+  promptShare: ['number'],
   prefill: ['string'],
   onProgress: ['function'],
   onMask: ['function'],
@@ -84,6 +87,9 @@ const codes: Readonly<Record<string, string>> = {
   headSparsity: 'SPARSITY',
   neuronSparsity: 'SPARSITY',
   scope: 'SCOPE',
+  compensate: 'COMPENSATE',
+  ridge: 'RIDGE',
+  promptShare: 'PROMPT_SHARE',
   criterion: 'CRITERION_NAME',
   every: 'EVERY',
   prefill: 'PREFILL',
@@ -274,6 +280,7 @@ describe('an invalid prompt', () => {
     ['FILE_READ', () => ShadowModel.fromPretrained('a\0b')],
     ['PATH', () => tiny.loadPredictor(5 as never)],
     ['PATH', () => tiny.loadCalibration(undefined as never)],
+    ['PATH', async () => tiny.addMoments(undefined as never)],
     ['FILE_MISSING', () => tiny.loadCalibration('')],
   ])('is %s: %s', async (code, work) => {
     expect(await leavesNothing(tiny, () => outcome(work))).toBe(code)

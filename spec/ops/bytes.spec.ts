@@ -105,6 +105,11 @@ function spreadValues(name: KernelName, letters: readonly number[], data: Data):
       values[array] = values[array].map((value) => Math.abs(value))
   // Without a cap, what would be capped does not matter to a gradient.
   if (name.startsWith('soft_cap')) values.cap = 5
+  // A pivot of nothing hides its row, and a right side that cancels hides what it is divided by.
+  for (const array of ['a', 'factor'])
+    if (name.endsWith('cholesky') && values[array] instanceof Float32Array)
+      values[array] = values[array].map((value, i) => value + (i % (sizes.U + 1) === 0 ? 40 : 0.5))
+  if (name === 'solve_cholesky') values.b = (values.b as Float32Array).map((value, i) => value + 1 + i / 7)
   // A row without a label is not read.
   for (const { name: array, holds, below } of arraysOf(row))
     if (holds === 'labels')

@@ -25,6 +25,8 @@ const exempt: Readonly<Partial<Record<KernelName, string>>> = {
   transpose: 'runs while a model is loaded, before anything that learns',
   transpose_bf16: 'runs while a model is loaded, before anything that learns',
   transpose_f16: 'runs while a model is loaded, before anything that learns',
+  cholesky: 'folds weights of a sequence that only reads them',
+  solve_cholesky: 'folds weights of a sequence that only reads them',
   copy_rows: 'packs the weights of a sequence that only reads them',
   narrow_bf16: 'runs while a model is loaded, before anything that learns',
   narrow_f16: 'runs while a model is loaded, before anything that learns',

@@ -14,13 +14,16 @@ import {
 } from '../compensation/moments_file.ts'
 import type { Window } from '../data/windows.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
-import type { UnitMask } from '../masks/mask.ts'
+import { layerOf, parametersOf, siteIn } from '../engine/plan.ts'
+import { storageIn, type Matrix } from '../engine/storages/index.ts'
+import { momentsName } from '../compensation/open_moments.ts'
+import { worthsOf } from '../compensation/worth.ts'
+import { DEFAULT_RIDGE } from '../masks/compensation.ts'
+import { unitKinds, type UnitKind, type UnitMask } from '../masks/mask.ts'
 import { exists, joinPath, remove } from '../platform/platform.ts'
 import { pause } from '../platform/pause.ts'
 import { InputError } from '../tensor/errors.ts'
 
-/** The name of the file in a calibration's folder. */
-export const momentsName = 'moments.safetensors'
 const sumsName = 'moments-sums.safetensors'
 
 /** Windows between two writings of the sums. */
@@ -72,7 +75,13 @@ export async function collectMoments(
         await writeSums(sumsPath, origin(), layers, (l) => sums.layer(l))
       onProgress(done, windows.length)
     }
-    await writeMoments(path, origin(), layers, (l) => sums.layer(l))
+    await writeMoments(
+      path,
+      origin(),
+      layers,
+      (l) => sums.layer(l),
+      (l, kind, moments) => worthsIn(model, l, kind, moments),
+    )
   } finally {
     sums.dispose()
   }
@@ -80,10 +89,20 @@ export async function collectMoments(
   return windows.length - (going?.origin.windows ?? 0)
 }
 
+/** What cannot be recovered of each unit of a layer. */
+function worthsIn(model: LanguageModel, layer: number, kind: UnitKind, moments: Float64Array): Float32Array {
+  const { plan, weights } = model
+  const { size, readers } = siteIn(layerOf(plan, layer), kind)
+  const [{ name, shape }] = parametersOf(readers[0].value)
+  const matrix = weights.matrices.get(name) as Matrix
+  const row = storageIn(matrix).open(weights.layers[layer], matrix, shape[0])
+  return worthsOf(moments, row, size, DEFAULT_RIDGE)
+}
+
 /** Whether a folder has the moments of all windows. */
 async function isFinished(
   path: string,
-  { config }: LanguageModel,
+  { config, shape }: LanguageModel,
   isOurs: (origin: MomentsOrigin) => boolean,
 ): Promise<boolean> {
   const widths = momentWidths(config)
@@ -91,7 +110,7 @@ async function isFinished(
     const moments = await openMoments(path)
     try {
       for (let layer = 0; layer < config.layers; layer++)
-        for (const kind of ['heads', 'neurons'] as const) await moments.read(kind, layer, widths[kind])
+        for (const kind of unitKinds) await moments.table(kind, layer, widths[kind], shape[kind])
       return moments.origin
     } finally {
       await moments.close()

@@ -3,6 +3,13 @@
  */
 import { Option, type Command } from 'commander'
 import { backendOption, threadsOption, wideOption, type BackendName } from '../backends/backend.ts'
+import {
+  compensateOption,
+  compensations,
+  DEFAULT_RIDGE,
+  promptShareOption,
+  ridgeOption,
+} from '../masks/compensation.ts'
 import { criterionOption } from '../criteria/index.ts'
 import { modeOption } from '../engine/active_layer.ts'
 import { cacheOption } from '../engine/layer_cache.ts'
@@ -117,6 +124,36 @@ const sharedFlags = {
       scopeOption,
       flagDefaults.scope,
     ),
+  ],
+  compensate: () => [
+    flagOf(
+      '--compensate <way>',
+      `what takes the place of what is skipped: ${compensations.join(', ')} (default: none, zeros); by moments of "calibrate --moments"`,
+      compensateOption,
+    ),
+  ],
+  ridge: () => [
+    flagOf(
+      '--ridge <share>',
+      `λ of least squares, beside the mean square of a unit (default: ${DEFAULT_RIDGE})`,
+      ridgeOption,
+    ),
+  ],
+  promptShare: () => [
+    flagOf(
+      '--prompt-share <share>',
+      'share of the prompt in the moments; above 0 the prompt runs dense (default: 0)',
+      promptShareOption,
+    ),
+  ],
+  /** It may be given several times. */
+  moments: () => [
+    new Option(
+      '--moments <file>',
+      'moments of another text besides those of --calibration; mixed by how well they explain the prompt, where that has a share',
+    )
+      .argParser((file: string, before: readonly string[]) => [...before, file])
+      .default([], 'none'),
   ],
   /** It may be given several times. */
   predictor: () => [

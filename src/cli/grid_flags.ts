@@ -4,15 +4,21 @@
 import type { Command } from 'commander'
 import { unitChoices, type GridChoice, type GridWindow, type Units } from '../experiments/grid_cells.ts'
 import { predictorBeside } from '../io/named_predictor.ts'
-import type { UnitScores } from '../masks/selection.ts'
+import { MOMENTS_CRITERION } from '../criteria/index.ts'
+import type { CacheOptions } from '../experiments/cache/experiment_cache.ts'
+import {
+  compensateOption,
+  compensations,
+  promptShareOption,
+  type CompensationName,
+} from '../masks/compensation.ts'
 import { everyTokens, prefillOption, type Prefill } from '../masks/planner.ts'
 import { plannerOption, type Every, type PlannerName } from '../planners/index.ts'
-import type { Predictor } from '../predictor/predictor_file.ts'
 import type { ShadowModel } from '../library/shadow_model.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { nameOption, orWord, type OptionRecord } from '../tensor/option.ts'
 import { addFlags } from './flags.ts'
-import { meanOf, openPredictors } from './planner_flags.ts'
+import { meanOf, momentsOf, openPredictors } from './planner_flags.ts'
 import { listOf, addOwnFlags } from './values.ts'
 
 /** What a command is given that may run the grid. */
@@ -24,6 +30,10 @@ export interface GridFlags {
   readonly prefill?: readonly Prefill[]
   readonly every?: readonly Every[]
   readonly windows?: readonly GridWindow[]
+  readonly compensate?: readonly CompensationName[]
+  readonly promptShare?: readonly number[]
+  readonly scores?: readonly string[]
+  readonly moments: readonly string[]
 }
 
 /** Adds the flags to a command. */
@@ -31,7 +41,7 @@ export function addGridFlags(command: Command): Command {
   command.addOption(
     listOf('--planner <list>', 'grid: planners, separated by commas (default: all)', plannerOption),
   )
-  return addOwnFlags(addFlags(command, 'predictor'), [
+  return addOwnFlags(addFlags(command, 'predictor', 'moments'), [
     [
       '--calibration <dir>',
       'grid: a calibration, whose mean scores static and others rank by (default: of --examples)',
@@ -52,8 +62,25 @@ export function addGridFlags(command: Command): Command {
       'grid: tokens of a prompt and of what follows, such as 128+128,32+224 (default: three shapes)',
       windowShape,
     ),
+    listOf(
+      '--compensate <list>',
+      `grid: what takes the place of what is skipped, of ${compensations.join(', ')}, by the moments of --calibration (default: none)`,
+      compensateOption,
+    ),
+    listOf(
+      '--prompt-share <list>',
+      'grid: shares of the prompt in the moments of least squares, such as 0,0.2 (default: 0)',
+      promptShareOption,
+    ),
+    listOf(
+      '--scores <list>',
+      `grid: what mean scores are of, of ${scoreNames.join(', ')} (default: plainact)`,
+      nameOption('CRITERION_NAME', scoreNames),
+    ),
   ])
 }
+
+const scoreNames = ['plainact', MOMENTS_CRITERION]
 
 const windowShape: OptionRecord = {
   code: 'VALUE',
@@ -65,21 +92,34 @@ const windowShape: OptionRecord = {
   },
 }
 
-const chosen = ['planner', 'calibration', 'units', 'prefill', 'every', 'windows'] as const
+const chosen = [
+  'planner',
+  'calibration',
+  'units',
+  'prefill',
+  'every',
+  'windows',
+  'compensate',
+  'promptShare',
+  'scores',
+] as const
 
 /** Refuses these flags where the grid is not asked for. @throws UsageError FLAGS */
 export function checkGridFlags(flags: GridFlags, experiments: readonly string[]): void {
-  const flag = flags.predictor.length > 0 ? 'predictor' : chosen.find((name) => flags[name] !== undefined)
+  const listed = (['predictor', 'moments'] as const).find((name) => flags[name].length > 0)
+  const flag = listed ?? chosen.find((name) => flags[name] !== undefined)
   if (flag !== undefined && !experiments.includes('grid'))
     throw new UsageError(
       'FLAGS',
-      `--${flag}: expected --experiment grid, got ${experiments.join(',') || 'none'}`,
+      `${flagName(flag)}: expected --experiment grid, got ${experiments.join(',') || 'none'}`,
     )
 }
 
+const flagName = (name: string): string => `--${name.replace('promptShare', 'prompt-share')}`
+
 /** The cells that were asked for. */
 export function gridChoice(
-  { planner, units, prefill, every, windows }: GridFlags,
+  { planner, units, prefill, every, windows, compensate, promptShare, scores }: GridFlags,
   sparsities: readonly number[] | undefined,
   speed: boolean,
 ): GridChoice {
@@ -91,16 +131,20 @@ export function gridChoice(
     ...(prefill && { prefills: prefill }),
     ...(every && { every }),
     ...(windows && { windows }),
+    ...(compensate && { compensate }),
+    ...(promptShare && { promptShares: promptShare }),
+    ...(scores && { scores }),
   }
 }
 
 /** The flags as they were typed, each with its value. */
-export function gridWords({ predictor, ...flags }: GridFlags): [string, string | undefined][] {
+export function gridWords({ predictor, moments, ...flags }: GridFlags): [string, string | undefined][] {
   const shapes = flags.windows?.map(({ prompt, continuation }) => `${prompt}+${continuation}`)
   return [
     ...predictor.map((file): [string, string] => ['--predictor', file]),
+    ...moments.map((file): [string, string] => ['--moments', file]),
     ...chosen.map((name): [string, string | undefined] => [
-      `--${name}`,
+      flagName(name),
       name === 'calibration' ? flags.calibration : (name === 'windows' ? shapes : flags[name])?.join(','),
     ]),
   ]
@@ -112,14 +156,24 @@ export function gridWords({ predictor, ...flags }: GridFlags): [string, string |
  */
 export async function withGridInputs<T>(
   opt: ShadowModel,
-  { predictor, calibration }: GridFlags,
-  work: (given: { readonly predictors: readonly Predictor[]; readonly mean?: UnitScores }) => Promise<T>,
+  flags: GridFlags,
+  work: (given: Pick<CacheOptions, 'predictors' | 'mean' | 'moments'>) => Promise<T>,
 ): Promise<T> {
+  const { predictor, calibration, compensate = [], scores = [] } = flags
   const beside = predictorBeside(opt.weightsFile)
   const mean = calibration === undefined ? undefined : await meanOf(opt, calibration, 'plainact')
+  const isRead = compensate.some((by) => by !== 'none') || scores.includes(MOMENTS_CRITERION)
+  const moments = isRead
+    ? await momentsOf(opt, {
+        ...flags,
+        planner: ['static'],
+        criterion: MOMENTS_CRITERION,
+        compensate: undefined,
+      })
+    : undefined
   const predictors = await openPredictors(beside, opt.model, { planner: [], predictor })
   try {
-    return await work({ predictors, mean })
+    return await work({ predictors, mean, moments })
   } finally {
     for (const one of predictors) one.dispose()
   }

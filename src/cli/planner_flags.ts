@@ -3,10 +3,19 @@
  * (perplexity, eval). What several decide by is read here from the files they name.
  */
 import type { Command, Option } from 'commander'
-import { compareMethods, type Method, type MethodSources } from '../results/method.ts'
+import {
+  compareMethods,
+  makeMethod,
+  readsMoments,
+  type Method,
+  type MethodSources,
+} from '../results/method.ts'
 import { findPredictor, ownPredictor, predictorBeside } from '../io/named_predictor.ts'
 import type { KnownShape } from '../io/known_models.ts'
 import { shareOption, type Scope } from '../masks/budget.ts'
+import type { HeldMoments } from '../compensation/held_moments.ts'
+import { MOMENTS_CRITERION } from '../criteria/index.ts'
+import type { CompensationName } from '../masks/compensation.ts'
 import type { Prefill } from '../masks/planner.ts'
 import type { UnitScores } from '../masks/selection.ts'
 import type { MaskMode } from '../engine/active_layer.ts'
@@ -29,6 +38,10 @@ interface DeciderFlags {
   readonly scope: Scope
   readonly predictor: readonly string[]
   readonly calibration?: string
+  readonly moments: readonly string[]
+  readonly compensate?: CompensationName
+  readonly ridge?: number
+  readonly promptShare?: number
   readonly paperCompatible?: boolean
 }
 
@@ -42,9 +55,18 @@ function addDeciderFlags(command: Command, [planner, sparsity]: readonly Option[
   for (const option of [planner, ...shares.map((one) => one.implies({ planner: usual }))])
     command.addOption(option)
   addFlags(command, 'criterion', 'scope', 'predictor')
-    .option('--calibration <dir>', 'a calibration, whose mean scores static and others rank by')
+    .option(
+      '--calibration <dir>',
+      'a calibration, whose mean scores static and others rank by, and whose moments compensate',
+    )
     .option('--released, --paper-compatible', 'select as the released code does')
+  addFlags(command, 'moments')
   refuseSharesOfDense(command)
+}
+
+/** Adds the flags of what takes the place of skipped units. */
+export function addCompensationFlags(command: Command): Command {
+  return addFlags(command, 'compensate', 'ridge', 'promptShare')
 }
 
 // ---- One planner -----------------------------------------------------------------------------------------------------
@@ -86,17 +108,27 @@ export function addPlanFlags(
  * @throws UsageError PREDICTOR_KIND for a predictor that no planner reads; and as `ShadowModel.loadPredictor` and
  *   `loadCalibration`
  */
-export async function loadPlanFiles(
-  opt: ShadowModel,
-  { planner, predictor, calibration }: PlanFlags,
-  mayChange = false,
-): Promise<void> {
+export async function loadPlanFiles(opt: ShadowModel, flags: PlanFlags, mayChange = false): Promise<void> {
+  const { planner, predictor, calibration, moments } = flags
   const found: NamedKind[] = []
   for (const path of predictor) found.push({ path, kind: await opt.loadPredictor(path) })
   const needed = kindsNeeded([planner])
   const isServed = needed.length === 0 || found.some(({ kind }) => needed.includes(kind))
   if (!mayChange || !isServed) checkKinds([planner], found)
   if (calibration !== undefined) await opt.loadCalibration(calibration)
+  const { criterion, compensate } = flags
+  const method = makeMethod({ planner, sparsity: 0, criterion, compensate })
+  expectMomentsRead(moments, mayChange || readsMoments(method))
+  for (const path of moments) opt.addMoments(path)
+}
+
+/** Refuses moments that no method reads: they would have no effect. @throws UsageError FLAGS */
+function expectMomentsRead(moments: readonly string[], isRead: boolean): void {
+  if (moments.length === 0 || isRead) return
+  throw new UsageError(
+    'FLAGS',
+    `--moments ${moments[0]}: expected --compensate, or --criterion obs, got neither`,
+  )
 }
 
 /** A predictor that was named. */
@@ -121,7 +153,9 @@ function checkKinds(planners: readonly PlannerName[], found: readonly NamedKind[
 /** The flags as the library takes them. */
 export function choiceOf(flags: PlanFlags): PlannerChoice {
   const { sparsity, headSparsity, neuronSparsity, scope, criterion, paperCompatible, seed } = flags
-  return { sparsity, headSparsity, neuronSparsity, scope, criterion, paperCompatible, seed }
+  const { compensate, ridge, promptShare } = flags
+  const how = { compensate, ridge, promptShare }
+  return { sparsity, headSparsity, neuronSparsity, scope, criterion, ...how, paperCompatible, seed }
 }
 
 /** Refuses shares that are asked of planners which are all dense. @throws UsageError SPARSITY */
@@ -129,6 +163,12 @@ function refuseSharesOfDense(command: Command): void {
   command.hook('preAction', (_, called) => {
     const planners = [called.getOptionValue('planner') as string | readonly string[]].flat()
     if (planners.length === 0) return
+    const compensate = [called.getOptionValue('compensate') as string | undefined].flat()
+    if (planners.every((name) => name === 'dense') && compensate.some((way = 'none') => way !== 'none'))
+      throw new UsageError(
+        'COMPENSATE',
+        `planner dense: expected no compensation, because it skips nothing, got ${compensate.join(',')}`,
+      )
     for (const name of ['sparsity', 'headSparsity', 'neuronSparsity'])
       if (called.getOptionValueSource(name) === 'cli')
         expectSkipping(planners, [called.getOptionValue(name) as number | readonly number[]].flat())
@@ -158,7 +198,7 @@ export function addPlannerFlags(command: Command): Command {
   ).default([], 'dense')
   const sparsity = sharesOf('--sparsity <list>', 'shares to skip, separated by commas', [0.5])
   addDeciderFlags(command, [planner, sparsity], ['shadow'])
-  addFlags(command, 'every', 'prefill', 'mode')
+  addFlags(addCompensationFlags(command), 'every', 'prefill', 'mode')
   return command.option(
     '--leaky',
     'let planners see the whole text, answer included, as the published numbers did',
@@ -182,6 +222,7 @@ export async function withMethods<T>(
 ): Promise<T> {
   const { planner: planners, sparsity: sparsities, paperCompatible, ...choice } = flags
   const { scope, criterion, every, prefill, leaky, headSparsity, neuronSparsity } = choice
+  const how = { compensate: choice.compensate, ridge: choice.ridge, promptShare: choice.promptShare }
   const predictors = await openPredictors(predictorBeside(opt.weightsFile), opt.model, flags)
   try {
     // The model's own is not named, and comes first.
@@ -190,9 +231,14 @@ export async function withMethods<T>(
       planners,
       named.map(({ kind }, i) => ({ path: flags.predictor[i], kind })),
     )
-    const sources = { mean: await calibratedMean(opt, flags), predictors }
+    const sources = {
+      mean: await calibratedMean(opt, flags),
+      predictors,
+      moments: await momentsOf(opt, flags),
+    }
     const shares = { sparsities, headSparsity, neuronSparsity }
-    const options = { planners, ...shares, scope, criterion, every, prefill, leaky, paperCompatible, sources }
+    const when = { every, prefill, leaky, paperCompatible }
+    const options = { planners, ...shares, scope, criterion, ...how, ...when, sources }
     return await work({ methods: compareMethods(opt.model, options), sources })
   } finally {
     for (const predictor of predictors) predictor.dispose()
@@ -256,13 +302,37 @@ async function calibratedMean(
   { planner, calibration, criterion }: PlannerFlags,
 ): Promise<UnitScores | undefined> {
   const reader = planner.find((name) => needs(name, 'calibration'))
-  if (reader === undefined) return undefined
+  if (reader === undefined || criterion === MOMENTS_CRITERION) return undefined
   if (calibration === undefined)
     throw new MissingError(
       'CALIBRATION_MISSING',
       `planner ${reader}: expected --calibration, got none; "shadowllm calibrate" makes one`,
     )
   return meanOf(opt, calibration, criterion)
+}
+
+/** The moments that the methods of these flags read, if any does. @throws MissingError MOMENTS_MISSING, InputError as `holdMoments` */
+export async function momentsOf(
+  opt: ShadowModel,
+  {
+    planner: planners,
+    criterion,
+    compensate,
+    calibration,
+    moments,
+  }: Pick<DeciderFlags, 'compensate' | 'calibration' | 'moments'> & {
+    readonly planner: readonly PlannerName[]
+    readonly criterion: string
+  },
+): Promise<HeldMoments | undefined> {
+  const reader = planners.find(
+    (planner) =>
+      planner !== 'dense' && readsMoments(makeMethod({ planner, sparsity: 0, criterion, compensate })),
+  )
+  expectMomentsRead(moments, reader !== undefined)
+  if (reader === undefined) return undefined
+  const { holdMoments } = await import('../compensation/open_moments.ts')
+  return holdMoments(opt.model, { calibration: calibration ?? null, files: moments }, reader)
 }
 
 /** The mean scores of a calibration of this model. @throws InputError as `openCalibration`, `checkModel` and `aggregate` */

@@ -9,7 +9,7 @@ import type { Prefill } from '../masks/planner.ts'
 import type { CacheStorage } from '../engine/layer_cache.ts'
 import { generationPlanners, type GenerationPlanner } from '../library/planner_options.ts'
 import { addFlags, type ModelFlags } from './flags.ts'
-import { addPlanFlags, choiceOf, type PlanFlags } from './planner_flags.ts'
+import { addCompensationFlags, addPlanFlags, choiceOf, type PlanFlags } from './planner_flags.ts'
 import { variablesOption, type TemplateVariables } from '../io/template_variables.ts'
 import type { ChatOptions } from '../library/options.ts'
 import type { ShadowModel } from '../library/shadow_model.ts'
@@ -67,12 +67,20 @@ const drawingRows: readonly FlagRow[] = Object.entries({
  */
 export function addWritingFlags(command: Command, maxTokens: string, own: readonly FlagRow[]): Command {
   addFlags(command, 'model')
-  addOwnFlags(addFlags(addPlanFlags(command, generationPlanners, 'dense'), 'every', 'prefill', 'check'), [
-    ['--max-tokens <count>', `how many tokens at most (default: ${maxTokens})`, maxTokensOption],
-    ...drawingRows,
-    ...own,
-    ['--session <file>', 'go on with the text or chat of this file, if there is one, and save it there'],
-  ])
+  addOwnFlags(
+    addFlags(
+      addCompensationFlags(addPlanFlags(command, generationPlanners, 'dense')),
+      'every',
+      'prefill',
+      'check',
+    ),
+    [
+      ['--max-tokens <count>', `how many tokens at most (default: ${maxTokens})`, maxTokensOption],
+      ...drawingRows,
+      ...own,
+      ['--session <file>', 'go on with the text or chat of this file, if there is one, and save it there'],
+    ],
+  )
   return addFlags(command, 'backend', 'fileStorage', 'threads', 'mode', 'cache', 'json', 'quiet')
 }
 

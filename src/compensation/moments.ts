@@ -1,8 +1,8 @@
 /**
- * The second moments of a model's units over a text: sums over tokens of a aᵀ, where a are the heads' outputs of a layer, side by
+ * The moments of a model's units over a text: sums over tokens of a and of a aᵀ, where a are the heads' outputs of a layer, side by
  * side, or the activations of its neurons, before any mask.
  *
- * The sums grow inside the backend, by `linear_backward_weight`, token after token in float32. So they can be read between two
+ * The sums grow inside the backend, by `linear_backward_weight` and `linear_backward_bias`, token after token in float32. So they can be read between two
  * windows and begun from again: what is collected in parts is what is collected at once, bit for bit on a backend that adds
  * in the stated order. A sum of T terms is off by at most T 2⁻²⁴ of the sum of their sizes.
  */
@@ -12,13 +12,22 @@ import { contextWidth } from '../engine/config.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import { siteIn } from '../engine/plan.ts'
 import { traceForward } from '../engine/trace.ts'
+import { recordOf } from '../tensor/records.ts'
 import { unitKinds, type UnitKind, type UnitMask } from '../masks/mask.ts'
 
 /** N: the numbers that the units of each kind give in a layer. */
 export type MomentWidths = Readonly<Record<UnitKind, number>>
 
-/** Symmetric matrices [N, N] of each layer. */
-export type LayerMoments = Readonly<Record<UnitKind, Float32Array>>
+/** Sums over tokens. */
+export interface MomentTables<Numbers> {
+  /** Of a. */
+  readonly first: Numbers // [N]
+  /** Of a aᵀ, symmetric. */
+  readonly second: Numbers // [N, N]
+}
+
+/** Those of a layer. */
+export type LayerMoments = Readonly<Record<UnitKind, MomentTables<Float32Array>>>
 
 /** The widths of a model's moments: H K of heads, F of neurons. */
 export function momentWidths(config: LanguageModel['config']): MomentWidths {
@@ -29,7 +38,7 @@ export function momentWidths(config: LanguageModel['config']): MomentWidths {
 export class MomentSums {
   readonly #model: LanguageModel
   readonly #scope: BufferScope
-  readonly #sums: readonly Readonly<Record<UnitKind, Buffer>>[] // [L]
+  readonly #sums: readonly Readonly<Record<UnitKind, MomentTables<Buffer>>>[] // [L]
 
   /**
    * @param begun sums to go on from: [L]; default zeros
@@ -39,9 +48,11 @@ export class MomentSums {
     this.#model = model
     this.#scope = new BufferScope(model.backend)
     const widths = momentWidths(model.config)
-    const sum = (layer: number, kind: UnitKind): Buffer => {
-      const shape = [widths[kind], widths[kind]]
-      return begun ? this.#scope.upload(begun[layer][kind], shape) : this.#scope.allocate('f32', shape)
+    const sum = (layer: number, kind: UnitKind): MomentTables<Buffer> => {
+      const table = (name: keyof LayerMoments['heads'], shape: readonly number[]): Buffer =>
+        begun ? this.#scope.upload(begun[layer][kind][name], shape) : this.#scope.allocate('f32', shape)
+      const N = widths[kind]
+      return { first: table('first', [N]), second: table('second', [N, N]) }
     }
     try {
       this.#sums = Array.from({ length: model.config.layers }, (_, layer) => {
@@ -64,7 +75,9 @@ export class MomentSums {
         const { section, frame } = trace.sections[layer + 1]
         for (const kind of unitKinds) {
           const a = frame[siteIn(section, kind).inner]
-          this.#model.backend.ops.linear_backward_weight(sums[kind], a, a, null)
+          const { ops } = this.#model.backend
+          ops.linear_backward_bias(sums[kind].first, a, null)
+          ops.linear_backward_weight(sums[kind].second, a, a, null)
         }
       }
     } finally {
@@ -75,8 +88,10 @@ export class MomentSums {
   /** The sums of a layer, copied. */
   layer(layer: number): LayerMoments {
     const { backend } = this.#model
-    const { heads, neurons } = this.#sums[layer]
-    return { heads: backend.readF32(heads), neurons: backend.readF32(neurons) }
+    return recordOf(unitKinds, (kind) => {
+      const { first, second } = this.#sums[layer][kind]
+      return { first: backend.readF32(first), second: backend.readF32(second) }
+    })
   }
 
   dispose(): void {

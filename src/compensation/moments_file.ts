@@ -1,30 +1,32 @@
 /**
- * Second moments as files: safetensors, with two tensors for each layer l and kind of unit.
+ * Moments as files: safetensors, with tensors for each layer l and kind of unit.
  *
+ *   heads.l.means            [N]             means of the activations, float32
  *   heads.l.squares          [N]             mean squares: the diagonal of C, float32
  *   heads.l.correlations     [N (N - 1) / 2] C_ij / root of (C_ii C_jj) for j < i, row by row, times 32767 and rounded to
  *                                            int16; 0 beside a unit that was never active
+ *   heads.l.worths           [H]             what cannot be recovered of each unit (worth.ts), float32
  *   neurons.l.…              the same
  *
  * A model of 30 layers of 576 and 1,536 numbers takes 81 MB. Rounding moves a correlation by up to 2⁻¹⁶; float16 would move one near
  * 1 by 2⁻¹². So C may be indefinite by a little, and the λ of fold.ts must outweigh that.
  *
- *   heads.l.sums             [N (N + 1) / 2] sums so far for j ≤ i, row by row, float32: the file of a collection that goes on
+ *   heads.l.firsts           [N]             sums so far: the file of a collection that goes on
+ *   heads.l.sums             [N (N + 1) / 2] those of products for j ≤ i, row by row, float32
  *
  * Metadata says which model and calibration a file is of, and how many windows and tokens were added.
  */
 import { refusal, quote } from '../io/refusal.ts'
 import { readFinite } from '../io/read_finite.ts'
-import { openSafetensors } from '../io/safetensors.ts'
-import { writeSafetensors, type TensorToWrite } from '../io/safetensors_writer.ts'
+import { openSafetensors, parseSafetensors } from '../io/safetensors.ts'
+import { encodeSafetensors, writeSafetensors, type TensorToWrite } from '../io/safetensors_writer.ts'
 import { unitKinds, type UnitKind } from '../masks/mask.ts'
 import { readIntegers, type RawTensorSource } from '../tensor/tensor_source.ts'
-import type { LayerMoments, MomentWidths } from './moments.ts'
+import { momentWidths, type LayerMoments, type MomentTables, type MomentWidths } from './moments.ts'
+import type { LanguageModel } from '../engine/language_model.ts'
+import { HeldMoments, ONE, summarize, type UnitMoments } from './held_moments.ts'
 
 const FORMAT = 'shadowllm-moments'
-
-/** What a correlation of 1 is stored as. */
-const ONE = 32_767
 
 /** What a file of moments is of. */
 export interface MomentsOrigin {
@@ -59,16 +61,27 @@ function originOf({ metadata }: RawTensorSource, path: string): MomentsOrigin {
   return { model, calibration, windows, tokens }
 }
 
-/** The moments of a finished collection. @param layer of layer l */
+/**
+ * The moments of a finished collection.
+ * @param layer of layer l
+ * @param worths of its units, from C and its moments over the tokens
+ */
 export async function writeMoments(
   path: string,
   origin: MomentsOrigin,
   layers: number,
   layer: (l: number) => LayerMoments,
+  worths: (l: number, kind: UnitKind, moments: Float64Array) => Float32Array,
 ): Promise<void> {
-  await writeLayers(path, origin, layers, layer, (moments) => {
-    const { squares, correlations } = correlationsOf(moments, origin.tokens)
-    return { squares: listOf('F32', squares), correlations: listOf('I16', correlations) }
+  const { tokens } = origin
+  await writeLayers(path, origin, layers, layer, ({ first, second }, l, kind) => {
+    const { means, squares, correlations } = summarize({ first, second }, tokens)
+    return {
+      means: listOf('F32', means),
+      squares: listOf('F32', squares),
+      correlations: listOf('I16', correlations),
+      worths: listOf('F32', worths(l, kind, matrixOf({ squares, correlations }))),
+    }
   })
 }
 
@@ -78,13 +91,17 @@ async function writeLayers(
   origin: MomentsOrigin,
   layers: number,
   layer: (l: number) => LayerMoments,
-  partsOf: (matrix: Float32Array) => Readonly<Record<string, TensorToWrite>>,
+  partsOf: (
+    tables: MomentTables<Float32Array>,
+    l: number,
+    kind: UnitKind,
+  ) => Readonly<Record<string, TensorToWrite>>,
 ): Promise<void> {
   const tensors = new Map<string, TensorToWrite>()
   for (let l = 0; l < layers; l++) {
     const matrices = layer(l)
     for (const kind of unitKinds)
-      for (const [part, tensor] of Object.entries(partsOf(matrices[kind])))
+      for (const [part, tensor] of Object.entries(partsOf(matrices[kind], l, kind)))
         tensors.set(`${kind}.${l}.${part}`, tensor)
   }
   await writeSafetensors(path, tensors, metadataOf(origin))
@@ -94,22 +111,53 @@ function listOf(dtype: 'F32' | 'I16', data: Float32Array | Int16Array): TensorTo
   return { dtype, shape: [data.length], data }
 }
 
-/** Mean squares and correlations of sums [N, N] over so many tokens. */
-function correlationsOf(
-  sums: Float32Array,
-  tokens: number,
-): { readonly squares: Float32Array; readonly correlations: Int16Array } {
-  const N = Math.sqrt(sums.length)
-  const roots = Float64Array.from({ length: N }, (_, i) => Math.sqrt(sums[i * N + i]))
-  const correlations = new Int16Array((N * (N - 1)) / 2)
+/** C: [N, N]. */
+function matrixOf({ squares, correlations }: Pick<UnitMoments, 'squares' | 'correlations'>): Float64Array {
+  const N = squares.length
+  const moments = new Float64Array(N * N)
+  const roots = Float64Array.from(squares, Math.sqrt)
   let at = 0
-  for (let i = 0; i < N; i++)
-    for (let j = 0; j < i; j++, at++) {
-      const size = roots[i] * roots[j]
-      // The sums are rounded, so that a correlation of 1 may lie above it.
-      if (size > 0) correlations[at] = Math.round(ONE * Math.max(-1, Math.min(1, sums[i * N + j] / size)))
-    }
-  return { squares: Float32Array.from({ length: N }, (_, i) => sums[i * N + i] / tokens), correlations }
+  for (let i = 0; i < N; i++) {
+    moments[i * N + i] = squares[i]
+    for (let j = 0; j < i; j++)
+      moments[i * N + j] = moments[j * N + i] = (correlations[at++] / ONE) * roots[i] * roots[j]
+  }
+  return moments
+}
+
+/** Moments in memory as bytes. The same for equal ones. */
+export function encodeHeld({ texts }: HeldMoments): Uint8Array<ArrayBuffer> {
+  const tensors = new Map<string, TensorToWrite>()
+  for (const [m, text] of texts.entries())
+    for (const kind of unitKinds)
+      for (const [l, { correlations, ...lists }] of text[kind].entries()) {
+        const place = `${m}.${kind}.${l}`
+        tensors.set(`${place}.correlations`, listOf('I16', correlations))
+        for (const [name, list] of Object.entries(lists)) tensors.set(`${place}.${name}`, listOf('F32', list))
+      }
+  return encodeSafetensors(tensors, { format: FORMAT, texts: `${texts.length}` })
+}
+
+/** Moments in memory from such bytes. @throws InputError MOMENTS_FORMAT, and as `Moments.hold` */
+export async function parseHeld(
+  bytes: Uint8Array,
+  { config, shape }: Pick<LanguageModel, 'config' | 'shape'>,
+): Promise<HeldMoments> {
+  const source = await parseSafetensors(bytes, 'moments')
+  const texts = source.metadata.get('texts') ?? ''
+  if (!/^[1-9]\d{0,2}$/.test(texts))
+    throw refusal('MOMENTS_FORMAT', 'moments texts', 'a whole number from 1', quote(texts))
+  const widths = momentWidths(config)
+  const tables = async (m: number, kind: UnitKind): Promise<UnitMoments[]> => {
+    const found: UnitMoments[] = []
+    for (let l = 0; l < shape.layers; l++)
+      found.push(await readTable(source, 'moments', `${m}.${kind}.${l}`, widths[kind], shape[kind]))
+    return found
+  }
+  const all = []
+  for (let m = 0; m < Number(texts); m++)
+    all.push({ heads: await tables(m, 'heads'), neurons: await tables(m, 'neurons') })
+  return new HeldMoments(shape, all)
 }
 
 /** Opens a file of moments. Close it. @throws InputError MOMENTS_FORMAT; SAFETENSORS_*, FILE_* and others of the reader */
@@ -123,7 +171,7 @@ export async function openMoments(path: string): Promise<Moments> {
   }
 }
 
-/** Second moments, read layer by layer. `openMoments` makes one. */
+/** Moments, read layer by layer. `openMoments` makes one. */
 export class Moments {
   readonly path: string
   readonly origin: MomentsOrigin
@@ -135,45 +183,75 @@ export class Moments {
     this.#source = source
   }
 
-  /**
-   * C of a layer: [N, N], over the tokens.
-   * @throws InputError TENSOR_MISSING, TENSOR_SHAPE if the file is of a model of another shape, DTYPE, MOMENTS_VALUE for mean squares
-   *   below 0 or not finite, or correlations past 1
-   */
+  /** C of a layer: [N, N], over the tokens. @throws InputError as `table` */
   async read(kind: UnitKind, layer: number, N: number): Promise<Float64Array> {
-    const place = `${kind}.${layer}`
-    const { path } = this
-    const squares = await readFinite(this.#source, `${place}.squares`, [N], 'MOMENTS_VALUE', path)
-    const least = squares.find((value) => value < 0)
-    if (least !== undefined)
-      throw refusal('MOMENTS_VALUE', `${path} ${place}.squares`, 'mean squares from 0', `${least}`)
-    const correlations = await this.#correlations(`${place}.correlations`, (N * (N - 1)) / 2)
-    const moments = new Float64Array(N * N)
-    const roots = Float64Array.from(squares, Math.sqrt)
-    let at = 0
-    for (let i = 0; i < N; i++) {
-      moments[i * N + i] = squares[i]
-      for (let j = 0; j < i; j++)
-        moments[i * N + j] = moments[j * N + i] = (correlations[at++] / ONE) * roots[i] * roots[j]
-    }
-    return moments
+    return matrixOf(await this.table(kind, layer, N))
   }
 
-  async #correlations(name: string, length: number): Promise<Int32Array> {
-    const found = this.#source.tensors.get(name)?.shape.join(', ')
-    const refuse = (code: string, expected: string, got: string): Error =>
-      refusal(code, `${this.path} ${name}`, expected, got, { tensor: name })
-    if (found === undefined) throw refuse('TENSOR_MISSING', `[${length}]`, 'no such tensor')
-    if (found !== `${length}`) throw refuse('TENSOR_SHAPE', `[${length}]`, `[${found}]`)
-    const values = await readIntegers(this.#source, name)
-    const wrong = values.find((value) => Math.abs(value) > ONE)
-    if (wrong !== undefined) throw refuse('MOMENTS_VALUE', `numbers from -${ONE} to ${ONE}`, `${wrong}`)
-    return values
+  /** All of a model, in memory. @throws InputError as `table` */
+  async hold({ config, shape }: Pick<LanguageModel, 'config' | 'shape'>): Promise<HeldMoments> {
+    const widths = momentWidths(config)
+    const tables = async (kind: UnitKind): Promise<UnitMoments[]> => {
+      const found: UnitMoments[] = []
+      for (let l = 0; l < shape.layers; l++) found.push(await this.table(kind, l, widths[kind], shape[kind]))
+      return found
+    }
+    return new HeldMoments(shape, [{ heads: await tables('heads'), neurons: await tables('neurons') }])
+  }
+
+  /**
+   * What the file has of the units of a layer.
+   * @param N numbers of all units
+   * @param units default N
+   * @throws InputError TENSOR_MISSING, TENSOR_SHAPE if the file is of a model of another shape, DTYPE, MOMENTS_VALUE for mean squares
+   *   below 0, numbers that are not finite, or correlations past 1
+   */
+  async table(kind: UnitKind, layer: number, N: number, units: number | null = null): Promise<UnitMoments> {
+    return readTable(this.#source, this.path, `${kind}.${layer}`, N, units)
   }
 
   close(): Promise<void> {
     return this.#source.close()
   }
+}
+
+/** The tensors of the units of a layer. @throws InputError as `Moments.table` */
+async function readTable(
+  source: RawTensorSource,
+  path: string,
+  place: string,
+  N: number,
+  units: number | null,
+): Promise<UnitMoments> {
+  const finite = (part: string, length: number): Promise<Float32Array> =>
+    readFinite(source, `${place}.${part}`, [length], 'MOMENTS_VALUE', path)
+  const squares = await finite('squares', N)
+  const least = squares.find((value) => value < 0)
+  if (least !== undefined)
+    throw refusal('MOMENTS_VALUE', `${path} ${place}.squares`, 'mean squares from 0', `${least}`)
+  return {
+    squares,
+    means: await finite('means', N),
+    correlations: await readCorrelations(source, path, `${place}.correlations`, (N * (N - 1)) / 2),
+    worths: units === null ? new Float32Array(0) : await finite('worths', units),
+  }
+}
+
+async function readCorrelations(
+  source: RawTensorSource,
+  path: string,
+  name: string,
+  length: number,
+): Promise<Int16Array> {
+  const found = source.tensors.get(name)?.shape.join(', ')
+  const refuse = (code: string, expected: string, got: string): Error =>
+    refusal(code, `${path} ${name}`, expected, got, { tensor: name })
+  if (found === undefined) throw refuse('TENSOR_MISSING', `[${length}]`, 'no such tensor')
+  if (found !== `${length}`) throw refuse('TENSOR_SHAPE', `[${length}]`, `[${found}]`)
+  const values = await readIntegers(source, name)
+  const wrong = values.find((value) => Math.abs(value) > ONE)
+  if (wrong !== undefined) throw refuse('MOMENTS_VALUE', `numbers from -${ONE} to ${ONE}`, `${wrong}`)
+  return Int16Array.from(values)
 }
 
 /** The sums of a collection that goes on. */
@@ -183,7 +261,10 @@ export async function writeSums(
   layers: number,
   layer: (l: number) => LayerMoments,
 ): Promise<void> {
-  await writeLayers(path, origin, layers, layer, (sums) => ({ sums: listOf('F32', lowerTriangle(sums)) }))
+  await writeLayers(path, origin, layers, layer, ({ first, second }) => ({
+    firsts: listOf('F32', first),
+    sums: listOf('F32', lowerTriangle(second)),
+  }))
 }
 
 function lowerTriangle(sums: Float32Array): Float32Array {
@@ -202,14 +283,15 @@ export async function readSums(
   const source = await openSafetensors(path)
   try {
     const origin = originOf(source, path)
-    const read = async (kind: UnitKind, l: number): Promise<Float32Array> => {
+    const read = async (kind: UnitKind, l: number): Promise<MomentTables<Float32Array>> => {
       const N = widths[kind]
+      const first = await readFinite(source, `${kind}.${l}.firsts`, [N], 'MOMENTS_VALUE', path)
       const shape = [(N * (N + 1)) / 2]
       const triangle = await readFinite(source, `${kind}.${l}.sums`, shape, 'MOMENTS_VALUE', path)
       const sums = new Float32Array(N * N)
       for (let i = 0; i < N; i++)
         for (let j = 0; j <= i; j++) sums[i * N + j] = sums[j * N + i] = triangle[(i * (i + 1)) / 2 + j]
-      return sums
+      return { first, second: sums }
     }
     const sums: LayerMoments[] = []
     for (let l = 0; l < layers; l++)

@@ -51,8 +51,11 @@ const optionOf = (list: readonly { readonly name: string }[]): NameOption<string
     list.map(({ name }) => name),
   )
 
-/** The name of a criterion. */
-export const criterionOption: NameOption<string> = optionOf(criteria)
+/** What cannot be recovered of a unit: a criterion that moments have (src/compensation/worth.ts), and no single example. */
+export const MOMENTS_CRITERION = 'obs'
+
+/** The name of a criterion that scores may be of. */
+export const criterionOption: NameOption<string> = optionOf([...criteria, { name: MOMENTS_CRITERION }])
 
 /** The criterion with this name. @throws UsageError CRITERION_NAME */
 export function criterionByName(name: string): Criterion {

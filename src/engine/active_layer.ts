@@ -17,6 +17,7 @@ import { keyHeadOf } from '../ops/attention.ts'
 import type { Value } from '../spec/program.ts'
 import { MissingError } from '../tensor/errors.ts'
 import { nameOption, type NameOption } from '../tensor/option.ts'
+import { foldSite, type FoldedSite, type LayerCompensation } from './folded_site.ts'
 import { cheapestStrategy, countRuns, type ExecutionStrategy } from './mask_cost.ts'
 import { storageIn, type Matrix } from './storages/index.ts'
 import { neededParts } from './needs.ts'
@@ -116,6 +117,7 @@ function whole(step: Step, matrices: ReadonlyMap<string, Matrix>): Instruction {
  * A section under a mask. Dispose it.
  * @param mask of zeros and ones, or any numbers in `simulate` mode; see `checkMask`
  * @param last the section under the mask before, which is disposed of or taken over here
+ * @param compensation what takes the place of what is skipped; null: zeros
  * @throws MissingError BACKEND_MEMORY; nothing is left of `last` then either
  */
 export function activateLayer(
@@ -124,20 +126,29 @@ export function activateLayer(
   mask: LayerMask,
   hints: CostHints,
   last: ActiveLayer | null = null,
+  compensation: LayerCompensation | null = null,
 ): ActiveLayer {
   const scope = new BufferScope(weights.backend)
   const instructions = section.steps.map((step) => whole(step, weights.matrices))
   const own: PackedUnits[] = []
+  const folds: FoldedSite[] = []
   const dispose = (kept: readonly PackedUnits[] = []): void => {
     for (const packed of own) if (!kept.includes(packed)) packed.dispose()
+    for (const fold of folds) fold.scope.dispose()
     scope.dispose()
   }
   try {
     const packed = new Map<UnitSite, PackedUnits>()
     const strategies = section.sites.map((site) => {
-      const change = new SiteMask(site, weights, mask[site.step.kind], hints, { scope, own, instructions })
-      const strategy = change.activate(last?.packed.get(site) ?? null)
+      const units = mask[site.step.kind]
+      const fold = compensation && foldSite(site, weights, units, compensation, scope)
+      if (fold) folds.push(fold)
+      const held = fold?.weights ?? weights
+      const change = new SiteMask(site, held, units, hints, { scope, own, instructions })
+      // Packed rows of another mask were folded for that.
+      const strategy = change.activate(compensation ? null : (last?.packed.get(site) ?? null))
       if (change.packed) packed.set(site, change.packed)
+      if (fold) takeFolded(fold, change.packed !== null, instructions)
       return strategy
     })
     return { instructions, strategies, packed, dispose }
@@ -147,6 +158,18 @@ export function activateLayer(
   } finally {
     last?.dispose(own)
   }
+}
+
+/** Reads folded matrices and biases in place of the model's. Packed rows are copies. */
+function takeFolded(
+  { matrices, biases, scope }: FoldedSite,
+  isPacked: boolean,
+  instructions: Instruction[],
+): void {
+  if (isPacked) scope.dispose()
+  else
+    for (const [place, weight] of matrices) instructions[place - 1] = { ...instructions[place - 1], weight }
+  for (const [place, bias] of biases) instructions[place - 1] = { ...instructions[place - 1], bias }
 }
 
 /** The buffers and instructions that the masks of a section add to. */

@@ -12,6 +12,7 @@
  * - where a window has slid past what the next tokens see, nothing is used again;
  * - under a planner that decides again later, or layer by layer, or leaves the prompt dense: nothing is used again.
  */
+import type { Compensation } from '../masks/compensation.ts'
 import { expectMask, sameMask, type UnitMask } from '../masks/mask.ts'
 import { isOneMask, wrapPlanner, type MaskPlanner } from '../masks/planner.ts'
 import type { MaskMode } from './active_layer.ts'
@@ -73,6 +74,7 @@ interface Kept {
   /** What must be equal, besides the mask. */
   readonly mode: MaskMode
   readonly cache: CacheStorage
+  readonly compensation: Compensation | null
   readonly rewinds: boolean
 }
 
@@ -81,6 +83,7 @@ interface Running {
   readonly model: LanguageModel
   readonly mode: MaskMode
   readonly cache: CacheStorage
+  readonly compensation: Compensation | null
   readonly rewinds: boolean
   readonly decidesOnce: boolean
 }
@@ -131,13 +134,18 @@ export class Conversation implements TextPlace {
     const { planner = null, mask = null, mode = 'auto', rewinds = false } = options
     const { cache = defaultCache(model.weights.storage) } = options
     const decidesOnce = planner === null || isOneMask(planner)
-    const running = { model, mode, cache, rewinds, decidesOnce }
-    const kept = this.#take() ?? this.#restore(model)
+    const compensation = planner?.compensation ?? options.compensation ?? null
+    const running = { model, mode, cache, compensation, rewinds, decidesOnce }
+    const kept = this.#take() ?? this.#restore(model, compensation)
     const shared = kept ? sharedLength(kept.tokens, prompt) : 0
     let isUsed = false
     try {
       const isAlike =
-        kept?.model === model && kept.mode === mode && kept.cache === cache && kept.rewinds === rewinds
+        kept?.model === model &&
+        kept.mode === mode &&
+        kept.cache === cache &&
+        kept.rewinds === rewinds &&
+        kept.compensation === compensation
       if (kept && shared > 0 && isAlike && decidesOnce && kept.sequence.canRewind(shared)) {
         const decided = planner ? this.#runUnlessSame(kept, prompt, options, planner) : { mask }
         if ('sequence' in decided) return this.#started(decided.sequence, decided.logits, 0, prompt, running)
@@ -178,13 +186,14 @@ export class Conversation implements TextPlace {
   }
 
   /** What the conversation was made from, as a kept sequence. */
-  #restore(model: LanguageModel): Kept | null {
+  #restore(model: LanguageModel, compensation: Compensation | null): Kept | null {
     const restored = this.#restored
     this.#restored = null
     if (!restored) return null
     const { tokens, mode, sequence } = restored
     const { storage: cache, rewinds } = sequence
-    return { model, tokens, mode, cache, rewinds, sequence: model.resume(sequence, { mode }) }
+    const resumed = model.resume(sequence, { mode, compensation })
+    return { model, tokens, mode, cache, compensation, rewinds, sequence: resumed }
   }
 
   #started(

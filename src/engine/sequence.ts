@@ -22,6 +22,7 @@ import {
   type UnitKind,
   type UnitMask,
 } from '../masks/mask.ts'
+import type { Compensation } from '../masks/compensation.ts'
 import { isDensePrompt, type LayerMask, type MaskPlanner } from '../masks/planner.ts'
 import { gates, relu } from '../ops/activations.ts'
 import { InputError, UsageError } from '../tensor/errors.ts'
@@ -55,6 +56,8 @@ export interface SequenceOptions {
   readonly mask?: UnitMask | null
   /** Who decides the mask during the first feed. */
   readonly planner?: MaskPlanner | null
+  /** What takes the place of what `mask` skips; default zeros. A planner has its own. */
+  readonly compensation?: Compensation | null
   /** How a mask is carried out; default `auto`. Every mode gives the same numbers. */
   readonly mode?: MaskMode
   /**
@@ -94,6 +97,9 @@ export type StrategyCounts = Readonly<Record<ExecutionStrategy, number>>
 /** Which positions' logits a feed hands back. */
 export type LogitsWanted = 'all' | 'last' | 'none'
 
+/** The most tokens of a prompt that a compensation is shown: its last ones. */
+const SHOWN_TOKENS = 1024
+
 /** The most tokens that run without a pause in a layer. */
 const AT_ONCE = 32
 
@@ -101,6 +107,8 @@ const AT_ONCE = 32
 export class Sequence {
   readonly model: LoadedModel
   readonly mode: MaskMode
+  /** What takes the place of skipped units; null: zeros. */
+  readonly compensation: Compensation | null
   readonly #schedule: PlannerSchedule | null
   readonly #capacity: number | undefined
   readonly #cache: KeyValueCache
@@ -112,6 +120,8 @@ export class Sequence {
   /** The layers under the mask in force. */
   readonly #layers: ActiveLayer[] // [L]
   #mask: UnitMask | null = null
+  /** What the matrices of each layer read over a dense prompt, if the compensation sees it. */
+  readonly #shown: Record<UnitKind, Float32Array>[] = [] // [L] of [T, N]
   /** Layers whose neurons were chosen by their gate. */
   readonly #gathered = new Set<number>()
   #length = 0
@@ -123,7 +133,7 @@ export class Sequence {
 
   /**
    * @param from a state of a sequence of the same model, with the same planner
-   * @throws UsageError MASK_SHAPE, MASK_VALUE, PLACEMENT, EVERY, or PLANNER if both a mask and a planner are given; MissingError
+   * @throws UsageError COMPENSATE for a compensation that this planner or mask cannot have; MASK_SHAPE, MASK_VALUE, PLACEMENT, EVERY, or PLANNER if both a mask and a planner are given; MissingError
    *   BACKEND_MEMORY if there is no room for a state; InputError SESSION for a state under another planner
    */
   constructor(model: LoadedModel, options: SequenceOptions = {}, from: SequenceState | null = null) {
@@ -132,6 +142,8 @@ export class Sequence {
     this.model = model
     this.mode = mode
     this.#schedule = planner && new PlannerSchedule(planner, model.config)
+    this.compensation = planner?.compensation ?? options.compensation ?? null
+    expectCompensable(this.compensation, planner)
     this.#capacity = options.capacity
     this.#expectedTokens = options.expectedTokens ?? 0
     const storage = from?.storage ?? options.cache ?? defaultCache(model.weights.storage)
@@ -178,6 +190,11 @@ export class Sequence {
   state(): SequenceState {
     const length = this.#length
     if (length === 0) throw new UsageError('TOKENS', 'sequence: expected at least one token fed, got none')
+    if (this.compensation?.seesPrompt)
+      throw new UsageError(
+        'SESSION',
+        'sequence: expected a compensation without a share of the prompt, whose activations are not saved, got one with it',
+      )
     const { layers, heads, keyHeads } = this.model.config
     const heldHeads = (layer: number): Int32Array => {
       const kept = this.#mask ? layerMask(this.#mask, layer).heads : new Float32Array(heads).fill(1)
@@ -400,18 +417,21 @@ export class Sequence {
     const decides = schedule !== null && !unmasked
     const gates = decides && schedule.planner.by === 'gate'
     const channels = decides && schedule.planner.by === 'channels'
+    const shows = isDense && this.compensation?.seesPrompt === true
     if (isDense) this.#unmask()
     this.#runStart(segment, tokens)
     let decided: UnitMask | null = null
     let pass = passOf(model, home, past, T)
     const asks: Asks = {
       context: (layer, context) => {
+        if (shows) this.#show(layer, 'heads', pass.backend, context)
         if (layer !== schedule?.sourceLayer) return
         decided = schedule.afterAttention(segment, tokens, () => pass.backend.readF32(context))
         if (decided && !isDense) this.#adopt(decided, this.#passesUnder(segment, isDense))
       },
       gate: gates ? (...shown) => this.#askGate(segment, ...shown) : null,
       activation: (layer, activation) => {
+        if (shows) this.#show(layer, 'neurons', pass.backend, activation)
         if (schedule?.summarizes(segment)) schedule.summarize(layer, pass.backend.readF32(activation), T)
       },
     }
@@ -526,7 +546,9 @@ export class Sequence {
     const changes = this.#schedule?.keepsEveryKey ?? false
     const packsHeads = !changes && !this.#cache.has(layer)
     const hints = { mode: this.mode, ...passes, changes, packsHeads }
-    this.#layers[layer] = activateLayer(section, held, mask, hints, last)
+    const by = this.compensation
+    const compensation = by && { by, layer, prompt: this.#shown[layer] ?? null }
+    this.#layers[layer] = activateLayer(section, held, mask, hints, last, compensation)
   }
 
   /**
@@ -543,6 +565,14 @@ export class Sequence {
     const steps = Math.min(left, expected)
     // A dense prompt is not under the mask: the first pass is that of the next token.
     return isDense ? { T: 1, steps: Math.max(0, steps - 1) } : { T, steps }
+  }
+
+  /** Keeps what a matrix reads over the last tokens of a dense prompt. @param x [T, N] */
+  #show(layer: number, kind: UnitKind, backend: Backend, x: Buffer): void {
+    const [T, N] = x.shape
+    const rows = Math.min(T, SHOWN_TOKENS)
+    const values = backend.readF32(backend.view(x, [rows, N], (T - rows) * N))
+    this.#shown[layer] = { ...this.#shown[layer], [kind]: values }
   }
 
   /** Brings every layer back to dense, where a prompt that failed has left a mask. */
@@ -677,6 +707,21 @@ export class Sequence {
     for (const instruction of instructions) runStep(pass, instruction, frame, noCache)
     return frame[section.steps.length]
   }
+}
+
+/** @throws UsageError COMPENSATE */
+function expectCompensable(compensation: Compensation | null, planner: MaskPlanner | null): void {
+  if (!compensation) return
+  const refuse = (expected: string, got: string): never => {
+    throw new UsageError('COMPENSATE', `compensation: expected ${expected}, got ${got}`)
+  }
+  if (planner && (planner.by === 'gate' || planner.by === 'channels'))
+    refuse('a planner whose mask holds for more than a token', `planner ${planner.name}`)
+  if (compensation.seesPrompt && !(planner && isDensePrompt(planner)))
+    refuse(
+      'a prompt that runs dense, because it has a share',
+      planner ? 'a masked one' : 'a mask known beforehand',
+    )
 }
 
 /** What a generator returns. */

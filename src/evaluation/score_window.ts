@@ -102,7 +102,9 @@ function withPrompt<T>(
   work: (sequence: Sequence, first: Float32Array, rest: Int32Array, start: number) => T,
 ): T {
   const fed = tokens.slice(0, -1)
-  const plan = planner?.leaky ? { mask: leakyMask(model, planner, fed) } : { planner }
+  const plan = planner?.leaky
+    ? { mask: leakyMask(model, planner, fed), compensation: planner.compensation }
+    : { planner }
   const sequence = model.begin({ ...options, ...plan, capacity: fed.length })
   try {
     if (promptLength < start) sequence.feed(fed.slice(0, promptLength), 'none')

@@ -37,11 +37,11 @@ export const grid: Experiment = {
   async run(context): Promise<Finding> {
     const { settings, cache, grid: choice = {} } = context
     const { windows = windowsOf(settings), speed = true } = choice
-    const { predictors, mean } = cache.options
+    const { predictors, mean, moments } = cache.options
     const cells = gridCells({
       model: cache.model,
       settings,
-      given: { predictors, calibrated: mean !== undefined },
+      given: { predictors, calibrated: mean !== undefined, moments },
       choice,
     })
     if (cells.length === 0)

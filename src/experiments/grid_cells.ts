@@ -6,6 +6,8 @@
  *   when      as the planner does by itself; shadow and dejavu also once, after every 16 tokens and at every token
  *   prompt    dense and masked
  *   units     heads, neurons, and both by the same share
+ *   instead   zeros in place of what is skipped; where that is asked for, also its mean, or least squares of what is kept, without
+ *             and with a share of the prompt
  *
  * A combination that a planner refuses is no cell: griffin and its like rank no heads and decide after a dense prompt, cats
  * decides at every token. Nothing here lists these. Three kinds of cells are left out on purpose. A second decision of
@@ -16,6 +18,9 @@
 import type { LanguageModel } from '../engine/language_model.ts'
 import type { Settings } from '../evaluation/settings.ts'
 import type { Scope } from '../masks/budget.ts'
+import type { HeldMoments } from '../compensation/held_moments.ts'
+import { MOMENTS_CRITERION } from '../criteria/index.ts'
+import type { CompensationName } from '../masks/compensation.ts'
 import { prefills, type Prefill } from '../masks/planner.ts'
 import type { UnitShape } from '../masks/mask.ts'
 import {
@@ -28,7 +33,15 @@ import {
 } from '../planners/index.ts'
 import type { Predictor } from '../predictor/predictor_file.ts'
 import { predictorFor } from '../predictor/suitable.ts'
-import { AS_RELEASED, isReleased, makeMethod, planMethod, prefillOf, type Method } from '../results/method.ts'
+import {
+  AS_RELEASED,
+  compensationWords,
+  isReleased,
+  makeMethod,
+  planMethod,
+  prefillOf,
+  type Method,
+} from '../results/method.ts'
 import { ShadowError } from '../tensor/errors.ts'
 import { comparisonMethod, waysToLearn } from './methods.ts'
 
@@ -53,6 +66,12 @@ export interface GridChoice {
   readonly every?: readonly Every[]
   /** Default: that of the settings, a short prompt with a long continuation, and the reverse. */
   readonly windows?: readonly GridWindow[]
+  /** What takes the place of what is skipped; default: none. Others need moments. */
+  readonly compensate?: readonly CompensationName[]
+  /** Shares of the prompt in the moments of least squares; default: 0. */
+  readonly promptShares?: readonly number[]
+  /** What mean scores are of; default: plainact. Moments have obs. */
+  readonly scores?: readonly string[]
   /** Default: yes. */
   readonly speed?: boolean
 }
@@ -118,6 +137,7 @@ interface Given {
   readonly predictors?: readonly Predictor[]
   /** Whether mean scores are given. */
   readonly calibrated?: boolean
+  readonly moments?: HeldMoments
 }
 
 /** The cells, grouped by units and sparsity. */
@@ -128,6 +148,7 @@ export function gridCells({ model, settings, given = {}, choice = {} }: CellOpti
     sparsities = settings.sparsities.filter((sparsity) => sparsity <= MAX_SPARSITY),
     prefills: prompts = prefills,
     every: times,
+    scores = ['plainact'],
   } = choice
   const skipping = planners.filter((planner) => planner !== 'dense')
   return units.flatMap((kind) =>
@@ -142,12 +163,39 @@ export function gridCells({ model, settings, given = {}, choice = {} }: CellOpti
               units: kind,
               method: { ...method, ...sharesOf(model.shape, kind, sparsity) },
             }))
-            .flatMap((cell) => waysToLearn(settings, cell.method).map((method) => ({ ...cell, method })))
-            .filter(({ method }) => isPossible(model, method))
+            .flatMap((cell) =>
+              scoredWays(settings, scores, cell.method)
+                .flatMap((method) => compensated(choice, method))
+                .map((method) => ({ ...cell, method })),
+            )
+            .filter(({ method }) => isPossible(model, method, given.moments))
         }),
       ),
     ),
   )
+}
+
+/** A method by each kind of scores. Only mean scores are of several kinds. */
+function scoredWays(settings: Settings, scores: readonly string[], method: Method): Method[] {
+  if (!needs(method.planner, 'calibration') || needs(method.planner, 'prompt-loss'))
+    return waysToLearn(settings, method)
+  const { examples: _, ...own } = method
+  return scores.flatMap((criterion) =>
+    criterion === MOMENTS_CRITERION ? [{ ...own, criterion }] : waysToLearn(settings, method),
+  )
+}
+
+/** A method with each thing that takes the place of what it skips. */
+function compensated({ compensate = ['none'], promptShares = [0] }: GridChoice, method: Method): Method[] {
+  return compensate.flatMap((by): Method[] => {
+    if (by === 'none') return [method]
+    const shares = by === 'mean' ? [0] : promptShares
+    return shares.map((promptShare) => ({
+      ...method,
+      compensate: by,
+      ...(promptShare > 0 && { promptShare }),
+    }))
+  })
 }
 
 function cellMethod(
@@ -166,12 +214,12 @@ function cellMethod(
 }
 
 /** What a planner refuses for what it is, whatever it decides by. */
-const refusals: readonly string[] = ['SPARSITY', 'PREFILL', 'EVERY']
+const refusals: readonly string[] = ['SPARSITY', 'PREFILL', 'EVERY', 'COMPENSATE']
 
 /** Whether the planner of a method accepts it. What it decides by is not there yet, and is asked for last. */
-function isPossible(model: LanguageModel, method: Method): boolean {
+function isPossible(model: LanguageModel, method: Method, moments: HeldMoments | undefined): boolean {
   try {
-    planMethod(model, method, {})
+    planMethod(model, method, { moments })
     return true
   } catch (error) {
     if (error instanceof ShadowError && refusals.includes(error.code)) return false
@@ -186,12 +234,14 @@ export function cellWords(method: Method): {
   readonly every: string
   readonly prompt: Prefill
 } {
-  const { planner, scope, every, examples } = method
+  const { planner, scope, every, examples, criterion } = method
   const own = [
     planner,
     isReleased(method) ? AS_RELEASED : '',
     planner === 'static' && examples?.pruned !== undefined ? PRUNED_SCORES : '',
     !keepsHeads(planner) && scope === 'per-layer' ? PER_LAYER : '',
+    criterion === MOMENTS_CRITERION ? `, ${MOMENTS_CRITERION}` : '',
+    compensationWords(method),
   ]
   return {
     planner: own.join(''),

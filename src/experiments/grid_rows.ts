@@ -9,6 +9,7 @@
  * by the same share. The p of such a difference (results/paired_test.ts) is corrected by Holm's method for all that are made
  * with one budget.
  */
+import { MOMENTS_CRITERION } from '../criteria/index.ts'
 import type { ComparedCost } from '../evaluation/score_window.ts'
 import {
   agreementOf,
@@ -136,12 +137,14 @@ function overReference(measured: readonly MeasuredCell[]): ReadonlyMap<MeasuredC
 /** Whether the second cell is what the first is compared with: static scores within layers, by the same budget and prompt. */
 function isReference({ cell: one }: MeasuredCell, { cell: other }: MeasuredCell): boolean {
   if (!one || !other || !isPeer(one, other)) return false
-  const { planner, scope, prefill, examples } = other.method
+  const { planner, scope, prefill, examples, criterion, compensate = 'none' } = other.method
   return (
     planner === 'static' &&
     scope === 'per-layer' &&
     prefill === one.method.prefill &&
-    examples?.pruned === undefined
+    examples?.pruned === undefined &&
+    compensate === 'none' &&
+    criterion !== MOMENTS_CRITERION
   )
 }
 

@@ -9,6 +9,7 @@ import type { HubOptions } from '../io/hub.ts'
 import { variablesOption, type TemplateVariables } from '../io/template_variables.ts'
 import type { UnitMask } from '../masks/mask.ts'
 import { scopeOption, shareOption } from '../masks/budget.ts'
+import { compensateOption, promptShareOption, ridgeOption } from '../masks/compensation.ts'
 import { everyOption, prefillOption, type MaskPlanner } from '../masks/planner.ts'
 import { modeOption } from '../engine/active_layer.ts'
 import { maxTokensOption, type PromptRun, type TextRun } from '../engine/generate.ts'
@@ -143,6 +144,9 @@ const choiceKinds: Kinds<PlannerChoice> = {
   criterion: criterionOption,
   every: everyOption,
   prefill: prefillOption,
+  compensate: compensateOption,
+  ridge: ridgeOption,
+  promptShare: promptShareOption,
   paperCompatible: kinds.flag,
   seed: seedOption,
 }

@@ -5,8 +5,10 @@
  * the shadow planner is first used and no other shadow predictor was loaded.
  */
 import type { Calibration } from '../calibration/open.ts'
-import { makeMethod, methodBudget, planMethod, type Method } from '../results/method.ts'
+import { makeMethod, methodBudget, planMethod, readsMoments, type Method } from '../results/method.ts'
 import type { Budget, Scope } from '../masks/budget.ts'
+import type { HeldMoments } from '../compensation/held_moments.ts'
+import type { CompensationName } from '../masks/compensation.ts'
 import type { MaskPlanner, Prefill } from '../masks/planner.ts'
 import type { UnitScores } from '../masks/selection.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
@@ -20,6 +22,8 @@ import { MissingError, UsageError } from '../tensor/errors.ts'
 import { nameOption, type NameOption } from '../tensor/option.ts'
 import { featureWidths } from '../engine/config.ts'
 import { sha256File } from '../platform/platform.ts'
+import { MOMENTS_CRITERION } from '../criteria/index.ts'
+import { holdMoments, momentPaths, type MomentPlaces } from '../compensation/open_moments.ts'
 
 /** A planner that needs no continuation, so that it can be used while text is generated. */
 export type GenerationPlanner = Exclude<PlannerName, 'oracle'>
@@ -50,6 +54,15 @@ export interface PlannerChoice {
    * `masked`, but `dense` for planners that are shown what it computes, such as `griffin` and `cats`.
    */
   readonly prefill?: Prefill
+  /**
+   * What takes the place of what is skipped, by the moments of a calibration (`calibrate --moments`): `none` (default) leaves zeros,
+   * `mean` their mean, `least-squares` what the units that are kept say of them. A token costs no more than before.
+   */
+  readonly compensate?: CompensationName
+  /** λ of least squares, beside the mean square of a unit; default 0.01. */
+  readonly ridge?: number
+  /** The share of the prompt in the moments, from 0 (default) to 1. Above 0 the prompt runs dense. */
+  readonly promptShare?: number
   /** Select as the released code of ShadowLLM does: layer 0 ranked but forced dense, whole percentages. */
   readonly paperCompatible?: boolean
   /** Seed of sampling and of the random planner; default 0. */
@@ -104,6 +117,9 @@ function methodOf(
     criterion = 'plainact',
     every,
     prefill,
+    compensate,
+    ridge,
+    promptShare,
     paperCompatible,
   }: PlannerChoice,
 ): Method {
@@ -116,6 +132,9 @@ function methodOf(
     ...(scope && { scope }),
     every,
     prefill,
+    compensate,
+    ridge,
+    promptShare,
     paperCompatible,
   })
 }
@@ -140,6 +159,9 @@ export class PlannerFiles {
   #own: Promise<unknown> | null = null
   #calibration: Calibration | null = null
   readonly #means = new Map<string, UnitScores>()
+  /** Files of moments, and what they hold once it is asked for. */
+  readonly #momentFiles: string[] = []
+  #moments: Promise<HeldMoments> | null = null
   #disposed = false
 
   /** @param beside the path of the model's own predictor, which may be missing */
@@ -164,6 +186,12 @@ export class PlannerFiles {
     return this.#whilePending(this.#readCalibration(folder))
   }
 
+  /** Adds a file of moments to those of the calibration: texts that are mixed by the prompt. */
+  addMoments(path: string): void {
+    this.#momentFiles.push(path)
+    this.#moments = null
+  }
+
   /**
    * The planner of a name; null is dense.
    * @param oracleScores the scores of the oracle
@@ -180,9 +208,12 @@ export class PlannerFiles {
     methodBudget(method)
     await Promise.all(this.#pending)
     const kind = predictorKindOf(name)
+    const moments = readsMoments(method) ? await this.#held(name) : undefined
+    const asksMean = needs(name, 'calibration') && method.criterion !== MOMENTS_CRITERION
     const inputs = {
-      mean: needs(name, 'calibration') ? await this.#mean(name, method.criterion) : undefined,
+      mean: asksMean ? await this.#mean(name, method.criterion) : undefined,
       predictor: kind ? await this.#predictor(kind) : undefined,
+      moments,
     }
     return planMethod(this.#model, method, inputs, { seed: options.seed, oracleScores })
   }
@@ -207,11 +238,29 @@ export class PlannerFiles {
           shift: planner.shift,
           prefill: planner.prefill,
         }
-      : { ...methodOf(name, { ...options, prefill }), from: await this.#source(name) }
+      : await this.#described(name, methodOf(name, { ...options, prefill }))
     const known = Object.entries({ ...described, checked: check === undefined ? undefined : 'dense' })
     return [named, ...known.flatMap(([key, value]) => (value === undefined ? [] : [`${key} ${value}`]))].join(
       ', ',
     )
+  }
+
+  async #described(
+    name: PlannerName,
+    method: Method,
+  ): Promise<Method & Partial<Record<'from' | 'moments', string>>> {
+    const files = readsMoments(method) ? await momentPaths(this.#momentPlaces(), name) : []
+    const moments = []
+    for (const path of files) moments.push((await sha256File(path)).slice(0, 12))
+    return {
+      ...method,
+      from: await this.#source(name),
+      moments: moments.length > 0 ? moments.join(' ') : undefined,
+    }
+  }
+
+  #momentPlaces(): MomentPlaces {
+    return { calibration: this.#calibration?.path ?? null, files: this.#momentFiles }
   }
 
   /** The start of the SHA-256 of the file that a planner decides by. */
@@ -275,6 +324,12 @@ export class PlannerFiles {
     calibration.checkModel({ ...this.#model.shape, ...featureWidths(this.#model.config) })
     this.#calibration = calibration
     this.#means.clear()
+    this.#moments = null
+  }
+
+  /** The moments of the calibration and of the files that were added. @throws MissingError MOMENTS_MISSING */
+  #held(planner: PlannerName): Promise<HeldMoments> {
+    return (this.#moments ??= holdMoments(this.#model, this.#momentPlaces(), planner))
   }
 
   async #mean(planner: PlannerName, criterion: string): Promise<UnitScores> {

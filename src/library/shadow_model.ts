@@ -221,6 +221,17 @@ export class ShadowModel {
   }
 
   /**
+   * Adds the moments of another text (`moments.safetensors` of a calibration) to those of the calibration, for `compensate` and the
+   * criterion `obs`. Several texts have equal weights or, where the prompt has a share, are mixed layer by layer by how well they
+   * explain it. The file is read when it is first needed.
+   */
+  addMoments(path: string): void {
+    this.#expectLive()
+    expectOption('moments', path, { ...kinds.text, code: 'PATH' })
+    this.#planners.addMoments(path)
+  }
+
+  /**
    * The ids of a text, without special tokens; with `prefix` those are added that the tokenizer puts around a text, such as
    * `</s>` before one of OPT. It works after `dispose` too.
    * @throws InputError TOKENIZER_MISSING, TEXT_SURROGATE, TEXT_BYTE, TEXT_MARKS; UsageError TEXT

@@ -23,6 +23,7 @@
 import { nearestName } from '../tensor/arguments.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { ChannelSite } from './channels.ts'
+import type { Compensation } from './compensation.ts'
 import type { UnitMask } from './mask.ts'
 import { nameOption, orWord, wholeOption, type NameOption, type OptionRecord } from '../tensor/option.ts'
 import type { Random } from '../tensor/random.ts'
@@ -153,6 +154,8 @@ export interface PlannerSettings {
    * saved sequence goes on with the masks that it would have had.
    */
   readonly random?: Random
+  /** What takes the place of what it skips; default zeros. Not of a planner that is asked for the neurons or channels of each token. */
+  readonly compensation?: Compensation
 }
 
 /** A way of deciding, and its settings. */
@@ -189,6 +192,7 @@ const settings: Readonly<Record<Setting, MaskPlanner['by'] | null>> = {
   prefill: null,
   leaky: null,
   random: null,
+  compensation: null,
   sourceLayer: 'attention',
 }
 

@@ -10,6 +10,7 @@ import { addOp } from './contracts/add.ts'
 import { attentionBackwardOp, attentionOp } from './contracts/attention.ts'
 import { bceBackwardOp, bceOp } from './contracts/bce.ts'
 import { cacheAppendOp } from './contracts/cache_append.ts'
+import { choleskyOp, solveCholeskyOp } from './contracts/cholesky.ts'
 import { copyInterleavedRowsOp } from './contracts/copy_interleaved_rows.ts'
 import { copyRowsOp } from './contracts/copy_rows.ts'
 import { crossEntropyBackwardOp, crossEntropyOp } from './contracts/cross_entropy.ts'
@@ -91,6 +92,8 @@ export const catalog = {
   adamw_step: adamwStepOp,
   top_k: topKOp,
   transpose: transposeOp,
+  cholesky: choleskyOp,
+  solve_cholesky: solveCholeskyOp,
   narrow: narrowOp,
   quantize_rows: quantizeRowsOp,
   copy_rows: copyRowsOp,

@@ -2,6 +2,7 @@
  * Makes the planner of a name, and refuses what it cannot do.
  */
 import { makeBudget, type Budget } from '../masks/budget.ts'
+import type { Compensation } from '../masks/compensation.ts'
 import { prefillOption, ways, type MaskPlanner, type Prefill } from '../masks/planner.ts'
 import { referenceTopK } from '../masks/selection.ts'
 import { SHIFT_DISTANCE, SHIFT_WINDOW } from '../masks/shift.ts'
@@ -21,6 +22,8 @@ export interface PlannerOptions {
    * a mask before the text runs; a sequence refuses such a planner.
    */
   readonly leaky?: boolean
+  /** What takes the place of what is skipped; default zeros. One that sees the prompt runs it dense where nothing else is said. */
+  readonly compensation?: Compensation
   /** Select as the paper's code does: `policy: 'paper-compatible'` with its floors, which replace those of the budget. */
   readonly paperCompatible?: boolean
 }
@@ -28,7 +31,8 @@ export interface PlannerOptions {
 /**
  * The planner of a name; null for dense, which needs none.
  * @throws MissingError PLANNER_SOURCE if its input is missing; UsageError PREFILL, also for a prompt that cannot run so:
- *   masked where the planner decides when it has run, dense where it is leaky; EVERY for a planner that cannot decide again
+ *   masked where the planner decides when it has run or a compensation sees it, dense where it is leaky; EVERY for a planner that
+ *   cannot decide again; COMPENSATE for one that decides about each token by itself
  */
 export function makePlanner(
   name: PlannerName,
@@ -36,7 +40,8 @@ export function makePlanner(
   budget: Budget,
   options: PlannerOptions = {},
 ): MaskPlanner | null {
-  const { every = defaultEvery(name), prefill, leaky, paperCompatible } = options
+  const { every = defaultEvery(name), leaky, paperCompatible, compensation } = options
+  const { prefill = compensation?.seesPrompt ? 'dense' : undefined } = options
   const refuse = (code: string, expected: string, got: string): never => {
     throw new UsageError(code, `planner ${name}: expected ${expected}, got ${got}`, {
       option: code.toLowerCase(),
@@ -61,6 +66,10 @@ export function makePlanner(
       refuse('EVERY', 'a decision at every token', every === 'once' ? 'one' : asked)
     }
   }
+  if (compensation && (record.by === 'gate' || record.by === 'channels'))
+    refuse('COMPENSATE', 'no compensation, because its mask is that of one token', 'one')
+  if (compensation?.seesPrompt && prefill === 'masked')
+    refuse('PREFILL', 'a dense prefill, because the prompt has a share in its compensation', 'a masked one')
   const { topK = referenceTopK } = sources
   const ranksRead = prefill === 'dense' && every === 'once'
   const planner = record.make(
@@ -82,6 +91,7 @@ export function makePlanner(
       : { every: every === 'once' ? undefined : every }),
     ...(prefill && { prefill }),
     ...(leaky && { leaky }),
+    ...(compensation && { compensation }),
   }
 }
 

@@ -10,8 +10,11 @@
  * Two methods with the same description give the same numbers on the same model, text and seed; so a description is also
  * the name under which results are kept (part_store.ts).
  */
-import { criterionByName } from '../criteria/index.ts'
+import { compensationBy } from '../compensation/compensate.ts'
+import type { HeldMoments } from '../compensation/held_moments.ts'
+import { criterionByName, MOMENTS_CRITERION } from '../criteria/index.ts'
 import { makeBudget, type Budget, type Scope } from '../masks/budget.ts'
+import type { Compensation, CompensationName } from '../masks/compensation.ts'
 import type { MaskPlanner, Prefill } from '../masks/planner.ts'
 import { backendTopK, type TopK, type UnitScores } from '../masks/selection.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
@@ -26,6 +29,7 @@ import {
   type PlannerName,
 } from '../planners/index.ts'
 import { makePlanner } from '../planners/make.ts'
+import { given } from '../planners/record.ts'
 import { denseLayers, type LossName } from '../predictor/predictor_config.ts'
 import type { Predictor } from '../predictor/predictor_file.ts'
 import { predictorFor } from '../predictor/suitable.ts'
@@ -97,6 +101,12 @@ export interface Method {
   readonly leaky?: boolean
   /** Select as the released code of the paper does. */
   readonly paperCompatible?: boolean
+  /** What takes the place of what is skipped, by the moments of a calibration; default none: zeros. */
+  readonly compensate?: CompensationName
+  /** λ of least squares, beside the mean square of a unit; default `DEFAULT_RIDGE`. */
+  readonly ridge?: number
+  /** α, the share of the prompt in the moments; default 0. Above 0 the prompt runs dense. */
+  readonly promptShare?: number
   /** Layers that run whole; default 1, or what the source layer of the predictor asks for. */
   readonly denseLayers?: number
 }
@@ -107,21 +117,30 @@ export interface Method {
  */
 export function makeMethod(given: Pick<Method, 'planner' | 'sparsity'> & Partial<Method>): Method {
   const { planner, every = defaultEvery(planner) } = given
-  const method = { criterion: 'none', scope: 'global', ...given, every } as const
+  const { compensate: _by, ridge: _ridge, promptShare: _share, ...zeros } = given
+  // Dense skips nothing, and makes up for nothing.
+  const own = planner === 'dense' ? zeros : given
+  const method = { criterion: 'none', scope: 'global', ...own, every } as const
   return keepsHeads(planner) ? { ...method, scope: 'per-layer' } : method
 }
 
+/** Whether a method reads moments: it makes up for what it skips, or ranks by what cannot be recovered. */
+export function readsMoments({ planner, criterion, compensate = 'none' }: Method): boolean {
+  return compensate !== 'none' || (criterion === MOMENTS_CRITERION && needs(planner, 'calibration'))
+}
+
 /** How the prompt runs under a method. The mask of a leaky planner is known before the prompt runs. */
-export function prefillOf({ planner, prefill, leaky = false }: Method): Prefill {
-  return prefill ?? (leaky ? 'masked' : defaultPrefill(planner))
+export function prefillOf({ planner, prefill, leaky = false, promptShare = 0 }: Method): Prefill {
+  return prefill ?? (leaky ? 'masked' : promptShare > 0 ? 'dense' : defaultPrefill(planner))
 }
 
 /** The method that skips nothing. */
 export const denseMethod: Method = makeMethod({ planner: 'dense', sparsity: 0 })
 
 /** Whether a method learns from examples. */
-export function learns({ planner }: Method): boolean {
-  return needs(planner, 'calibration') || needs(planner, 'predictor')
+export function learns({ planner, criterion }: Method): boolean {
+  const ranks = needs(planner, 'calibration') && criterion !== MOMENTS_CRITERION
+  return ranks || needs(planner, 'predictor')
 }
 
 /** The cells of a table row that describe a method. */
@@ -141,11 +160,18 @@ export function isReleased({ examples, predictor }: Method): boolean {
   return examples?.pruned === undefined && predictor?.features === features && predictor.targets === targets
 }
 
-/** A criterion and how it was measured, such as `plainact@0.7`, or as the released code does. */
+/** What follows the name of a method that makes up for what it skips: how, and whether the prompt has a share. */
+export function compensationWords({ compensate = 'none', promptShare = 0 }: Method): string {
+  if (compensate === 'none') return ''
+  return `, ${compensate.replace('-', ' ')}${promptShare > 0 ? ' with the prompt' : ''}`
+}
+
+/** A criterion and how it was measured, such as `plainact@0.7`, or as the released code does; and what takes the place of units. */
 export function criterionName(method: Method): string {
   const { criterion, examples } = method
-  if (isReleased(method)) return `${criterion}${AS_RELEASED}`
-  return examples?.pruned === undefined ? criterion : `${criterion}@${examples.pruned}`
+  const more = compensationWords(method)
+  if (isReleased(method)) return `${criterion}${AS_RELEASED}${more}`
+  return `${criterion}${examples?.pruned === undefined ? '' : `@${examples.pruned}`}${more}`
 }
 
 /** The first cells of every table row. */
@@ -175,6 +201,8 @@ export interface MethodInputs {
   /** Planners that rank by mean scores: those of a calibration set. */
   readonly mean?: UnitScores
   readonly predictor?: Predictor
+  /** Methods that read moments. */
+  readonly moments?: HeldMoments
 }
 
 /** What several methods decide by, as files have it. */
@@ -182,14 +210,40 @@ export interface MethodSources {
   readonly mean?: UnitScores
   /** The last one of a kind is asked. */
   readonly predictors?: readonly Predictor[]
+  readonly moments?: HeldMoments
 }
 
 /** The sources among these that a method decides by. */
-export function inputsFrom({ mean, predictors = [] }: MethodSources): (method: Method) => MethodInputs {
-  return ({ planner }) => ({
-    mean: needs(planner, 'calibration') ? mean : undefined,
-    predictor: predictorFor(planner, predictors),
+export function inputsFrom({
+  mean,
+  predictors = [],
+  moments,
+}: MethodSources): (method: Method) => MethodInputs {
+  return (method) => ({
+    mean: needs(method.planner, 'calibration') ? mean : undefined,
+    predictor: predictorFor(method.planner, predictors),
+    moments: readsMoments(method) ? moments : undefined,
   })
+}
+
+/** Refuses what would have no effect. @throws UsageError COMPENSATE */
+function expectCompensated({ planner, compensate = 'none', ridge, promptShare }: Method): void {
+  const refuse = (expected: string, got: string): never => {
+    throw new UsageError('COMPENSATE', `planner ${planner}: expected ${expected}, got ${got}`)
+  }
+  if (ridge !== undefined && compensate !== 'least-squares') refuse('least-squares for a ridge', compensate)
+  if (promptShare !== undefined && compensate === 'none')
+    refuse('a compensation for a share of the prompt', 'none')
+}
+
+/** What a method makes up for what it skips by. @throws MissingError PLANNER_SOURCE without moments */
+function compensationOf(
+  { planner, compensate = 'none', ridge, promptShare }: Method,
+  { moments }: MethodInputs,
+): Compensation | undefined {
+  if (compensate === 'none') return undefined
+  const known = given(planner, moments, 'the moments of a calibration to compensate by')
+  return compensationBy(known, { by: compensate, ridge, promptShare })
 }
 
 /** The inputs of one text. */
@@ -221,7 +275,7 @@ export function methodBudget(method: Method, { predictor }: MethodInputs = {}): 
 
 /**
  * The planner of a method for one text; null is dense.
- * @throws MissingError PLANNER_SOURCE if what it decides by is missing; UsageError SPARSITY, SCOPE, CRITERION_NAME
+ * @throws MissingError PLANNER_SOURCE if what it decides by is missing; UsageError SPARSITY, SCOPE, CRITERION_NAME, COMPENSATE
  */
 export function planMethod(
   model: LanguageModel,
@@ -230,7 +284,9 @@ export function planMethod(
   { seed, oracleScores, topK = backendTopK(model.backend) }: PlanContext = {},
 ): MaskPlanner | null {
   const { planner, criterion, every, prefill, leaky, paperCompatible } = method
-  const { mean, predictor } = inputs
+  expectCompensated(method)
+  const { predictor, moments } = inputs
+  const mean = criterion === MOMENTS_CRITERION && moments ? moments.worths : inputs.mean
   const sources = {
     model,
     topK,
@@ -245,6 +301,7 @@ export function planMethod(
     prefill,
     leaky,
     paperCompatible,
+    compensation: compensationOf(method, inputs),
   })
 }
 
@@ -252,7 +309,18 @@ export function planMethod(
 
 /** What is to be compared, and what its planners decide by. */
 export interface CompareOptions extends Partial<
-  Pick<Method, 'every' | 'prefill' | 'leaky' | 'paperCompatible' | 'headSparsity' | 'neuronSparsity'>
+  Pick<
+    Method,
+    | 'every'
+    | 'prefill'
+    | 'leaky'
+    | 'paperCompatible'
+    | 'headSparsity'
+    | 'neuronSparsity'
+    | 'compensate'
+    | 'ridge'
+    | 'promptShare'
+  >
 > {
   readonly planners: readonly PlannerName[]
   readonly sparsities: readonly number[]

@@ -24,6 +24,7 @@ const calibrationPlaces = [
 /** The other sources that scores and predictors depend on; not those that show numbers, read commands or open files. */
 const otherPlaces = [
   'predictor',
+  'compensation',
   'training',
   'evaluation/evaluate.ts',
   'evaluation/jobs',

@@ -3,6 +3,7 @@
  * they fed, because a table of four questions has few numbers.
  */
 import {
+  compensationRows,
   deciderRows,
   jsonResult,
   jsonRow,
@@ -108,6 +109,7 @@ const perplexityTable: CommandTable = {
   rows: [
     ...modelRows(),
     ...rowRows(),
+    ...compensationRows(),
     // Tokens are fed in parts if the planner is called again.
     { flag: '--every', beside: '--planner random', values: [null, '1', '60'], shows: masksOf },
     {
@@ -166,6 +168,11 @@ const evalTable: CommandTable = {
       row.flag === '--model' || row.flag === '--revision' ? { ...row, shows: provenanceModel } : row,
     ),
     ...rowRows(),
+    ...compensationRows().map((row) => ({
+      ...row,
+      beside: `${row.beside} --log-samples`,
+      shows: ({ json }: Seen) => json.samples as unknown,
+    })),
     { flag: '--every', beside: '--planner random', values: [null, '1', '5'], shows: masksOf },
     { flag: '--tasks', values: ['piqa', 'copa', 'copa,piqa'] },
     { flag: '--data', values: ['{rows}', '{other-rows}'] },

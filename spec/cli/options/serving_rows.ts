@@ -1,7 +1,16 @@
 /**
  * The flags of `serve`, by what its server answers.
  */
-import { deciderRows, hubRows, modeRow, quietRow, storageRow, threadsRow, wideRow } from './shared_rows.ts'
+import {
+  compensationRows,
+  deciderRows,
+  hubRows,
+  modeRow,
+  quietRow,
+  storageRow,
+  threadsRow,
+  wideRow,
+} from './shared_rows.ts'
 import { generateTable } from './writing_rows.ts'
 import type { Seen } from './observe.ts'
 import type { CommandTable, Row } from './table.ts'
@@ -92,6 +101,7 @@ export const servingTable: CommandTable = {
     wideRow,
     ...planning,
     ...deciderRows(),
+    ...compensationRows(),
     { flag: '--seed', values: [null, '1', '2'], shows: texts },
     storageRow,
     threadsRow,

@@ -120,7 +120,33 @@ export function deciderRows(): Row[] {
       values: [null, '{other-predictors/shadow.safetensors}'],
     },
     { flag: '--calibration', beside: '--planner static', values: ['{traces}', '{other-traces}'] },
+    {
+      flag: '--moments',
+      beside: '--planner static --criterion obs',
+      values: ['{traces/moments.safetensors}', '{other-traces/moments.safetensors}'],
+    },
     { flag: '--paper-compatible', beside: '--planner shadow --sparsity 0.3', values: [null, ''] },
     { flag: '--paper-compatible', beside: '--planner random --sparsity 0.7', values: [null, ''] },
+  ]
+}
+
+/** The flags of what takes the place of skipped units. */
+export function compensationRows(): Row[] {
+  return [
+    {
+      flag: '--compensate',
+      beside: '--planner random --calibration {traces}',
+      values: [null, 'mean', 'least-squares'],
+    },
+    {
+      flag: '--ridge',
+      beside: '--planner random --calibration {traces} --compensate least-squares',
+      values: [null, '1'],
+    },
+    {
+      flag: '--prompt-share',
+      beside: '--planner random --calibration {traces} --compensate least-squares',
+      values: ['0.05', '0.9'],
+    },
   ]
 }

@@ -155,6 +155,18 @@ const reproduceGrid: CommandTable = {
       values: ['{predictors/shadow.safetensors}', '{other-predictors/shadow.safetensors}'],
     },
     { flag: '--calibration', beside: '--planner static', values: ['{traces}', '{other-traces}'] },
+    { flag: '--compensate', beside: '--calibration {traces}', values: [null, 'mean', 'least-squares'] },
+    {
+      flag: '--prompt-share',
+      beside: '--calibration {traces} --compensate least-squares',
+      values: ['0.05', '0.9'],
+    },
+    { flag: '--scores', beside: '--calibration {traces}', values: [null, 'obs'] },
+    {
+      flag: '--moments',
+      beside: '--compensate least-squares',
+      values: ['{traces/moments.safetensors}', '{other-traces/moments.safetensors}'],
+    },
     { flag: '--wikitext', values: ['{wiki.raw}', '{other-wiki.raw}'] },
     { flag: '--final', values: [null, ''] },
     {

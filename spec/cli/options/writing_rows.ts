@@ -1,7 +1,15 @@
 /**
  * The flags of the commands that run one planner: `generate` and `masks`.
  */
-import { deciderRows, jsonRow, modelRows, modeRow, storageRow, threadsRow } from './shared_rows.ts'
+import {
+  compensationRows,
+  deciderRows,
+  jsonRow,
+  modelRows,
+  modeRow,
+  storageRow,
+  threadsRow,
+} from './shared_rows.ts'
 import type { Seen } from './observe.ts'
 import type { CommandTable, Row } from './table.ts'
 
@@ -36,7 +44,7 @@ export const generateTable: CommandTable = {
   rows: [
     ...modelRows(),
     ...shareRows.map((row) => ({ ...row, beside: `${row.beside ?? ''} ${drawn}` })),
-    ...deciderRows().map((row) => ({ ...row, beside: `${row.beside} ${drawn}` })),
+    ...[...deciderRows(), ...compensationRows()].map((row) => ({ ...row, beside: `${row.beside} ${drawn}` })),
     { flag: '--seed', beside: drawn, values: [null, '1', '2'] },
     { flag: '--every', beside: `--planner random ${drawn}`, values: [null, '1', '2'] },
     { flag: '--prefill', beside: `--planner random ${drawn}`, values: [null, 'dense'] },

@@ -133,6 +133,8 @@ const launches: Readonly<Partial<Record<KernelName, Rule>>> = {
   sum_squares: allNumbers,
   top_k: allNumbers,
   transpose,
+  cholesky: (of) => oneBlock(of('U')),
+  solve_cholesky: (of) => threadEach(of('D')),
   quantize_rows: (of) => blockEach(of('O'), of('I')),
   copy_rows: copyRows,
   copy_interleaved_rows: (of) => blockEach(of('R'), of('B') * BLOCK_BYTES),

@@ -35,12 +35,16 @@ const byColumns: Cut = { along: 'O', times: ['T', 'inputs'], grain: 16, least: [
 /** Heads. */
 const byHeads: Cut = { along: 'heads', times: ['T', 'S', 'K'], grain: 1, least: [1, 1] }
 
+/** Columns that are solved for. */
+const bySolution: Cut = { along: 'D', times: ['U', 'U'], grain: 16, least: [16, 16] }
+
 /** How the kernels of an op are cut. All ops that are not named here are computed whole. */
 const cuts: Partial<Record<OpName, Cut>> = {
   linear: byRows,
   linear_input_major: byColumns,
   linear_backward_weight: byRows,
   attention: byHeads,
+  solve_cholesky: bySolution,
 }
 
 /** Multiply-adds of a part that is worth while: about twenty microseconds, or less of int8. */

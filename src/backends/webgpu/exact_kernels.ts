@@ -759,6 +759,58 @@ const gateBackward = (before: string, gate: string, up: string): WgslKernel =>
 const weighed = (i: string): string =>
   `add(mul(target_of(${i}), sub(1, p.negative_weight)), p.negative_weight)`
 
+/** The factor of a matrix: a row is finished, then what is left of the matrix loses its term. */
+const cholesky: WgslKernel = {
+  passes: {
+    copy: `if (n % p.U < n / p.U) { set_factor(n, 0); } else { set_factor(n, a(n)); }`,
+    pivot: `let square = factor(p.first * p.U + p.first);
+      var pivot = 0.0;
+      if (!is_nan(square) && square > 0) { pivot = root(square); }
+      set_scratch(0, pivot);`,
+    row: `let pivot = scratch(0);
+      let at = p.first * p.U + n;
+      if (n < p.first) { return; }
+      if (n == p.first) { set_factor(at, pivot); return; }
+      if (pivot > 0) { set_factor(at, divide(factor(at), pivot)); } else { set_factor(at, 0); }`,
+    rest: `let i = n / p.U;
+      let j = n % p.U;
+      if (i <= p.first || j < i) { return; }
+      let row = p.first * p.U;
+      set_factor(n, sub(factor(n), mul(factor(row + i), factor(row + j))));`,
+  },
+  runs: (of) => [
+    { pass: 'copy', count: of('U') ** 2 },
+    ...Array.from({ length: of('U') }, (_, first) => [
+      { pass: 'pivot', count: 1, first },
+      { pass: 'row', count: of('U'), first },
+      { pass: 'rest', count: of('U') ** 2, first },
+    ]).flat(),
+  ],
+  scratch: () => 1,
+}
+
+/** The sum divided by the pivot of row k with the other sign, or 0. */
+const dividedByPivot = `
+  let pivot = factor(k * p.U + k);
+  var quotient = 0.0;
+  if (pivot > 0) { quotient = minus(divide(sum, pivot)); }
+  set_x(k * p.D + n, quotient);`
+
+/** Both triangles of a column. */
+const solveCholesky = single(
+  product('D'),
+  `for (var k = 0; k < p.U; k++) {
+    var sum = b(k * p.D + n);
+    for (var i = 0; i < k; i++) { sum = add(sum, mul(factor(i * p.U + k), x(i * p.D + n))); }
+    ${dividedByPivot}
+  }
+  for (var k = p.U - 1; k >= 0; k--) {
+    var sum = x(k * p.D + n);
+    for (var i = p.U - 1; i > k; i--) { sum = add(sum, mul(factor(k * p.U + i), x(i * p.D + n))); }
+    ${dividedByPivot}
+  }`,
+)
+
 // ---- The catalogue ----------------------------------------------------------------------------------------------------
 
 /** A row rounded to int8, y from \`to\` on, with its scale. */
@@ -853,6 +905,8 @@ export const exactKernels: Readonly<Record<KernelName, WgslKernel>> = {
   transpose: single(product('O', 'I'), `set_y(n % p.I * p.O + n / p.I, x(n));`),
   transpose_bf16: single(product('O', 'I'), `set_y(n % p.I * p.O + n / p.I, bits_x(n));`),
   transpose_f16: single(product('O', 'I'), `set_y(n % p.I * p.O + n / p.I, bits_x(n));`),
+  cholesky,
+  solve_cholesky: solveCholesky,
   narrow_bf16: each(`set_y(n, narrow_to_bf16(x(n)));`),
   narrow_f16: each(`set_y(n, narrow_to_f16(x(n)));`),
   quantize_rows: single(

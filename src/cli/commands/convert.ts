@@ -11,6 +11,7 @@ import { convertCheckpoint, type Checkpoint, type Conversion } from '../../io/co
 import type { HubOrigin } from '../../io/hub.ts'
 import { findModelFiles } from '../../io/load.ts'
 import { refusal } from '../../io/refusal.ts'
+import { DEFAULT_RIDGE, ridgeOption } from '../../masks/compensation.ts'
 import { readMask } from '../../masks/mask_file.ts'
 import { hashFiles } from '../../results/provenance.ts'
 import { UsageError } from '../../tensor/errors.ts'
@@ -20,7 +21,7 @@ import { checkOutput, checkOutputFolder, whileWriting } from '../output.ts'
 import { printResult } from '../report.ts'
 import type { Session } from '../session.ts'
 import { countOf, formatBytes, formatColumns, formatCount } from '../words.ts'
-import { bytes, addOwnFlags, number } from '../values.ts'
+import { bytes, addOwnFlags } from '../values.ts'
 
 const help = `
 SOURCE is a model's folder, one weights file (.safetensors, .bin, .gguf or an .index.json), or a name on the hub. OUTPUT
@@ -45,9 +46,6 @@ Examples:
   $ shadowllm convert SmolLM2-135M-Instruct.Q4_1.gguf smollm2
   $ shadowllm convert smollm2 smaller --mask mask.safetensors --compensate traces/moments.safetensors`
 
-/** λ of what is not said; src/compensation/moments_file.ts says why it is not less. */
-const DEFAULT_RIDGE = 0.01
-
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
   addOwnFlags(
@@ -65,7 +63,7 @@ export function define(command: Command, session: Session): void {
       [
         '--ridge <share>',
         `λ of the least squares, beside the mean square of a unit (default: ${DEFAULT_RIDGE})`,
-        number(0),
+        ridgeOption,
       ],
     ],
   )

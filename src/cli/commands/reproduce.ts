@@ -232,7 +232,10 @@ async function withWorkers<T>(
 }
 
 /** Where parts are kept, who makes them in place of this process, what is scored in place of the Brown corpus, and by what. */
-type Parts = Pick<CacheOptions, 'store' | 'runner' | 'evaluated' | 'dataName' | 'predictors' | 'mean'>
+type Parts = Pick<
+  CacheOptions,
+  'store' | 'runner' | 'evaluated' | 'dataName' | 'predictors' | 'mean' | 'moments'
+>
 
 async function evaluatedText({
   wikitext,

@@ -18,7 +18,13 @@ import type { TemplateVariables } from '../../io/template_variables.ts'
 import { addFlags, type ModelFlags } from '../flags.ts'
 import { samplingWords, variablesFlag } from '../writing_flags.ts'
 import { withModel } from '../open_model.ts'
-import { addPlanFlags, choiceOf, loadPlanFiles, type PlanFlags } from '../planner_flags.ts'
+import {
+  addCompensationFlags,
+  addPlanFlags,
+  choiceOf,
+  loadPlanFiles,
+  type PlanFlags,
+} from '../planner_flags.ts'
 import type { Session } from '../session.ts'
 import { formatPercent } from '../words.ts'
 import { now } from '../../platform/platform.ts'
@@ -110,7 +116,7 @@ export function define(command: Command, session: Session): void {
     ['--drain <seconds>', 'how long requests may take at the end', number(0, MAX_SECONDS), 4],
   ])
   addFlags(command, 'model')
-  addFlags(addPlanFlags(command, generationPlanners, 'dense'), 'every', 'check')
+  addFlags(addCompensationFlags(addPlanFlags(command, generationPlanners, 'dense')), 'every', 'check')
   addFlags(command, 'backend', 'fileStorage', 'threads', 'mode', 'cache', 'quiet')
     .addHelpText('after', help)
     .action((flags: ServeFlags) => withModel(session, flags, (opt) => serve(session, opt, flags)))

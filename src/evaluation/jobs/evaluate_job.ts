@@ -3,12 +3,12 @@
  * windows costs.
  *
  *   settings   model, ...   what both sides agree on, see job_model.ts
- *              methods      each with the name of the file that it decides by, or null
+ *              methods      each with the names of the file that it decides by and of the moments that it reads, or null
  *              mode         how a mask is carried out
  *              compared     true where scores are compared with the dense model's logits
  *              seeds        of each text's random masks
  *   files      texts        windows, and which of them an oracle may look at
- *              by-0, ...    a predictor, or a static method's mean scores
+ *              by-0, ...    a predictor, a static method's mean scores, or moments
  *
  * Settings, files and results are untrusted input. A window is scored from the end of its prompt; dense logits that it is
  * compared with are the worker's own. The name of a text and its genre are left out: equal texts have equal bytes, and a score depends on nothing else.
@@ -30,7 +30,10 @@ import type { JobRunner } from '../../jobs/runner.ts'
 import type { Job, JobContext } from '../../jobs/job.ts'
 import { agreementOf, checkAgreement, type JobModel } from '../../jobs/job_model.ts'
 import type { JobStore } from '../../jobs/job_store.ts'
+import type { HeldMoments } from '../../compensation/held_moments.ts'
+import { encodeHeld, parseHeld } from '../../compensation/moments_file.ts'
 import { scopes } from '../../masks/budget.ts'
+import { compensations, ridgeOption } from '../../masks/compensation.ts'
 import { prefills } from '../../masks/planner.ts'
 import { maskModes } from '../../engine/active_layer.ts'
 import type { ModelConfig } from '../../engine/config.ts'
@@ -40,7 +43,7 @@ import { encodePredictor, parsePredictor, type Predictor } from '../../predictor
 import { checkPredictor } from '../../predictor/suitable.ts'
 import { encodeUnits, parseUnits } from '../../calibration/job_inputs.ts'
 import { evaluate, type EvaluateOptions } from '../evaluate.ts'
-import { learns, type Method, type MethodInputs } from '../../results/method.ts'
+import { learns, readsMoments, type Method, type MethodInputs } from '../../results/method.ts'
 import type { ScoredText } from '../score_window.ts'
 import { windowsUnder, type EvaluatedText, type MethodScore } from '../window_evaluator.ts'
 
@@ -171,10 +174,15 @@ async function packMethods(
   const names = new Map<string, string>()
   const entries: PlainJson[] = []
   for (const method of methods) {
-    const bytes = bytesOf(await inputsOf(method))
-    const file = bytes && (await store.add(bytes))
-    if (file && !names.has(file)) names.set(file, `by-${names.size}`)
-    entries.push({ method: method as unknown as PlainJson, by: file ? (names.get(file) as string) : null })
+    const inputs = await inputsOf(method)
+    const nameOf = async (bytes: Uint8Array | null): Promise<string | null> => {
+      const file = bytes && (await store.add(bytes))
+      if (file && !names.has(file)) names.set(file, `by-${names.size}`)
+      return file ? (names.get(file) as string) : null
+    }
+    const by = await nameOf(bytesOf(inputs))
+    const moments = await nameOf(momentsOf(inputs))
+    entries.push({ method: method as unknown as PlainJson, by, ...(moments !== null && { moments }) })
   }
   return { methods: entries, files: Object.fromEntries([...names].map(([file, name]) => [name, file])) }
 }
@@ -183,13 +191,20 @@ async function packMethods(
 const encoded = new WeakMap<object, Uint8Array>()
 
 function bytesOf({ mean, predictor }: MethodInputs): Uint8Array | null {
-  const source = predictor ?? mean
-  if (!source) return null
-  let bytes = encoded.get(source)
-  if (!bytes) {
-    bytes = predictor ? encodePredictor(predictor) : encodeUnits(mean as NonNullable<typeof mean>)
-    encoded.set(source, bytes)
-  }
+  if (predictor) return encodedOnce(predictor, encodePredictor)
+  return mean ? encodedOnce(mean, encodeUnits) : null
+}
+
+function momentsOf({ moments }: MethodInputs): Uint8Array | null {
+  return moments ? encodedOnce(moments, encodeHeld) : null
+}
+
+function encodedOnce<Source extends object>(
+  source: Source,
+  encode: (source: Source) => Uint8Array,
+): Uint8Array {
+  const bytes = encoded.get(source) ?? encode(source)
+  encoded.set(source, bytes)
   return bytes
 }
 
@@ -213,6 +228,9 @@ const methodSchema: v.GenericSchema<unknown, Method> = v.object({
   halves: v.optional(v.boolean()),
   leaky: v.optional(v.boolean()),
   paperCompatible: v.optional(v.boolean()),
+  compensate: v.optional(v.picklist(compensations)),
+  ridge: v.optional(valueThat<number>(ridgeOption.holds, ridgeOption.words)),
+  promptShare: v.optional(share),
   denseLayers: v.optional(count(0)),
 })
 
@@ -220,13 +238,14 @@ const methodSchema: v.GenericSchema<unknown, Method> = v.object({
 interface MethodEntry {
   readonly method: Method
   readonly by: string | null
+  readonly moments?: string
 }
 
 const settingsSchema = v.object({
   methods: v.pipe(
     v.array(
       v.pipe(
-        v.object({ method: methodSchema, by: v.nullable(v.string()) }),
+        v.object({ method: methodSchema, by: v.nullable(v.string()), moments: v.optional(v.string()) }),
         v.check(({ method: { planner, criterion } }) => {
           const isScored = needs(planner, 'continuation') || needs(planner, 'prompt-loss')
           return !isScored || criteria.some(({ name }) => name === criterion)
@@ -234,6 +253,10 @@ const settingsSchema = v.object({
         v.check(
           ({ method, by }) => (by !== null) === learns(method),
           'a file for a method that decides by one, and none for another',
+        ),
+        v.check(
+          ({ method, moments }) => (moments !== undefined) === readsMoments(method),
+          'moments for a method that reads them, and none for another',
         ),
       ),
     ),
@@ -250,7 +273,13 @@ function openMethodFiles(
   read: JobContext['read'],
   model: LanguageModel,
 ): { inputsOf: (method: Method) => Promise<MethodInputs>; dispose: () => Promise<void> } {
-  const fileOf = new Map(entries.map(({ method, by }) => [method, by]))
+  const fileOf = new Map(entries.map((entry) => [entry.method, entry]))
+  const held = new Map<string, Promise<HeldMoments>>()
+  const openMoments = (name: string): Promise<HeldMoments> => {
+    const known = held.get(name) ?? Promise.resolve(read(name)).then((bytes) => parseHeld(bytes, model))
+    held.set(name, known)
+    return known
+  }
   const predictors = new Map<string, Promise<Predictor>>()
   const openPredictor = async (by: string, method: Method): Promise<Predictor> => {
     const predictor = await parsePredictor(await read(by), model.backend)
@@ -267,12 +296,14 @@ function openMethodFiles(
   }
   return {
     async inputsOf(method) {
-      const by = fileOf.get(method) ?? null
-      if (by === null) return {}
-      if (needs(method.planner, 'calibration')) return { mean: await parseUnits(await read(by), model.shape) }
+      const { by = null, moments: name } = fileOf.get(method) ?? {}
+      const moments = name === undefined ? undefined : await openMoments(name)
+      if (by === null) return { moments }
+      if (needs(method.planner, 'calibration'))
+        return { mean: await parseUnits(await read(by), model.shape), moments }
       const known = predictors.get(by) ?? openPredictor(by, method)
       predictors.set(by, known)
-      return { predictor: await known }
+      return { predictor: await known, moments }
     },
     async dispose() {
       for (const opening of predictors.values()) (await opening.catch(() => null))?.dispose()

@@ -41,7 +41,16 @@ import {
 } from '../../results/provenance.ts'
 import { cutWindows, drawWindows, makeWordEncoder, type Window } from '../../data/windows.ts'
 import type { Encode } from '../../io/encode_pieces.ts'
-import type { Aggregation, ExampleSettings, Method, MethodInputs } from '../../results/method.ts'
+import type { HeldMoments } from '../../compensation/held_moments.ts'
+import { encodeHeld } from '../../compensation/moments_file.ts'
+import {
+  learns,
+  readsMoments,
+  type Aggregation,
+  type ExampleSettings,
+  type Method,
+  type MethodInputs,
+} from '../../results/method.ts'
 import type { JobRunner } from '../../jobs/runner.ts'
 import type { JobModel } from '../../jobs/job_model.ts'
 import { sha256 } from '../../platform/platform.ts'
@@ -72,6 +81,8 @@ export interface CacheOptions extends NamedModel {
   readonly predictors?: readonly Predictor[]
   /** Mean scores that are ranked by in place of those of examples, by methods that have none. */
   readonly mean?: UnitScores
+  /** The moments that methods read. */
+  readonly moments?: HeldMoments
   /** Keeps parts between runs; without one they are in memory only. */
   readonly store?: PartStore | null
   /** Calibrates and evaluates in place of this process; the caller closes it. */
@@ -128,6 +139,7 @@ export class ExperimentCache {
   readonly #examples = new Map<string, ExampleSet>()
   readonly #predictors = new Map<string, Promise<TrainedPredictor>>()
   readonly #means = new Map<string, Promise<UnitScores>>()
+  #momentsHash: Promise<string> | null = null
   readonly #pruned = new Map<string, Promise<UnitScores[]>>()
 
   private constructor(options: CacheOptions, split: Split, hashes: CacheHashes) {
@@ -330,18 +342,28 @@ export class ExperimentCache {
 
   /** The inputs of a method: its mean scores, or its predictor. They live as long as the cache. */
   async inputs(method: Method, seed: number): Promise<MethodInputs> {
+    const moments = readsMoments(method) ? this.options.moments : undefined
     const given = this.#given(method)
-    if (given) return { predictor: given }
-    if (predictorKindOf(method.planner)) return { predictor: (await this.predictor(method, seed)).predictor }
-    if (!needs(method.planner, 'calibration')) return {}
-    return { mean: this.#givenMean(method) ?? (await this.mean(method, seed)) }
+    if (given) return { predictor: given, moments }
+    if (predictorKindOf(method.planner))
+      return { predictor: (await this.predictor(method, seed)).predictor, moments }
+    if (!learns(method)) return { moments }
+    return { mean: this.#givenMean(method) ?? (await this.mean(method, seed)), moments }
   }
 
-  /** SHA-256 of the given predictor that a method asks, or of the given scores that it ranks by; null where it asks none. */
+  /** SHA-256 of the given predictor that a method asks, or of the given scores that it ranks by, and of moments; null where it asks none. */
   async givenHash(method: Method): Promise<string | null> {
+    const own = await this.#ownHash(method)
+    if (!readsMoments(method)) return own
+    const { moments } = this.options
+    this.#momentsHash ??= moments ? sha256(encodeHeld(moments)) : Promise.resolve('none')
+    return `${own ?? ''} ${await this.#momentsHash}`.trim()
+  }
+
+  async #ownHash(method: Method): Promise<string | null> {
     const given = this.#given(method)
     if (given) return sha256(Uint8Array.from(encodePredictor(given)))
-    const mean = needs(method.planner, 'calibration') && this.#givenMean(method)
+    const mean = learns(method) && needs(method.planner, 'calibration') && this.#givenMean(method)
     return mean ? sha256(bytesOf(mean)) : null
   }
 

@@ -1,0 +1,51 @@
+/**
+ * Opens the moments that methods read: those of a calibration, and of other texts beside them.
+ */
+import type { LanguageModel } from '../engine/language_model.ts'
+import { isThere } from '../io/files.ts'
+import { joinPath } from '../platform/platform.ts'
+import { MissingError } from '../tensor/errors.ts'
+import { mixMoments, type HeldMoments } from './held_moments.ts'
+import { openMoments } from './moments_file.ts'
+
+/** The name of the file in the folder of a calibration. */
+export const momentsName = 'moments.safetensors'
+
+/** Where moments are: in the folder of a calibration, if there is one, and in other files. */
+export interface MomentPlaces {
+  readonly calibration: string | null
+  readonly files: readonly string[]
+}
+
+/** The paths of these places. @param asker a planner, in errors. @throws MissingError MOMENTS_MISSING */
+export async function momentPaths({ calibration, files }: MomentPlaces, asker: string): Promise<string[]> {
+  const own = calibration === null ? [] : [joinPath(calibration, momentsName)]
+  const isMissing = own.length > 0 && !(await isThere(own[0]))
+  if (isMissing || own.length + files.length === 0)
+    throw new MissingError(
+      'MOMENTS_MISSING',
+      `planner ${asker}: expected the moments of a calibration, got ${isMissing ? `no ${own[0]}` : 'none'}; "shadowllm calibrate --moments" makes them`,
+    )
+  return [...own, ...files]
+}
+
+/**
+ * The moments of these places, in memory, as one.
+ * @throws MissingError as `momentPaths`; InputError as `openMoments` and `Moments.hold`
+ */
+export async function holdMoments(
+  model: Pick<LanguageModel, 'config' | 'shape'>,
+  places: MomentPlaces,
+  asker: string,
+): Promise<HeldMoments> {
+  const held: HeldMoments[] = []
+  for (const path of await momentPaths(places, asker)) {
+    const moments = await openMoments(path)
+    try {
+      held.push(await moments.hold(model))
+    } finally {
+      await moments.close()
+    }
+  }
+  return mixMoments(held)
+}

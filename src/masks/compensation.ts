@@ -1,0 +1,51 @@
+/**
+ * What takes the place of skipped units: zeros, their mean, or what the kept ones say of them (src/compensation).
+ *
+ * The engine knows no statistics. It hands over the matrix that adds the units of a layer up and gets what is added to it, once for
+ * each mask; a token costs what it cost before.
+ */
+import type { Backend, Buffer } from '../backends/backend.ts'
+import { nameOption, rangeOption, type NameOption, type OptionRecord } from '../tensor/option.ts'
+import type { UnitKind } from './mask.ts'
+
+/** The ways. */
+export const compensations = ['none', 'mean', 'least-squares'] as const
+export type CompensationName = (typeof compensations)[number]
+export const compensateOption: NameOption<CompensationName> = nameOption('COMPENSATE', compensations)
+
+/** λ beside the mean square of a unit, and α, the share of the prompt in the statistics. */
+export const ridgeOption: OptionRecord = rangeOption('RIDGE', 0)
+export const promptShareOption: OptionRecord = rangeOption('PROMPT_SHARE', 0, 1)
+
+/** λ of what is not said; src/compensation/moments_file.ts says why it is not less. */
+export const DEFAULT_RIDGE = 0.01
+
+/** A matrix that adds units up, and which of its rows a mask keeps. */
+export interface FoldedMatrix {
+  readonly backend: Backend
+  readonly layer: number
+  readonly kind: UnitKind
+  /** In float32, a row for each number of a unit. Not changed. */
+  readonly weight: Buffer // [N, D]
+  /** Rows that are kept, and the others, ascending; some of each. */
+  readonly kept: Int32Array // [K]
+  readonly skipped: Int32Array // [N - K]
+  /** What the matrix read at the tokens of the prompt; null unless `seesPrompt`. */
+  readonly prompt: Float32Array | null // [T, N]
+}
+
+/** What is added; null adds nothing. */
+export interface Folded {
+  /** To the kept rows. */
+  readonly rows: Float32Array | null // [K, D]
+  /** To the bias. */
+  readonly bias: Float32Array | null // [D]
+}
+
+/** How skipped units are made up for. */
+export interface Compensation {
+  /** Whether the prompt has a part in it, which then runs dense. */
+  readonly seesPrompt: boolean
+  /** @throws InputError or UsageError if the statistics are those of another model */
+  fold(matrix: FoldedMatrix): Folded
+}
