@@ -7,7 +7,7 @@
 import { VALUE_BLOCK } from '../../ops/attention_i8.ts'
 import type { KernelName } from '../../ops/catalog.ts'
 import { NOT_SCORED } from '../../ops/cross_entropy.ts'
-import { BLOCK, TILE } from '../../tensor/int4.ts'
+import { BLOCK, BLOCK_BYTES, TILE } from '../../tensor/int4.ts'
 
 /** The value of a size letter of a call. */
 export type Size = (letter: string) => number
@@ -405,8 +405,7 @@ const copyListed = (width: string, count: (of: Size) => number, code: string): W
 const copyRowsOf = (bits: string): WgslKernel =>
   copyListed('p.I', product('I'), `set_y(slot * p.I + at, ${bits}(row * p.I + at));`)
 
-/** Bytes of a block of an int4 row; the place of each of them among those of four rows: scale, minimum, numbers. */
-const BLOCK_BYTES = 20
+/** The place of each byte of a block of an int4 row among those of four rows: scale, minimum, numbers. */
 const placeOfByte = (row: string): string =>
   `select((k - 4) / 4 * 16 + 16 + ${row} % 4 * 4 + k % 4, k / 2 * 8 + ${row} % 4 * 2 + k % 2, k < 4)`
 

@@ -238,7 +238,7 @@ fn scale_of_row(largest: f32) -> f32 {
   return select(scale, LARGEST_SCALE, scale > LARGEST_SCALE);
 }
 
-/** What a block of int4 adds to an output; \`sum\` is the step times the sum of what the activations are rounded to. */
+/** What a block of four-bit numbers adds to an output; \`sum\` is the step times the sum of what the activations are rounded to. */
 fn block_term(scale: f32, minimum: f32, step: f32, product: i32, sum: f32) -> f32 {
   return add(mul(mul(scale, step), f32(product)), mul(minimum, sum));
 }

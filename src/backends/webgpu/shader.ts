@@ -3,7 +3,7 @@
  *
  * A pass runs once for each of `p.count` numbers `n`. For an array x of the kernel it has
  *
- *   x(i)        number i: f32, or i32 for int8, int4 (bytes) and lists; half precision is widened
+ *   x(i)        number i: f32, or i32 for bytes and lists; half precision is widened
  *   bits_x(i)   its bits
  *   word_x(i)   of bytes: four of them from byte i on
  *   set_x(i, v) of arrays that are written; half precision takes bits

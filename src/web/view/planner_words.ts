@@ -56,6 +56,6 @@ export function showPlanner(planner: StudyPlanner, trace: Trace | null, isWritin
   const lacksOracle = trace !== null && !isWriting && trace.columns.length > 0 && trace.oracleScores === null
   byId<HTMLInputElement>('compare').disabled = lacksOracle
   byId('compare-place').title = lacksOracle
-    ? 'There are no oracle scores: weights in int8 or int4 have no gradients, and a text that was stopped is not scored.'
+    ? 'There are no oracle scores: weights in eight or four bits have no gradients, and a text that was stopped is not scored.'
     : ''
 }
