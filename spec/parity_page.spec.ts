@@ -132,7 +132,8 @@ describe('the prose of the page', () => {
 
   /** Numbers with a point in the blocks about exp and log that the definitions do not have. */
   function unknownConstants(text: string): string[] {
-    const part = text.slice(text.indexOf('exp and log are'), text.indexOf('## Ops as files'))
+    const start = text.indexOf('exp and log are')
+    const part = text.slice(start, text.indexOf('\n#', start))
     const constants = part.match(/-?\d+\.\d+(e-?\d+)?/g) ?? []
     expect(constants.length).toBeGreaterThan(20)
     return constants.filter((constant) => !definitions.includes(constant) && Number(constant) !== 0.5)

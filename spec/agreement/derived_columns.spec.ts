@@ -78,6 +78,7 @@ const modules: Readonly<Record<string, Columns>> = {
     word: measured,
     speed: measured,
     ratio: ({ speed }, rows) => ratio(speed, whereIs(rows, { planner: 'dense' })?.speed),
+    range: measured,
   },
   'experiments/grid_rows.ts': {
     window: measured,

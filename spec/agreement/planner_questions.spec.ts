@@ -45,6 +45,7 @@ import {
   type ChannelSchedule,
 } from '../../src/verify/model/engine_cases.ts'
 import { fickle } from '../../src/verify/model/planner_laws.ts'
+import { measureRounds } from '../../src/web/engine/speed_rounds.ts'
 import { Writer } from '../../src/web/engine/writers.ts'
 import { interposed, recordPlanner, sameData, type Call } from '../harness/recorded.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
@@ -238,6 +239,12 @@ const ways: Readonly<Record<string, Way>> = {
   'an answer of the server': { of: 'server/writer.ts', run: written(null, null, false) },
   'an answer of the server with its scored prompt': { of: 'server/writer.ts', run: written('', 2, false) },
   'an answer of the server that is checked': { of: 'server/writer.ts', run: written('', 1, true) },
+  'the rounds of a speed': {
+    of: 'web/engine/speed_rounds.ts',
+    run: async (model, planner, { tokens, prompt }) => {
+      await measureRounds(model, prompt, [...tokens.slice(prompt.length)], planner)
+    },
+  },
   'a scored window': {
     of: 'evaluation/score_window.ts',
     run: (model, planner, { tokens, prompt, options, numbers: [more] }) => {
@@ -597,7 +604,7 @@ const knowAll: readonly string[] = ['a scored window', 'windows scored together'
 
 test('every way refuses a planner that is shown the answer, unless it knows the answer beforehand', async () => {
   const tokens = Int32Array.of(1, 2, 0, 3, 1, 2)
-  const { config, tensors } = made({ ...wideCase, tokens: [...tokens] }, 4)
+  const { config, tensors } = made({ ...wideCase, tokens: [...tokens] }, 40)
   const model = await LanguageModel.load(config, memorySource(tensors), backend)
   const mask = denseMask(model.shape)
   const planner: MaskPlanner = {

@@ -163,7 +163,7 @@ const studyOf: Look<StudyOptions> = async (from, options) => {
   const told: unknown[] = []
   for (;;) {
     const { done, value } = await events.next()
-    told.push({ ...value, tokensPerSecond: null })
+    told.push({ ...value, tokensPerSecond: null, rounds: null })
     if (done) return told
   }
 }

@@ -122,9 +122,9 @@ describe('a smaller model', () => {
     )
   })
 
-  test('has fewer units in every layer, and is one that --compensate changed', async () => {
+  test('has fewer units in every layer, and is one that --moments changed', async () => {
     const texts: unknown[] = []
-    for (const flags of [[], ['--compensate', moments], ['--compensate', moments, '--ridge', '1']]) {
+    for (const flags of [[], ['--moments', moments], ['--moments', moments, '--ridge', '1']]) {
       const to = join(folder, `${texts.length}`)
       const result = await runInside(['convert', model, to, '--mask', mask, ...flags, '--json'])
       expect([result.code, result.stderr]).toEqual([0, ''])
@@ -144,11 +144,11 @@ describe('a smaller model', () => {
     await writeLlama(other, 7)
     for (const [args, code, says] of [
       [[model, 'to.safetensors', '--mask', mask], 2, 'OUTPUT'],
-      [[model, 'to', '--compensate', moments], 2, 'FLAGS'],
+      [[model, 'to', '--moments', moments], 2, 'FLAGS'],
       [[model, 'to', '--mask', mask, '--ridge', '1'], 2, 'FLAGS'],
       [[model, 'to', '--mask', moments], 3, 'TENSOR_MISSING'],
-      [[model, 'to', '--mask', mask, '--compensate', mask], 3, 'MOMENTS_FORMAT'],
-      [[other, 'to', '--mask', mask, '--compensate', moments], 3, 'MOMENTS_MODEL'],
+      [[model, 'to', '--mask', mask, '--moments', mask], 3, 'MOMENTS_FORMAT'],
+      [[other, 'to', '--mask', mask, '--moments', moments], 3, 'MOMENTS_MODEL'],
     ] as const) {
       const [from, to, ...flags] = args
       const result = await runInside(['convert', from, join(folder, to), ...flags])

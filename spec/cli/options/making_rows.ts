@@ -344,13 +344,13 @@ const convertTable: CommandTable = {
     },
     { flag: '--mask', values: [null, '{mask.safetensors}'] },
     {
-      flag: '--compensate',
+      flag: '--moments',
       beside: '--mask {mask.safetensors}',
       values: [null, '{traces/moments.safetensors}', '{other-traces/moments.safetensors}'],
     },
     {
       flag: '--ridge',
-      beside: '--mask {mask.safetensors} --compensate {traces/moments.safetensors}',
+      beside: '--mask {mask.safetensors} --moments {traces/moments.safetensors}',
       values: [null, '0.1', '1'],
     },
     jsonRow,

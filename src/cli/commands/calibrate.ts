@@ -102,7 +102,10 @@ export function define(command: Command, session: Session): void {
     ['--continuation <count>', `most tokens of its continuation (default: ${defaultLength})`, whole(1)],
     ['--mask <file>', 'score in a pruned model: a mask that "shadowllm masks --output" wrote'],
     ['--keep-sequence', 'also keep the features of every prompt token after layer 0'],
-    ['--moments', 'also keep second moments of all units in moments.safetensors, for "convert --compensate"'],
+    [
+      '--moments',
+      'also keep second moments of all units in moments.safetensors, for --compensate and "convert --moments"',
+    ],
     ['--threads <count>', 'threads, each with a model of its own (default: as many as fit)', whole(1, 64)],
   ])
   addQueueFlags(command)

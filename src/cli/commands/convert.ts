@@ -36,7 +36,7 @@ become the float32 numbers that they stand for, exactly, and take up to eight ti
 
 With --mask the output is a model of fewer neurons and heads, without those that "shadowllm masks --output" skipped. Every layer
 gets as many as the layer that keeps most, filled up with zeros; OPT and OLMo 2 keep all heads, of zeros where they are
-skipped. --compensate folds what is skipped into what is kept, by least squares over the moments that
+skipped. --moments folds what is skipped into what is kept, by least squares over the moments that
 "shadowllm calibrate --moments" collected; those matrices become float32.
 
 Examples:
@@ -44,7 +44,7 @@ Examples:
   $ shadowllm convert opt-6.7b opt-6.7b-parts --shard-size 5GB
   $ shadowllm convert pytorch_model.bin model.safetensors
   $ shadowllm convert SmolLM2-135M-Instruct.Q4_1.gguf smollm2
-  $ shadowllm convert smollm2 smaller --mask mask.safetensors --compensate traces/moments.safetensors`
+  $ shadowllm convert smollm2 smaller --mask mask.safetensors --moments traces/moments.safetensors`
 
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
@@ -56,10 +56,7 @@ export function define(command: Command, session: Session): void {
       ['--shard-size <bytes>', 'split into files of at most so many bytes of tensors', bytes],
       ['--force', 'replace existing files'],
       ['--mask <file>', 'leave out the units that this mask skips, as "shadowllm masks --output" wrote it'],
-      [
-        '--compensate <file>',
-        'fold them into the others by these moments of "shadowllm calibrate --moments"',
-      ],
+      ['--moments <file>', 'fold them into the others by these moments of "shadowllm calibrate --moments"'],
       [
         '--ridge <share>',
         `λ of the least squares, beside the mean square of a unit (default: ${DEFAULT_RIDGE})`,
@@ -76,7 +73,7 @@ interface ConvertFlags extends Pick<ModelFlags, 'revision' | 'offline'> {
   readonly shardSize?: number
   readonly force?: boolean
   readonly mask?: string
-  readonly compensate?: string
+  readonly moments?: string
   readonly ridge?: number
   readonly json?: boolean
 }
@@ -95,7 +92,7 @@ async function run(session: Session, source: string, output: string, flags: Conv
   checkFlags(flags)
   await (output.endsWith('.safetensors') ? checkOutput(output) : checkOutputFolder(output))
   const { path, origin } = await findWithProgress(session, source, flags)
-  const moments = flags.compensate === undefined ? null : await openMoments(flags.compensate)
+  const moments = flags.moments === undefined ? null : await openMoments(flags.moments)
   try {
     if (moments) await checkMoments(moments, path)
     let units: UnitCounts | undefined
@@ -130,11 +127,11 @@ async function run(session: Session, source: string, output: string, flags: Conv
 }
 
 /** @throws UsageError FLAGS for flags that need another one */
-function checkFlags({ mask, compensate, ridge }: ConvertFlags): void {
-  if (compensate !== undefined && mask === undefined)
-    throw new UsageError('FLAGS', '--compensate: expected --mask with it')
-  if (ridge !== undefined && compensate === undefined)
-    throw new UsageError('FLAGS', '--ridge: expected --compensate with it')
+function checkFlags({ mask, moments, ridge }: ConvertFlags): void {
+  if (moments !== undefined && mask === undefined)
+    throw new UsageError('FLAGS', '--moments: expected --mask with it')
+  if (ridge !== undefined && moments === undefined)
+    throw new UsageError('FLAGS', '--ridge: expected --moments with it')
 }
 
 /** @throws InputError MOMENTS_MODEL for moments of another model */
