@@ -45,7 +45,7 @@ function drawAsides(steps: SomeSteps): Map<string, string> {
 function drawTop(steps: SomeSteps): Readonly<Record<string, string>> {
   const strip = stations.map(({ address, title, draw }) => {
     const html = draw(steps, defaultSettings)?.html ?? ''
-    return `<li><a href="#${address.slice('strip.'.length)}">${title}</a><div id="figure.${address}">${html}</div></li>`
+    return `<li><a href="#${address.slice('strip.'.length)}">${title(defaultSettings.source)}</a><div id="figure.${address}">${html}</div></li>`
   })
   return {
     strip: `<ol class="strip">${strip.join('\n')}</ol>`,

@@ -285,12 +285,12 @@ export class App {
     })
     if (!trace || !masks || trace.columns.length === 0) {
       const shape = trace?.model.shape ?? this.#session.model?.shape
-      const hasPredictor = (trace?.settings ?? settings).planner === 'shadow'
+      const isPredicted = (trace?.settings ?? settings).planner === 'shadow'
       this.#network.show(
-        shape ? { shape, decided: null, cell: null, compares: false, hasPredictor } : null,
+        shape ? { shape, decided: null, cell: null, compares: false, hasPredictor: isPredicted } : null,
         '',
       )
-      this.#predictor.show({ parts: null, scores: null, mask: null, denseLayers: 0 })
+      this.#predictor.show({ parts: null, scores: null, mask: null, denseLayers: 0, isPredicted })
       showHeadline(factsOf(trace, null, isWriting), false)
       return this.#inspector.show(null)
     }
@@ -298,19 +298,21 @@ export class App {
     const mask = this.#switches.apply(decided)
     const inspected = this.#inspect(trace, masks, decided, mask)
     const { shape } = trace.model
+    const isPredicted = trace.settings.planner === 'shadow'
     this.#network.show(
       {
         shape,
         decided: { trace, masks, column: this.#column, mask },
         cell,
         compares: this.#compares,
-        hasPredictor: trace.settings.planner === 'shadow',
+        hasPredictor: isPredicted,
       },
       inspected?.title ?? '',
     )
     const own = this.#parts?.prompt === trace.prompt ? this.#parts.parts : null
     const { denseLayers } = trace
-    this.#predictor.show({ parts: own, scores: decisionOf(trace, this.#column), mask: decided, denseLayers })
+    const scores = decisionOf(trace, this.#column)
+    this.#predictor.show({ parts: own, scores, mask: decided, denseLayers, isPredicted })
     if (!isWriting && this.#isOfModel) void this.#readPredictor(trace)
     const { sparsity, scope } = trace.settings
     showHeadline(

@@ -164,15 +164,23 @@ const checks: Readonly<Record<string, (html: string) => void>> = {
       const mask = ranked(steps.mask[kind])
       expect(readMap(html, `mask.${kind}`)).toEqual(mask.map((row) => Array.from(row, (kept) => 7 * kept)))
       const count = (layers - 1) * steps.mask[kind][0].length
-      const kept = sum(mask.map(sum))
-      expect(html).toContain(`${kind}: ${kept} of ${count} stay`)
-      const sorted = ranked(steps.scores[kind])
-        .flatMap((row) => [...row])
-        .toSorted((a, b) => b - a)
-      expect(html).toContain(`the cut is at ${kept} of ${count}, score ${brief(sorted[kept - 1])}`)
+      const units = ranked(steps.scores[kind])
+        .flatMap((row, l) => Array.from(row, (score, u) => ({ score, kept: mask[l][u] })))
+        .toSorted((a, b) => b.score - a.score)
+      const sorted = units.map(({ score }) => score)
+      const kept = sum(units.map((unit) => unit.kept))
+      const leading = units.findIndex((unit) => unit.kept === 0)
+      expect(html).toContain(`${kept} of ${count} stay`)
+      if (leading > 0) expect(html).toContain(`the best ${leading}`)
       const kind1 = new RegExp(`Scores of ${kind}, sorted(.*?)</svg>`, 's').exec(html)?.[1] ?? ''
       const [, cut] = /class="cut" d="M([\d.]+) 0V40"/.exec(kind1) ?? []
-      expect(Number(cut)).toBeCloseTo((100 * kept) / count, 2)
+      expect(Number(cut)).toBeCloseTo((100 * leading) / count, 2)
+      // What is shaded begins and ends with each run of kept units.
+      const [, shaded] = /class="kept" d="([^"]*)"/.exec(kind1) ?? []
+      const isShaded = units.map(() => 0)
+      for (const [, left, right] of shaded.matchAll(/M([\d.]+) 40[^V]*L([\d.]+) [\d.]+V40Z/g))
+        isShaded.fill(1, ...[left, right].map((x) => Math.round((Number(x) * count) / 100)))
+      expect(isShaded).toEqual(units.map((unit) => unit.kept))
       const curve = /<path d="M([^"]*)"\/><path class="cut"/.exec(kind1)?.[1] ?? ''
       const points = curve.split('L').map((point) => point.split(' ').map(Number))
       const least = Math.min(0, sorted[count - 1])
@@ -273,23 +281,44 @@ test.each(
 
 // ---- The strip, and what the page carries -----------------------------------------------------------------
 
-test('the small figures show what their steps hold, and lead to figures of the page', () => {
-  const html = Object.fromEntries(
-    stations.map(({ address, draw }) => [address.replace('strip.', ''), drawn(draw, steps)]),
+/** The strip for some scores, by the address of the definition. */
+const stripOf = (source: Settings['source']): Record<string, string> =>
+  Object.fromEntries(
+    stations.map(({ address, title, draw }) => [
+      address.replace('strip.', ''),
+      `${title(source)}: ${(draw(steps, { ...settings, source }) as Markup).html}`,
+    ]),
   )
+
+test('the small figures show what their steps hold, and lead to figures of the page', () => {
+  const html = stripOf('predicted')
   for (const address of Object.keys(html)) expect(figures.map((own) => own.address)).toContain(address)
   expect(html['opt.opt']).toContain(`>${steps.tokens.pieces.slice(1).map(visible).join('')}<`)
   expect(html['predictor.features']).toContain(`${heads * size} features`)
-  expect(html['predictor.predict']).toContain(`${(layers - 1) * (heads + neurons)} scores`)
+  expect(html['predictor.predict']).toContain(`${(layers - 1) * (heads + neurons)} predicted scores`)
   const kept = sum(ranked(steps.mask.neurons).map(sum))
-  expect(html['select.selectMask']).toContain(`the cut is at ${kept} of ${(layers - 1) * neurons}`)
-  expect(html['select.selectMask']).toContain('30 % are skipped')
+  const all = (layers - 1) * neurons
+  expect(html['select.selectMask']).toContain(`${kept} of ${all} stay`)
+  expect(html['select.selectMask']).toContain(`>${all - kept} of ${all} neurons are skipped`)
   for (const { text: word, dense, masked } of steps.next) {
     expect(html['shadowllm.generate']).toContain(`>${word}<`)
     for (const share of [dense, masked]) expect(html['shadowllm.generate']).toContain(percent(share, 1))
   }
   // Nothing is drawn before it is there.
   for (const { draw } of stations) expect(draw({}, settings) ?? null).toBeNull()
+})
+
+test('the strip speaks of the predictor and shows its features only where it decides', () => {
+  for (const source of ['oracle', 'static', 'random'] as const) {
+    const html = stripOf(source)
+    expect(html['predictor.features']).not.toMatch(/◆|features/)
+    expect(html['predictor.predict']).not.toContain('predicted')
+    const [, drawnMap] = /(<path.*)<\/svg>/s.exec(html['predictor.predict']) ?? []
+    const shades = (units: Steps['scores']): string => drawn(figures[4].draw, { ...steps, predicted: units })
+    expect(shades(steps.scores)).toContain(drawnMap)
+    expect(shades(steps.predicted)).not.toContain(drawnMap)
+  }
+  expect(stripOf('oracle')['predictor.features']).toContain(steps.dense.pieces.map(visible).join(''))
 })
 
 test('the values that the page carries come back bit for bit', () => {

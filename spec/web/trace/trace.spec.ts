@@ -245,8 +245,10 @@ const saysTheTruth = lawForAll(
     expect(ranked?.rank).toBe(rankOf(own, places.indexOf(place)))
     expect(ranked?.of).toBe(places.length)
     expect(ranked?.score).toBe(table[place])
-    const keptScores = places.filter((one) => mask[kind][one] === 1).map((one) => table[one])
-    const numbers = keptScores.map((one) => (Number.isNaN(one) ? -Infinity : one))
+    const isKept = (i: number): boolean => mask[kind][places[i]] === 1
+    const firstSkipped = Math.min(...places.map((_, i) => (isKept(i) ? Infinity : rankOf(own, i))))
+    const leading = places.filter((_, i) => isKept(i) && rankOf(own, i) < firstSkipped)
+    const numbers = leading.map((one) => table[one]).map((one) => (Number.isNaN(one) ? -Infinity : one))
     const cutOff = ranked?.cutOff ?? null
     if (numbers.length === 0) expect(cutOff).toBeNull()
     // Adding 0 leaves nothing of the sign of a zero.
@@ -266,6 +268,11 @@ killsEach('a mutant that %s: killed', saysTheTruth, {
     unitFacts(unit, given, mask, { ...budget, scope: 'global' }),
   'takes its own score for the cut-off': (...args) =>
     change(unitFacts(...args), (ranked) => ({ ...ranked, cutOff: ranked.score })),
+  'takes the lowest kept score for the cut-off': (unit, scores, mask, budget) =>
+    change(unitFacts(unit, scores, mask, budget), (ranked) => ({
+      ...ranked,
+      cutOff: Math.min(...scores[unit.kind].filter((_, i) => mask[unit.kind][i] === 1)),
+    })),
   'knows no floor': (...args) => change(unitFacts(...args), (ranked) => ({ ...ranked, byFloor: false })),
 })
 

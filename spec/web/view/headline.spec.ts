@@ -50,11 +50,12 @@ describe('the speed', () => {
   }
   const around = (ratio: number): number[] => Array.from({ length: 12 }, (_, i) => ratio + (i - 5.5) / 50)
 
-  test('is the median ratio of the rounds, with its interval and what the weights allow', () => {
+  test('is the median ratio of the rounds, with its interval and the ratio of the weights that are read', () => {
     expect(factOf(around(1.5))).toEqual({
       value: '1.50 ×',
       name: 'the speed of the dense model',
-      words: '1.41 to 1.59 in 12 rounds in turns. The weights that are left allow 2.00 at most.',
+      words:
+        '1.41 to 1.59 in 12 rounds in turns. By the weights alone it would be 2.00; other work and noise make the difference.',
     })
     expect(factOf(around(0.8)).words).toBe('0.71 to 0.89 in 12 rounds in turns.')
   })

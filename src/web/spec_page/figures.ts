@@ -9,6 +9,7 @@ import { unitKinds } from '../../masks/mask.ts'
 import type { Units } from '../../spec/plain.ts'
 import type { UnitKind } from '../../spec/program.ts'
 import { dot64 } from '../../verify/float64.ts'
+import { keptWords, rankUnits, type Ranking } from '../trace/ranking.ts'
 import { brief, percent, visible } from '../view/dom.ts'
 import type { SomeSteps, Steps } from './method.ts'
 import type { ScoreSource, Settings } from './settings.ts'
@@ -21,9 +22,10 @@ export interface Figure {
   readonly draw: (steps: SomeSteps, settings: Settings) => Markup | null | undefined
 }
 
-const sources: Readonly<Record<ScoreSource, string>> = {
+/** What scores are, in words. */
+export const sources: Readonly<Record<ScoreSource, string>> = {
   predicted: 'predicted scores',
-  oracle: 'plainact of the text that follows',
+  oracle: 'scores of the oracle',
   static: 'static scores',
   random: 'random scores',
 }
@@ -138,9 +140,11 @@ export function unitMap(name: string, { neurons }: Units, key: string): Markup {
   return heatMap(`${name} of neurons, layer by layer`, neurons.slice(1), `${key}.neurons`, false)
 }
 
-/** The scores of the ranked layers, best first. */
-export function ranked(scores: Units, kind: UnitKind): Float32Array {
-  return Float32Array.from(scores[kind].slice(1).flatMap((row) => [...row])).toSorted((a, b) => b - a)
+/** The units of the ranked layers, best first. */
+export function ranked(scores: Units, mask: Units, kind: UnitKind): Ranking {
+  const flat = (units: Units): Float32Array =>
+    Float32Array.from(units[kind].slice(1).flatMap((row) => [...row]))
+  return rankUnits(flat(scores), flat(mask))
 }
 
 const mean = (row: Float32Array): number => row.reduce((sum, value) => sum + value, 0) / row.length
@@ -229,7 +233,6 @@ function drawPlainact(plainact: Units, { pieces }: Steps['dense']): Markup {
 }
 
 const count = (mask: Float32Array): number => mask.reduce((sum, kept) => sum + kept, 0)
-const countAll = (rows: readonly Float32Array[]): number => rows.reduce((sum, row) => sum + count(row), 0)
 
 function drawSelection(
   scores: Units,
@@ -238,14 +241,13 @@ function drawSelection(
   settings: Settings,
 ): Markup {
   const panels = unitKinds.map((kind) => {
-    const sortedScores = ranked(scores, kind)
-    const kept = countAll(mask[kind].slice(1))
-    return markup`<div class="kind"><p class="label">${kind}: ${kept} of ${sortedScores.length} stay</p>${curve(kind, sortedScores, kept)}${maskMap(kind, mask[kind].slice(1))}</div>`
+    const ranking = ranked(scores, mask, kind)
+    return markup`<div class="kind"><p class="label">${kind}: ${keptWords(ranking)}</p>${curve(kind, ranking)}${maskMap(kind, mask[kind].slice(1))}</div>`
   })
   const rows = mask.heads.map((row, l) => [l, count(row), count(mask.neurons[l])].map(String))
   const found = plainact === undefined || settings.source === 'oracle' ? '' : ` ${recallLine(mask, plainact)}`
   return figure(
-    `The scores sorted (${sources[settings.source]}), where the budget cuts them at sparsity ${percent(settings.sparsity)}, ${settings.scope} scope; the highest fiftieth leaves the picture; below, the mask of layers 1 to ${mask.heads.length - 1}.${found}`,
+    `The scores sorted (${sources[settings.source]}), with the kept units shaded, at sparsity ${percent(settings.sparsity)}, ${settings.scope} scope. The line stands before the first skipped unit; the highest fiftieth leaves the picture. Below, the mask of layers 1 to ${mask.heads.length - 1}.${found}`,
     markup`<div class="maps">${panels}</div>`,
     table(['layer', 'heads kept', 'neurons kept'], rows),
   )
@@ -265,18 +267,34 @@ function recallLine(mask: Units, plainact: Units): string {
   return `It keeps ${shares.join(' and ')}.`
 }
 
-/** Scores sorted, with the place of the cut. Few scores are far above the others: the highest fiftieth ends at the top. */
-export function curve(kind: UnitKind, ranked: Float32Array, kept: number): Markup {
-  const [most, least] = [ranked[Math.floor(ranked.length / 50)], Math.min(0, ranked[ranked.length - 1])]
-  const step = Math.max(1, Math.floor(ranked.length / 256))
-  const points: string[] = []
-  for (let i = 0; i < ranked.length; i += step)
-    points.push(
-      `${((100 * i) / ranked.length).toFixed(2)} ${(40 * Math.max(0, 1 - (ranked[i] - least) / (most - least || 1))).toFixed(2)}`,
-    )
-  const cut = ((100 * kept) / ranked.length).toFixed(2)
-  const label = `Scores of ${kind}, sorted; the cut is at ${kept} of ${ranked.length}, score ${brief(ranked[Math.max(0, kept - 1)])}`
-  return markup`<svg class="curve" role="img" aria-label="${label}" viewBox="0 0 100 40" preserveAspectRatio="none"><path class="kept" d="M0 40L${points.slice(0, Math.max(1, Math.ceil(kept / step))).join('L')}V40Z"/><path d="M${points.join('L')}"/><path class="cut" d="M${cut} 0V40"/></svg>`
+/**
+ * Scores sorted, the kept units shaded, and the cut after those that come before every skipped one. Few scores are far above the
+ * others: the highest fiftieth ends at the top.
+ */
+export function curve(kind: UnitKind, ranking: Ranking): Markup {
+  const { scores, kept, leading } = ranking
+  const N = scores.length
+  const [most, least] = [scores[Math.floor(N / 50)], Math.min(0, scores[N - 1])]
+  const point = (i: number): string => {
+    const height = Math.max(0, 1 - (scores[Math.min(i, N - 1)] - least) / (most - least || 1))
+    return `${((100 * i) / N).toFixed(2)} ${(40 * height).toFixed(2)}`
+  }
+  const step = Math.max(1, Math.floor(N / 256))
+  const points = (from: number, to: number): string[] => {
+    const found: string[] = []
+    for (let i = from; i < to; i += step) found.push(point(i))
+    return found
+  }
+  let shaded = ''
+  for (let from = kept.indexOf(1); from >= 0;) {
+    const end = kept.indexOf(0, from)
+    const to = end < 0 ? N : end
+    shaded += `M${((100 * from) / N).toFixed(2)} 40L${points(from, to).join('L')}L${point(to)}V40Z`
+    from = kept.indexOf(1, to)
+  }
+  const label = `Scores of ${kind}, sorted: ${keptWords(ranking)}`
+  const cut = ((100 * leading) / N).toFixed(2)
+  return markup`<svg class="curve" role="img" aria-label="${label}" viewBox="0 0 100 40" preserveAspectRatio="none"><path class="kept" d="${shaded}"/><path d="M${points(0, N).join('L')}"/><path class="cut" d="M${cut} 0V40"/></svg>`
 }
 
 /** Which units stay. */

@@ -110,9 +110,11 @@ async function compute(): Promise<void> {
   const start = now()
   if (settings.prompt !== stepsOf) steps = {}
   const scores = scoresHere(settings)
+  // What depended on other settings is not there any more.
+  const { tokens, context, features, predicted, plainact, dense } = steps
+  steps = { tokens, context, features, predicted, plainact, dense }
   if (scores) {
-    const { predicted, plainact, dense } = steps
-    steps = { predicted, plainact, dense, scores, mask: selectMask(scores, budgetOf(settings)) }
+    steps = { ...steps, scores, mask: selectMask(scores, budgetOf(settings)) }
     draw(settings)
   }
   say('Computing …')
@@ -159,10 +161,14 @@ async function checkSteps(): Promise<void> {
 
 /** Draws the figures whose values are there. */
 function draw(settings: Settings): void {
+  const titles = new Map(stations.map(({ address, title }) => [address, title(settings.source)]))
   for (const { address, draw: drawn } of [...stations, ...figures] as Figure[]) {
     const html = drawn(steps, settings)?.html
     const place = byId(`figure.${address}`)
-    if (html === undefined || shown.get(address) === html) continue
+    if (html === undefined) continue
+    const title = titles.get(address)
+    if (title !== undefined && place.previousElementSibling) place.previousElementSibling.textContent = title
+    if (shown.get(address) === html) continue
     const isOpen = place.querySelector('details')?.open ?? false
     place.innerHTML = html
     shown.set(address, html)

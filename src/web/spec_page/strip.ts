@@ -2,13 +2,27 @@
  * The method as a strip of small figures at the top of the page, from the prompt to the two texts; each leads to its definition.
  */
 import { markup, type Markup } from '../../experiments/report/markup.ts'
-import { percent, visible } from '../view/dom.ts'
-import { contextMap, curve, featureBars, ranked, shareBar, unitMap, type Figure } from './figures.ts'
+import { visible } from '../view/dom.ts'
+import { contextMap, curve, featureBars, ranked, shareBar, sources, unitMap, type Figure } from './figures.ts'
 import type { SomeSteps } from './method.ts'
+import type { ScoreSource } from './settings.ts'
 
-/** A small figure, its address `strip.` and that of its definition, and its title. */
+/** A small figure, its address `strip.` and that of its definition, and its title, which depends on what scores are chosen. */
 export interface Station extends Figure {
-  readonly title: string
+  readonly title: (source: ScoreSource) => string
+}
+
+/** The third and the fourth step: what is read, and what gives the scores. */
+const titles: Readonly<Record<ScoreSource, { readonly reads: string; readonly scores: string }>> = {
+  predicted: { reads: '3 ◆ reads its last column', scores: '4 and scores every unit' },
+  oracle: { reads: '3 The oracle reads the text', scores: '4 and scores every unit' },
+  static: { reads: '3 Other texts are read', scores: '4 Their mean scores' },
+  random: { reads: '3 Nothing is read', scores: '4 Each unit draws a number' },
+}
+
+const withoutPrompt: Readonly<Record<'static' | 'random', string>> = {
+  static: 'Eight texts, the same for every prompt. The prompt does not matter.',
+  random: 'The numbers are the same for every prompt. The prompt does not matter.',
 }
 
 /** How many next tokens are shown. */
@@ -18,14 +32,14 @@ const SHOWN = 3
 export const stations: readonly Station[] = [
   {
     address: 'strip.opt.opt',
-    title: '1 The prompt',
+    title: () => '1 The prompt',
     draw: ({ tokens }) =>
       tokens &&
       markup`<p class="quoted">${tokens.pieces.slice(1).map(visible).join('')}</p><p>${tokens.ids.length} tokens</p>`,
   },
   {
     address: 'strip.opt.layer',
-    title: '2 Layer 0, computed whole',
+    title: () => '2 Layer 0, computed whole',
     draw: ({ context, tokens }) =>
       context && tokens
         ? markup`${contextMap(context, tokens)}<p>${context.heads} heads, each token</p>`
@@ -33,28 +47,40 @@ export const stations: readonly Station[] = [
   },
   {
     address: 'strip.predictor.features',
-    title: '3 ◆ reads its last column',
-    draw: ({ features }) => features && markup`${featureBars(features)}<p>${features.length} features</p>`,
+    title: (source) => titles[source].reads,
+    draw: ({ features, dense, tokens }, { source }) => {
+      if (source === 'predicted')
+        return features && markup`${featureBars(features)}<p>${features.length} features</p>`
+      if (source === 'oracle')
+        return (
+          dense &&
+          markup`<p class="quoted">${dense.pieces.map(visible).join('')}</p><p>by the dense model</p>`
+        )
+      return tokens && markup`<p>${withoutPrompt[source]}</p>`
+    },
   },
   {
     address: 'strip.predictor.predict',
-    title: '4 and scores every unit',
-    draw: ({ predicted }) =>
-      predicted &&
-      markup`${unitMap('Predicted scores', predicted, 'predicted')}<p>${unitCount(predicted)} scores</p>`,
+    title: (source) => titles[source].scores,
+    draw: ({ predicted, scores }, { source }) => {
+      const shown = source === 'predicted' ? predicted : scores
+      return shown && markup`${unitMap('Scores', shown, source)}<p>${unitCount(shown)} ${sources[source]}</p>`
+    },
   },
   {
     address: 'strip.select.selectMask',
-    title: '5 The budget cuts',
-    draw: ({ scores, mask }, { sparsity }) => {
+    title: () => '5 The budget cuts',
+    draw: ({ scores, mask }) => {
       if (!scores || !mask) return null
-      const kept = mask.neurons.slice(1).reduce((sum, row) => sum + row.reduce((a, b) => a + b, 0), 0)
-      return markup`${curve('neurons', ranked(scores, 'neurons'), kept)}<p>${percent(sparsity)} are skipped</p>`
+      const ranking = ranked(scores, mask, 'neurons')
+      const all = ranking.kept.length
+      const [skipped, of] = [all - ranking.count, all].map((count) => count.toLocaleString('en'))
+      return markup`${curve('neurons', ranking)}<p>${skipped} of ${of} neurons are skipped</p>`
     },
   },
   {
     address: 'strip.shadowllm.generate',
-    title: '6 The next word',
+    title: () => '6 The next word',
     draw: ({ next }) => next && drawNext(next),
   },
 ]

@@ -22,7 +22,7 @@ export interface UnitFacts {
     readonly rank: number
     /** The number of competing units, itself included. */
     readonly of: number
-    /** The cut-off: the lowest kept score among them; null if none is kept. */
+    /** The cut-off: the lowest score of those kept units that rank before every skipped one; null if there are none. */
     readonly cutOff: number | null
     /** Whether it was kept only by the floor of its layer. */
     readonly byFloor: boolean
@@ -46,15 +46,17 @@ export function unitFacts(unit: Unit, scores: UnitScores, mask: UnitMask, budget
   const start = alone ? layer * units : budget.denseLayers * units
   const end = alone ? start + units : table.length
   let rank = 1
-  let cutOff: number | null = null
-  let byFloor = false
+  let skipped: number | null = null // the best of them
   for (let other = start; other < end; other++) {
-    const isKept = mask[kind][other] !== 0
-    if (isKept && (cutOff === null || worth(table[other]) < worth(cutOff))) cutOff = table[other]
-    if (other === place || !isBetter(table, other, place)) continue
-    rank++
-    if (kept && !isKept) byFloor = true
+    if (other !== place && isBetter(table, other, place)) rank++
+    if (mask[kind][other] === 0 && (skipped === null || isBetter(table, other, skipped))) skipped = other
   }
+  const isAbove = (other: number): boolean => skipped === null || isBetter(table, other, skipped)
+  let cutOff: number | null = null
+  for (let other = start; other < end; other++)
+    if (mask[kind][other] !== 0 && isAbove(other) && (cutOff === null || worth(table[other]) < worth(cutOff)))
+      cutOff = table[other]
+  const byFloor = kept && !isAbove(place)
   return { kept, ranked: { score: table[place], rank, of: end - start, cutOff, byFloor } }
 }
 

@@ -60,7 +60,7 @@ function speed(trace: Trace | null, mask: UnitMask | null, isWriting: boolean): 
       words: `${rounds.sparse.length} rounds in turns: ${range} times the speed of the dense model.`,
     }
   const skips = mask ? achievedSparsity(mask, trace.model).weights : 0
-  const bound = `The weights that are left allow ${(1 / (1 - skips)).toFixed(2)} at most.`
+  const bound = `By the weights alone it would be ${(1 / (1 - skips)).toFixed(2)}; other work and noise make the difference.`
   return {
     value: `${median.toFixed(2)} ×`,
     name,

@@ -126,10 +126,8 @@ function factRows({ planner, criterion, facts, oracle }: InspectorState): [strin
     ['Score', brief(score)],
     ['Rank', `${rank.toLocaleString('en')} of ${of.toLocaleString('en')}`],
   )
-  rows.push([
-    'Cut-off',
-    byFloor ? `${brief(cutOff ?? 0)}, by its layer's floor` : cutOff === null ? 'none kept' : brief(cutOff),
-  ])
+  rows.push(['Cut-off', cutOff === null ? 'none' : brief(cutOff)])
+  if (byFloor) rows.push(['Kept', 'by the floor of its layer, below the cut-off'])
   if (oracle?.ranked)
     rows.push(
       ['Oracle score', brief(oracle.ranked.score)],

@@ -1,12 +1,14 @@
 /**
  * The predictor, opened: the features of the prompt, the two matrices of each network, and the scores sorted, with the cut that the
- * slider moves.
+ * slider moves. Where no predictor decides, the sorted scores alone.
  */
 import { unitKinds, type UnitKind, type UnitMask } from '../../masks/mask.ts'
 import type { UnitScores } from '../../masks/selection.ts'
 import type { PredictorParts } from '../engine/predictor_parts.ts'
 import { binsOf } from '../trace/bins.ts'
+import { keptWords, rankUnits, type Ranking } from '../trace/ranking.ts'
 import { byId } from './dom.ts'
+import { recordOf } from '../../tensor/records.ts'
 import { Stage, type Drawing } from './stage.ts'
 
 /** What is shown. */
@@ -17,6 +19,8 @@ export interface PredictorState {
   readonly scores: UnitScores | null
   readonly mask: UnitMask | null
   readonly denseLayers: number
+  /** Whether a predictor decides; otherwise there is nothing of it to show, now or later. */
+  readonly isPredicted: boolean
 }
 
 /** The most cells of a matrix that are drawn side by side. */
@@ -27,7 +31,8 @@ const HIGHEST = 1 / 50
 /** The view. */
 export class PredictorView {
   readonly #stages: readonly Stage[]
-  #state: PredictorState = { parts: null, scores: null, mask: null, denseLayers: 0 }
+  #rankings: Readonly<Record<UnitKind, Ranking | null>> = { heads: null, neurons: null }
+  #state: PredictorState = { parts: null, scores: null, mask: null, denseLayers: 0, isPredicted: true }
 
   constructor() {
     const canvas = (id: string): HTMLCanvasElement => byId(id)
@@ -53,8 +58,12 @@ export class PredictorView {
   /** Shows a state. */
   show(state: PredictorState): void {
     this.#state = state
-    const { parts } = state
+    const { parts, isPredicted } = state
     byId('predictor').classList.toggle('closed', parts === null)
+    byId('predictor').classList.toggle('without', !isPredicted)
+    byId('predictor-title').textContent = isPredicted
+      ? 'From the prompt to the cut'
+      : 'From the scores to the cut'
     if (parts) {
       const O = (kind: UnitKind): number => parts[kind].secondBias.length
       const sizes = unitKinds.map((kind) => `${parts[kind].firstBias.length} for ${kind}`).join(', ')
@@ -63,7 +72,11 @@ export class PredictorView {
       byId('second-words').textContent =
         `times W2: ${unitKinds.map((kind) => `${O(kind).toLocaleString('en')} scores of ${kind}`).join(', ')}`
     }
-    for (const kind of unitKinds) byId(`sorted-${kind}-words`).textContent = this.#cutWords(kind)
+    this.#rankings = recordOf(unitKinds, (kind) => this.#ranked(kind))
+    for (const kind of unitKinds) {
+      const ranking = this.#rankings[kind]
+      byId(`sorted-${kind}-words`).textContent = `${kind}: ${ranking ? keptWords(ranking) : 'none is ranked'}`
+    }
     for (const stage of this.#stages) stage.refresh()
   }
 
@@ -72,38 +85,41 @@ export class PredictorView {
     if (this.#state.parts) draw(drawing, this.#state.parts)
   }
 
-  /** The ranked scores of a kind, best first, and how many are kept; null where nothing is ranked. */
-  #ranked(kind: UnitKind): { readonly sorted: Float32Array; readonly kept: number } | null {
+  /** The ranked units of a kind, best first; null where nothing is ranked. */
+  #ranked(kind: UnitKind): Ranking | null {
     const { scores, mask, denseLayers } = this.#state
     if (!scores || !mask) return null
     const first = denseLayers * scores.shape[kind]
-    const sorted = scores[kind].slice(first).toSorted().toReversed()
-    const kept = mask[kind].subarray(first).reduce((sum, own) => sum + own, 0)
-    return sorted.length === 0 ? null : { sorted, kept }
-  }
-
-  #cutWords(kind: UnitKind): string {
-    const ranked = this.#ranked(kind)
-    if (!ranked) return `${kind}: none is ranked`
-    const [kept, all] = [ranked.kept, ranked.sorted.length].map((count) => count.toLocaleString('en'))
-    return `${kind}: the best ${kept} of ${all} stay`
+    const ranking = rankUnits(scores[kind].subarray(first), mask[kind].subarray(first))
+    return ranking.kept.length === 0 ? null : ranking
   }
 
   #drawSorted({ context, width, height, colours }: Drawing, kind: UnitKind): void {
     context.clearRect(0, 0, width, height)
-    const ranked = this.#ranked(kind)
-    if (!ranked) return
-    const { sorted, kept } = ranked
+    const ranking = this.#rankings[kind]
+    if (!ranking) return
+    const { scores: sorted, kept, leading } = ranking
     const [most, least] = [sorted[Math.floor(sorted.length * HIGHEST)], Math.min(0, sorted.at(-1) ?? 0)]
     const bars = binsOf(sorted.length, Math.floor(width))
     const step = width / bars.length
     for (const [i, { start, end }] of bars.entries()) {
       const share = Math.min(1, Math.max(0.01, (sorted[start] - least) / (most - least || 1)))
-      context.fillStyle = end <= kept ? colours.both : colours.dense
-      context.fillRect(i * step, height * (1 - share), Math.max(1, step - (step > 3 ? 1 : 0)), height * share)
+      const bar = [
+        i * step,
+        height * (1 - share),
+        Math.max(1, step - (step > 3 ? 1 : 0)),
+        height * share,
+      ] as const
+      context.fillStyle = colours.dense
+      context.fillRect(...bar)
+      // Of a bar of several units, as much is blue as is kept.
+      context.fillStyle = colours.both
+      context.globalAlpha = kept.subarray(start, end).reduce((sum, one) => sum + one, 0) / (end - start)
+      context.fillRect(...bar)
+      context.globalAlpha = 1
     }
     context.fillStyle = colours.ink
-    context.fillRect(Math.min(width - 2, (width * kept) / sorted.length - 1), 0, 2, height)
+    context.fillRect(Math.min(width - 2, (width * leading) / sorted.length - 1), 0, 2, height)
   }
 }
 
