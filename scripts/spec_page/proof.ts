@@ -13,7 +13,7 @@ export function setBugs(proofs: readonly Proof[]): string {
       markup`<div data-bug="${address}"${i > 0 ? trusted(' hidden') : null}><p>In <a href="#${address}">${address.split('.')[0]}.ts, ${address.split('.')[1]}</a>:</p><pre class="diff" tabindex="0"><del>- ${line}</del>
 <ins>+ ${planted}</ins></pre></div>`,
   )
-  return markup`<div class="choose" hidden><label>The bug: <select id="bug">${options}</select></label> <button type="button" id="plant" class="primary">Plant it</button></div>
+  return markup`<div class="choose" hidden><label>The bug: <select id="bug">${options}</select></label> <button type="button" id="plant" class="primary">Plant this bug</button></div>
 ${changes}
 <div class="verdict" role="status"></div>`.html
 }
@@ -21,9 +21,10 @@ ${changes}
 /** The HTML of a proof. */
 export function setProof({ address, law, cases, bug, line, planted }: Proof): string {
   const { sentence } = engineLaws[law as keyof typeof engineLaws]
-  return markup`<aside class="law" id="law.${address}" aria-label="The law of ${address.split('.')[1]}">
-<p><span class="label">Law</span> ${sentence}. <button type="button" hidden>Try it on ${cases} cases</button></p>
-<p><span class="label">Bug</span> ${bug}: <button type="button" hidden>Plant it</button></p>
+  const name = address.split('.')[1]
+  return markup`<aside class="law" id="law.${address}" aria-label="The law of ${name}">
+<p><span class="label">Law of engine and src/spec</span> ${sentence}. <button type="button" aria-label="Try it on ${cases} cases: the law of ${name}" hidden>Try it on ${cases} cases</button></p>
+<p><span class="label">Bug</span> ${bug}: <button type="button" aria-label="Plant it: ${bug}" hidden>Plant it</button></p>
 <pre class="diff" tabindex="0"><del>- ${line}</del>
 <ins>+ ${planted}</ins></pre>
 <div class="verdict" role="status"></div>

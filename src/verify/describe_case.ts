@@ -61,16 +61,16 @@ function wordsOf(error: unknown): string {
 const COLOURS = /\u001b\[[0-9;]*m/g
 
 /** Text in lines, broken at spaces; what does not fit into the last is cut. */
-function wrapped(text: string, lines: number): string[] {
+function wrapped(text: string, lines: number, width = MAX_WIDTH): string[] {
   const found: string[] = []
   let rest = text
-  while (found.length < lines - 1 && rest.length > MAX_WIDTH) {
-    const space = rest.lastIndexOf(' ', MAX_WIDTH)
-    const end = space > 0 ? space : MAX_WIDTH
+  while (found.length < lines - 1 && rest.length > width) {
+    const space = rest.lastIndexOf(' ', width)
+    const end = space > 0 ? space : width
     found.push(rest.slice(0, end))
     rest = rest.slice(end).trimStart()
   }
-  return [...found, cut(rest, MAX_WIDTH)]
+  return [...found, cut(rest, width)]
 }
 
 /** Text without its middle if it is too long. */
@@ -219,18 +219,19 @@ function laidOut(
   most: number,
 ): { lines: string[]; shown: number } {
   const lines: string[] = []
+  const width = MAX_WIDTH - 1 // and a comma
   let isOpen = false
   let shown = 0
   for (const item of items) {
     // A space at the end of a line takes up to a number's length.
-    const text = item.text(MAX_WIDTH * linesEach - (linesEach - 1) * 14)
+    const text = item.text(width * linesEach - (linesEach - 1) * 14)
     const isShort = text.length <= SHORT
     const last = lines.at(-1) ?? ''
-    if (isShort && isOpen && last.length + 2 + text.length <= MAX_WIDTH)
-      lines[lines.length - 1] += `, ${text}`
+    if (isShort && isOpen && last.length + 2 + text.length <= width) lines[lines.length - 1] += `, ${text}`
     else {
-      const own = wrapped(text, linesEach)
+      const own = wrapped(text, linesEach, width)
       if (lines.length + own.length > most) break
+      if (lines.length > 0) lines[lines.length - 1] += ','
       lines.push(...own)
     }
     isOpen = isShort

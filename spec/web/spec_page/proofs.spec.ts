@@ -236,6 +236,12 @@ describe('laws beside definitions', () => {
     const changed = planted.split('\n').filter((line, i) => line !== text.split('\n')[i])
     expect(changed.map((line) => line.trim())).toEqual([proof.planted])
     expect(() => plant(text, 'no such line', '')).toThrow('expected one such line, got 0')
+    // It belongs to the definition that the page shows it beside.
+    const { rows, lines } =
+      specification.chapters.find(({ path }) => path === fileOf(proof)) ?? expect.unreachable()
+    const at = lines.findIndex((line) => line.trim() === proof.line)
+    const own = rows.filter(({ names, from }) => names.length > 0 && from <= at).at(-1)
+    expect(own?.names.map((name) => addressOf(fileOf(proof), name))).toContain(proof.address)
   })
 })
 

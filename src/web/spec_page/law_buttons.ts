@@ -58,7 +58,7 @@ async function run(rpc: RpcClient, proof: Proof, isPlanted: boolean, place: HTML
   try {
     const args = [isPlanted ? proof.address : null, proof.law, cases, seed]
     const result = (await rpc.call('tryLaw', args)) as LawResult
-    verdict.replaceChildren(...wordsOf(result, seed))
+    verdict.replaceChildren(...wordsOf(result, isPlanted, seed))
     verdict.dataset.result = result.broken === null ? 'holds' : 'broken'
   } catch (error) {
     verdict.textContent = String(error)
@@ -66,10 +66,28 @@ async function run(rpc: RpcClient, proof: Proof, isPlanted: boolean, place: HTML
   buttons.forEach((button) => (button.disabled = false))
 }
 
-function wordsOf({ cases, broken }: LawResult, seed: number): (Node | string)[] {
-  if (broken === null) return [`The law holds on ${cases} cases (seed ${seed}).`]
+function wordsOf({ cases, broken }: LawResult, isPlanted: boolean, seed: number): (Node | string)[] {
+  if (broken === null)
+    return [`The law holds on ${cases} cases: the engine and src/spec agree (seed ${seed}).`]
+  const { sentence, sizes, names, report } = broken
+  const meanings = names.flatMap(([name, meaning]) => [
+    make('dt', {}, make('code', { text: name })),
+    make('dd', { text: meaning }),
+  ])
+  const bug = isPlanted ? ' with this bug' : ''
   return [
-    `The law is broken by case ${cases}. The smallest counterexample found:`,
-    make('pre', { text: broken, tabindex: '0' }),
+    make('p', {
+      text: `The law is broken by case ${cases}: the engine and src/spec${bug} differ. The law: ${sentence}.`,
+    }),
+    make('p', {
+      text: `The smallest case found: ${sizes} The first line of its report names the first number that differs, by its place.`,
+    }),
+    make('pre', { text: report, tabindex: '0' }),
+    make(
+      'details',
+      {},
+      make('summary', { text: 'What the names mean' }),
+      make('dl', {}, ...meanings, make('dt', {}, 'seed, path'), make('dd', { text: 'replay this case' })),
+    ),
   ]
 }

@@ -2,7 +2,7 @@
  * Beside which definition which law of `verify` stands, and the bug that the law finds when it is planted there.
  *
  * All laws are those between engine and specification (`src/verify/model/engine_laws.ts`). A bug is one changed line of the
- * file on the page; the build makes a second copy of the specification with it (`scripts/spec_page/plants.ts`).
+ * definition; the build makes a second copy of the specification with it (`scripts/spec_page/plants.ts`).
  */
 
 /** A law beside a definition, and a bug in it. */
@@ -54,7 +54,7 @@ export const proofs: readonly Proof[] = [
     planted: "const context = attention(turned(q), k, project('v', G), K, formOf(config, l))",
   },
   {
-    address: 'plainact.plainact',
+    address: 'plainact.sensitivity',
     law: 'engineGradients',
     cases: 60,
     bug: 'the absolute value is left out, so that tokens cancel',
@@ -78,7 +78,7 @@ export const proofs: readonly Proof[] = [
     planted: 'const r = rate',
   },
   {
-    address: 'select.selectMask',
+    address: 'select.keepBest',
     law: 'engineSelection',
     cases: 100,
     bug: 'layer 0 is ranked, so that it takes from the budget of the others',

@@ -7,14 +7,26 @@ import { createBackend } from '../../backends/select.ts'
 import { LanguageModel } from '../../engine/language_model.ts'
 import { pausing, tryCases } from '../../verify/check.ts'
 import type { Sides } from '../../verify/describe_case.ts'
+import { namesOf, sizesInWords } from './case_words.ts'
 import { engineLaws } from '../../verify/model/engine_laws.ts'
 
 /** The outcome of a law: plain data, which another thread can receive. */
 export interface LawResult {
   /** Cases that were tried. */
   readonly cases: number
-  /** The smallest case found that breaks it, in words (src/verify/describe_case.ts); null if the law holds. */
-  readonly broken: string | null
+  /** The smallest case found that breaks it; null if the law holds. */
+  readonly broken: BrokenLaw | null
+}
+
+/** A case that breaks a law. */
+interface BrokenLaw {
+  /** The law. */
+  readonly sentence: string
+  /** The sizes of the case in words, and what its names mean. */
+  readonly sizes: string
+  readonly names: ReturnType<typeof namesOf>
+  /** All of it: src/verify/describe_case.ts. */
+  readonly report: string
 }
 
 /** Laws compare the engine with the specification, which has the bug. */
@@ -42,5 +54,9 @@ export async function tryLaw(
     goOn: pausing(signal),
   })
   if (interrupted) return null
-  return { cases: runs, broken: failure?.report ?? null }
+  if (failure === null) return { cases: runs, broken: null }
+  const { counterexample, report } = failure
+  const args = counterexample ?? {}
+  const broken = { sentence: law.sentence, sizes: sizesInWords(args), names: namesOf(args), report }
+  return { cases: runs, broken }
 }

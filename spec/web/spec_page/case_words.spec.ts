@@ -1,0 +1,50 @@
+/**
+ * A counterexample is told in words: its sizes, and what each of its names means, for every law that the annotated page tries.
+ */
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { wideCase } from '../../../src/verify/model/engine_cases.ts'
+import { engineLaws } from '../../../src/verify/model/engine_laws.ts'
+import type { Case } from '../../../src/verify/law.ts'
+import { meanings, namesOf, sizesInWords } from '../../../src/web/spec_page/case_words.ts'
+import { proofs } from '../../../src/web/spec_page/proofs.ts'
+
+const laws = [...new Set(proofs.map(({ law }) => law))] as (keyof typeof engineLaws)[]
+const caseOf = (name: keyof typeof engineLaws): Case => {
+  const { data: _, ...arbitraries } = engineLaws[name].arbitraries as Record<string, fc.Arbitrary<unknown>>
+  return fc.sample(fc.record(arbitraries), { seed: 3, numRuns: 1 })[0]
+}
+const sizes = ['layers', 'heads', 'headSize', 'neurons', 'vocabulary']
+const obvious = [...sizes, 'preNorm', 'finalNorm', 'tied', 'epochs', 'seed']
+
+test.each(laws)('every argument of %s has a meaning, and its sizes a sentence', (name) => {
+  const args = caseOf(name)
+  const parts = Object.entries(args).flatMap(([key, value]) =>
+    key === 'drawn' || key === 'training' ? Object.keys(value as Case) : [key],
+  )
+  expect([...namesOf(args).map(([own]) => own), ...obvious]).toEqual(expect.arrayContaining(parts))
+  expect(sizesInWords(args)).toMatch(/^[A-Z\d].*\d.*\.$/)
+})
+
+test('no meaning is for a name that no law draws', () => {
+  const drawn = new Set(laws.flatMap((name) => namesOf(caseOf(name)).map(([own]) => own)))
+  expect(Object.keys(meanings).filter((name) => !drawn.has(name))).toEqual([])
+})
+
+test('sizes are those of the case', () => {
+  const budget = { sparsity: 1 / 3, scope: 'hybrid', policy: 'exact' }
+  expect(sizesInWords({ drawn: { ...wideCase, tokens: [1] }, budget })).toBe(
+    'A model of the family opt with 2 layers of 3 heads and 70 neurons, head size 24, vocabulary 5; a text of 1 token. Sparsity 0.333, hybrid scope, exact policy.',
+  )
+  expect(
+    sizesInWords({
+      scores: {
+        heads: [[1], [2]],
+        neurons: [
+          [1, 2],
+          [3, 4],
+        ],
+      },
+    }),
+  ).toBe('Scores of 2 layers of 1 head and 2 neurons.')
+})
