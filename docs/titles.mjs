@@ -1,7 +1,16 @@
 /**
- * A plugin of typedoc: a guide has the title that its first line gives it, and keeps its address, which is its file's name.
+ * A plugin of typedoc: a guide has the title that its first line gives it, and keeps its address, which is its file's name; and
+ * every page leads to the other pages of the site.
  */
 import { readFileSync } from 'node:fs'
+import { JSX } from 'typedoc'
+
+/** The other pages of the site (src/web/site), from the folder of the reference. */
+const others = {
+  Home: '../index.html',
+  'Live page': '../live/index.html',
+  'Annotated specification': '../spec/index.html',
+}
 
 /** Called by typedoc. */
 export function load(app) {
@@ -13,4 +22,13 @@ export function load(app) {
       if (title) guide.name = title
     }
   })
+  app.renderer.hooks.on('content.begin', (context) =>
+    JSX.createElement(
+      'nav',
+      { class: 'site', 'aria-label': 'Site' },
+      ...Object.entries(others).map(([name, page]) =>
+        JSX.createElement('a', { href: context.relativeURL(page) }, name),
+      ),
+    ),
+  )
 }

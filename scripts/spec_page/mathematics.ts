@@ -5,6 +5,7 @@
  * and sets them; a browser draws MathML without a script or a font of ours. The source stays beside each as `alttext`.
  *
  *   a[t, j]     an index, below        W1, g_z      a subscript         Wᵀ, e⁻ᶻ     superscripts
+ *   x_{i+1}     a subscript         b^(2 i)     a superscript
  *   √x, |x|     as they are            a b          a product           a / b       a fraction, where formulas stand alone
  *
  * A formula is a letter, a list in brackets, or letters, numbers and names joined by signs. A word belongs to it where a sign or
@@ -210,7 +211,7 @@ class FormulaReader {
   #isName(place: 'first' | 'wanted' | 'next', word: string): boolean {
     if (place === 'wanted') return true
     const after = this.#text(this.at + 1)
-    if (/^[([]$/.test(after) || Object.hasOwn(superscripts, after)) return true
+    if (/^[([^]$/.test(after) || Object.hasOwn(superscripts, after)) return true
     if (place === 'next') return functions.includes(word)
     return this.#text(this.#afterSpace(this.at + 1)) === '='
   }
@@ -272,6 +273,20 @@ class FormulaReader {
     if (this.#text(this.at) === '_' && this.#tokens[this.at + 1]?.kind === 'letter') {
       below = letter(this.#text(this.at + 1))
       this.at += 2
+    } else if (this.#text(this.at) === '_' && this.#text(this.at + 1) === '{') {
+      const content = this.#attempt(() => {
+        this.at += 2
+        const part = this.formula(false)
+        return part !== null && this.#take(['}']) !== null ? part : null
+      })
+      below = content?.mathml ?? ''
+    } else if (this.#text(this.at) === '^' && this.#text(this.at + 1) === '(') {
+      const content = this.#attempt(() => {
+        this.at += 2
+        const part = this.formula(false)
+        return part !== null && this.#take([')']) !== null ? part : null
+      })
+      above = content?.mathml ?? ''
     }
     while (Object.hasOwn(superscripts, this.#text(this.at))) {
       const sign = superscripts[this.#text(this.at++)]

@@ -13,7 +13,8 @@
  *
  * Positions are rotations of queries and keys. In a head of size K at position p, numbers i and i + K/2 are a pair, and
  *
- *   (y_i, y_{i+K/2}) = (x_i cos a − x_{i+K/2} sin a,  x_{i+K/2} cos a + x_i sin a)     a = p base^(−2i/K), for i < K/2
+ *   y_i = x_i cos φ − x_{i+K/2} sin φ               for i < K/2
+ *   y_{i+K/2} = x_{i+K/2} cos φ + x_i sin φ         φ = p base^(−2 i/K)
  *
  * (`src/ops/rotary.ts` has how Llama 3.1 stretches the angles for long texts). Some layers of SmolLM3 do not rotate, and Phi-3
  * rotates the first numbers of each head alone.

@@ -11,13 +11,13 @@ import { defaultState, defaultView, encodeState, readState, type View } from './
 import { lineOf, type Session } from './session.ts'
 import { sameCell, type Cell } from './view/cells.ts'
 import { Controls } from './view/controls.ts'
-import { byId, perFrame, type Choice } from './view/dom.ts'
+import { brief, byId, perFrame, type Choice } from './view/dom.ts'
 import { Inspector, type InspectorState } from './view/inspector.ts'
 import { startGlossary } from './view/glossary.ts'
 import { factsOf, showHeadline } from './view/headline.ts'
 import { NetworkView } from './view/network_view.ts'
 import { showOverview } from './view/overview.ts'
-import { showPlanner } from './view/planner_words.ts'
+import { plannerNames, showPlanner } from './view/planner_words.ts'
 import { PredictorView } from './view/predictor_view.ts'
 import { TextsView } from './view/texts.ts'
 import { Timeline } from './view/timeline.ts'
@@ -341,7 +341,7 @@ export class App {
     const scores = decisionOf(trace, this.#column)
     const facts = scores && unitFacts({ kind, layer, index: start }, scores, mask, this.#masks.budget)
     const rank = facts?.ranked
-      ? ` Rank ${facts.ranked.rank.toLocaleString('en')} of ${facts.ranked.of.toLocaleString('en')}.`
+      ? ` Score ${brief(facts.ranked.score)}, rank ${facts.ranked.rank.toLocaleString('en')} of ${facts.ranked.of.toLocaleString('en')}.`
       : ''
     return `${title}: ${kept > 0 ? 'computed' : 'skipped'}.${rank}`
   }
@@ -380,7 +380,7 @@ export class App {
     return {
       title: titleOf(unit, units.length),
       kind: cell.kind,
-      planner: trace.settings.planner,
+      planner: plannerNames[trace.settings.planner],
       criterion: criterionOf(trace),
       choices: cell.kind === 'heads' ? [] : this.#choices(cell, factsOf),
       choice: this.#choice,
@@ -440,7 +440,7 @@ function criterionOf({ settings, ranks }: Trace): string {
     coreinfer: 'tokens of the prompt',
     oracle: `${criterion} of the text`,
     random: 'random numbers',
-    static: 'mean over a calibration',
+    static: `mean ${ranks ?? 'score'} over a calibration`,
     dense: 'none',
   }
   return words[planner]

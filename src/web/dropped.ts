@@ -35,6 +35,16 @@ export function chosenFiles(list: Iterable<File>): Map<string, File> {
   return new Map(named.slice(0, MAX_FILES))
 }
 
+/**
+ * One line about files that are no model; null for files that may be one.
+ * @param name what the user gave: a file or a folder
+ */
+export function refusalOfFiles(files: ReadonlyMap<string, Blob>, name: string): string | null {
+  const isModel = [...files.keys()].some((path) => path === 'config.json' || /\.gguf$/i.test(path))
+  if (isModel) return null
+  return `${name} is not a model: expected a GGUF file or a folder with config.json, got ${files.size > 1 ? `a folder of ${files.size} files` : name}.`
+}
+
 async function collect(
   entry: FileSystemEntry,
   folder: string,

@@ -6,7 +6,7 @@ import type { OpenProgress } from '../library/options.ts'
 import { isIsolated, isOffline, offerFile, pageDocument } from '../platform/platform.ts'
 import { InputError } from '../tensor/errors.ts'
 import type { App } from './app.ts'
-import { chosenFiles, droppedFiles } from './dropped.ts'
+import { chosenFiles, droppedFiles, refusalOfFiles } from './dropped.ts'
 import { embeddedModelFiles, embeddedNames, type EmbeddedWeights } from './embedded/embedded_model.ts'
 import type { HubModelInfo } from './engine/model_info.ts'
 import type { ModelSource } from './engine/remote_model.ts'
@@ -23,7 +23,11 @@ type Open = (source: ModelSource, name: string) => Promise<void>
 export function startPanel(session: Session, app: App): Promise<void> {
   const storage = byId<HTMLSelectElement>('storage')
   fillSelect(storage, [['file', 'in the file'], ...storages])
-  const open: Open = (source, name) => openModel(session, app, source, name, storage.value as StorageChoice)
+  const open: Open = async (source, name) => {
+    const refusal = typeof source === 'string' ? null : refusalOfFiles(source, name)
+    if (refusal !== null) return app.tell(refusal)
+    await openModel(session, app, source, name, storage.value as StorageChoice)
+  }
 
   byId('embedded').addEventListener('click', () => void openEmbedded(session, app, 'rounded'))
   byId('whole').addEventListener('click', () => void openEmbedded(session, app, 'whole'))
@@ -40,7 +44,7 @@ export function startPanel(session: Session, app: App): Promise<void> {
     gguf.value = ''
     if (file) void open(new Map([[file.name, file]]), file.name)
   })
-  wireHub(session, storage, open)
+  wireHub(session, app, storage, open)
   wireDrops((files, name) => void take(files, name, open, app))
   wireTraces(app)
   byId('threads-line').textContent = threadsLine
@@ -118,7 +122,7 @@ async function take(files: ReadonlyMap<string, File>, name: string, open: Open, 
 }
 
 /** Shows the size of a model of the hub before it can be downloaded. */
-function wireHub(session: Session, storage: HTMLSelectElement, open: Open): void {
+function wireHub(session: Session, app: App, storage: HTMLSelectElement, open: Open): void {
   const answer = byId('hub-answer')
   const button = byId<HTMLButtonElement>('hub-open')
   let found: HubModelInfo | null = null
@@ -129,6 +133,7 @@ function wireHub(session: Session, storage: HTMLSelectElement, open: Open): void
   const ask = async (id: string): Promise<void> => {
     found = null
     show()
+    app.tell('')
     if (isOffline()) return void (answer.textContent = 'This browser is offline, so the hub cannot be asked.')
     answer.textContent = 'Asking the hub …'
     try {

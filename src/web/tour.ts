@@ -10,6 +10,8 @@ export interface TourStep {
   readonly about: string
   readonly title: string
   readonly words: string
+  /** Whether it stands above the tour, with what precedes it in view, and not at the top of the window. */
+  readonly isBelow?: true
 }
 
 /** The steps. */
@@ -18,7 +20,7 @@ export const tourSteps: readonly TourStep[] = [
     about: 'layers',
     title: 'This is the whole network',
     words:
-      'Each tower is a layer. The discs are its attention heads, the small squares its neurons. A usual model computes every one of them for every word that it writes.',
+      'Each tower, or row on a small screen, is a layer. The discs are its attention heads, the small squares its neurons. A usual model computes every one of them for every word that it writes.',
   },
   {
     about: 'settings',
@@ -28,6 +30,7 @@ export const tourSteps: readonly TourStep[] = [
   },
   {
     about: 'skip',
+    isBelow: true,
     title: 'Only the best stay lit',
     words:
       'Drag the slider. Lit units are computed for all words that follow. The others are not: their weights are not even read, and that is where the time is saved.',
@@ -84,8 +87,8 @@ class Tour {
 
   #show(step: number): void {
     this.#step = step
-    const { about, title, words } = tourSteps[step]
-    this.#mark(about)
+    const { about, title, words, isBelow } = tourSteps[step]
+    this.#mark(about, isBelow)
     this.#count.textContent = `Step ${step + 1} of ${tourSteps.length}`
     this.#title.textContent = title
     this.#words.textContent = words
@@ -97,12 +100,12 @@ class Tour {
   }
 
   /** Outlines an element and brings it into view; null removes the outline. */
-  #mark(id: string | null): void {
+  #mark(id: string | null, isBelow = false): void {
     for (const old of pageDocument().querySelectorAll('.toured')) old.classList.remove('toured')
     if (id === null) return
     const element = byId(id)
     element.classList.add('toured')
-    element.scrollIntoView({ block: 'start', behavior: avoidsMotion() ? 'auto' : 'smooth' })
+    element.scrollIntoView({ block: isBelow ? 'end' : 'start', behavior: avoidsMotion() ? 'auto' : 'smooth' })
   }
 
   #end(): void {

@@ -26,6 +26,7 @@ export function startVerifyPanel(): void {
     if (running) return
     const controller = (running = new AbortController())
     stop.disabled = false
+    byId('problem').textContent = '' // of something else
     void run(seed.value, controller.signal).finally(() => {
       running = null
       stop.disabled = true

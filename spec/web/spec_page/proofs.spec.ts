@@ -172,6 +172,8 @@ describe('formulas', () => {
     ['r = rate (1 + cos(π (n − 1) / S)) / 2', 'mfrac'],
     ['w = w (1 − r d) − r (m / (1 − β1ⁿ)) / (√(v / (1 − β2ⁿ)) + ε)', 'msqrt'],
     ['f W1ᵀ + b1', 'msubsup'],
+    ['y_{i+K/2} = x_{i+K/2} cos φ + x_i sin φ', 'msub mi:φ'],
+    ['φ = p base^(−2 i/K)', 'msup mi:base'],
     ['v = β2 v + (1 − β2) g²', 'msup'],
     ['⌊⌊100 s⌋ N / 100⌋', 'mfrac'],
   ])('%s is one formula', (text, parts) => {
@@ -204,7 +206,7 @@ describe('formulas', () => {
     'setting a text keeps its characters',
     {
       pieces: fc.array(
-        fc.constantFrom(...'aAxWΣ√|()[]⌈⌉,=+−-/⊙_ᵀ²⁻ 1.2min<&"', ' softmax(', ' of ', 'β1', 'dW1'),
+        fc.constantFrom(...'aAxWΣ√|()[]{}^⌈⌉,=+−-/⊙_ᵀ²⁻ 1.2min<&"', ' softmax(', ' of ', 'β1', 'dW1'),
         {
           maxLength: 40,
         },

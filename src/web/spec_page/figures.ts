@@ -210,7 +210,7 @@ export function featureBars(features: Float32Array): Markup {
 function drawFeatures(features: Float32Array): Markup {
   const most = features.reduce((a, b) => Math.max(a, Math.abs(b)), 0)
   return figure(
-    `The ${features.length} features: the last column of the figure above, scaled. The longest bar is ${brief(most)}.`,
+    markup`The ${features.length} features: what the <a href="#opt.layer">heads of layer 0</a> give out at the last token of the prompt, scaled. The longest bar is ${brief(most)}.`,
     featureBars(features),
     markup`<p class="numbers">${Array.from(features, brief).join(' ')}</p>`,
   )

@@ -71,8 +71,12 @@ let stepsOf = defaultSettings.prompt
 let running: AbortController | null = null
 let waiting: ReturnType<typeof setTimeout> | undefined
 
-function say(words: string): void {
-  byId('state').textContent = words
+/** Says how far the page is. @param isRefused whether it cannot compute what is asked, so that old values stay */
+function say(words: string, isRefused = false): void {
+  const state = byId('state')
+  state.textContent = words
+  state.parentElement?.classList.toggle('refused', isRefused)
+  prompt.setAttribute('aria-invalid', String(isRefused))
 }
 
 /** The settings of the form. */
@@ -137,7 +141,10 @@ async function compute(): Promise<void> {
     check.hidden = false
     body.classList.remove('computing')
   } catch (error) {
-    if (!signal.aborted) say(error instanceof UsageError ? error.message : String(error))
+    if (signal.aborted) return
+    if (error instanceof UsageError)
+      say(`${error.message}. The figures are still those of the prompt before.`, true)
+    else say(String(error))
   }
 }
 

@@ -16,9 +16,9 @@ const decisionWords: Readonly<Record<Decision, string>> = {
 }
 
 const scopeWords: Readonly<Record<Scope, string>> = {
-  global: 'in the whole model',
-  'per-layer': 'within each layer',
-  hybrid: 'in the model, with floors',
+  global: 'global: all layers compete',
+  'per-layer': 'per-layer: each on its own',
+  hybrid: 'hybrid: global, with floors',
 }
 
 /** The events of the form. */

@@ -16,7 +16,11 @@ export const glossary = {
   predictor:
     'A small network, trained once for this model. From what layer 0 makes of the prompt it predicts the score of every head and every neuron of the other layers.',
   oracle:
-    'The oracle knows the answer: it scores each unit on the finished text, by how much the loss would grow without it. It cannot be used for writing. It shows what the best choice would have been.',
+    'The oracle knows the answer: it scores each unit on the finished text, so it cannot be used for writing. The predictor learns to predict its scores. It is no proof of the best choice.',
+  criterion:
+    'How a unit is scored from its output a and the gradient g of the loss. plainact, the one of ShadowLLM, is the sum over tokens of |a g|: at most how much the loss would change without the unit, to first order.',
+  scope:
+    'Which units compete. Global: those of all layers, and each layer keeps its best head. Per-layer: those of one layer. Hybrid: global, and each layer keeps a floor of its best neurons too.',
   sparsity:
     'The share of heads and of neurons to skip, counted over the layers after the first. The first layer is always computed, so the share of the whole model is smaller.',
   token: 'A token is a word or a piece of one. The model reads and writes tokens.',

@@ -72,9 +72,15 @@ export class NetworkView {
       const found = this.#find(event)
       if (found) this.#events.choose(found.cell)
       else if (this.#isAtPredictor(event)) this.#events.open()
+      // A finger chooses and does not hover, and the description of a unit may be off its screen.
+      if (event.pointerType === 'touch') this.#point(event)
     })
-    canvas.addEventListener('pointermove', (event) => this.#point(event))
-    canvas.addEventListener('pointerleave', () => this.#events.point(null, new DOMRect()))
+    canvas.addEventListener('pointermove', (event) => {
+      if (event.pointerType !== 'touch') this.#point(event)
+    })
+    canvas.addEventListener('pointerleave', ({ pointerType }) => {
+      if (pointerType !== 'touch') this.#events.point(null, new DOMRect())
+    })
     canvas.addEventListener('keydown', (event) => this.#key(event))
   }
 
@@ -167,8 +173,7 @@ export class NetworkView {
   }
 
   #point(event: PointerEvent): void {
-    // A finger chooses; it does not hover.
-    const found = event.pointerType === 'touch' ? null : this.#find(event)
+    const found = this.#find(event)
     if (!found) return this.#events.point(null, new DOMRect())
     const { left, top } = this.#stage.canvas.getBoundingClientRect()
     const { x, y, width, height } = boxOf(found.grid, found.index)

@@ -8,13 +8,13 @@ import { byId } from './dom.ts'
 
 /** The planners in a list. */
 export const plannerNames: Readonly<Record<StudyPlanner, string>> = {
-  shadow: 'ShadowLLM’s predictor',
+  shadow: 'the predictor',
   'prompt-plainact': 'the prompt’s own loss',
   griffin: 'neurons the prompt uses most',
   coreinfer: 'neurons the prompt uses often',
-  oracle: 'the oracle: reads the text',
-  random: 'chance',
-  static: 'a calibration',
+  oracle: 'the oracle',
+  random: 'random numbers',
+  static: 'static scores',
   dense: 'nobody: skips nothing',
 }
 
@@ -27,9 +27,9 @@ const deciding: Readonly<Record<Exclude<StudyPlanner, 'shadow'>, string>> = {
   coreinfer:
     'No predictor decides here: the whole prompt is computed, and each neuron is scored by how many of its tokens used it.',
   oracle:
-    'No predictor decides here: the oracle scores each unit by the dense text, which a writer does not have.',
+    'No predictor decides here: the oracle scores each unit on the text that the dense model writes, which is not known before it is written.',
   random: 'No predictor decides here: each unit gets a random number for its score.',
-  static: 'No predictor decides here: each unit has its mean score over a calibration.',
+  static: 'No predictor decides here: each unit has its mean score over other texts, whatever the prompt.',
   dense: 'Nobody decides here: nothing is skipped.',
 }
 
@@ -51,7 +51,9 @@ export function showPlanner(planner: StudyPlanner, trace: Trace | null, isWritin
       ? 'Everything is computed'
       : neuronStudyPlanners.includes(planner)
         ? 'All heads and the best neurons are computed'
-        : 'Only the best are computed'
+        : planner === 'random'
+          ? 'Only the highest are computed'
+          : 'Only the best are computed'
   byId('how-rest').hidden = planner === 'dense'
   const lacksOracle = trace !== null && !isWriting && trace.columns.length > 0 && trace.oracleScores === null
   byId<HTMLInputElement>('compare').disabled = lacksOracle

@@ -1,5 +1,5 @@
 /**
- * The tooltip: one box for the whole page, beside what it explains and inside the window. Escape hides it, and so does scrolling.
+ * The tooltip: one box for the whole page, beside what it explains and inside the window. Escape hides it, and so do scrolling and the next touch.
  */
 import { byId } from './dom.ts'
 import { pageDocument } from '../../platform/platform.ts'
@@ -13,6 +13,9 @@ export class Tip {
 
   constructor() {
     addEventListener('keydown', ({ key }) => key === 'Escape' && this.hide())
+    addEventListener('pointerdown', ({ pointerType }) => pointerType === 'touch' && this.hide(), {
+      capture: true,
+    })
     addEventListener('scroll', () => this.hide(), { passive: true, capture: true })
   }
 
