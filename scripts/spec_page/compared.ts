@@ -38,6 +38,6 @@ export function setCompared(book: string): string {
     const own = [paper, released, here].map((cell) => markup`<td>${cell === '-' ? 'not said' : cell}</td>`)
     return markup`<tr><th scope="row">${name}</th>${own}<td>${option.split('`').map((part, i) => (i % 2 === 1 ? markup`<code>${part}</code>` : part === '-' ? '' : part))}</td></tr>`
   })
-  return markup`<div class="scrolls"><table class="values compared"><thead><tr><th scope="col">question</th><th scope="col">paper</th><th scope="col">released code</th><th scope="col">here</th><th scope="col">to get theirs</th></tr></thead><tbody>${cells}</tbody></table></div>`
+  return markup`<div class="scrolls"><table class="values compared"><thead><tr><th scope="col">question</th><th scope="col">paper</th><th scope="col">released code</th><th scope="col">here</th><th scope="col">option of the command line to get theirs</th></tr></thead><tbody>${cells}</tbody></table></div>`
     .html
 }
