@@ -2,7 +2,7 @@
  * The page in a real browser, from a cold start to a trace reopened: with its server isolating it and without, by keyboard,
  * on a phone, in the dark. Nothing may shift, fail or break the page's policy on the way.
  *
- * Tests src/web/dropped.ts, src/web/app.ts, src/web/embedded/first_data.ts, src/web/embedded/embedded_model.ts,
+ * Tests src/web/app.ts, src/web/embedded/first_data.ts, src/web/embedded/embedded_model.ts,
  * src/web/engine/speed_rounds.ts, src/web/view/planner_words.ts, src/web/view/predictor_view.ts, src/web/main.ts, src/web/models_panel.ts, src/web/next_tokens.ts, src/web/verify_panel.ts,
  * src/web/engine/engine.ts, src/web/engine/engine_worker.ts, src/web/engine/remote_model.ts,
  * src/web/engine/start_engine.ts, src/web/view/cells.ts, src/web/view/controls.ts,

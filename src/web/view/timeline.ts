@@ -20,6 +20,8 @@ interface TimelineState {
 export type Choose = (column: number, cell: Cell | null) => void
 
 const GUTTER = 34
+/** What the frame of the current token takes beside the last column. */
+const FRAME = 2
 const KL_HEIGHT = 40
 const GAP = 6
 const LABEL_HEIGHT = 11
@@ -70,7 +72,7 @@ export class Timeline {
 
   #columnWidth(width: number): number {
     const { trace } = this.#state
-    return (width - GUTTER) / Math.max(RESERVED_COLUMNS, trace?.columns.length ?? 0)
+    return (width - GUTTER - FRAME) / Math.max(RESERVED_COLUMNS, trace?.columns.length ?? 0)
   }
 
   /** The cells of one column, each with its box. */
