@@ -16,7 +16,7 @@ import {
 import { typeset } from '../../../scripts/spec_page/mathematics.ts'
 import { plant } from '../../../scripts/spec_page/plants.ts'
 import { setCompared } from '../../../scripts/spec_page/compared.ts'
-import { setBugs } from '../../../scripts/spec_page/proof.ts'
+import { setBugs, setProof } from '../../../scripts/spec_page/proof.ts'
 import { fileOf, proofs } from '../../../src/web/spec_page/proofs.ts'
 import { figures } from '../../../src/web/spec_page/figures.ts'
 import { readSources, root } from '../../harness/syntax.ts'
@@ -245,6 +245,16 @@ describe('laws beside definitions', () => {
     const own = rows.filter(({ names, from }) => names.length > 0 && from <= at).at(-1)
     expect(own?.names.map((name) => addressOf(fileOf(proof), name))).toContain(proof.address)
   })
+})
+
+test('every button of a law and a bug has a name of its own', () => {
+  const html = [setBugs(proofs), ...proofs.map(setProof)].join('')
+  const names = Array.from(
+    html.matchAll(/<button([^>]*)>([^<]*)/g),
+    ([, attributes, text]) => /aria-label="([^"]*)"/.exec(attributes)?.[1] ?? text,
+  )
+  expect(names).toHaveLength(1 + 2 * proofs.length)
+  expect(new Set(names).size).toBe(names.length)
 })
 
 describe('the top of the page', () => {
