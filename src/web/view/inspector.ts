@@ -126,8 +126,8 @@ function factRows({ planner, criterion, facts, oracle }: InspectorState): [strin
     ['Score', brief(score)],
     ['Rank', `${rank.toLocaleString('en')} of ${of.toLocaleString('en')}`],
   )
-  rows.push(['Cut-off', cutOff === null ? 'none' : brief(cutOff)])
-  if (byFloor) rows.push(['Kept', 'by the floor of its layer, below the cut-off'])
+  const cut = cutOff === null ? 'none' : brief(cutOff)
+  rows.push(['Cut-off', byFloor ? `${cut}, kept by a floor` : cut])
   if (oracle?.ranked)
     rows.push(
       ['Oracle score', brief(oracle.ranked.score)],
