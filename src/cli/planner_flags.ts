@@ -10,7 +10,7 @@ import {
   type Method,
   type MethodSources,
 } from '../results/method.ts'
-import { findPredictor, ownPredictor, predictorBeside } from '../io/named_predictor.ts'
+import { findPredictor, ownPredictor, predictorBeside, predictorNames } from '../io/named_predictor.ts'
 import type { KnownShape } from '../io/known_models.ts'
 import { shareOption, type Scope } from '../masks/budget.ts'
 import type { HeldMoments } from '../compensation/held_moments.ts'
@@ -29,6 +29,7 @@ import type { ShadowModel } from '../library/shadow_model.ts'
 import { MissingError, UsageError } from '../tensor/errors.ts'
 import { nameOption } from '../tensor/option.ts'
 import { addFlags } from './flags.ts'
+import type { Session } from './session.ts'
 import { flagOf, listOf, sharesOf } from './values.ts'
 import { featureWidths } from '../engine/config.ts'
 
@@ -78,6 +79,10 @@ export interface PlanFlags extends DeciderFlags {
   readonly headSparsity?: number
   readonly neuronSparsity?: number
   readonly seed: number
+  /** Whether a share was asked for without a planner. */
+  readonly isPlannerImplied?: boolean
+  readonly json?: boolean
+  readonly quiet?: boolean
 }
 
 /** Adds the flags. */
@@ -103,12 +108,17 @@ export function addPlanFlags(
 }
 
 /**
- * Reads the files that were named.
+ * Reads the files that were named, and tells of a planner that costs less than the one that a share alone means.
  * @param mayChange whether other planners may follow the one named, as in a conversation
  * @throws UsageError PREDICTOR_KIND for a predictor that no planner reads; and as `ShadowModel.loadPredictor` and
  *   `loadCalibration`
  */
-export async function loadPlanFiles(opt: ShadowModel, flags: PlanFlags, mayChange = false): Promise<void> {
+export async function loadPlanFiles(
+  session: Session,
+  opt: ShadowModel,
+  flags: PlanFlags,
+  mayChange = false,
+): Promise<void> {
   const { planner, predictor, calibration, moments } = flags
   const found: NamedKind[] = []
   for (const path of predictor) found.push({ path, kind: await opt.loadPredictor(path) })
@@ -120,6 +130,29 @@ export async function loadPlanFiles(opt: ShadowModel, flags: PlanFlags, mayChang
   const method = makeMethod({ planner, sparsity: 0, criterion, compensate })
   expectMomentsRead(moments, mayChange || readsMoments(method))
   for (const path of moments) opt.addMoments(path)
+  if (!flags.isPlannerImplied || flags.json || flags.quiet) return
+  const cheaper = await cheaperPlanner(opt, flags)
+  if (cheaper !== null)
+    await session.note(`planner shadow, as none was named; --planner ${cheaper} costs this gated model less`)
+}
+
+/**
+ * The planner to name in place of `shadow` for a gated model whose predictor is that of this package (docs/guides/smollm2.md);
+ * null where the model has another predictor or is not gated, and where heads are to be skipped on their own.
+ */
+export async function cheaperPlanner(
+  opt: ShadowModel,
+  {
+    predictor,
+    calibration,
+    headSparsity = 0,
+  }: Pick<PlanFlags, 'predictor' | 'calibration' | 'headSparsity'>,
+): Promise<PlannerName | null> {
+  if (!opt.config.gated || headSparsity > 0) return null
+  const own = await ownPredictor(predictorBeside(opt.weightsFile), opt.config)
+  const files = predictor.length > 0 ? predictor : [own ?? []].flat()
+  if (files.length === 0 || !files.every((file) => predictorNames.includes(file))) return null
+  return calibration === undefined ? 'griffin' : 'glass'
 }
 
 /** Refuses moments that no method reads: they would have no effect. @throws UsageError FLAGS */
@@ -162,6 +195,7 @@ export function choiceOf(flags: PlanFlags): PlannerChoice {
 function refuseSharesOfDense(command: Command): void {
   command.hook('preAction', (_, called) => {
     const planners = [called.getOptionValue('planner') as string | readonly string[]].flat()
+    called.setOptionValue('isPlannerImplied', called.getOptionValueSource('planner') === 'implied')
     if (planners.length === 0) return
     const compensate = [called.getOptionValue('compensate') as string | undefined].flat()
     if (planners.every((name) => name === 'dense') && compensate.some((way = 'none') => way !== 'none'))
