@@ -1,7 +1,7 @@
 /**
  * What is skipped if flags do not say it all, and what of a predictor that no planner reads.
  */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -178,7 +178,7 @@ describe('a share alone, for a gated model with the predictor of this package', 
   test('is told nothing of a model that is not gated, or has a predictor of its own, or none', async () => {
     expect(await noted({}, modelOf({ ...smollm2, gated: false }))).toBe('')
     expect(await noted({}, modelOf({ ...smollm2, layers: 31 }))).toBe('')
-    writeFileSync(join(folder, 'own.predictor.safetensors'), '')
+    copyFileSync(predictors.shadow, join(folder, 'own.predictor.safetensors'))
     expect(await noted({}, modelOf(smollm2, join(folder, 'own.gguf')))).toBe('')
     const named = ['smollm2-135m', predictors.shadow].map((file) =>
       cheaperPlanner(modelOf(smollm2), { predictor: [file] }),

@@ -209,10 +209,7 @@ class ChatLoop {
       default: {
         const near = nearestName(command, commandNames, 2)
         const hint = near === null ? '' : ` (did you mean /${near}?)`
-        throw new UsageError(
-          'UNKNOWN_COMMAND',
-          `/${command}: unknown command${hint}; /help lists them`,
-        )
+        throw new UsageError('UNKNOWN_COMMAND', `/${command}: unknown command${hint}; /help lists them`)
       }
     }
   }

@@ -21,7 +21,14 @@ import type { UnitScores } from '../masks/selection.ts'
 import type { MaskMode } from '../engine/active_layer.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import { expectSkipping, type PlannerChoice } from '../library/planner_options.ts'
-import { kindsNeeded, needs, plannerNames, plannerOption, type PlannerName } from '../planners/index.ts'
+import {
+  defaultPrefill,
+  kindsNeeded,
+  needs,
+  plannerNames,
+  plannerOption,
+  type PlannerName,
+} from '../planners/index.ts'
 import type { PredictorKind } from '../predictor/predictor_config.ts'
 import type { Predictor } from '../predictor/predictor_file.ts'
 import { checkPredictor } from '../predictor/suitable.ts'
@@ -44,6 +51,10 @@ interface DeciderFlags {
   readonly ridge?: number
   readonly promptShare?: number
   readonly paperCompatible?: boolean
+  readonly prefill?: Prefill
+  readonly check?: number
+  readonly json?: boolean
+  readonly quiet?: boolean
 }
 
 /** Adds the flags of planners, of shares and of what planners decide by. A share without a planner is one of ShadowLLM. */
@@ -81,8 +92,6 @@ export interface PlanFlags extends DeciderFlags {
   readonly seed: number
   /** Whether a share was asked for without a planner. */
   readonly isPlannerImplied?: boolean
-  readonly json?: boolean
-  readonly quiet?: boolean
 }
 
 /** Adds the flags. */
@@ -130,6 +139,7 @@ export async function loadPlanFiles(
   const method = makeMethod({ planner, sparsity: 0, criterion, compensate })
   expectMomentsRead(moments, mayChange || readsMoments(method))
   for (const path of moments) opt.addMoments(path)
+  if (planner === 'shadow' || (mayChange && predictor.length > 0)) await noteOtherUse(session, opt, flags)
   if (!flags.isPlannerImplied || flags.json || flags.quiet) return
   const cheaper = await cheaperPlanner(opt, flags)
   if (cheaper !== null)
@@ -142,17 +152,34 @@ export async function loadPlanFiles(
  */
 export async function cheaperPlanner(
   opt: ShadowModel,
-  {
-    predictor,
-    calibration,
-    headSparsity = 0,
-  }: Pick<PlanFlags, 'predictor' | 'calibration' | 'headSparsity'>,
+  { predictor, calibration, headSparsity = 0 }: Pick<PlanFlags, 'predictor' | 'calibration' | 'headSparsity'>,
 ): Promise<PlannerName | null> {
   if (!opt.config.gated || headSparsity > 0) return null
-  const own = await ownPredictor(predictorBeside(opt.weightsFile), opt.config)
-  const files = predictor.length > 0 ? predictor : [own ?? []].flat()
+  const files = await shadowFiles(opt, predictor)
   if (files.length === 0 || !files.every((file) => predictorNames.includes(file))) return null
   return calibration === undefined ? 'griffin' : 'glass'
+}
+
+/** The predictors named, else the model's own: paths, or names in this package. */
+async function shadowFiles(opt: ShadowModel, predictor: readonly string[]): Promise<readonly string[]> {
+  if (predictor.length > 0) return predictor
+  const own = await ownPredictor(predictorBeside(opt.weightsFile), opt.config)
+  return own === null ? [] : [own]
+}
+
+/** Tells of each predictor that was learnt for other masks than those of the flags. */
+async function noteOtherUse(session: Session, opt: ShadowModel, flags: DeciderFlags): Promise<void> {
+  const { scope, check, promptShare = 0, prefill: asked, predictor, json, quiet } = flags
+  if (json || quiet) return
+  const { learntUse } = await import('../predictor/predictor_file.ts')
+  const prefill = asked ?? (check !== undefined || promptShare > 0 ? 'dense' : defaultPrefill('shadow'))
+  for (const file of await shadowFiles(opt, predictor)) {
+    const learnt = await learntUse(await findPredictor(file))
+    if (learnt === null || (learnt.scope === scope && learnt.prefill === prefill)) continue
+    await session.note(
+      `${file}: learnt with --scope ${learnt.scope} --prefill ${learnt.prefill}, used with ${scope} and ${prefill}`,
+    )
+  }
 }
 
 /** Refuses moments that no method reads: they would have no effect. @throws UsageError FLAGS */
@@ -218,7 +245,6 @@ export interface PlannerFlags extends DeciderFlags {
   readonly headSparsity?: number
   readonly neuronSparsity?: number
   readonly every?: number | 'auto'
-  readonly prefill?: Prefill
   readonly mode: MaskMode
   readonly leaky?: boolean
 }
@@ -250,6 +276,7 @@ export interface ComparedMethods {
  * @throws MissingError PLANNER_SOURCE, PREDICTOR_MISSING; InputError PREDICTOR_MODEL, CALIBRATION_MODEL and those of files
  */
 export async function withMethods<T>(
+  session: Session,
   opt: ShadowModel,
   flags: PlannerFlags,
   work: (compared: ComparedMethods) => Promise<T>,
@@ -259,6 +286,7 @@ export async function withMethods<T>(
   const how = { compensate: choice.compensate, ridge: choice.ridge, promptShare: choice.promptShare }
   const predictors = await openPredictors(predictorBeside(opt.weightsFile), opt.model, flags)
   try {
+    if (planners.includes('shadow')) await noteOtherUse(session, opt, flags)
     // The model's own is not named, and comes first.
     const named = predictors.slice(predictors.length - flags.predictor.length)
     checkKinds(

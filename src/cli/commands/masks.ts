@@ -118,12 +118,7 @@ interface Decided {
   readonly oracleMask: UnitMask | null
 }
 
-async function decide(
-  session: Session,
-  opt: ShadowModel,
-  text: string,
-  flags: MasksFlags,
-): Promise<Decided> {
+async function decide(session: Session, opt: ShadowModel, text: string, flags: MasksFlags): Promise<Decided> {
   await loadPlanFiles(session, opt, flags)
   const { continuation, planner, tokens = Infinity } = flags
   const all = opt.encode(text, { prefix: true })

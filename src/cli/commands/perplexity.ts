@@ -131,7 +131,7 @@ function measure(
   flags: PerplexityFlags,
 ): Promise<TextPerplexityReport> {
   const { by, context, windows, stride, prefix, prompt, mode, cache, seed } = flags
-  return withMethods(opt, flags, (compared) =>
+  return withMethods(session, opt, flags, (compared) =>
     textPerplexity(
       {
         ...namedSource(opt, session),
