@@ -164,9 +164,9 @@ describe('a share alone, for a gated model with the predictor of this package', 
 
   test('is told of a planner that costs less, by its flag', async () => {
     expect(await noted()).toBe(
-      'planner shadow, as none was named; --planner griffin costs this gated model less',
+      'planner shadow, as none was named; --planner griffin, for neurons alone, costs this gated model less',
     )
-    expect(await noted({ calibration: folder })).toContain('--planner glass costs')
+    expect(await noted({ calibration: folder })).toContain('--planner glass, for neurons alone, costs')
     expect(await noted({ headSparsity: 0 })).not.toBe('')
   })
 

@@ -225,7 +225,8 @@ class ChatLoop {
       planner === 'dense' ? 'dense: nothing is skipped' : `${planner}, ${formatPercent(sparsity)}`,
     ]
     if (!json && !quiet) {
-      if (planner === 'shadow' && cheaper) words.push(`/planner ${cheaper} costs this gated model less`)
+      if (planner === 'shadow' && cheaper)
+        words.push(`/planner ${cheaper}, for neurons alone, costs this gated model less`)
       if (this.#messages.length > 0)
         words.push('earlier answers stay: /again replaces the last one, /new forgets all')
     }

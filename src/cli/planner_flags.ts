@@ -104,8 +104,7 @@ export function addPlanFlags(
     '--planner <name>',
     'which planner decides what is skipped; "shadowllm planners" tells what each keeps and needs',
     nameOption('PLANNER', planners),
-    usual,
-  )
+  ).default(usual, `${usual}, or shadow with a share`)
   const sparsity = flagOf(
     '--sparsity <share>',
     'share of heads and neurons to skip, from 0 to 1',
@@ -143,7 +142,9 @@ export async function loadPlanFiles(
   if (!flags.isPlannerImplied || flags.json || flags.quiet) return
   const cheaper = await cheaperPlanner(opt, flags)
   if (cheaper !== null)
-    await session.note(`planner shadow, as none was named; --planner ${cheaper} costs this gated model less`)
+    await session.note(
+      `planner shadow, as none was named; --planner ${cheaper}, for neurons alone, costs this gated model less`,
+    )
 }
 
 /**

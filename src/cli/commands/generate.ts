@@ -133,7 +133,11 @@ async function runGenerate(
   flags: DecidedFlags,
 ): Promise<void> {
   await loadPlanFiles(session, opt, flags)
-  const memory = describeMemory(opt.model, opt.encode(prompt).length + (flags.maxTokens ?? 0), flags.cache)
+  const memory = describeMemory(
+    opt.model,
+    Math.min(opt.config.positions, opt.encode(prompt).length + (flags.maxTokens ?? 0)),
+    flags.cache,
+  )
   if (memory !== null && !flags.quiet) await session.note(memory)
   const saved = await openSession(opt, flags)
   const written: Written = {

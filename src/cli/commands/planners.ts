@@ -16,9 +16,9 @@ ${rows.join('\n')}
 ${listNames(({ skips }) => skips === 'neurons')} decide about neurons only: --sparsity is theirs, and a --head-sparsity above 0 is refused. ${listNames(({ skips }) => skips === 'channels')} mask that share of the input channels, and no unit; their numbers say how good choices of inputs can be. oracle sees what it is judged on: commands that write text do not take it.
 
 Which one:
-  ReLU (OPT)                          shadow, with a predictor that "shadowllm train" makes; the embedded model has one
-  gated (Llama, Mistral, Qwen2, ...)  griffin; with a calibration glass, or griffin-static for heads too; shadow if "shadowllm learn" made its predictor. Every mask costs much here: neurons are never zero
-  your model and text                 shadowllm perplexity -m MODEL --text FILE --planner griffin,static,glass --calibration DIR --head-sparsity 0 --prefill dense`
+  OPT    shadow, whose predictor "shadowllm train" makes; prompt-plainact without one
+  gated  Llama, Mistral, Qwen2, SmolLM2: griffin; with a calibration glass, for heads too griffin-static; shadow if "shadowllm learn" made its predictor. Every mask costs much here, because neurons are never zero
+  yours  measure it: shadowllm perplexity -m MODEL --text FILE --planner griffin,static,glass --calibration DIR --head-sparsity 0 --prefill dense`
 
 /** Gives the command its help and action. */
 export function define(command: Command, session: Session): void {
