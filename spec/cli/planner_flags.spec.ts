@@ -142,9 +142,9 @@ test('`--released` is another name of `--paper-compatible`', async () => {
   expect(former).toEqual(await runInside([...decide, '--paper-compatible']))
 })
 
-describe('a share alone, for a gated model with the predictor of this package', () => {
+describe('a share alone, for a model with the predictor of this package', () => {
   const rotary = { base: 100_000 }
-  const smollm2 = { layers: 30, width: 576, heads: 9, neurons: 1536, vocabulary: 49_152, rotary, gated: true }
+  const smollm2 = { layers: 30, width: 576, heads: 9, neurons: 1536, vocabulary: 49_152, rotary }
   const modelOf = (config: object, weightsFile = join(folder, 'none', 'model.safetensors')): ShadowModel =>
     ({ config, weightsFile, loadCalibration: async () => {} }) as unknown as ShadowModel
   const flags = {
@@ -164,7 +164,7 @@ describe('a share alone, for a gated model with the predictor of this package', 
 
   test('is told of a planner that costs less, by its flag', async () => {
     expect(await noted()).toBe(
-      'planner shadow, as none was named; --planner griffin, for neurons alone, costs this gated model less',
+      'planner shadow, as none was named; --planner griffin, for neurons alone, costs this model less',
     )
     expect(await noted({ calibration: folder })).toContain('--planner glass, for neurons alone, costs')
     expect(await noted({ headSparsity: 0 })).not.toBe('')
@@ -175,8 +175,7 @@ describe('a share alone, for a gated model with the predictor of this package', 
     for (const changed of silent) expect(await noted(changed)).toBe('')
   })
 
-  test('is told nothing of a model that is not gated, or has a predictor of its own, or none', async () => {
-    expect(await noted({}, modelOf({ ...smollm2, gated: false }))).toBe('')
+  test('is told nothing of a model that has a predictor of its own, or none', async () => {
     expect(await noted({}, modelOf({ ...smollm2, layers: 31 }))).toBe('')
     copyFileSync(predictors.shadow, join(folder, 'own.predictor.safetensors'))
     expect(await noted({}, modelOf(smollm2, join(folder, 'own.gguf')))).toBe('')

@@ -226,7 +226,7 @@ class ChatLoop {
     ]
     if (!json && !quiet) {
       if (planner === 'shadow' && cheaper)
-        words.push(`/planner ${cheaper}, for neurons alone, costs this gated model less`)
+        words.push(`/planner ${cheaper}, for neurons alone, costs this model less`)
       if (this.#messages.length > 0)
         words.push('earlier answers stay: /again replaces the last one, /new forgets all')
     }

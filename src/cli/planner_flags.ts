@@ -143,19 +143,19 @@ export async function loadPlanFiles(
   const cheaper = await cheaperPlanner(opt, flags)
   if (cheaper !== null)
     await session.note(
-      `planner shadow, as none was named; --planner ${cheaper}, for neurons alone, costs this gated model less`,
+      `planner shadow, as none was named; --planner ${cheaper}, for neurons alone, costs this model less`,
     )
 }
 
 /**
- * The planner to name in place of `shadow` for a gated model whose predictor is that of this package (docs/guides/smollm2.md);
- * null where the model has another predictor or is not gated, and where heads are to be skipped on their own.
+ * The planner to name in place of `shadow` for a model whose predictor is that of this package, as measured for SmolLM2
+ * (docs/guides/smollm2.md); null where the model has another predictor or none, and where heads have a share of their own.
  */
 export async function cheaperPlanner(
   opt: ShadowModel,
   { predictor, calibration, headSparsity = 0 }: Pick<PlanFlags, 'predictor' | 'calibration' | 'headSparsity'>,
 ): Promise<PlannerName | null> {
-  if (!opt.config.gated || headSparsity > 0) return null
+  if (headSparsity > 0) return null
   const files = await shadowFiles(opt, predictor)
   if (files.length === 0 || !files.every((file) => predictorNames.includes(file))) return null
   return calibration === undefined ? 'griffin' : 'glass'
