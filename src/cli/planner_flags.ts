@@ -102,7 +102,7 @@ export function addPlanFlags(
 ): Command {
   const planner = flagOf(
     '--planner <name>',
-    'which planner decides what is skipped; "shadowllm planners" tells what each keeps and needs',
+    'what decides what is skipped: see "shadowllm planners"',
     nameOption('PLANNER', planners),
   ).default(usual, `${usual}, or shadow with a share`)
   const sparsity = flagOf(
@@ -254,7 +254,7 @@ export interface PlannerFlags extends DeciderFlags {
 export function addPlannerFlags(command: Command): Command {
   const planner = listOf(
     '--planner <list>',
-    `planners that decide what is skipped, separated by commas: ${plannerNames.join(', ')} ("shadowllm planners" tells what each keeps and needs); dense is always measured`,
+    `planners that decide what is skipped, separated by commas: ${plannerNames.join(', ')} (see "shadowllm planners"); dense is always measured`,
     plannerOption,
   ).default([], 'dense')
   const sparsity = sharesOf('--sparsity <list>', 'shares to skip, separated by commas', [0.5])
