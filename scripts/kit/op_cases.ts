@@ -107,10 +107,14 @@ export function* callsOf(name: KernelName): Generator<Values> {
   const letters = lettersOf(row)
   const limits = new Set(limitsOf(row))
   const isCopy = /^(copy|cache)/.test(row.op)
+  const isSquare = (letter: string): boolean =>
+    arraysOf(row).some(({ shape }) => shape.filter((other) => other === letter).length > 1)
   for (const [l, letter] of letters.entries())
     for (const [i, size] of pastTiles.entries()) {
-      // Where many letters have their turn, each has three of these sizes; copies, of which nothing depends on a sum, two.
-      if ((isCopy || letters.length > 4) && (l + i) % 5 > (isCopy ? 1 : 2)) continue
+      // Where many letters have their turn, each has three of these sizes; copies, of which nothing depends on a sum, one; square
+      // matrices two.
+      if ((isCopy || letters.length > 4) && (l + i) % 5 > (isCopy ? 0 : 2)) continue
+      if (isSquare(letter) && i > 1) continue
       const besideOf = (other: string, o: number): number =>
         limits.has(other) && (l + i) % 2 === 0 ? 331 : besides[(o + i) % besides.length]
       const wanted = Object.fromEntries(letters.map((other, o) => [other, besideOf(other, o)]))

@@ -242,7 +242,7 @@ const ways: Readonly<Record<string, Way>> = {
   'the rounds of a speed': {
     of: 'web/engine/speed_rounds.ts',
     run: async (model, planner, { tokens, prompt }) => {
-      await measureRounds(model, prompt, [...tokens.slice(prompt.length)], planner)
+      await measureRounds(model, prompt, Array.from(tokens.subarray(prompt.length)), planner)
     },
   },
   'a scored window': {

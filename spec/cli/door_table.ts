@@ -413,7 +413,7 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
       beside: ['--experiment', 'grid', '--quick', '--scores', 'obs'],
     },
     '--scores <list>': names('CRITERION_NAME', 'one of plainact'),
-    '--compensate <file>': { ...predictor, beside: ['--mask', none] },
+    'convert --moments <file>': { ...predictor, beside: ['--mask', none] },
     '--ridge <share>': coded('RIDGE', number('-1')),
     'convert <source>': model,
     'convert <output>': {

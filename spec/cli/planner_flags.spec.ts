@@ -1,10 +1,15 @@
 /**
  * What is skipped if flags do not say it all, and what of a predictor that no planner reads.
  */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { Command } from 'commander'
+import { addPlanFlags, cheaperPlanner, loadPlanFiles, type PlanFlags } from '../../src/cli/planner_flags.ts'
+import type { Session } from '../../src/cli/session.ts'
+import { generationPlanners } from '../../src/library/planner_options.ts'
+import type { ShadowModel } from '../../src/library/shadow_model.ts'
 import { runInside } from './run_inside.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-planner-flags-'))
@@ -135,4 +140,60 @@ test('`--released` is another name of `--paper-compatible`', async () => {
   const former = await runInside([...decide, '--released'])
   expect(former).toMatchObject({ code: 0, stdout: expect.stringContaining('"paperCompatible": true') })
   expect(former).toEqual(await runInside([...decide, '--paper-compatible']))
+})
+
+describe('a share alone, for a model with the predictor of this package', () => {
+  const rotary = { base: 100_000 }
+  const smollm2 = { layers: 30, width: 576, heads: 9, neurons: 1536, vocabulary: 49_152, rotary }
+  const modelOf = (config: object, weightsFile = join(folder, 'none', 'model.safetensors')): ShadowModel =>
+    ({ config, weightsFile, loadCalibration: async () => {} }) as unknown as ShadowModel
+  const flags = {
+    planner: 'shadow',
+    sparsity: 0.5,
+    criterion: 'plainact',
+    predictor: [],
+    moments: [],
+    isPlannerImplied: true,
+  } as unknown as PlanFlags
+  const noted = async (changed: Partial<PlanFlags> = {}, model = modelOf(smollm2)): Promise<string> => {
+    let said = ''
+    const session = { note: async (line: string) => void (said += line) } as unknown as Session
+    await loadPlanFiles(session, model, { ...flags, ...changed })
+    return said
+  }
+
+  test('is told of a planner that costs less, by its flag', async () => {
+    expect(await noted()).toBe(
+      'planner shadow, as none was named; --planner griffin, for neurons alone, costs this model less',
+    )
+    expect(await noted({ calibration: folder })).toContain('--planner glass, for neurons alone, costs')
+    expect(await noted({ headSparsity: 0 })).not.toBe('')
+  })
+
+  test('is told nothing with a planner named, --json or --quiet, or heads of their own', async () => {
+    const silent = [{ isPlannerImplied: false }, { json: true }, { quiet: true }, { headSparsity: 0.2 }]
+    for (const changed of silent) expect(await noted(changed)).toBe('')
+  })
+
+  test('is told nothing of a model that has a predictor of its own, or none', async () => {
+    expect(await noted({}, modelOf({ ...smollm2, layers: 31 }))).toBe('')
+    copyFileSync(predictors.shadow, join(folder, 'own.predictor.safetensors'))
+    expect(await noted({}, modelOf(smollm2, join(folder, 'own.gguf')))).toBe('')
+    const named = ['smollm2-135m', predictors.shadow].map((file) =>
+      cheaperPlanner(modelOf(smollm2), { predictor: [file] }),
+    )
+    expect(await Promise.all(named)).toEqual(['griffin', null])
+  })
+
+  test('commands know a planner that is named from one that a share means', async () => {
+    const impliedBy = async (...args: string[]): Promise<unknown> => {
+      const command = addPlanFlags(new Command(), generationPlanners, 'dense').action(() => {})
+      await command.parseAsync(args, { from: 'user' })
+      return command.getOptionValue('isPlannerImplied')
+    }
+    expect(await impliedBy('--sparsity', '0.5')).toBe(true)
+    expect(await impliedBy('--neuron-sparsity', '0.5')).toBe(true)
+    expect(await impliedBy()).toBe(false)
+    expect(await impliedBy('--planner', 'shadow', '--sparsity', '0.5')).toBe(false)
+  })
 })

@@ -96,6 +96,8 @@ describe('wrong usage exits with code 2', () => {
   test.each<[string, string[], string]>([
     ['--sparsity?', ['generate', 'a', '--sparsty', '0.5'], 'UNKNOWN_OPTION'],
     ['generate?', ['genrate', 'a'], 'UNKNOWN_COMMAND'],
+    ["'nonsense'", ['help', 'nonsense'], 'UNKNOWN_COMMAND'],
+    ["'nonsense'", ['nonsense', '--help'], 'UNKNOWN_COMMAND'],
     ['from 0 to 1, got 1.2', ['generate', 'a', '--sparsity', '1.2'], 'SPARSITY'],
     ['from 0 to 1, got 2', ['reproduce', '--sparsity', '0.5,2'], 'SPARSITY'],
     ['a whole number from 1, got -1', ['reproduce', '--limit', '-1'], 'VALUE'],

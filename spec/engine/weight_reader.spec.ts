@@ -205,6 +205,19 @@ describe('a tensor of many chunks', () => {
     expect(seen).toEqual([rows * 7 * 4, values.byteLength])
   })
 
+  test('is counted as the file has it, where it is stored in blocks', async () => {
+    const stored = { type: 'Q4_1', byteLength: values.length / 2 }
+    const { source } = sourceOf(shape, values)
+    const tensors = new Map([...source.tensors].map(([name, info]) => [name, { ...info, stored }]))
+    const seen: number[][] = []
+    const onProgress: LoadOptions['onProgress'] = (told) => seen.push([told.loadedBytes, told.totalBytes])
+    for await (const _ of reader({ ...source, tensors }, { onProgress }).chunks(tokenTable, float32));
+    expect(seen).toEqual([
+      [rows * 3.5, stored.byteLength],
+      [stored.byteLength, stored.byteLength],
+    ])
+  })
+
   test('can be left between two chunks', async () => {
     const stop = new AbortController()
     const { source } = sourceOf(shape, values)

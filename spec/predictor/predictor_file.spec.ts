@@ -38,10 +38,12 @@ import {
 import { networkParameterShapes, type NetworkValues } from '../../src/predictor/network.ts'
 import { predictScores } from '../../src/predictor/predict.ts'
 import {
+  learntUse,
   openPredictor,
   predictorTensors,
   savePredictor,
   sourceEntry,
+  type LearntUse,
   type Predictor,
 } from '../../src/predictor/predictor_file.ts'
 import { ShadowPredictor } from '../../src/predictor/shadow.ts'
@@ -160,6 +162,19 @@ describe('a file', () => {
       return writeSafetensors(to, new Map<string, TensorToWrite>(tensors), metadata)
     },
   })
+})
+
+test('for which masks it was learnt is what its file says; anything else says nothing', async () => {
+  const use = { scope: 'per-layer', prefill: 'dense' } as const
+  const said = async (entry?: string): Promise<LearntUse | null> => {
+    const tensor: TensorToWrite = { dtype: 'F32', shape: [1], data: Float32Array.of(0) }
+    const metadata: Record<string, string> = entry === undefined ? {} : { [sourceEntry]: entry }
+    await writeSafetensors(path, new Map([['a', tensor]]), metadata)
+    return learntUse(path)
+  }
+  expect(await said(JSON.stringify({ ...use, steps: 3 }))).toEqual(use)
+  const damaged = ['', '{', 'null', '3', '{"scope":"per-layer"}', JSON.stringify({ ...use, prefill: 'wet' })]
+  for (const entry of [undefined, ...damaged]) expect(await said(entry)).toBeNull()
 })
 
 describe.each(choices)('%s', (_, kind, chosen) => {

@@ -41,6 +41,11 @@ describe('routes', () => {
     expect([status, json.error.code]).toEqual([404, 'ROUTE'])
   })
 
+  test('a path that is none is refused by its name, of which a long one is cut', async () => {
+    const { json } = await ask<Refused>(server, `/v1/responses${'x'.repeat(100)}`)
+    expect(json.error.message).toMatch(/^path: expected one of .*, got GET \/v1\/responsesx{67}$/)
+  })
+
   test('another method is refused with those that are allowed', async () => {
     const { status, headers, json } = await ask<Refused>(server, '/v1/completions')
     expect([status, headers.get('allow'), json.error.code]).toEqual([405, 'POST', 'METHOD'])

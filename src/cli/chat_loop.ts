@@ -40,11 +40,14 @@ export interface ChatStart {
   readonly quiet?: boolean
   /** What it goes on from, and is saved in after each turn. */
   readonly saved?: TextSession
+  /** The planner that costs this model less than `shadow`, if one is known to. */
+  readonly cheaper?: string | null
 }
 
 const help = `Commands:
   /sparsity SHARE  skip this share of heads and neurons, from 0 to 1; from dense, by the planner shadow
   /planner NAME    ${generationPlanners.join(', ')}
+  /again           answer the last message once more, in place of the last answer
   /mask            show what was computed for the last answer
   /system TEXT     replace the system message; without a text, remove it
   /new             forget the conversation, but not the system message
@@ -189,9 +192,11 @@ class ChatLoop {
             ? formatMask(this.#mask, this.#opt.config, this.#session.screen)
             : 'dense: everything was computed',
         )
+      case 'again':
+        return this.#answerAgain()
       case 'system':
         this.#system = value === '' ? undefined : value
-        return
+        return this.#say(value === '' ? 'no system message' : 'system message set')
       case 'new':
       case 'clear':
         this.#messages = []
@@ -204,10 +209,7 @@ class ChatLoop {
       default: {
         const near = nearestName(command, commandNames, 2)
         const hint = near === null ? '' : ` (did you mean /${near}?)`
-        throw new UsageError(
-          'UNKNOWN_COMMAND',
-          `/${command}: expected a command of /help, got another${hint}`,
-        )
+        throw new UsageError('UNKNOWN_COMMAND', `/${command}: unknown command${hint}; /help lists them`)
       }
     }
   }
@@ -218,8 +220,31 @@ class ChatLoop {
     await this.#opt.planner(planOptions(options))
     this.#options = options
     const { planner, sparsity } = options
-    const words = planner === 'dense' ? 'dense: nothing is skipped' : `${planner}, ${formatPercent(sparsity)}`
-    await this.#say(words)
+    const { cheaper, json, quiet } = this.#start
+    const words = [
+      planner === 'dense' ? 'dense: nothing is skipped' : `${planner}, ${formatPercent(sparsity)}`,
+    ]
+    if (!json && !quiet) {
+      if (planner === 'shadow' && cheaper)
+        words.push(`/planner ${cheaper}, for neurons alone, costs this model less`)
+      if (this.#messages.length > 0)
+        words.push('earlier answers stay: /again replaces the last one, /new forgets all')
+    }
+    await this.#say(words.join('; '))
+  }
+
+  /** Answers the last message once more. The answer that it had is kept if there is no other. */
+  async #answerAgain(): Promise<void> {
+    const before = this.#messages
+    const message = before.findLast(({ role }) => role === 'user')
+    if (message === undefined) return this.#say('no answer yet')
+    const earlier = before.slice(0, before.lastIndexOf(message))
+    this.#messages = earlier
+    try {
+      await this.#answer(message.content)
+    } finally {
+      if (this.#messages.length === earlier.length) this.#messages = before
+    }
   }
 
   /** Answers a message. */

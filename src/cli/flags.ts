@@ -30,7 +30,7 @@ import { flagOf } from './values.ts'
 
 /** The flags of a command that runs a model. */
 export interface ModelFlags {
-  /** A folder or a name on the hub; default: the embedded model. */
+  /** A GGUF file, a folder or a name on the hub; default: the embedded model. */
   readonly model?: string
   readonly revision?: string
   readonly offline?: boolean
@@ -79,7 +79,7 @@ const sharedFlags = {
   model: () => [
     new Option(
       '-m, --model <name>',
-      'folder of a model in Hugging Face form, else its name on the hub (default: the embedded tiny-opt)',
+      'FILE.gguf, a folder in Hugging Face form, or a name on the hub (default: the embedded tiny-opt)',
     ),
     revision(),
     offline(),

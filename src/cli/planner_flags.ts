@@ -10,7 +10,7 @@ import {
   type Method,
   type MethodSources,
 } from '../results/method.ts'
-import { findPredictor, ownPredictor, predictorBeside } from '../io/named_predictor.ts'
+import { findPredictor, ownPredictor, predictorBeside, predictorNames } from '../io/named_predictor.ts'
 import type { KnownShape } from '../io/known_models.ts'
 import { shareOption, type Scope } from '../masks/budget.ts'
 import type { HeldMoments } from '../compensation/held_moments.ts'
@@ -21,7 +21,14 @@ import type { UnitScores } from '../masks/selection.ts'
 import type { MaskMode } from '../engine/active_layer.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import { expectSkipping, type PlannerChoice } from '../library/planner_options.ts'
-import { kindsNeeded, needs, plannerNames, plannerOption, type PlannerName } from '../planners/index.ts'
+import {
+  defaultPrefill,
+  kindsNeeded,
+  needs,
+  plannerNames,
+  plannerOption,
+  type PlannerName,
+} from '../planners/index.ts'
 import type { PredictorKind } from '../predictor/predictor_config.ts'
 import type { Predictor } from '../predictor/predictor_file.ts'
 import { checkPredictor } from '../predictor/suitable.ts'
@@ -29,6 +36,7 @@ import type { ShadowModel } from '../library/shadow_model.ts'
 import { MissingError, UsageError } from '../tensor/errors.ts'
 import { nameOption } from '../tensor/option.ts'
 import { addFlags } from './flags.ts'
+import type { Session } from './session.ts'
 import { flagOf, listOf, sharesOf } from './values.ts'
 import { featureWidths } from '../engine/config.ts'
 
@@ -43,6 +51,10 @@ interface DeciderFlags {
   readonly ridge?: number
   readonly promptShare?: number
   readonly paperCompatible?: boolean
+  readonly prefill?: Prefill
+  readonly check?: number
+  readonly json?: boolean
+  readonly quiet?: boolean
 }
 
 /** Adds the flags of planners, of shares and of what planners decide by. A share without a planner is one of ShadowLLM. */
@@ -78,6 +90,8 @@ export interface PlanFlags extends DeciderFlags {
   readonly headSparsity?: number
   readonly neuronSparsity?: number
   readonly seed: number
+  /** Whether a share was asked for without a planner. */
+  readonly isPlannerImplied?: boolean
 }
 
 /** Adds the flags. */
@@ -88,10 +102,9 @@ export function addPlanFlags(
 ): Command {
   const planner = flagOf(
     '--planner <name>',
-    'which planner decides what is skipped; "shadowllm planners" tells what each keeps and needs',
+    'what decides what is skipped: see "shadowllm planners"',
     nameOption('PLANNER', planners),
-    usual,
-  )
+  ).default(usual, `${usual}, or shadow with a share`)
   const sparsity = flagOf(
     '--sparsity <share>',
     'share of heads and neurons to skip, from 0 to 1',
@@ -103,12 +116,17 @@ export function addPlanFlags(
 }
 
 /**
- * Reads the files that were named.
+ * Reads the files that were named, and tells of a planner that costs less than the one that a share alone means.
  * @param mayChange whether other planners may follow the one named, as in a conversation
  * @throws UsageError PREDICTOR_KIND for a predictor that no planner reads; and as `ShadowModel.loadPredictor` and
  *   `loadCalibration`
  */
-export async function loadPlanFiles(opt: ShadowModel, flags: PlanFlags, mayChange = false): Promise<void> {
+export async function loadPlanFiles(
+  session: Session,
+  opt: ShadowModel,
+  flags: PlanFlags,
+  mayChange = false,
+): Promise<void> {
   const { planner, predictor, calibration, moments } = flags
   const found: NamedKind[] = []
   for (const path of predictor) found.push({ path, kind: await opt.loadPredictor(path) })
@@ -120,6 +138,49 @@ export async function loadPlanFiles(opt: ShadowModel, flags: PlanFlags, mayChang
   const method = makeMethod({ planner, sparsity: 0, criterion, compensate })
   expectMomentsRead(moments, mayChange || readsMoments(method))
   for (const path of moments) opt.addMoments(path)
+  if (planner === 'shadow' || (mayChange && predictor.length > 0)) await noteOtherUse(session, opt, flags)
+  if (!flags.isPlannerImplied || flags.json || flags.quiet) return
+  const cheaper = await cheaperPlanner(opt, flags)
+  if (cheaper !== null)
+    await session.note(
+      `planner shadow, as none was named; --planner ${cheaper}, for neurons alone, costs this model less`,
+    )
+}
+
+/**
+ * The planner to name in place of `shadow` for a model whose predictor is that of this package, as measured for SmolLM2
+ * (docs/guides/smollm2.md); null where the model has another predictor or none, and where heads have a share of their own.
+ */
+export async function cheaperPlanner(
+  opt: ShadowModel,
+  { predictor, calibration, headSparsity = 0 }: Pick<PlanFlags, 'predictor' | 'calibration' | 'headSparsity'>,
+): Promise<PlannerName | null> {
+  if (headSparsity > 0) return null
+  const files = await shadowFiles(opt, predictor)
+  if (files.length === 0 || !files.every((file) => predictorNames.includes(file))) return null
+  return calibration === undefined ? 'griffin' : 'glass'
+}
+
+/** The predictors named, else the model's own: paths, or names in this package. */
+async function shadowFiles(opt: ShadowModel, predictor: readonly string[]): Promise<readonly string[]> {
+  if (predictor.length > 0) return predictor
+  const own = await ownPredictor(predictorBeside(opt.weightsFile), opt.config)
+  return own === null ? [] : [own]
+}
+
+/** Tells of each predictor that was learnt for other masks than those of the flags. */
+async function noteOtherUse(session: Session, opt: ShadowModel, flags: DeciderFlags): Promise<void> {
+  const { scope, check, promptShare = 0, prefill: asked, predictor, json, quiet } = flags
+  if (json || quiet) return
+  const { learntUse } = await import('../predictor/predictor_file.ts')
+  const prefill = asked ?? (check !== undefined || promptShare > 0 ? 'dense' : defaultPrefill('shadow'))
+  for (const file of await shadowFiles(opt, predictor)) {
+    const learnt = await learntUse(await findPredictor(file))
+    if (learnt === null || (learnt.scope === scope && learnt.prefill === prefill)) continue
+    await session.note(
+      `${file}: learnt with --scope ${learnt.scope} --prefill ${learnt.prefill}, used with ${scope} and ${prefill}`,
+    )
+  }
 }
 
 /** Refuses moments that no method reads: they would have no effect. @throws UsageError FLAGS */
@@ -162,6 +223,7 @@ export function choiceOf(flags: PlanFlags): PlannerChoice {
 function refuseSharesOfDense(command: Command): void {
   command.hook('preAction', (_, called) => {
     const planners = [called.getOptionValue('planner') as string | readonly string[]].flat()
+    called.setOptionValue('isPlannerImplied', called.getOptionValueSource('planner') === 'implied')
     if (planners.length === 0) return
     const compensate = [called.getOptionValue('compensate') as string | undefined].flat()
     if (planners.every((name) => name === 'dense') && compensate.some((way = 'none') => way !== 'none'))
@@ -184,7 +246,6 @@ export interface PlannerFlags extends DeciderFlags {
   readonly headSparsity?: number
   readonly neuronSparsity?: number
   readonly every?: number | 'auto'
-  readonly prefill?: Prefill
   readonly mode: MaskMode
   readonly leaky?: boolean
 }
@@ -193,7 +254,7 @@ export interface PlannerFlags extends DeciderFlags {
 export function addPlannerFlags(command: Command): Command {
   const planner = listOf(
     '--planner <list>',
-    `planners that decide what is skipped, separated by commas: ${plannerNames.join(', ')} ("shadowllm planners" tells what each keeps and needs); dense is always measured`,
+    `planners that decide what is skipped, separated by commas: ${plannerNames.join(', ')} (see "shadowllm planners"); dense is always measured`,
     plannerOption,
   ).default([], 'dense')
   const sparsity = sharesOf('--sparsity <list>', 'shares to skip, separated by commas', [0.5])
@@ -216,6 +277,7 @@ export interface ComparedMethods {
  * @throws MissingError PLANNER_SOURCE, PREDICTOR_MISSING; InputError PREDICTOR_MODEL, CALIBRATION_MODEL and those of files
  */
 export async function withMethods<T>(
+  session: Session,
   opt: ShadowModel,
   flags: PlannerFlags,
   work: (compared: ComparedMethods) => Promise<T>,
@@ -225,6 +287,7 @@ export async function withMethods<T>(
   const how = { compensate: choice.compensate, ridge: choice.ridge, promptShare: choice.promptShare }
   const predictors = await openPredictors(predictorBeside(opt.weightsFile), opt.model, flags)
   try {
+    if (planners.includes('shadow')) await noteOtherUse(session, opt, flags)
     // The model's own is not named, and comes first.
     const named = predictors.slice(predictors.length - flags.predictor.length)
     checkKinds(

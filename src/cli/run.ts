@@ -3,7 +3,7 @@
  * arguments, environment, streams and ctrl-C.
  */
 import { describeFailure } from './failure.ts'
-import { calledCommand, makeProgram } from './program.ts'
+import { calledCommand, commandNames, makeProgram } from './program.ts'
 import type { Session } from './session.ts'
 import { version } from './version.ts'
 
@@ -19,7 +19,10 @@ export async function runCommandLine(session: Session): Promise<number> {
     const print = (text: string): void => void (help += text)
     const program = await makeProgram(session, version, print, (name) => name === called)
     try {
-      await program.parseAsync(args, { from: 'user' })
+      // Asked for the help of a command that is none, the parser would show that of the program.
+      const isUnknown = called !== undefined && called !== 'help' && !commandNames.includes(called)
+      const asksHelp = args.some((word) => ['help', '-h', '--help'].includes(word))
+      await program.parseAsync(isUnknown && asksHelp ? [called] : args, { from: 'user' })
     } finally {
       // The parser cannot wait, and ends with an error once help is shown.
       if (help !== '') {

@@ -56,7 +56,7 @@ export class WeightReader {
     this.#stored = stored
     this.#options = options
     const names = new Set([...stored.values()].map(({ name }) => name))
-    this.#totalBytes = [...names].reduce((sum, name) => sum + this.#infoOf(name).byteLength, 0)
+    this.#totalBytes = [...names].reduce((sum, name) => sum + fileBytes(this.#infoOf(name)), 0)
   }
 
   /**
@@ -68,7 +68,9 @@ export class WeightReader {
   async *chunks(parameter: string, storage: StorageRecord, offset = 0): AsyncGenerator<RowChunk> {
     const { signal, onProgress, allowNonFinite } = this.#options
     const { name, first: begin, rows: count } = this.#stored.get(parameter) as StoredParameter
-    const { shape, dtype } = this.#infoOf(name)
+    const info = this.#infoOf(name)
+    const { shape, dtype } = info
+    const bytesPerRow = fileBytes(info) / rowsOf(shape).rows
     const { columns } = rowsOf(shape)
     const { blocksInFile: blocks, inFile } = storage
     const ofBlocks = blocks && (this.#source.streamBlocks?.(name, blocks.type, CHUNK_BYTES) ?? null)
@@ -89,9 +91,7 @@ export class WeightReader {
         : dtype === inFile && elementSize(dtype) === 2 && bytes.byteOffset % 2 === 0
           ? new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.length / 2)
           : this.#widen(dtype, bytes, name)
-      let numbers = values.length
       if (values instanceof Uint32Array) {
-        numbers = (end - first) * columns
         if (blocks && !blocks.areFinite(values))
           checkFinite(name, start, 'F32', blocks.widen(values, end - first, columns))
       } else if (!allowNonFinite) {
@@ -102,7 +102,7 @@ export class WeightReader {
         start: start - begin * columns,
         values: offset === 0 ? values : (values as Float32Array).map((value) => offset + value),
       }
-      this.#loadedBytes += numbers * elementSize(dtype)
+      this.#loadedBytes += (end - first) * bytesPerRow
       onProgress?.({ loadedBytes: this.#loadedBytes, totalBytes: this.#totalBytes, name })
     }
   }
@@ -116,6 +116,9 @@ export class WeightReader {
     return decodeFloats(dtype, bytes, name, this.#room)
   }
 }
+
+/** Bytes of a tensor in its file. */
+const fileBytes = ({ stored, byteLength }: TensorInfo): number => stored?.byteLength ?? byteLength
 
 /** Whole blocks as words. */
 function wordsOf(bytes: Uint8Array): Uint32Array {

@@ -135,8 +135,8 @@ export class ShadowModel {
   }
 
   /**
-   * Loads a model in Hugging Face form: config.json, weights as safetensors or .bin, tokenizer files.
-   * @param pathOrName a folder, or a name on the Hugging Face hub if no folder has this path, or `embedded` (the default)
+   * Loads a model in Hugging Face form (config.json, weights as safetensors or .bin, tokenizer files), or a GGUF file.
+   * @param pathOrName a folder or a GGUF file, or a name on the Hugging Face hub if neither has this path, or `embedded` (the default)
    *   for the model in this package
    * @throws InputError for an invalid file, with the reason as code; HubError HUB_* for a failed download or a model missing in
    *   the cache; MissingError BACKEND_MISSING, THREADS_MISSING; UsageError MODEL_NAME, BACKEND_NAME, STORAGE, THREADS, HUB_*, and

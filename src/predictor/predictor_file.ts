@@ -8,7 +8,7 @@
  *   features.mean, .spread     [D], if features are scaled by the moments of the training set
  *
  * Matrices are F32, or BF16 on request: half the size, for a file that is shipped. Biases and moments are always F32. The
- * metadata entry `shadowllm.source` may say what a predictor was made from; nothing reads it but people.
+ * metadata entry `shadowllm.source` may say what a predictor was made from, for people and for `learntUse`.
  *
  * Predictors with networks for every layer have `heads.<layer>.*` with layers from 1, and features.* [L-1, D].
  */
@@ -33,7 +33,9 @@ import {
   type NetworkValues,
 } from './network.ts'
 import { ShadowPredictor } from './shadow.ts'
+import { scopeOption, type Scope } from '../masks/budget.ts'
 import { unitKinds, type UnitKind } from '../masks/mask.ts'
+import { prefillOption, type Prefill } from '../masks/planner.ts'
 
 /** A predictor of any kind. */
 export type Predictor = ShadowPredictor | DejavuStylePredictor | DejavuPredictor
@@ -49,7 +51,7 @@ export interface PredictorFileOptions {
   readonly source?: Readonly<Record<string, string | number>>
 }
 
-/** The metadata entry that says what a predictor was made from. */
+/** The metadata entry that says what a predictor was made from; `learntUse` reads a part of it. */
 export const sourceEntry = 'shadowllm.source'
 
 /** Writes a predictor atomically. @throws the system's error if the file cannot be written */
@@ -103,6 +105,29 @@ export async function openPredictor(
   storage: Storage = 'f32',
 ): Promise<Predictor> {
   return predictorOf(await openSafetensors(path), backend, storage)
+}
+
+/** For which masks a predictor's scores were learnt (training/learn_scores.ts). */
+export interface LearntUse {
+  readonly scope: Scope
+  readonly prefill: Prefill
+}
+
+/** That of a file; null where it says none. @throws InputError as `openSafetensors` */
+export async function learntUse(path: string): Promise<LearntUse | null> {
+  const source = await openSafetensors(path)
+  await source.close()
+  const entry = source.metadata.get(sourceEntry)
+  return entry === undefined ? null : useOf(entry)
+}
+
+function useOf(entry: string): LearntUse | null {
+  try {
+    const { scope, prefill } = JSON.parse(entry) as Partial<LearntUse>
+    return scopeOption.holds(scope) && prefillOption.holds(prefill) ? ({ scope, prefill } as LearntUse) : null
+  } catch {
+    return null
+  }
 }
 
 /** Reads a predictor's file in memory. @throws InputError as `openPredictor` */

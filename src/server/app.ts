@@ -20,6 +20,9 @@ import { Scheduler, type Limits } from './scheduler.ts'
 import { TextService, type ServiceOptions } from './text_service.ts'
 import { spellToken } from './token_texts.ts'
 
+/** Characters of a path that a refusal repeats. */
+const MAX_PATH = 80
+
 /** How a server answers. */
 export interface ServerOptions extends ServiceOptions, Limits {
   /** Variables of the chat template that a request does not set; default none. */
@@ -160,7 +163,7 @@ export function createServer(model: ShadowModel, options: ServerOptions): Server
     throw new RequestError(
       404,
       'ROUTE',
-      `path: expected one of ${[...paths].join(', ')}, got ${c.req.method} of another`,
+      `path: expected one of ${[...paths].join(', ')}, got ${c.req.method} ${c.req.path.slice(0, MAX_PATH)}`,
     )
   })
   app.onError((error, c) => {

@@ -116,6 +116,30 @@ describe('through a pipe', () => {
     expect([refused.code, refused.stderr]).toEqual([2, expect.stringContaining('check: expected a planner')])
   })
 
+  test('/again answers the last message in place of its answer, which stays if there is no other', async () => {
+    const asked = ['once', 'a', '/planner random', '/again', '/planner dense', 'b']
+    const [, first, again, next] = turnsOf(await chat(asked, '--json'))
+    expect(again).toMatchObject({ message: 'a', planner: 'random', prompt: { tokens: first.prompt.tokens } })
+    expect(again.tokens).not.toEqual(first.tokens)
+    const plain = turnsOf(await chat(['once', 'a', 'b'], '--json'))
+    expect(next.prompt.tokens - plain[2].prompt.tokens).toBeLessThan(first.prompt.tokens)
+    const long = `/system ${'x'.repeat(3000)}`
+    const refused = await chat(['once', 'a', long, '/again', '/system', 'b'], '--json')
+    expect(refused.stderr).toContain('[CONTEXT_LENGTH]')
+    expect(turnsOf(refused).at(-1)).toMatchObject({ tokens: plain[2].tokens, prompt: plain[2].prompt })
+    expect((await chat(['/again'])).stdout).toBe('no answer yet\n')
+  })
+
+  test('a planner that is changed between answers says that they stay; with --json and --quiet it does not', async () => {
+    const input = ['/planner random', 'a', '/sparsity 0.25']
+    const said = 'random, 25.0 %; earlier answers stay: /again replaces the last one, /new forgets all\n'
+    const { stdout } = await chat(input)
+    expect(stdout).toMatch(/^random, 50.0 %\n/)
+    expect(stdout.endsWith(said)).toBe(true)
+    expect((await chat(input, '--quiet')).stdout.endsWith('random, 25.0 %\n')).toBe(true)
+    expect((await chat(input, '--json')).stderr).toBe('random, 50.0 %\nrandom, 25.0 %\n')
+  })
+
   test('a system message is set by its flag and its command, and outlives /new', async () => {
     const sizes = (input: readonly string[], ...flags: string[]) =>
       chat(input, '--json', ...flags).then((result) => turnsOf(result).map(({ prompt }) => prompt.tokens))
@@ -326,14 +350,14 @@ describe('at a terminal', () => {
   test('pasted lines are one message, or commands if each begins with a slash', async () => {
     const { chats, stdout } = await typed(['once\n/mask\nupon', '/planner random\n/sparsity 0.75'])
     expect(chats.map((messages) => messages.map(({ content }) => content))).toEqual([['once\n/mask\nupon']])
-    expect(stdout).toContain('random, 50.0 %\nrandom, 75.0 %\n')
+    expect(stdout).toMatch(/random, 50.0 %; [^\n]*\nrandom, 75.0 %; /)
   })
 
   test('a command that is misspelt is refused with the nearest one, if one is near', async () => {
     const { notes } = await typed(['/sparsty 0.3', '/unheard'])
     expect(notes).toEqual([
-      expect.stringContaining('/sparsty: expected a command of /help, got another (did you mean /sparsity?)'),
-      expect.stringMatching(/\/unheard: expected a command of \/help, got another \[/),
+      expect.stringContaining('/sparsty: unknown command (did you mean /sparsity?); /help lists them'),
+      expect.stringMatching(/\/unheard: unknown command; \/help lists them \[/),
     ])
   })
 

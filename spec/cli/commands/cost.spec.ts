@@ -58,7 +58,10 @@ describe('cost', () => {
   })
 
   test.each([
-    [['-m', 'opt-7b'], /expected one of opt-125m, .*, got opt-7b \(did you mean opt-2\.7b\?\) \[COST_MODEL\]/],
+    [
+      ['-m', 'opt-7b'],
+      /expected one of opt-125m, .*, got opt-7b \(did you mean opt-2\.7b\?\) \[COST_MODEL\]/,
+    ],
     [['--sparsity', '50'], /\(50 % is 0\.5\) \[SPARSITY\]/],
     [['--tokens', '0'], /--tokens: expected a whole number from 1 to 1048576, got 0 \[VALUE\]/],
     [['--bandwidth', '0'], /--bandwidth: expected a number/],

@@ -69,7 +69,7 @@ describe('doctor', () => {
     ],
     [
       { available: 8, auto: 4, gain: { oneToken: 1.5, manyTokens: 0.4 }, reason: null },
-      '4 of 8; by sharing, products of one token are now 1.50 × as fast (shared), of many 0.40 × as fast (left to one thread)',
+      '4 of 8; shared, products of one token are now 1.50 × as fast (so shared), of many 0.40 × as fast (so left to one thread)',
     ],
   ])('is one line', (found, line) => expect(describeThreads(found)).toBe(line))
 

@@ -50,6 +50,22 @@ describe('when all steps are taken', () => {
     expect(written()).toEqual(before)
   })
 
+  test('a use that it was not learnt for is told of in one line', async () => {
+    const input = ['-m', at('model'), '--text', at('sea.txt'), '--by', 'stream', '--context', '16']
+    const shadow = ['--windows', '1', '--planner', 'shadow', '--predictor', at('learnt')]
+    const told = async (...flags: string[]): Promise<string> => {
+      const { code, stderr } = await runInside(['perplexity', ...input, ...shadow, ...flags])
+      expect(code).toBe(0)
+      return stderr
+    }
+    const learnt = `${at('learnt')}: learnt with --scope per-layer --prefill dense, used with`
+    expect(await told()).toBe(`${learnt} global and masked\n`)
+    expect(await told('--prefill', 'dense')).toBe(`${learnt} global and dense\n`)
+    expect(await told('--scope', 'per-layer')).toBe(`${learnt} per-layer and masked\n`)
+    for (const silent of [['--scope', 'per-layer', '--prefill', 'dense'], ['--quiet'], ['--json']])
+      expect(await told(...silent)).toBe('')
+  })
+
   // {NAME} is a file of the folder.
   test.each<[flag: string, differing: string[]]>([
     ['-m {other-model}', ['model']],

@@ -69,6 +69,14 @@ describe('perplexity', () => {
     }
   })
 
+  test('the table is explained by what stands in it', async () => {
+    const pages = ['perplexity', '--text', text, '--by', 'stream', '--context', '24', '--planner', 'random']
+    const one = (await runInside([...pages, '--windows', '1'])).stdout
+    expect(one).toMatch(/first other: the first scored token/)
+    expect(one).not.toContain('±')
+    expect((await runInside([...pages, '--windows', '4'])).stdout).toContain('± is one standard error.')
+  })
+
   test('a small KL has its error beside it, in two digits as well', async () => {
     const windows = ['--by', 'stream', '--context', '24', '--windows', '4']
     const { stdout } = await runInside(['perplexity', '--text', text, '--cache', 'int8', ...windows])

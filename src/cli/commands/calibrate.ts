@@ -91,7 +91,7 @@ export function define(command: Command, session: Session): void {
     ['--limit <count>', 'how many windows', whole(1), 480],
     listOf(
       '--criteria <list>',
-      'what units are scored by, separated by commas',
+      `what units are scored by, separated by commas: ${criterionNames.join(', ')}`,
       nameOption('CRITERION_NAME', criterionNames),
     ).default(['plainact'], 'plainact'),
     ...learningTextFlags,

@@ -6,7 +6,7 @@ import { expectTemplate } from '../../library/options.ts'
 import type { ShadowModel } from '../../library/shadow_model.ts'
 import { runChat } from '../chat_loop.ts'
 import { withModel } from '../open_model.ts'
-import { loadPlanFiles } from '../planner_flags.ts'
+import { cheaperPlanner, loadPlanFiles } from '../planner_flags.ts'
 import type { Session } from '../session.ts'
 import {
   addWritingFlags,
@@ -34,7 +34,7 @@ ended: the next answers are those of a conversation that was never left. Model, 
 Examples:
   $ shadowllm chat -m HuggingFaceTB/SmolLM2-135M-Instruct
   $ shadowllm chat -m DIR --system "You answer with one word." --temperature 0.7
-  $ shadowllm chat -m DIR --planner random --sparsity 0.3
+  $ shadowllm chat -m FILE.gguf --planner griffin --sparsity 0.3
   $ shadowllm chat -m DIR --session gravity.session
   $ printf 'Name a colour.\\nAnother one.\\n' | shadowllm chat -m DIR --json`
 
@@ -46,7 +46,7 @@ export function define(command: Command, session: Session): void {
 }
 
 async function chat(session: Session, opt: ShadowModel, flags: WritingFlags): Promise<void> {
-  await loadPlanFiles(opt, flags, true)
+  await loadPlanFiles(session, opt, flags, true)
   expectTemplate(opt.name, opt.chatTemplate)
   const { system, json, quiet } = flags
   const options = {
@@ -54,5 +54,6 @@ async function chat(session: Session, opt: ShadowModel, flags: WritingFlags): Pr
     chatTemplateKwargs: flags.chatTemplateKwargs,
   }
   const saved = await openSession(opt, flags)
-  await runChat(session, opt, { options, system, json, quiet, saved })
+  const cheaper = await cheaperPlanner(opt, flags)
+  await runChat(session, opt, { options, system, json, quiet, saved, cheaper })
 }

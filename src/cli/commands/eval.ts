@@ -91,7 +91,7 @@ function checkFlags(flags: EvalFlags): void {
 }
 
 function measure(session: Session, opt: ShadowModel, flags: EvalFlags): Promise<TasksReport> {
-  return withMethods(opt, flags, async (compared) => {
+  return withMethods(session, opt, flags, async (compared) => {
     const prepared: Awaited<ReturnType<typeof prepareTask>>[] = []
     const options = prepareOptions(opt, flags)
     for (const name of flags.tasks) prepared.push(await prepareTask(name, options))

@@ -45,9 +45,8 @@ the dense model: tokens are drafted under the mask and run again dense, N in a p
 appear when they are checked. --json tells how many masks were decided, and what the checks replaced.
 At a terminal tokens are drawn as the model's makers say (generation_config.json), else at temperature 0.7; a pipe and --json get the
 greedy text, the likeliest token each time.
-A line on stderr says how much of the layers' weights was skipped, how many tokens followed the first one in a second, how many
-times as fast as dense that is, and how tokens were chosen. For the ratio both write once more, in turns, for half a second at
-most (not with -q and --session); "shadowllm bench" measures it longer. Ctrl-C keeps the text so far and ends with exit code 130.
+A line on stderr says how much of the layers' weights was skipped, how fast that was, and how tokens were chosen. The speed is the ratio to
+dense, for which both write once more, in turns, for half a second at most, or tokens a second where none is measured; "shadowllm bench" measures it longer. Ctrl-C keeps the text so far and ends with exit code 130.
 
 With --session FILE the prompt follows the text of that file, if there is one, and the whole is saved there, also after ctrl-C; the
 prompt may then be empty (""). Nothing is read twice, and the tokens are those of a text without a break: mask, planner and random
@@ -133,8 +132,12 @@ async function runGenerate(
   prompt: string,
   flags: DecidedFlags,
 ): Promise<void> {
-  await loadPlanFiles(opt, flags)
-  const memory = describeMemory(opt.model, opt.encode(prompt).length + (flags.maxTokens ?? 0), flags.cache)
+  await loadPlanFiles(session, opt, flags)
+  const memory = describeMemory(
+    opt.model,
+    Math.min(opt.config.positions, opt.encode(prompt).length + (flags.maxTokens ?? 0)),
+    flags.cache,
+  )
   if (memory !== null && !flags.quiet) await session.note(memory)
   const saved = await openSession(opt, flags)
   const written: Written = {
@@ -316,13 +319,14 @@ function speedWords(
   const rate = `${tokensPerSecond.toFixed(tokensPerSecond < 10 ? 1 : 0)} tokens/s`
   if (planner === 'dense') return `dense, ${rate}`
   if (check) return `checked dense, ${rate}`
-  const ratio =
+  // The rate is that of the text; beside the ratio, which is measured afterwards, it would seem to deny it.
+  const speed =
     timesDense === null
-      ? ''
+      ? rate
       : timesDense === 1
-        ? ', about as fast as dense'
-        : `, ${timesDense.toFixed(1)} × dense`
-  return `${Math.round(100 * skipped)} % of the weights skipped, ${rate}${ratio}`
+        ? 'about as fast as dense'
+        : `${timesDense.toFixed(1)} × as fast as dense`
+  return `${Math.round(100 * skipped)} % of the weights skipped, ${speed}`
 }
 
 /** What `--json` prints. */

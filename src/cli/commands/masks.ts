@@ -101,7 +101,7 @@ async function runMasks(session: Session, prompt: string | undefined, flags: Mas
   if (output !== undefined) await checkOutput(output)
   const text = prompt ?? (await readText(flags.text as string))
   if (text === '') throw new UsageError('PROMPT', 'prompt: expected some text, got none')
-  const decided = await withModel(session, flags, (opt) => decide(opt, text, flags))
+  const decided = await withModel(session, flags, (opt) => decide(session, opt, text, flags))
   await printResult(session, flags, summary(decided, flags), (_, screen) => picture(decided, flags, screen))
   if (output !== undefined) await whileWriting(output, () => writeMask(output, decided, flags))
 }
@@ -118,8 +118,8 @@ interface Decided {
   readonly oracleMask: UnitMask | null
 }
 
-async function decide(opt: ShadowModel, text: string, flags: MasksFlags): Promise<Decided> {
-  await loadPlanFiles(opt, flags)
+async function decide(session: Session, opt: ShadowModel, text: string, flags: MasksFlags): Promise<Decided> {
+  await loadPlanFiles(session, opt, flags)
   const { continuation, planner, tokens = Infinity } = flags
   const all = opt.encode(text, { prefix: true })
   const room = opt.config.positions - 1 - (continuation === undefined ? 0 : opt.encode(continuation).length)

@@ -77,7 +77,7 @@ export function define(command: Command, session: Session): void {
     ['--wikitext <file>', 'WikiText to read, raw or parquet'],
     [
       '--by <protocol>',
-      'per word of pages, per token of the stream, or both',
+      'per word of pages, per token of the stream, or both, which takes twice as long',
       oneOf(['both', ...protocols]),
       'both',
     ],
@@ -131,7 +131,7 @@ function measure(
   flags: PerplexityFlags,
 ): Promise<TextPerplexityReport> {
   const { by, context, windows, stride, prefix, prompt, mode, cache, seed } = flags
-  return withMethods(opt, flags, (compared) =>
+  return withMethods(session, opt, flags, (compared) =>
     textPerplexity(
       {
         ...namedSource(opt, session),
@@ -229,9 +229,11 @@ export function formatReport(report: TextPerplexityReport, { columns }: Screen):
       lines.push('Over static: KL less that of static at the same sparsity, window by window.')
     if (cache !== 'f32')
       lines.push(`Keys and values as ${cache} in every row; dense is the model that keeps them as f32.`)
-    lines.push(
-      '± is one standard error. KL(dense || row) in nats per token; same best: the likeliest token is the dense one.',
-    )
+    if (table.flat().some((cell) => cell.includes('±'))) lines.push('± is one standard error.')
+    if (cells.some(([, , , , , , kl]) => kl !== '-'))
+      lines.push(
+        'KL(dense || row) in nats per token; same best: the likeliest token is the dense one; first other: the first scored token where it is not.',
+      )
   }
   if (!report.complete) lines.push('The run was stopped: the numbers cover what was finished.')
   return `${lines.map((line) => wrapLines(line, columns)).join('\n')}\n`

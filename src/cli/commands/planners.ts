@@ -15,7 +15,10 @@ ${rows.join('\n')}
 
 ${listNames(({ skips }) => skips === 'neurons')} decide about neurons only: --sparsity is theirs, and a --head-sparsity above 0 is refused. ${listNames(({ skips }) => skips === 'channels')} mask that share of the input channels, and no unit; their numbers say how good choices of inputs can be. oracle sees what it is judged on: commands that write text do not take it.
 
-What a sparsity costs depends on the model. Neurons of OPT are mostly zero after ReLU. Those of gated models (Llama, Mistral, Qwen2, SmolLM2) are not, and every mask costs much there: docs/grid.md has what each planner costs.`
+Which one:
+  OPT    shadow, whose predictor "shadowllm train" makes; prompt-plainact without one
+  gated  Llama, Mistral, Qwen2, SmolLM2: griffin; with a calibration glass, for heads too griffin-static; shadow if "shadowllm learn" made its predictor. Every mask costs much here, because neurons are never zero
+  yours  measure it: shadowllm perplexity -m MODEL --text FILE --planner griffin,static,glass --calibration DIR --head-sparsity 0 --prefill dense`
 
 /** Gives the command its help and action. */
 export function define(command: Command, session: Session): void {

@@ -40,7 +40,7 @@ Paths:
 
 What a request leaves open of how tokens are drawn is as generation_config.json of the model says. A request may have its own planner, sparsity, every and check. Of a text that is checked dense, a stream holds back what is not
 checked yet. A prompt that is echoed with log-probabilities is masked by its first
-tokens alone: --mask-tokens, or mask_prompt_tokens of the request. docs/guides/serve.md has the details.
+tokens alone: --mask-tokens, or mask_prompt_tokens of the request.
 
 At its start the server tells on stderr what it serves, and how to ask it; then a line for each request, when its answer begins. --quiet drops
 both.
@@ -50,8 +50,8 @@ the machine can read --api-key in the list of processes.
 
 Examples:
   $ shadowllm serve --port 8080
-  $ shadowllm serve -m HuggingFaceTB/SmolLM2-135M-Instruct --planner random --sparsity 0.3
-  $ shadowllm serve -m DIR --planner shadow --sparsity 0.5 --name my-model`
+  $ shadowllm serve -m HuggingFaceTB/SmolLM2-135M-Instruct --planner griffin --sparsity 0.3
+  $ shadowllm serve -m FILE.gguf --name my-model`
 
 interface ServeFlags extends ModelFlags, PlanFlags {
   readonly planner: GenerationPlanner
@@ -137,7 +137,7 @@ function originFlag(origin: string): string {
 }
 
 async function serve(session: Session, opt: ShadowModel, flags: ServeFlags): Promise<void> {
-  await loadPlanFiles(opt, flags, true)
+  await loadPlanFiles(session, opt, flags, true)
   const { planner, every, check, mode, cache, cors, parallel, waiting, maskTokens, read, stall, host } = flags
   const connections = connectionsOf(flags)
   // What the flags ask for is refused at the start, not at the first request.
