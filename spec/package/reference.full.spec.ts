@@ -46,6 +46,7 @@ test.skipIf(cannot !== null)(
         ...options,
         entryPoints: ['planted.ts'],
         projectDocuments: [],
+        plugin: [],
         readme: 'none',
         tsconfig: 'tsconfig.json',
       }

@@ -1,5 +1,5 @@
 /**
- * The page of a report in a browser: no table stands out of the column of text, however wide, and no page scrolls sideways.
+ * The page of a report in a browser: no table stands out of the page's own width, however wide, and no page scrolls sideways.
  */
 import { expect, test } from 'vitest'
 import { renderHtml } from '../../../src/experiments/report/html.ts'
@@ -15,24 +15,24 @@ const row = Object.fromEntries(columns.map(({ key }) => [key, 12345.678]))
 const wide = resultOf({ columns, rows: [row, row], paper: { columns, rows: [row], source: 'a paper' } })
 
 test.skipIf(chromiumPath === null).each([1600, 900, 390])(
-  `at %i pixels no table overhangs the text${withoutChromium}`,
+  `at %i pixels no table overhangs the page${withoutChromium}`,
   async (width) => {
     const browser = await startChromium()
     try {
       const page = await browser.newPage({ viewport: { width, height: 900 } })
       await page.setContent(await renderHtml([wide, wide], provenance))
-      const { scroll, client, tables, text } = await page.evaluate(() => {
+      const { scroll, client, tables, main } = await page.evaluate(() => {
         const right = (element: Element): number => element.getBoundingClientRect().right
         const { scrollWidth: scroll, clientWidth: client } = document.documentElement
         return {
           scroll,
           client,
           tables: [...document.querySelectorAll('.tables .table')].map(right),
-          text: right(document.querySelector('.asks') as Element),
+          main: right(document.querySelector('main') as Element),
         }
       })
       expect(tables).toHaveLength(4)
-      for (const end of tables) expect(end).toBeLessThanOrEqual(text + 0.5)
+      for (const end of tables) expect(end).toBeLessThanOrEqual(main + 0.5)
       expect(scroll).toBeLessThanOrEqual(client)
     } finally {
       await browser.close()
