@@ -9,55 +9,88 @@ import { hasPackage } from '../platform/platform.ts'
 import { withPackages } from '../tensor/packages.ts'
 import type { Session } from './session.ts'
 
-/** How to load each command. */
-const loaders: Readonly<Record<string, () => Promise<{ define(command: Command, session: Session): void }>>> =
-  {
-    reproduce: () => import('./commands/reproduce.ts'),
-    calibrate: () => import('./commands/calibrate.ts'),
-    train: () => import('./commands/train.ts'),
-    learn: () => import('./commands/learn.ts'),
-    generate: () => import('./commands/generate.ts'),
-    chat: () => import('./commands/chat.ts'),
-    serve: () => import('./commands/serve.ts'),
-    planners: () => import('./commands/planners.ts'),
-    masks: () => import('./commands/masks.ts'),
-    perplexity: () => import('./commands/perplexity.ts'),
-    eval: () => import('./commands/eval.ts'),
-    verify: () => import('./commands/verify.ts'),
-    parity: () => import('./commands/parity.ts'),
-    inspect: () => import('./commands/inspect.ts'),
-    convert: () => import('./commands/convert.ts'),
-    cost: () => import('./commands/cost.ts'),
-    bench: () => import('./commands/bench.ts'),
-    pretrain: () => import('./commands/pretrain.ts'),
-    worker: () => import('./commands/worker.ts'),
-    jobs: () => import('./commands/jobs.ts'),
-    doctor: () => import('./commands/doctor.ts'),
-  }
+type Load = () => Promise<{ define(command: Command, session: Session): void }>
 
-/** How the help of the program lists them, in its order. */
-const listed = `
-reproduce [options]: run the whole experiment: calibrate, train the predictors, evaluate, measure
-calibrate [options]: collect the features and the unit scores that predictors learn from
-train [options]: train a predictor on a calibration
-learn [options]: learn scores through the mask, and a predictor that corrects them by the prompt
-generate [options] <prompt>: generate text from a prompt
-chat [options]: talk with a model, and change what it skips between turns
-serve [options]: answer requests in the form of the OpenAI API
-planners: tell what each planner keeps, and what it decides by
-masks [options] [prompt]: show the mask that a planner decides for a prompt, and its overlap with the oracle's
-perplexity [options]: measure perplexity per word and per token, dense and with units skipped
-eval [options]: measure accuracy on multiple-choice tasks, dense and with units skipped
-verify [options]: test the laws of the specification on the backends of this machine
-parity: validate a backend, of this project or any other
-inspect [options] <path>: show the tensors and the configuration of a checkpoint without loading it
-convert [options] <source> <output>: write a checkpoint of any form as safetensors, without rounding
-cost [options]: count the cost of a token for models too large to run here, dense and sparse
-bench [options]: measure speed, dense and sparse, and compare it with the memory bandwidth of this machine
-pretrain [options]: train a small OPT from text
-worker [options]: run the jobs of a queue
-jobs [options]: show queues: progress, rates, workers, failures
-doctor [options]: show the runtime, SIMD, threads, backends and memory of this machine`
+/** The commands as the help of the program lists them, in its order, and how to load each. */
+const listed: readonly (readonly [usage: string, description: string, load: Load])[] = [
+  [
+    'reproduce [options]',
+    'run the whole experiment: calibrate, train the predictors, evaluate, measure',
+    () => import('./commands/reproduce.ts'),
+  ],
+  [
+    'calibrate [options]',
+    'collect the features and the unit scores that predictors learn from',
+    () => import('./commands/calibrate.ts'),
+  ],
+  ['train [options]', 'train a predictor on a calibration', () => import('./commands/train.ts')],
+  [
+    'learn [options]',
+    'learn scores through the mask, and a predictor that corrects them by the prompt',
+    () => import('./commands/learn.ts'),
+  ],
+  ['generate [options] <prompt>', 'generate text from a prompt', () => import('./commands/generate.ts')],
+  [
+    'chat [options]',
+    'talk with a model, and change what it skips between turns',
+    () => import('./commands/chat.ts'),
+  ],
+  ['serve [options]', 'answer requests in the form of the OpenAI API', () => import('./commands/serve.ts')],
+  [
+    'planners',
+    'tell what each planner keeps, and what it decides by',
+    () => import('./commands/planners.ts'),
+  ],
+  [
+    'masks [options] [prompt]',
+    "show the mask that a planner decides for a prompt, and its overlap with the oracle's",
+    () => import('./commands/masks.ts'),
+  ],
+  [
+    'perplexity [options]',
+    'measure perplexity per word and per token, dense and with units skipped',
+    () => import('./commands/perplexity.ts'),
+  ],
+  [
+    'eval [options]',
+    'measure accuracy on multiple-choice tasks, dense and with units skipped',
+    () => import('./commands/eval.ts'),
+  ],
+  [
+    'verify [options]',
+    'test the laws of the specification on the backends of this machine',
+    () => import('./commands/verify.ts'),
+  ],
+  ['parity', 'validate a backend, of this project or any other', () => import('./commands/parity.ts')],
+  [
+    'inspect [options] <path>',
+    'show the tensors and the configuration of a checkpoint without loading it',
+    () => import('./commands/inspect.ts'),
+  ],
+  [
+    'convert [options] <source> <output>',
+    'write a checkpoint of any form as safetensors, without rounding',
+    () => import('./commands/convert.ts'),
+  ],
+  [
+    'cost [options]',
+    'count the cost of a token for models too large to run here, dense and sparse',
+    () => import('./commands/cost.ts'),
+  ],
+  [
+    'bench [options]',
+    'measure speed, dense and sparse, and compare it with the memory bandwidth of this machine',
+    () => import('./commands/bench.ts'),
+  ],
+  ['pretrain [options]', 'train a small OPT from text', () => import('./commands/pretrain.ts')],
+  ['worker [options]', 'run the jobs of a queue', () => import('./commands/worker.ts')],
+  ['jobs [options]', 'show queues: progress, rates, workers, failures', () => import('./commands/jobs.ts')],
+  [
+    'doctor [options]',
+    'show the runtime, SIMD, threads, backends and memory of this machine',
+    () => import('./commands/doctor.ts'),
+  ],
+]
 
 /** Packages that are installed apart, as `npm install` takes them; the commands that do not run without; what else needs them. */
 const optional: readonly (readonly [packages: string, commands: readonly string[], use?: string])[] = [
@@ -77,15 +110,11 @@ const optional: readonly (readonly [packages: string, commands: readonly string[
   ['webgpu', [], '--backend webgpu in Node'],
 ]
 
-const commands = listed
-  .trim()
-  .split('\n')
-  .map((line) => {
-    const [, usage, description] = /^(.+?): (.+)$/.exec(line) as RegExpExecArray
-    const [name] = usage.split(' ')
-    const [packages] = optional.find(([, needing]) => needing.includes(name)) ?? []
-    return { name, usage, description, packages }
-  })
+const commands = listed.map(([usage, description, load]) => {
+  const [name] = usage.split(' ')
+  const [packages] = optional.find(([, needing]) => needing.includes(name)) ?? []
+  return { name, usage, description, packages, load }
+})
 
 /** What to try first, and the packages it needs. */
 const firstSteps: readonly (readonly [line: string, packages?: string])[] = [
@@ -174,10 +203,9 @@ export async function makeProgram(
       if (quiet) session.quieten()
       session.joinVectors(wide)
     })
-  for (const { name, usage, description, packages } of commands) {
+  for (const { name, usage, description, packages, load } of commands) {
     const command = program.command(isLoaded(name) ? name : usage).description(description)
     if (!isLoaded(name)) continue
-    const load = loaders[name]
     const { define } = await (packages === undefined ? load() : withPackages(name, packages, load))
     define(command, session)
   }
