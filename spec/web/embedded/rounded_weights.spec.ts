@@ -52,7 +52,8 @@ const near = lawForAll(
       const far = after
         .subarray(at, at + 32)
         .reduce((far, x, i) => Math.max(far, Math.abs(x - before[at + i])), 0)
-      expect(far).toBeLessThanOrEqual((most / 7) * 1.01 + 1e-7)
+      // A scale is rounded to half precision: by 2^-25 at most where it is subnormal, and it is taken 8 times.
+      expect(far).toBeLessThanOrEqual((most / 7) * 1.01 + 8 * 2 ** -25)
     }
   },
 )
