@@ -112,7 +112,7 @@ describe.each(['qwen3', 'gemma3', 'gemma2', 'olmo2', 'smollm3'])('a model of %s'
       folded,
       '--mask',
       mask,
-      '--compensate',
+      '--moments',
       join(calibration, 'moments.safetensors'),
     )
     const args = ['Once upon', '--max-tokens', '8']
