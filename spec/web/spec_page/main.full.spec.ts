@@ -170,7 +170,7 @@ describe.skipIf(cannot)(`the annotated specification${why}`, { timeout }, () => 
         await page.keyboard.press('ArrowRight')
         await expect
           .poll(() => page.locator('[data-readout="predicted"]').textContent(), { timeout })
-          .toMatch(/^layer 1, head 1: [^]*rank \d+ of 56; it (stays|is skipped)/)
+          .toMatch(/^layer 1, head 1: [^]*rank \d+ of 56; (kept|skipped)/)
         expect(fetched).toEqual([])
         const slide = (value: string): Promise<void> =>
           page.locator('#sparsity').evaluate((input: HTMLInputElement, to) => {
@@ -180,8 +180,8 @@ describe.skipIf(cannot)(`the annotated specification${why}`, { timeout }, () => 
         // The mask follows at once, and then the text, by a model that is fetched now.
         await slide('0.75')
         expect(await page.locator('[id="figure.select.selectMask"] .label').allTextContents()).toEqual([
-          expect.stringMatching(/^heads: .*14 of 56 stay/),
-          'neurons: the best 1,792 of 7,168 stay',
+          expect.stringMatching(/^heads: .*14 of 56 kept/),
+          'neurons: the best 1,792 of 7,168 kept',
         ])
         await computed(page)
         expect(fetched.some((url) => url.includes('packedWeights'))).toBe(true)

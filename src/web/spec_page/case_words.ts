@@ -2,6 +2,7 @@
  * The case that breaks a law in a sentence, and what the names in its report mean.
  */
 import type { Case } from '../../verify/law.ts'
+import { counted } from '../view/dom.ts'
 
 /** What each argument of the laws between engine and specification is; `drawn` and `training` are told by their parts. */
 export const meanings: Readonly<Record<string, string>> = {
@@ -72,8 +73,6 @@ export function sizesInWords(args: Case): string {
     )
   return sentences.join(' ')
 }
-
-const counted = (count: number, name: string): string => `${count} ${name}${count === 1 ? '' : 's'}`
 
 /** The names of a case that have a meaning, in their order, each once. */
 export function namesOf(args: Case): readonly (readonly [name: string, meaning: string])[] {

@@ -5,7 +5,7 @@ import { achievedSparsity } from '../../masks/achieved.ts'
 import type { UnitMask } from '../../masks/mask.ts'
 import { judgeRatio, ratioInterval } from '../../results/interleaved_rounds.ts'
 import { meanDivergence, type Trace } from '../trace/trace.ts'
-import { byId, make, percent } from './dom.ts'
+import { byId, counted, make, percent } from './dom.ts'
 
 /** A number, what it counts, and where it comes from. */
 export interface Fact {
@@ -29,8 +29,11 @@ function unknown(name: string, trace: Trace | null, isWriting: boolean): Fact {
   const count = trace?.columns.length ?? 0
   if (isWriting || count === 0) return { value: UNKNOWN, name, words: '' }
   const wasStopped = trace !== null && meanDivergence(trace) === null
-  const tokens = count === 1 ? '1 token' : `${count} tokens`
-  return { value: '–', name, words: `Not measured${wasStopped ? `: stopped after ${tokens}` : ''}.` }
+  return {
+    value: '–',
+    name,
+    words: `Not measured${wasStopped ? `: stopped after ${counted(count, 'token')}` : ''}.`,
+  }
 }
 
 function skipped(trace: Trace | null, mask: UnitMask | null): Fact {
