@@ -74,6 +74,14 @@ export function sizesInWords(args: Case): string {
   return sentences.join(' ')
 }
 
+/** The first number that differs, of a report of `tryLaw`; empty where it differs in another way. */
+export function differenceInWords(report: string): string {
+  const [, values, place, expected, got] =
+    /^(.+)\[(\d+)\]: with the bug (\S+), without it (\S+)$/m.exec(report) ?? []
+  if (values === undefined) return ''
+  return `The first number that differs is number ${place} of ${values}: ${expected} by src/spec with the bug, ${got} by the engine.`
+}
+
 /** The names of a case that have a meaning, in their order, each once. */
 export function namesOf(args: Case): readonly (readonly [name: string, meaning: string])[] {
   const names = Object.entries(args).flatMap(([name, value]) =>

@@ -14,7 +14,7 @@ export interface Station extends Figure {
 
 /** The third and the fourth step: what is read, and what gives the scores. */
 const titles: Readonly<Record<ScoreSource, { readonly reads: string; readonly scores: string }>> = {
-  predicted: { reads: '3 ◆ reads its last column', scores: '4 and scores every unit' },
+  predicted: { reads: '3 The predictor reads the last column', scores: '4 and scores every unit' },
   oracle: { reads: '3 The oracle reads the text', scores: '4 and scores every unit' },
   static: { reads: '3 Other texts are read', scores: '4 Their mean scores' },
   random: { reads: '3 Nothing is read', scores: '4 Each unit draws a number' },

@@ -37,6 +37,6 @@ export function keptWords({ kept, count, leading }: Ranking): string {
     number.toLocaleString('en'),
   )
   if (count === leading) return count === 0 ? `none of ${all} kept` : `the best ${own} of ${all} kept`
-  const floor = `${leading === 0 ? '' : `the best ${best}, and `}${others} as the best of their layers`
+  const floor = `${leading === 0 ? '' : `the best ${best}, and `}${others} as the best of ${others === '1' ? 'its layer' : 'their layers'}`
   return `${own} of ${all} kept: ${floor}`
 }
