@@ -765,6 +765,14 @@ describe.skipIf(cannot)(`the page${why}`, { timeout }, () => {
         expect(scroll).toBeLessThanOrEqual(client)
         expect(paper).toBe(isDark ? 'rgb(20, 24, 28)' : 'rgb(255, 255, 255)')
         expect(await page.evaluate(cutWords)).toEqual([])
+        if (options.hasTouch) {
+          // The second row: a finger is told near the picture what it chose.
+          await page.locator('#layers').tap({ position: { x: 50, y: 90 } })
+          await eventually(() => lineOf(page, 'tip')).toMatch(
+            /^Head 0 of layer 1: (kept|skipped)\. Score \S+, rank \d+ of 56\.$/,
+          )
+          await page.keyboard.press('Escape')
+        }
         await page.getByRole('button', { name: 'Settings' }).click()
         expect(await page.evaluate(cutWords)).toEqual([])
         await page.keyboard.press('Escape')

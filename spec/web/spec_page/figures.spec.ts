@@ -163,6 +163,12 @@ const checks: Readonly<Record<string, (html: string) => void>> = {
     for (const kind of kinds) {
       const mask = ranked(steps.mask[kind])
       expect(readMap(html, `mask.${kind}`)).toEqual(mask.map((row) => Array.from(row, (kept) => 7 * kept)))
+      const inOrder = ranked(steps.scores[kind]).map((row, l) =>
+        Array.from(row.keys())
+          .toSorted((a, b) => row[b] - row[a])
+          .map((u) => 7 * mask[l][u]),
+      )
+      expect(readMap(html, `mask.${kind}.sorted`)).toEqual(inOrder)
       const count = (layers - 1) * steps.mask[kind][0].length
       const units = ranked(steps.scores[kind])
         .flatMap((row, l) => Array.from(row, (score, u) => ({ score, kept: mask[l][u] })))

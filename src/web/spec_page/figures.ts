@@ -252,7 +252,7 @@ function drawSelection(
     const ordered = rows.map((row, l) =>
       Float32Array.from(bestFirst(scores[kind][l + 1]), (unit) => row[unit]),
     )
-    const maps = inBothOrders(maskMap(kind, rows), maskMap(kind, ordered))
+    const maps = inBothOrders(maskMap(kind, rows), maskMap(`${kind}.sorted`, ordered))
     return markup`<div class="kind"><p class="label">${kind}: ${keptWords(ranking)}</p>${curve(kind, ranking)}${maps}</div>`
   })
   const rows = mask.heads.map((row, l) => [l, count(row), count(mask.neurons[l])].map(String))
@@ -309,10 +309,10 @@ export function curve(kind: UnitKind, ranking: Ranking): Markup {
 }
 
 /** Which units are kept. */
-function maskMap(kind: UnitKind, rows: readonly Float32Array[]): Markup {
+function maskMap(key: string, rows: readonly Float32Array[]): Markup {
   const shades = rows.map((row) => Array.from(row, (kept) => (kept === 0 ? 0 : SHADES - 1)))
-  const label = `The mask of ${kind}: which are kept, layer by layer`
-  return markup`<svg class="map" data-map="mask.${kind}" role="img" aria-label="${label}" viewBox="0 0 ${rows[0].length} ${rows.length}" preserveAspectRatio="none">${paths(shades)}</svg>`
+  const label = `The mask of ${key.split('.')[0]}: which are kept, layer by layer`
+  return markup`<svg class="map" data-map="mask.${key}" role="img" aria-label="${label}" viewBox="0 0 ${rows[0].length} ${rows.length}" preserveAspectRatio="none">${paths(shades)}</svg>`
 }
 
 function drawTexts(next: Steps['next'], dense: Steps['dense'], masked: Steps['masked']): Markup {
