@@ -200,7 +200,7 @@ describe.skipIf(cannot)(`the page${why}`, { timeout }, () => {
       )
       expect(await page.locator('#headline .value').allInnerTexts()).toEqual([
         '44 %',
-        expect.stringMatching(/^(\d\.\d\d ×|No difference)$/),
+        expect.stringMatching(/^(\d\.\d\d ×|Faster|Slower|No difference)$/),
         expect.stringMatching(/^\d\.\d\d nats$/),
       ])
     })

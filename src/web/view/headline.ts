@@ -47,6 +47,9 @@ function skipped(trace: Trace | null, mask: UnitMask | null): Fact {
   }
 }
 
+/** A ratio whose interval is wider is not told as one number. */
+const MAX_SPREAD = 2
+
 /** A speed-up is stated only where the rounds exclude that there is none. */
 function speed(trace: Trace | null, mask: UnitMask | null, isWriting: boolean): Fact {
   const name = 'the speed of the dense model'
@@ -61,6 +64,12 @@ function speed(trace: Trace | null, mask: UnitMask | null, isWriting: boolean): 
       value: 'No difference',
       name: 'of speed can be told',
       words: `${rounds.sparse.length} rounds in turns: ${range} times the speed of the dense model.`,
+    }
+  if (high > MAX_SPREAD * low)
+    return {
+      value: verdict === 'faster' ? 'Faster' : 'Slower',
+      name: 'than the dense model',
+      words: `${range} times its speed in ${rounds.sparse.length} rounds in turns: other work on this machine leaves no single number.`,
     }
   const skips = mask ? achievedSparsity(mask, trace.model).weights : 0
   const bound = `By the weights alone it would be ${(1 / (1 - skips)).toFixed(2)}; other work and noise make the difference.`
