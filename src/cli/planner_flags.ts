@@ -35,9 +35,9 @@ import { checkPredictor } from '../predictor/suitable.ts'
 import type { ShadowModel } from '../library/shadow_model.ts'
 import { MissingError, UsageError } from '../tensor/errors.ts'
 import { nameOption } from '../tensor/option.ts'
-import { addFlags } from './flags.ts'
+import { addFlags, groups } from './flags.ts'
 import type { Session } from './session.ts'
-import { flagOf, listOf, sharesOf } from './values.ts'
+import { addOwnFlags, flagOf, listOf, sharesOf } from './values.ts'
 import { featureWidths } from '../engine/config.ts'
 
 /** What decides, whether a command runs one planner or compares several. */
@@ -60,18 +60,20 @@ interface DeciderFlags {
 /** Adds the flags of planners, of shares and of what planners decide by. A share without a planner is one of ShadowLLM. */
 function addDeciderFlags(command: Command, [planner, sparsity]: readonly Option[], usual: unknown): void {
   const shares = [
-    sparsity,
     flagOf('--head-sparsity <share>', 'of heads, if different; 0 for neurons alone', shareOption),
     flagOf('--neuron-sparsity <share>', 'of neurons, if different; 0 for heads alone', shareOption),
   ]
-  for (const option of [planner, ...shares.map((one) => one.implies({ planner: usual }))])
-    command.addOption(option)
-  addFlags(command, 'criterion', 'scope', 'predictor')
-    .option(
-      '--calibration <dir>',
-      'a calibration, whose mean scores static and others rank by, and whose moments compensate',
-    )
-    .option('--released, --paper-compatible', 'select as the released code does')
+  for (const share of [sparsity, ...shares]) share.implies({ planner: usual })
+  addOwnFlags(command, [planner, sparsity])
+  addOwnFlags(
+    command,
+    [...shares, ['--released, --paper-compatible', 'select as the released code does']],
+    groups.masks,
+  )
+  addFlags(command, 'scope', 'criterion', 'predictor')
+  const calibration =
+    'a calibration, whose mean scores static and others rank by, and whose moments compensate'
+  addOwnFlags(command, [['--calibration <dir>', calibration]], groups.learnt)
   addFlags(command, 'moments')
   refuseSharesOfDense(command)
 }
@@ -104,10 +106,11 @@ export function addPlanFlags(
     '--planner <name>',
     'what decides what is skipped: see "shadowllm planners"',
     nameOption('PLANNER', planners),
-  ).default(usual, `${usual}, or shadow with a share`)
+  ).default(usual, usual === 'dense' ? 'dense, or with a share shadow' : usual)
+  const alone = usual === 'dense' ? '; alone it means --planner shadow' : ''
   const sparsity = flagOf(
     '--sparsity <share>',
-    'share of heads and neurons to skip, from 0 to 1',
+    `share of heads and neurons to skip, from 0 to 1${alone}`,
     shareOption,
     0.5,
   )
@@ -256,14 +259,12 @@ export function addPlannerFlags(command: Command): Command {
     '--planner <list>',
     `planners that decide what is skipped, separated by commas: ${plannerNames.join(', ')} (see "shadowllm planners"); dense is always measured`,
     plannerOption,
-  ).default([], 'dense')
+  ).default([], 'none, or with a share shadow')
   const sparsity = sharesOf('--sparsity <list>', 'shares to skip, separated by commas', [0.5])
   addDeciderFlags(command, [planner, sparsity], ['shadow'])
   addFlags(addCompensationFlags(command), 'every', 'prefill', 'mode')
-  return command.option(
-    '--leaky',
-    'let planners see the whole text, answer included, as the published numbers did',
-  )
+  const leaky = 'let planners see the whole text, answer included, as the published numbers did'
+  return addOwnFlags(command, [['--leaky', leaky]], groups.masks)
 }
 
 /** What is to be compared, dense first, and what it decides by. */

@@ -8,7 +8,7 @@ import { fillSampling, samplingOptions, type SamplerOptions } from '../engine/sa
 import type { Prefill } from '../masks/planner.ts'
 import type { CacheStorage } from '../engine/layer_cache.ts'
 import { generationPlanners, type GenerationPlanner } from '../library/planner_options.ts'
-import { addFlags, type ModelFlags } from './flags.ts'
+import { addFlags, groups, type ModelFlags } from './flags.ts'
 import { addCompensationFlags, addPlanFlags, choiceOf, type PlanFlags } from './planner_flags.ts'
 import { variablesOption, type TemplateVariables } from '../io/template_variables.ts'
 import type { ChatOptions } from '../library/options.ts'
@@ -66,21 +66,14 @@ const drawingRows: readonly FlagRow[] = Object.entries({
  * @param own flags of one command, which stand after those of the planner
  */
 export function addWritingFlags(command: Command, maxTokens: string, own: readonly FlagRow[]): Command {
-  addFlags(command, 'model')
-  addOwnFlags(
-    addFlags(
-      addCompensationFlags(addPlanFlags(command, generationPlanners, 'dense')),
-      'every',
-      'prefill',
-      'check',
-    ),
-    [
-      ['--max-tokens <count>', `how many tokens at most (default: ${maxTokens})`, maxTokensOption],
-      ...drawingRows,
-      ...own,
-      ['--session <file>', 'go on with the text or chat of this file, if there is one, and save it there'],
-    ],
-  )
+  addPlanFlags(addFlags(command, 'model'), generationPlanners, 'dense')
+  addOwnFlags(command, [
+    ['--max-tokens <count>', `how many tokens at most (default: ${maxTokens})`, maxTokensOption],
+    ...own,
+    ['--session <file>', 'go on with the text or chat of this file, if there is one, and save it there'],
+  ])
+  addFlags(addCompensationFlags(command), 'every', 'prefill', 'check')
+  addOwnFlags(command, drawingRows, groups.sampling)
   return addFlags(command, 'backend', 'fileStorage', 'threads', 'mode', 'cache', 'json', 'quiet')
 }
 

@@ -114,7 +114,7 @@ export function define(command: Command, session: Session): void {
   const sizes = 2 ** 20
   command.option(
     '-m, --model <name>',
-    'folder of a model in Hugging Face form, else its name on the hub, or embedded',
+    'FILE.gguf, a folder in Hugging Face form, a name on the hub, or embedded (default: --shape)',
   )
   addFlags(command, 'hub')
   addOwnFlags(command, [

@@ -32,9 +32,10 @@ With --session FILE the conversation goes on where that file left it, and is sav
 ended: the next answers are those of a conversation that was never left. Model, storage, cache and backend must be the same.
 
 Examples:
-  $ shadowllm chat -m HuggingFaceTB/SmolLM2-135M-Instruct
-  $ shadowllm chat -m DIR --system "You answer with one word." --temperature 0.7
+  $ shadowllm chat -m FILE.gguf
   $ shadowllm chat -m FILE.gguf --planner griffin --sparsity 0.3
+  $ shadowllm chat -m HuggingFaceTB/SmolLM2-135M-Instruct # npm i @huggingface/hub
+  $ shadowllm chat -m DIR --system "You answer with one word." --temperature 0.7
   $ shadowllm chat -m DIR --session gravity.session
   $ printf 'Name a colour.\\nAnother one.\\n' | shadowllm chat -m DIR --json`
 

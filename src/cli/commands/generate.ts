@@ -59,8 +59,8 @@ Examples:
   $ head -c 400 book.txt | shadowllm generate - --sparsity 0.5
   $ shadowllm generate "The captain" --planner shadow --every auto
   $ shadowllm generate "The captain" --planner shadow --sparsity 0.3 --check 4
-  $ shadowllm generate -m facebook/opt-125m "The captain"
-  $ shadowllm generate -m HuggingFaceTB/SmolLM2-135M-Instruct --chat "What is gravity?"
+  $ shadowllm generate -m FILE.gguf --chat "What is gravity?"
+  $ shadowllm generate -m facebook/opt-125m "The captain" # npm i @huggingface/hub
   $ shadowllm generate "Once upon a time" --session tale.session
   $ shadowllm generate "" --session tale.session
   $ shadowllm generate -m DIR "The captain" --planner dejavu --predictor FILE`

