@@ -47,6 +47,8 @@ export const groups = {
 /** Defaults of flags that commands compare with what was given. */
 export const flagDefaults = { backend: 'wasm', criterion: 'plainact', scope: 'global' } as const
 
+const model = (more: string): Option =>
+  new Option('-m, --model <name>', `FILE.gguf, a folder in Hugging Face form, or a name on the hub${more}`)
 const hub = (): Option[] =>
   [
     new Option('--revision <name>', 'a branch, a tag or a commit (default: main)'),
@@ -89,13 +91,9 @@ function under<Flags extends Record<string, () => Option[]>>(heading: string, fl
 /** Each flag, or the few that belong together, by the name that commands ask for. */
 const sharedFlags = {
   /** Which model. */
-  model: () => [
-    new Option(
-      '-m, --model <name>',
-      'FILE.gguf, a folder in Hugging Face form, or a name on the hub (default: the embedded tiny-opt)',
-    ),
-    ...hub(),
-  ],
+  model: () => [model(' (default: the embedded tiny-opt)'), ...hub()],
+  /** That of a chat. */
+  chatModel: () => [model('; one with a chat template, as most made for instructions have'), ...hub()],
   seed: () => [flagOf('--seed <number>', 'seed of all random numbers', seedOption, 0)],
   json: () => [json()],
   /** Where a report goes. */

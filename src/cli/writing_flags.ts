@@ -11,7 +11,7 @@ import { generationPlanners, type GenerationPlanner } from '../library/planner_o
 import { addFlags, groups, type ModelFlags } from './flags.ts'
 import { addCompensationFlags, addPlanFlags, choiceOf, type PlanFlags } from './planner_flags.ts'
 import { variablesOption, type TemplateVariables } from '../io/template_variables.ts'
-import type { ChatOptions } from '../library/options.ts'
+import { expectTemplate, type ChatOptions } from '../library/options.ts'
 import type { ShadowModel } from '../library/shadow_model.ts'
 import type { TextSession } from '../library/text_session.ts'
 import { checkOutput, whileWriting } from './output.ts'
@@ -63,10 +63,16 @@ const drawingRows: readonly FlagRow[] = Object.entries({
 /**
  * Adds the flags.
  * @param maxTokens how the default limit is described
- * @param own flags of one command, which stand after those of the planner
+ * @param own flags of one command
+ * @param model which model it needs
  */
-export function addWritingFlags(command: Command, maxTokens: string, own: readonly FlagRow[]): Command {
-  addPlanFlags(addFlags(command, 'model'), generationPlanners, 'dense')
+export function addWritingFlags(
+  command: Command,
+  maxTokens: string,
+  own: readonly FlagRow[],
+  model: 'model' | 'chatModel' = 'model',
+): Command {
+  addPlanFlags(addFlags(command, model), generationPlanners, 'dense')
   addOwnFlags(command, [
     ['--max-tokens <count>', `how many tokens at most (default: ${maxTokens})`, maxTokensOption],
     ...own,
@@ -93,6 +99,11 @@ export async function openSession(
 /** Saves a session, if there is one and something to save. @throws UsageError OUTPUT if the system refuses */
 export async function saveSession(session: TextSession | undefined): Promise<void> {
   if (session) await whileWriting(session.path, () => session.save())
+}
+
+/** Refuses a chat without a template. @throws InputError CHAT_TEMPLATE_MISSING */
+export function expectChat({ name, chatTemplate }: ShadowModel, { model }: WritingFlags): void {
+  expectTemplate(model === undefined ? '--model' : name, chatTemplate)
 }
 
 /** Variables of a chat template, by the name that servers and llama.cpp have for them. @param when what it needs, in words */

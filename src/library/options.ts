@@ -221,7 +221,7 @@ export function expectTemplate(model: string, template: ChatTemplate | null): Ch
   if (template) return template
   throw new InputError(
     'CHAT_TEMPLATE_MISSING',
-    `${model}: expected a chat template with the model, got none; models that are made for chats have one, such as HuggingFaceTB/SmolLM2-135M-Instruct`,
+    `${model}: expected a model with a chat template, such as HuggingFaceTB/SmolLM2-135M-Instruct or a GGUF file of it, got none`,
   )
 }
 

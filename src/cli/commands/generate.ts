@@ -27,6 +27,7 @@ import { stepPrinter } from '../step_printer.ts'
 import type { Session } from '../session.ts'
 import {
   addWritingFlags,
+  expectChat,
   openSession,
   samplingOf,
   samplingWords,
@@ -133,6 +134,7 @@ async function runGenerate(
   flags: DecidedFlags,
 ): Promise<void> {
   await loadPlanFiles(session, opt, flags)
+  if (flags.chat) expectChat(opt, flags)
   const memory = describeMemory(
     opt.model,
     Math.min(opt.config.positions, opt.encode(prompt).length + (flags.maxTokens ?? 0)),
@@ -315,7 +317,7 @@ function speedWords(
   { planner, check }: GenerateFlags,
   { skipped, tokensPerSecond, timesDense }: Speed,
 ): string {
-  if (skipped === null || tokensPerSecond === null) return 'too few tokens to measure'
+  if (skipped === null || tokensPerSecond === null) return 'no speed: fewer than two tokens'
   const rate = `${tokensPerSecond.toFixed(tokensPerSecond < 10 ? 1 : 0)} tokens/s`
   if (planner === 'dense') return `dense, ${rate}`
   if (check) return `checked dense, ${rate}`

@@ -200,7 +200,7 @@ export function formatReport(report: TextPerplexityReport, { columns }: Screen):
   const lines = [
     `${text.name}: ${countOf(text.pages, 'page')}, ${countOf(text.words, 'word')}, ${countOf(text.bytes, 'byte')}`,
   ]
-  if (windows.stream !== undefined) {
+  if (windows.stream !== undefined && whole.streamTokens > 0) {
     const where =
       prefix === 'none'
         ? 'nothing before it'
@@ -209,7 +209,7 @@ export function formatReport(report: TextPerplexityReport, { columns }: Screen):
       `dense, whole stream: ${measured(whole.tokenPerplexity)} per token, of ${formatCount(whole.streamTokens)}; context ${context}, stride ${stride}, ${where}`,
     )
   }
-  if (windows.page !== undefined)
+  if (windows.page !== undefined && whole.pageTokens > 0)
     lines.push(
       `dense, whole pages: ${measured(whole.wordPerplexity)} per word, of ${formatCount(whole.pageTokens)} tokens, a first token before each page; per byte ${measured(whole.bytePerplexity)}, bits per byte ${measured(whole.bitsPerByte)}`,
     )
