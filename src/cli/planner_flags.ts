@@ -141,7 +141,7 @@ export async function loadPlanFiles(
   const method = makeMethod({ planner, sparsity: 0, criterion, compensate })
   expectMomentsRead(moments, mayChange || readsMoments(method))
   for (const path of moments) opt.addMoments(path)
-  if (planner === 'shadow' || (mayChange && predictor.length > 0)) await noteOtherUse(session, opt, flags)
+  if (planner === 'shadow' || mayChange) await noteOtherUse(session, opt, flags)
   if (!flags.isPlannerImplied || flags.json || flags.quiet) return
   const cheaper = await cheaperPlanner(opt, flags)
   if (cheaper !== null)

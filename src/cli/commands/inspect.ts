@@ -200,7 +200,9 @@ function formatContents(
     ...(config ? describeConfig(config) : ['no config.json beside it']),
     ...(remoteCode.length > 0 ? [`not followed, they name remote code: ${remoteCode.join(', ')}`] : []),
   ]
-  return `${table}\n${summary.map((line) => wrapLines(shownLine(line), columns)).join('\n')}\n`
+  const words = `${summary.map((line) => wrapLines(shownLine(line), columns)).join('\n')}\n`
+  // A terminal shows the end, `head` the beginning.
+  return (columns === Infinity ? [words, table] : [table, words]).join('\n')
 }
 
 function describeConfig(config: ModelConfig): string[] {

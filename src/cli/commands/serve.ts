@@ -21,6 +21,7 @@ import { withModel } from '../open_model.ts'
 import {
   addCompensationFlags,
   addPlanFlags,
+  cheaperPlanner,
   choiceOf,
   loadPlanFiles,
   type PlanFlags,
@@ -180,7 +181,15 @@ async function serve(session: Session, opt: ShadowModel, flags: ServeFlags): Pro
   const shown = host.includes(':') ? `[${host}]` : host
   const address = `http://${shown}:${listening.port}`
   if (!flags.quiet)
-    for (const line of startLines(opt, name, planning, address, apiKey !== null)) await session.note(line)
+    for (const line of startLines(
+      opt,
+      name,
+      planning,
+      address,
+      apiKey !== null,
+      await cheaperPlanner(opt, flags),
+    ))
+      await session.note(line)
   await session.print(`${address}\n`)
   if (!isLocal && apiKey === null)
     await session.note(
@@ -190,13 +199,14 @@ async function serve(session: Session, opt: ShadowModel, flags: ServeFlags): Pro
   await endServer(server, listening, flags.drain)
 }
 
-/** What is served, and a request to try. */
-function startLines(
-  opt: ShadowModel,
+/** What is served, a request to try, and the planner that costs less than the one that a share alone means, if one is known to. */
+export function startLines(
+  opt: Pick<ShadowModel, 'model' | 'sampling' | 'chatTemplate'>,
   name: string,
   { planner, sparsity }: PlannerChoice & { readonly planner: GenerationPlanner },
   address: string,
   hasKey: boolean,
+  cheaper: string | null,
 ): string[] {
   const { storage } = opt.model.weights
   const sampling = samplingWords(fillSampling({}, opt.sampling, REQUEST_TEMPERATURE))
@@ -208,6 +218,11 @@ function startLines(
   return [
     `${name}: weights ${storage}, backend ${opt.model.backend.name}, planner ${planner}${skips}; ${sampling} where a request says nothing else`,
     `curl ${address}/v1/${path}${key} -H 'content-type: application/json' -d '{${asked}}'`,
+    ...(cheaper === null || planner !== 'dense'
+      ? []
+      : [
+          `a request with "sparsity" alone is masked by shadow; "planner":"${cheaper}", for neurons alone, costs this model less`,
+        ]),
   ]
 }
 
