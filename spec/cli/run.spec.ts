@@ -129,7 +129,11 @@ describe('wrong usage exits with code 2', () => {
       'FLAGS',
     ],
     ['prompt: expected an argument', ['generate'], 'MISSING_ARGUMENT'],
-    ['--cases <file>: expected this option', ['parity', 'export', '--output', 'x'], 'MISSING_MANDATORY_OPTION_VALUE'],
+    [
+      '--cases <file>: expected this option',
+      ['parity', 'export', '--output', 'x'],
+      'MISSING_MANDATORY_OPTION_VALUE',
+    ],
     ['expected 0, got a, b', ['doctor', 'a', 'b'], 'EXCESS_ARGUMENTS'],
     ['some text', ['generate', ''], 'PROMPT'],
     ['a branch, a tag', ['generate', 'a', '-m', 'a/b', '--offline', '--revision', '../x'], 'HUB_REVISION'],

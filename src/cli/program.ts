@@ -188,8 +188,8 @@ export async function makeProgram(
     )
     .version(version, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print help')
-    .helpCommand('help [command]', 'print help for a command')
     .commandsGroup('Help:')
+    .helpCommand('help [command]', 'print help for a command')
     .option('--debug', 'show where an error came from')
     .exitOverride()
     // run.ts prints errors, in its own form, and wraps helps; help and the version go to stdout, whoever asked for them.
