@@ -275,7 +275,7 @@ describe('bugs planted in error handling are found', () => {
   })
 
   test('a missing suggestion', async () => {
-    const mutant = changed(({ stderr }) => ({ stderr: stderr.replace(/ \(Did.*\)/, '') }))
+    const mutant = changed(({ stderr }) => ({ stderr: stderr.replace(/ \(did.*\)/, '') }))
     await expect(namesTheNearOne(mutant, ['generate', 'a'], '--sparsity', 'UNKNOWN_OPTION')).rejects.toThrow(
       'to match',
     )
