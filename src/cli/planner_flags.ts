@@ -150,15 +150,19 @@ export async function loadPlanFiles(
     )
 }
 
+type CheaperFlags = Pick<PlanFlags, 'predictor' | 'calibration' | 'headSparsity' | 'prefill'> & {
+  readonly every?: number | 'auto'
+}
+
 /**
  * The planner to name in place of `shadow` for a model whose predictor is that of this package, as measured for SmolLM2
- * (docs/guides/smollm2.md); null where the model has another predictor or none, and where heads have a share of their own.
+ * (docs/guides/smollm2.md); null where the model has another predictor or none, and where flags ask for what it refuses.
  */
 export async function cheaperPlanner(
   opt: ShadowModel,
-  { predictor, calibration, headSparsity = 0 }: Pick<PlanFlags, 'predictor' | 'calibration' | 'headSparsity'>,
-): Promise<PlannerName | null> {
-  if (headSparsity > 0) return null
+  { predictor, calibration, headSparsity = 0, prefill, every }: CheaperFlags,
+): Promise<'griffin' | 'glass' | null> {
+  if (headSparsity > 0 || prefill === 'masked' || every !== undefined) return null
   const files = await shadowFiles(opt, predictor)
   if (files.length === 0 || !files.every((file) => predictorNames.includes(file))) return null
   return calibration === undefined ? 'griffin' : 'glass'

@@ -44,10 +44,13 @@ const help = `
 The mask that the prompt decides holds for the whole text, unless --every decides again. With --check N the text is that of
 the dense model: tokens are drafted under the mask and run again dense, N in a pass, after a prompt that runs dense. They
 appear when they are checked. --json tells how many masks were decided, and what the checks replaced.
+
 At a terminal tokens are drawn as the model's makers say (generation_config.json), else at temperature 0.7; a pipe and --json get the
-greedy text, the likeliest token each time.
+greedy text, the likeliest token each time. Ctrl-C keeps the text so far and ends with exit code 130.
+
 A line on stderr says how much of the layers' weights was skipped, how fast that was, and how tokens were chosen. The speed is the ratio to
-dense, for which both write once more, in turns, for half a second at most, or tokens a second where none is measured; "shadowllm bench" measures it longer. Ctrl-C keeps the text so far and ends with exit code 130.
+dense, for which both write once more, in turns, for half a second at most, or tokens a second where none is measured; "shadowllm
+bench" measures it longer.
 
 With --session FILE the prompt follows the text of that file, if there is one, and the whole is saved there, also after ctrl-C; the
 prompt may then be empty (""). Nothing is read twice, and the tokens are those of a text without a break: mask, planner and random

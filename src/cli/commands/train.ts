@@ -134,7 +134,7 @@ export function define(command: Command, session: Session): void {
         whole(0, MAX_SIZE),
       ],
       ['--pooling <name>', 'shadow: how tokens become one row (default: last)', oneOf(poolings)],
-      ['--features <name>', `how that is scaled (${usual})`, oneOf(featureScalings)],
+      ['--features <name>', `how features are scaled (${usual})`, oneOf(featureScalings)],
       ['--targets <name>', `how scores are scaled (${usual})`, oneOf(targetScalings)],
       ['--loss <name>', 'shadow: learn scores, or labels by bce (default: mse)', oneOf(losses)],
       new Option('--top <list>', 'labels: shares of units that are best, such as 0.5,0.3').argParser(
