@@ -1,12 +1,12 @@
 /**
  * What is skipped if flags do not say it all, and what of a predictor that no planner reads.
  */
-import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Command } from 'commander'
-import { addPlanFlags, cheaperPlanner, loadPlanFiles, type PlanFlags } from '../../src/cli/planner_flags.ts'
+import { addPlanFlags, loadPlanFiles, type PlanFlags } from '../../src/cli/planner_flags.ts'
 import type { Session } from '../../src/cli/session.ts'
 import { generationPlanners } from '../../src/library/planner_options.ts'
 import type { ShadowModel } from '../../src/library/shadow_model.ts'
@@ -40,7 +40,7 @@ beforeAll(async () => {
 
 const measuring = ['--text', text, '--by', 'stream', '--context', '32', '--windows', '1', '--json']
 
-describe('a sparsity without a planner is that of shadow', () => {
+describe('perplexity: a sparsity without a planner is that of shadow', () => {
   test.each(['--sparsity', '--head-sparsity', '--neuron-sparsity'])('in perplexity by %s', async (flag) => {
     const { code, stdout } = await runInside(['perplexity', ...measuring, flag, '0.5'])
     expect(code).toBe(0)
@@ -142,48 +142,23 @@ test('`--released` is another name of `--paper-compatible`', async () => {
   expect(former).toEqual(await runInside([...decide, '--paper-compatible']))
 })
 
-describe('a share alone, for a model with the predictor of this package', () => {
-  const rotary = { base: 100_000 }
-  const smollm2 = { layers: 30, width: 576, heads: 9, neurons: 1536, vocabulary: 49_152, rotary }
-  const modelOf = (config: object, weightsFile = join(folder, 'none', 'model.safetensors')): ShadowModel =>
-    ({ config, weightsFile, loadCalibration: async () => {} }) as unknown as ShadowModel
-  const flags = {
-    planner: 'shadow',
-    sparsity: 0.5,
-    criterion: 'plainact',
-    predictor: [],
-    moments: [],
-    isPlannerImplied: true,
-  } as unknown as PlanFlags
-  const noted = async (changed: Partial<PlanFlags> = {}, model = modelOf(smollm2)): Promise<string> => {
+describe('a share alone', () => {
+  const noted = async (changed: Partial<PlanFlags>): Promise<{ planner: string; said: string }> => {
     let said = ''
     const session = { note: async (line: string) => void (said += line) } as unknown as Session
-    await loadPlanFiles(session, model, { ...flags, ...changed })
-    return said
+    const flags = { planner: 'shadow', criterion: 'plainact', predictor: [], moments: [], sparsity: 0.5 }
+    const asked = { ...flags, isPlannerImplied: true, ...changed } as unknown as PlanFlags
+    const opt = { usualPlanner: async () => 'griffin' } as unknown as ShadowModel
+    return { planner: (await loadPlanFiles(session, opt, asked)).planner, said }
   }
 
-  test('is told of a planner that costs less, by its flag', async () => {
-    expect(await noted()).toBe(
-      'planner shadow, as none was named; --planner griffin, for neurons alone, costs this model less',
-    )
-    expect(await noted({ calibration: folder })).toContain('--planner glass, for neurons alone, costs')
-    expect(await noted({ headSparsity: 0 })).not.toBe('')
-  })
-
-  test('is told nothing with a planner named, --json or --quiet, or heads of their own', async () => {
-    const refused = [{ headSparsity: 0.2 }, { prefill: 'masked' } as const, { every: 4 }]
-    const silent = [{ isPlannerImplied: false }, { json: true }, { quiet: true }, ...refused]
-    for (const changed of silent) expect(await noted(changed)).toBe('')
-  })
-
-  test('is told nothing of a model that has a predictor of its own, or none', async () => {
-    expect(await noted({}, modelOf({ ...smollm2, layers: 31 }))).toBe('')
-    copyFileSync(predictors.shadow, join(folder, 'own.predictor.safetensors'))
-    expect(await noted({}, modelOf(smollm2, join(folder, 'own.gguf')))).toBe('')
-    const named = ['smollm2-135m', predictors.shadow].map((file) =>
-      cheaperPlanner(modelOf(smollm2), { predictor: [file] }),
-    )
-    expect(await Promise.all(named)).toEqual(['griffin', null])
+  test('is that of the planner which the model means, and a line says so', async () => {
+    const said = 'planner griffin, as none was named; it skips neurons alone'
+    expect(await noted({})).toEqual({ planner: 'griffin', said })
+    for (const silent of [{ json: true }, { quiet: true }])
+      expect(await noted(silent)).toEqual({ planner: 'griffin', said: '' })
+    const dense = { isPlannerImplied: false, planner: 'dense' } as const
+    expect(await noted(dense)).toEqual({ planner: 'dense', said: '' })
   })
 
   test('commands know a planner that is named from one that a share means', async () => {

@@ -2,7 +2,7 @@
  * Planners at the library's door: each by its name, what it decides by read from files, on a model too small to mean
  * anything.
  */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { cpSync, mkdtempSync, renameSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -41,10 +41,14 @@ const prompt = Int32Array.of(2, 5, 6, 7, 9)
 let opt: ShadowModel
 
 /** A predictor nobody trained, in a file. */
-async function writePredictor(kind: (typeof predictorKinds)[number]): Promise<void> {
-  const { shape, backend } = opt.model
+async function writePredictor(
+  kind: (typeof predictorKinds)[number],
+  of: ShadowModel,
+  path = join(folder, kind),
+): Promise<void> {
+  const { shape, backend } = of.model
   const subject = { criterion: 'plainact', seed: 1, examples: 1, dataHash: null }
-  const config = makePredictorConfig(kind, { shape, width: opt.config.width, ...subject })
+  const config = makePredictorConfig(kind, { shape, width: of.config.width, ...subject })
   const random = new Random(3)
   const network = (of: UnitKind): NetworkValues => {
     const one = networkShape(config, of)
@@ -61,27 +65,32 @@ async function writePredictor(kind: (typeof predictorKinds)[number]): Promise<vo
       : config.kind === 'dejavu'
         ? new DejavuPredictor(backend, config, values)
         : new DejavuStylePredictor(backend, config, values)
-  await savePredictor(join(folder, kind), predictor)
+  await savePredictor(path, predictor)
   predictor.dispose()
 }
 
 beforeAll(async () => {
   opt = await ShadowModel.fromPretrained(`${fixtures}golden/preln`)
-  for (const kind of predictorKinds) await writePredictor(kind)
+  for (const kind of predictorKinds) await writePredictor(kind, opt)
+  await calibrate(opt, calibration)
+})
+
+/** Calibrates a model on random tokens. */
+async function calibrate(of: ShadowModel, path: string): Promise<void> {
   const random = new Random(2)
   const windows = Array.from({ length: 3 }, (_, i) => {
-    const tokens = Int32Array.from({ length: 8 }, () => random.below(opt.config.vocabulary))
+    const tokens = Int32Array.from({ length: 8 }, () => random.below(of.config.vocabulary))
     return { document: `page ${i}`, genre: 'prose', tokens, promptLength: 4, words: 1 }
   })
   await calibrateToFolder({
-    model: opt.model,
+    model: of.model,
     modelHash: '0'.repeat(64),
     source: { name: 'pages', windows },
     examples: windows.length,
-    folder: calibration,
+    folder: path,
     criteria: ['plainact', 'fisher'],
   })
-})
+}
 
 afterAll(async () => {
   await opt.dispose()
@@ -131,13 +140,37 @@ test('onMask is called with the mask in force, before the first token and when i
   expect(await seen({ planner: 'griffin' })).toEqual([expect.objectContaining({ shape: opt.model.shape })])
 })
 
-test('a sparsity without a planner is that of shadow, which needs a predictor', async () => {
+test('a sparsity without a planner is that of shadow where MLPs are not gated, which needs a predictor', async () => {
   for (const options of [{ sparsity: 0.5 }, { headSparsity: 0.5 }, { neuronSparsity: 0 }]) {
     expect(await codeOf(opt.planner(options))).toBe('PREDICTOR_MISSING')
     expect(await codeOf(write(options))).toBe('PREDICTOR_MISSING')
     expect(await opt.planner({ planner: 'dense', ...options })).toBeNull()
   }
   expect(await opt.planner({ scope: 'per-layer' })).toBeNull()
+})
+
+test('of a gated model it is that of griffin, or glass by a calibration, until a predictor is there', async () => {
+  const path = join(folder, 'gated')
+  cpSync(`${fixtures}golden-llama/llama_gqa`, path, { recursive: true })
+  await using gated = await ShadowModel.fromPretrained(path)
+  const half = { sparsity: 0.5 }
+  expect(await gated.usualPlanner()).toBe('dense')
+  for (const options of [half, { neuronSparsity: 0.5 }, { headSparsity: 0, ...half }, { check: 2, ...half }])
+    expect(await gated.usualPlanner(options)).toBe('griffin')
+  expect(await gated.planner(half)).toMatchObject({ name: 'griffin' })
+  // griffin refuses these.
+  for (const options of [{ headSparsity: 0.2 }, { every: 4 }, { prefill: 'masked' as const }])
+    expect(await gated.usualPlanner({ ...half, ...options })).toBe('shadow')
+  await calibrate(gated, join(path, 'calibration'))
+  await gated.loadCalibration(join(path, 'calibration'))
+  expect(await gated.planner(half)).toMatchObject({ name: 'glass' })
+  const beside = join(path, 'predictor.safetensors')
+  await writePredictor('shadow', gated, beside)
+  expect(await gated.planner(half)).toMatchObject({ name: 'shadow' })
+  renameSync(beside, join(path, 'mine'))
+  expect(await gated.usualPlanner(half)).toBe('glass')
+  await gated.loadPredictor(join(path, 'mine'))
+  expect(await gated.planner(half)).toMatchObject({ name: 'shadow' })
 })
 
 describe('before anything is read', () => {

@@ -40,12 +40,10 @@ export interface ChatStart {
   readonly quiet?: boolean
   /** What it goes on from, and is saved in after each turn. */
   readonly saved?: TextSession
-  /** The planner that costs this model less than `shadow`, if one is known to: a share alone means it. */
-  readonly cheaper?: GenerationPlanner | null
 }
 
 const help = `Commands:
-  /sparsity SHARE  skip this share of heads and neurons, from 0 to 1; from dense, by shadow, or a planner known to cost the model less
+  /sparsity SHARE  skip this share of heads and neurons, from 0 to 1; from dense, by the planner that --sparsity alone means
   /planner NAME    ${generationPlanners.join(', ')}
   /again           answer the last message once more, in place of the last answer
   /mask            show what was computed for the last answer
@@ -182,7 +180,8 @@ class ChatLoop {
         const sparsity = readOption<number>('/sparsity', value, shareOption)
         const whole = { sparsity, headSparsity: undefined, neuronSparsity: undefined }
         if (this.#options.planner !== 'dense' || sparsity === 0) return this.#choose(whole)
-        return this.#choose({ planner: this.#start.cheaper ?? 'shadow', ...whole })
+        const asked = planOptions({ ...this.#options, ...whole, planner: undefined })
+        return this.#choose({ planner: await this.#opt.usualPlanner(asked), ...whole }, true)
       }
       case 'planner':
         return this.#choose({ planner: value as GenerationPlanner })
@@ -216,19 +215,17 @@ class ChatLoop {
   }
 
   /** Changes how the next answers are made, unless the model refuses it. */
-  async #choose(change: Partial<ChatStart['options']>): Promise<void> {
+  async #choose(change: Partial<ChatStart['options']>, isImplied = false): Promise<void> {
     const options = { ...this.#options, ...change }
     await this.#opt.planner(planOptions(options))
     this.#options = options
     const { planner, sparsity } = options
-    const { cheaper, json, quiet } = this.#start
+    const { json, quiet } = this.#start
     const words = [
       planner === 'dense' ? 'dense: nothing is skipped' : `${planner}, ${formatPercent(sparsity)}`,
     ]
     if (!json && !quiet) {
-      if (planner === cheaper) words.push('for neurons alone, which costs this model less than shadow')
-      if (planner === 'shadow' && cheaper)
-        words.push(`/planner ${cheaper}, for neurons alone, costs this model less`)
+      if (isImplied && planner !== 'shadow') words.push('it skips neurons alone')
       if (this.#messages.length > 0)
         words.push('earlier answers stay: /again replaces the last one, /new forgets all')
     }

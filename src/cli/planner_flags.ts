@@ -10,7 +10,7 @@ import {
   type Method,
   type MethodSources,
 } from '../results/method.ts'
-import { findPredictor, ownPredictor, predictorBeside, predictorNames } from '../io/named_predictor.ts'
+import { findPredictor, ownPredictor, predictorBeside } from '../io/named_predictor.ts'
 import type { KnownShape } from '../io/known_models.ts'
 import { shareOption, type Scope } from '../masks/budget.ts'
 import type { HeldMoments } from '../compensation/held_moments.ts'
@@ -20,7 +20,7 @@ import type { Prefill } from '../masks/planner.ts'
 import type { UnitScores } from '../masks/selection.ts'
 import type { MaskMode } from '../engine/active_layer.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
-import { expectSkipping, type PlannerChoice } from '../library/planner_options.ts'
+import { expectSkipping, type PlannerChoice, type PlanOptions } from '../library/planner_options.ts'
 import {
   defaultPrefill,
   kindsNeeded,
@@ -57,13 +57,13 @@ interface DeciderFlags {
   readonly quiet?: boolean
 }
 
-/** Adds the flags of planners, of shares and of what planners decide by. A share without a planner is one of ShadowLLM. */
+/** Adds the flags of planners, of shares and of what planners decide by. @param usual what a share implies, if anything */
 function addDeciderFlags(command: Command, [planner, sparsity]: readonly Option[], usual: unknown): void {
   const shares = [
     flagOf('--head-sparsity <share>', 'of heads, if different; 0 for neurons alone', shareOption),
     flagOf('--neuron-sparsity <share>', 'of neurons, if different; 0 for heads alone', shareOption),
   ]
-  for (const share of [sparsity, ...shares]) share.implies({ planner: usual })
+  if (usual !== null) for (const share of [sparsity, ...shares]) share.implies({ planner: usual })
   addOwnFlags(command, [planner, sparsity])
   addOwnFlags(
     command,
@@ -106,66 +106,56 @@ export function addPlanFlags(
     '--planner <name>',
     'what decides what is skipped: see "shadowllm planners"',
     nameOption('PLANNER', planners),
-  ).default(usual, usual === 'dense' ? 'dense, or with a share shadow' : usual)
-  const alone = usual === 'dense' ? '; alone it means --planner shadow' : ''
+  ).default(usual, usual === 'dense' ? 'dense, or with a share griffin or shadow, as the model needs' : usual)
+  const alone =
+    usual === 'dense'
+      ? '; alone it means --planner griffin for a gated model without a predictor of its own, else --planner shadow'
+      : ''
   const sparsity = flagOf(
     '--sparsity <share>',
     `share of heads and neurons to skip, from 0 to 1${alone}`,
     shareOption,
     0.5,
   )
-  addDeciderFlags(command, [planner, sparsity], 'shadow')
+  addDeciderFlags(command, [planner, sparsity], usual === 'dense' ? 'shadow' : null)
   return addFlags(command, 'seed')
 }
 
 /**
- * Reads the files that were named, and tells of a planner that costs less than the one that a share alone means.
+ * Reads the files that were named, and settles which planner a share alone means.
  * @param mayChange whether other planners may follow the one named, as in a conversation
+ * @returns the flags, with that planner
  * @throws UsageError PREDICTOR_KIND for a predictor that no planner reads; and as `ShadowModel.loadPredictor` and
  *   `loadCalibration`
  */
-export async function loadPlanFiles(
+export async function loadPlanFiles<Flags extends PlanFlags>(
   session: Session,
   opt: ShadowModel,
-  flags: PlanFlags,
+  flags: Flags,
   mayChange = false,
-): Promise<void> {
-  const { planner, predictor, calibration, moments } = flags
+): Promise<Flags> {
+  const { predictor, calibration, moments } = flags
   const found: NamedKind[] = []
   for (const path of predictor) found.push({ path, kind: await opt.loadPredictor(path) })
+  if (calibration !== undefined) await opt.loadCalibration(calibration)
+  const planner = flags.isPlannerImplied ? await opt.usualPlanner(planOptions(flags)) : flags.planner
   const needed = kindsNeeded([planner])
   const isServed = needed.length === 0 || found.some(({ kind }) => needed.includes(kind))
   if (!mayChange || !isServed) checkKinds([planner], found)
-  if (calibration !== undefined) await opt.loadCalibration(calibration)
   const { criterion, compensate } = flags
   const method = makeMethod({ planner, sparsity: 0, criterion, compensate })
   expectMomentsRead(moments, mayChange || readsMoments(method))
   for (const path of moments) opt.addMoments(path)
   if (planner === 'shadow' || mayChange) await noteOtherUse(session, opt, flags)
-  if (!flags.isPlannerImplied || flags.json || flags.quiet) return
-  const cheaper = await cheaperPlanner(opt, flags)
-  if (cheaper !== null)
-    await session.note(
-      `planner shadow, as none was named; --planner ${cheaper}, for neurons alone, costs this model less`,
-    )
+  if (planner !== flags.planner && !flags.json && !flags.quiet)
+    await session.note(`planner ${planner}, as none was named; it skips neurons alone`)
+  return { ...flags, planner }
 }
 
-type CheaperFlags = Pick<PlanFlags, 'predictor' | 'calibration' | 'headSparsity' | 'prefill'> & {
-  readonly every?: number | 'auto'
-}
-
-/**
- * The planner to name in place of `shadow` for a model whose predictor is that of this package, as measured for SmolLM2
- * (docs/guides/smollm2.md); null where the model has another predictor or none, and where flags ask for what it refuses.
- */
-export async function cheaperPlanner(
-  opt: ShadowModel,
-  { predictor, calibration, headSparsity = 0, prefill, every }: CheaperFlags,
-): Promise<'griffin' | 'glass' | null> {
-  if (headSparsity > 0 || prefill === 'masked' || every !== undefined) return null
-  const files = await shadowFiles(opt, predictor)
-  if (files.length === 0 || !files.every((file) => predictorNames.includes(file))) return null
-  return calibration === undefined ? 'griffin' : 'glass'
+/** What decides which planner a share alone means. */
+function planOptions(flags: PlanFlags & { readonly every?: number | 'auto' }): PlanOptions {
+  const { sparsity, headSparsity, neuronSparsity, prefill, every } = flags
+  return { sparsity, headSparsity, neuronSparsity, prefill, every }
 }
 
 /** The predictors named, else the model's own: paths, or names in this package. */

@@ -25,6 +25,7 @@ export {
   type GenerationPlanner,
   type PlannerChoice,
   type PlanOptions,
+  type UsualPlanner,
 } from './planner_options.ts'
 export { backendNames, type BackendName } from '../backends/backend.ts'
 export { allowWide } from '../backends/select.ts'

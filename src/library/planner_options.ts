@@ -13,6 +13,7 @@ import type { MaskPlanner, Prefill } from '../masks/planner.ts'
 import type { UnitScores } from '../masks/selection.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import type { MaskMode } from '../engine/active_layer.ts'
+import { isThere } from '../io/files.ts'
 import { findPredictor, ownPredictor } from '../io/named_predictor.ts'
 import { needs, plannersThat, predictorKindOf, type PlannerName } from '../planners/index.ts'
 import type { PredictorKind } from '../predictor/predictor_config.ts'
@@ -31,6 +32,8 @@ export type GenerationPlanner = Exclude<PlannerName, 'oracle'>
 export const generationPlanners: GenerationPlanner[] = plannersThat(
   (planner) => !planner.needs.includes('continuation'),
 ) as GenerationPlanner[]
+/** A planner that is meant where none is named. */
+export type UsualPlanner = Extract<PlannerName, 'dense' | 'shadow' | 'griffin' | 'glass'>
 export const generationOption: NameOption<GenerationPlanner> = nameOption('PLANNER', generationPlanners)
 
 /** How much is skipped, and which scores decide. */
@@ -72,7 +75,7 @@ export interface PlannerChoice {
 /** Which units are computed, and how. */
 export interface PlanOptions extends PlannerChoice {
   /**
-   * Default `dense`, and `shadow` if a sparsity is given. Some need a predictor (see `loadPredictor`) or a calibration (see
+   * Default `dense`; if a sparsity is given, that of `ShadowModel.usualPlanner`. Some need a predictor (see `loadPredictor`) or a calibration (see
    * `loadCalibration`). A planner object decides itself how much it skips.
    */
   readonly planner?: GenerationPlanner | MaskPlanner
@@ -85,15 +88,6 @@ export interface PlanOptions extends PlannerChoice {
    */
   readonly check?: number
   readonly signal?: AbortSignal
-}
-
-/** The planner where none is named: ShadowLLM's if a sparsity is given. */
-export function defaultPlanner({
-  sparsity,
-  headSparsity,
-  neuronSparsity,
-}: PlannerChoice): 'shadow' | 'dense' {
-  return (sparsity ?? headSparsity ?? neuronSparsity) === undefined ? 'dense' : 'shadow'
 }
 
 /** Refuses shares to skip where all planners are dense. @throws UsageError SPARSITY */
@@ -157,6 +151,7 @@ export class PlannerFiles {
   /** All that were read: a running generation may still use an earlier one. */
   readonly #read: Predictor[] = []
   #own: Promise<unknown> | null = null
+  #hasNamedShadow = false
   #calibration: Calibration | null = null
   readonly #means = new Map<string, UnitScores>()
   /** Files of moments, and what they hold once it is asked for. */
@@ -174,8 +169,10 @@ export class PlannerFiles {
    * Reads a predictor of any kind, from a file or by its name in this package; it replaces an earlier one of its kind.
    * @throws InputError PREDICTOR_MODEL, and what `openPredictor` throws; UsageError DISPOSED
    */
-  loadPredictor(path: string): Promise<PredictorKind> {
-    return this.#whilePending(this.#readPredictor(path))
+  async loadPredictor(path: string): Promise<PredictorKind> {
+    const kind = await this.#whilePending(this.#readPredictor(path))
+    if (kind === 'shadow') this.#hasNamedShadow = true
+    return kind
   }
 
   /**
@@ -190,6 +187,22 @@ export class PlannerFiles {
   addMoments(path: string): void {
     this.#momentFiles.push(path)
     this.#moments = null
+  }
+
+  /** As `ShadowModel.usualPlanner`. */
+  async usual({
+    sparsity,
+    headSparsity,
+    neuronSparsity,
+    prefill,
+    every,
+  }: PlannerChoice): Promise<UsualPlanner> {
+    if ((sparsity ?? headSparsity ?? neuronSparsity) === undefined) return 'dense'
+    const isRefused = (headSparsity ?? 0) > 0 || prefill === 'masked' || every !== undefined
+    if (isRefused || !this.#model.config.gated || this.#hasNamedShadow) return 'shadow'
+    await Promise.all(this.#pending)
+    if (await isThere(this.#beside)) return 'shadow'
+    return this.#calibration === null ? 'griffin' : 'glass'
   }
 
   /**
@@ -224,7 +237,7 @@ export class PlannerFiles {
    */
   async words(planner: MaskPlanner | null, options: PlanOptions): Promise<string> {
     const {
-      planner: name = defaultPlanner(options),
+      planner: name = await this.usual(options),
       check,
       prefill = check === undefined ? undefined : 'dense',
     } = options

@@ -51,7 +51,7 @@ import {
   type OpenProgress,
   type Perplexity,
 } from './options.ts'
-import { defaultPlanner, generationOption, PlannerFiles, type PlanOptions } from './planner_options.ts'
+import { generationOption, PlannerFiles, type PlanOptions, type UsualPlanner } from './planner_options.ts'
 import { promptMask } from '../planners/leaky.ts'
 import type { PredictorKind } from '../predictor/predictor_config.ts'
 import { scoreContinuation } from '../planners/prompt_plainact.ts'
@@ -491,6 +491,19 @@ export class ShadowModel {
   }
 
   /**
+   * The planner that these options mean if they name none: `dense` without a sparsity. With one it is `shadow`; but for a model with
+   * gated MLPs that has no predictor beside it, and for which none was loaded, `griffin`, or `glass` by a loaded calibration: for
+   * SmolLM2 both cost less than the predictor of this package (docs/guides/smollm2.md). These two skip neurons alone: a
+   * `headSparsity`, `every` and a masked prompt, which they refuse, mean `shadow`.
+   * @throws UsageError DISPOSED, OPTIONS, OPTION_NAME, OPTION_TYPE
+   */
+  async usualPlanner(options: PlanOptions = {}): Promise<UsualPlanner> {
+    this.#expectLive()
+    checkOptions(options, planKinds)
+    return this.#planners.usual(options)
+  }
+
+  /**
    * The perplexity of the dense model on a text. A text longer than the context is cut into pieces of that length, each
    * scored separately after what the tokenizer puts before a text, `</s>` of OPT. Where that is nothing, the first token of a
    * piece has nothing before it and is not scored.
@@ -577,7 +590,7 @@ export class ShadowModel {
   }
 
   async #planner(options: PlanOptions): Promise<MaskPlanner | null> {
-    const { planner = defaultPlanner(options), check } = options
+    const { planner = await this.#planners.usual(options), check } = options
     if (typeof planner === 'object') {
       expectCheckable(check, planner)
       return planner

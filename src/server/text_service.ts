@@ -43,7 +43,8 @@ export const REQUEST_TEMPERATURE = 1
 
 /** A planner by name, and how much it skips. */
 interface Planning extends PlannerChoice {
-  readonly planner: GenerationPlanner
+  /** Undefined is the one that a sparsity alone means. */
+  readonly planner?: GenerationPlanner
   /** Tokens from one dense check to the next. */
   readonly check?: number
 }
@@ -192,7 +193,7 @@ export class TextService {
       return await this.model.planner(planning)
     } catch (error) {
       if (!(error instanceof MissingError)) throw error
-      const { planner } = planning
+      const { planner = 'shadow' } = planning
       const [flag, command] =
         error.code === 'PREDICTOR_MISSING' ? ['predictor', 'train'] : ['calibration', 'calibrate']
       const ready: string[] = []
@@ -390,7 +391,7 @@ function samplingOf(asked: Asked<CommonBody>): SamplerOptions {
   return Object.fromEntries(names.map((name) => [name, fields[fieldOf(name)]]))
 }
 
-/** The planner options of a request; the server decides the others. A sparsity alone means the shadow planner. */
+/** The planner options of a request; the server decides the others. A sparsity alone means `ShadowModel.usualPlanner`. */
 function planningOf({ planner, sparsity, every, check }: Asked<CommonBody>, usual: Planning): Planning {
   const asked = sparsity ?? null
   const { headSparsity, neuronSparsity, ...rest } = usual
@@ -400,7 +401,7 @@ function planningOf({ planner, sparsity, every, check }: Asked<CommonBody>, usua
   return {
     ...rest,
     ...shares,
-    planner: named ?? (asked !== null && usual.planner === 'dense' ? 'shadow' : usual.planner),
+    planner: named ?? (asked !== null && usual.planner === 'dense' ? undefined : usual.planner),
     every: every ?? usual.every,
     check: check ?? usual.check,
   }

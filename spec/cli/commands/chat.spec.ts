@@ -6,7 +6,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test, vi } from 'vitest'
 import { runChat } from '../../../src/cli/chat_loop.ts'
 import { plainScreen, render, type Text } from '../../../src/cli/screen.ts'
 import type { Session } from '../../../src/cli/session.ts'
@@ -347,13 +347,14 @@ describe('at a terminal', () => {
     expect((await typed(['once'], { quiet: true })).notes).toEqual([])
   })
 
-  test('a share alone asks for the planner that costs the model less, where one is known to', async () => {
+  test('a share alone asks for the planner that the model means', async () => {
     const input = ['/sparsity 0.5', 'once', '/sparsity 0.25', '/planner dense', '/sparsity 0']
-    const { stdout, notes } = await typed(input, { cheaper: 'griffin' })
+    const usual = vi.spyOn(ShadowModel.prototype, 'usualPlanner').mockResolvedValue('griffin')
+    const { stdout, notes } = await typed(input)
+    usual.mockRestore()
     const stays = 'earlier answers stay: /again replaces the last one, /new forgets all'
-    const less = 'for neurons alone, which costs this model less than shadow'
-    expect(stdout).toContain(`griffin, 50.0 %; ${less}\n`)
-    expect(stdout).toContain(`griffin, 25.0 %; ${less}; ${stays}\n`)
+    expect(stdout).toContain('griffin, 50.0 %; it skips neurons alone\n')
+    expect(stdout).toContain(`griffin, 25.0 %; ${stays}\n`)
     expect(stdout.split('dense: nothing is skipped')).toHaveLength(3)
     expect(notes[0]).toMatch(/^\[[1-9]\d*\.\d % of the weights skipped/)
     const other = await typed(['/sparsity 0.5', '/planner random'])

@@ -140,15 +140,15 @@ test('no example of the help has a key on the command line', async () => {
 
 test.each([
   ['dense', 'griffin', true],
-  ['dense', null, false],
+  ['dense', 'shadow', false],
   ['griffin', 'griffin', false],
 ] as const)(
-  'what is served by %s tells of the planner that costs less (%s): %s',
-  (planner, cheaper, isTold) => {
+  'what is served by %s tells of the planner that a sparsity alone means (%s): %s',
+  (planner, alone, isTold) => {
     const model = { weights: { storage: 'f32' }, backend: { name: 'wasm' } }
     const opt = { model, sampling: {}, chatTemplate: null } as unknown as Parameters<typeof startLines>[0]
-    const lines = startLines(opt, 'm', { planner, sparsity: 0.3 }, 'http://a', false, cheaper)
+    const lines = startLines(opt, 'm', { planner, sparsity: 0.3 }, 'http://a', false, alone)
     expect(lines).toHaveLength(isTold ? 3 : 2)
-    if (isTold) expect(lines[2]).toContain(`"planner":"${cheaper}"`)
+    if (isTold) expect(lines[2]).toContain(`masked by ${alone},`)
   },
 )

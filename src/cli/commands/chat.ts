@@ -5,7 +5,7 @@ import type { Command } from 'commander'
 import type { ShadowModel } from '../../library/shadow_model.ts'
 import { runChat } from '../chat_loop.ts'
 import { withModel } from '../open_model.ts'
-import { cheaperPlanner, loadPlanFiles } from '../planner_flags.ts'
+import { loadPlanFiles } from '../planner_flags.ts'
 import type { Session } from '../session.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import type { FlagRow } from '../values.ts'
@@ -57,8 +57,8 @@ export function define(command: Command, session: Session): void {
     })
 }
 
-async function chat(session: Session, opt: ShadowModel, flags: WritingFlags): Promise<void> {
-  await loadPlanFiles(session, opt, flags, true)
+async function chat(session: Session, opt: ShadowModel, asked: WritingFlags): Promise<void> {
+  const flags = await loadPlanFiles(session, opt, asked, true)
   expectChat(opt, flags)
   const { system, json, quiet } = flags
   const options = {
@@ -66,6 +66,5 @@ async function chat(session: Session, opt: ShadowModel, flags: WritingFlags): Pr
     chatTemplateKwargs: flags.chatTemplateKwargs,
   }
   const saved = await openSession(opt, flags)
-  const cheaper = await cheaperPlanner(opt, flags)
-  await runChat(session, opt, { options, system, json, quiet, saved, cheaper })
+  await runChat(session, opt, { options, system, json, quiet, saved })
 }

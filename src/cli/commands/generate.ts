@@ -134,9 +134,9 @@ async function runGenerate(
   session: Session,
   opt: ShadowModel,
   prompt: string,
-  flags: DecidedFlags,
+  asked: DecidedFlags,
 ): Promise<void> {
-  await loadPlanFiles(session, opt, flags)
+  const flags = await loadPlanFiles(session, opt, asked)
   if (flags.chat) expectChat(opt, flags)
   const memory = describeMemory(
     opt.model,

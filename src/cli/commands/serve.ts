@@ -21,7 +21,6 @@ import { withModel } from '../open_model.ts'
 import {
   addCompensationFlags,
   addPlanFlags,
-  cheaperPlanner,
   choiceOf,
   loadPlanFiles,
   type PlanFlags,
@@ -142,8 +141,8 @@ function originFlag(origin: string): string {
   )
 }
 
-async function serve(session: Session, opt: ShadowModel, flags: ServeFlags): Promise<void> {
-  await loadPlanFiles(session, opt, flags, true)
+async function serve(session: Session, opt: ShadowModel, asked: ServeFlags): Promise<void> {
+  const flags = await loadPlanFiles(session, opt, asked, true)
   const { planner, every, check, mode, cache, cors, parallel, waiting, maskTokens, read, stall, host } = flags
   const connections = connectionsOf(flags)
   // What the flags ask for is refused at the start, not at the first request.
@@ -187,7 +186,7 @@ async function serve(session: Session, opt: ShadowModel, flags: ServeFlags): Pro
       planning,
       address,
       apiKey !== null,
-      await cheaperPlanner(opt, flags),
+      await opt.usualPlanner({ ...choiceOf(flags), every }),
     ))
       await session.note(line)
   await session.print(`${address}\n`)
@@ -199,14 +198,14 @@ async function serve(session: Session, opt: ShadowModel, flags: ServeFlags): Pro
   await endServer(server, listening, flags.drain)
 }
 
-/** What is served, a request to try, and the planner that costs less than the one that a share alone means, if one is known to. */
+/** What is served, a request to try, and the planner that a share alone means, if it is not `shadow`. */
 export function startLines(
   opt: Pick<ShadowModel, 'model' | 'sampling' | 'chatTemplate'>,
   name: string,
   { planner, sparsity }: PlannerChoice & { readonly planner: GenerationPlanner },
   address: string,
   hasKey: boolean,
-  cheaper: string | null,
+  alone: string,
 ): string[] {
   const { storage } = opt.model.weights
   const sampling = samplingWords(fillSampling({}, opt.sampling, REQUEST_TEMPERATURE))
@@ -218,11 +217,9 @@ export function startLines(
   return [
     `${name}: weights ${storage}, backend ${opt.model.backend.name}, planner ${planner}${skips}; ${sampling} where a request says nothing else`,
     `curl ${address}/v1/${path}${key} -H 'content-type: application/json' -d '{${asked}}'`,
-    ...(cheaper === null || planner !== 'dense'
+    ...(alone === 'shadow' || planner !== 'dense'
       ? []
-      : [
-          `a request with "sparsity" alone is masked by shadow; "planner":"${cheaper}", for neurons alone, costs this model less`,
-        ]),
+      : [`a request with "sparsity" alone is masked by ${alone}, which skips neurons alone`]),
   ]
 }
 
