@@ -4,7 +4,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { wrapHelp } from '../../src/cli/help.ts'
-import { calledCommand, commandNames, makeProgram, programFooter } from '../../src/cli/program.ts'
+import { calledCommand, commandNames, makeProgram, neededBy, programFooter } from '../../src/cli/program.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { loadedBy } from '../harness/static_imports.ts'
 import { parseModule, readSources, type Module } from '../harness/syntax.ts'
@@ -195,6 +195,19 @@ describe('what is not installed', () => {
       names.trim().split(' '),
     )
     expect(named.toSorted()).toEqual(Object.keys(about.peerDependencies).toSorted())
+  })
+
+  test.each(commandNames)('the help of %s needs no optional package', (name) => {
+    const { packages } = loadedBy(fileOf(name), modules)
+    expect([...packages].filter((one) => Object.keys(about.peerDependencies).includes(one))).toEqual([])
+  })
+
+  test('a command is listed with the packages that it runs after', () => {
+    const without = (command: string, missing: string): string =>
+      neededBy(command, (name) => name !== missing)
+    expect(without('serve', 'hono')).toBe(' (after npm i hono @hono/node-server)')
+    expect(without('verify', 'fast-check')).toBe(' (after npm i fast-check)')
+    for (const name of ['serve', 'verify', 'generate']) expect(without(name, 'koffi')).toBe('')
   })
 
   test('no first step needs a package that is not there', () => {

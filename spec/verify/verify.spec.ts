@@ -10,6 +10,7 @@ import type { Backend, Buffer } from '../../src/backends/backend.ts'
 import { createBackend } from '../../src/backends/select.ts'
 import { tryCases } from '../../src/verify/check.ts'
 import { CaseDigest } from '../../src/verify/digest.ts'
+import { encode } from '../../src/verify/values.ts'
 import { suite, verify, verifyBackends, type LawReport, type TryOptions } from '../../src/verify/index.ts'
 import { lawAlways, lawForAll, type Case } from '../../src/verify/law.ts'
 import { mutate, mutateKernel } from '../harness/mutate.ts'
@@ -48,7 +49,7 @@ describe('the list of laws', () => {
     for (const { sentence, arbitraries, examples } of suite) {
       const drawn = Object.values(arbitraries).map((arbitrary) => fc.sample(arbitrary, 3))
       expect(
-        () => [...drawn, ...examples].forEach((args) => new CaseDigest().add(args)),
+        () => [...drawn, ...examples].forEach((args) => new CaseDigest(encode).add(args)),
         sentence,
       ).not.toThrow()
     }
@@ -95,7 +96,7 @@ describe('the same seed', () => {
 
   test('draws the same cases here and in verify', async () => {
     const [one] = lawsAbout('top_k: exactly') ?? []
-    const here = new CaseDigest()
+    const here = new CaseDigest(encode)
     const watched = { ...one, predicate: (_: Backend, args: Case) => here.add(args) }
     await checkOn(watched, reference)
     const runs = scaledRuns(one.runs) / one.runs
@@ -106,7 +107,7 @@ describe('the same seed', () => {
 
 describe('the digest', () => {
   const digestOf = (cases: readonly unknown[][]): string => {
-    const digest = new CaseDigest()
+    const digest = new CaseDigest(encode)
     for (const args of cases) digest.add(args)
     return digest.value
   }

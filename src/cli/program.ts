@@ -6,7 +6,6 @@
  */
 import { Command, Help } from 'commander'
 import { hasPackage } from '../platform/platform.ts'
-import { withPackages } from '../tensor/packages.ts'
 import type { Session } from './session.ts'
 
 type Load = () => Promise<{ define(command: Command, session: Session): void }>
@@ -161,6 +160,12 @@ Start here:
 ${steps.map(([line]) => `  $ shadowllm ${line}`).join('\n')}${rows.length === 0 ? '' : `\n\nPackages that are not installed, and what needs them:\n${rows.join('\n')}`}`
 }
 
+/** What must be installed before a command runs, in words for the list of commands; empty if it runs. */
+export function neededBy(command: string, isInstalled: (name: string) => boolean): string {
+  const packages = commands.find(({ name }) => name === command)?.packages
+  return packages?.split(' ').every(isInstalled) === false ? ` (after npm i ${packages})` : ''
+}
+
 /** Every command a user can name, in the order of the help. */
 export const commandNames: readonly string[] = commands.map(({ name }) => name)
 
@@ -210,11 +215,8 @@ export async function makeProgram(
         usual
           .optionDescription(option)
           .replace(/\((choices|default): .*\)$/s, (text) => text.replaceAll('"', '')),
-      visibleCommands: (command) =>
-        usual.visibleCommands(command).filter((one) => {
-          const needed = commands.find(({ name }) => name === one.name())?.packages
-          return needed?.split(' ').every(hasPackage) ?? true
-        }),
+      // A command that does not run yet is listed with what it needs.
+      subcommandDescription: (one) => usual.subcommandDescription(one) + neededBy(one.name(), hasPackage),
     })
     .addHelpText('after', () => programFooter(hasPackage))
     .hook('preAction', (_, called) => {
@@ -222,11 +224,11 @@ export async function makeProgram(
       if (quiet) session.quieten()
       session.joinVectors(wide)
     })
-  for (const { heading, name, usage, description, packages, load } of commands) {
+  for (const { heading, name, usage, description, load } of commands) {
     const command = program.command(isLoaded(name) ? name : usage).description(description)
     command.helpGroup(heading)
     if (!isLoaded(name)) continue
-    const { define } = await (packages === undefined ? load() : withPackages(name, packages, load))
+    const { define } = await load()
     define(command, session)
   }
   return program

@@ -76,11 +76,16 @@ export async function listen(fetch: Fetch, options: ListenOptions): Promise<List
   return listenInNode(fetch, options)
 }
 
+/** Loads the bridge of Node's server, which Deno does not need. */
+export function loadBridge(): Promise<typeof import('@hono/node-server')> {
+  return import('@hono/node-server')
+}
+
 async function listenInNode(
   fetch: Fetch,
   { host, port, refuse, connections, refuseConnection }: ListenOptions,
 ): Promise<Listening> {
-  const { getRequestListener } = await import('@hono/node-server')
+  const { getRequestListener } = await loadBridge()
   const options = { overrideGlobalObjects: false, errorHandler: () => refuse(ADDRESS) }
   const listener = getRequestListener(fetch, options)
   const refusing = getRequestListener(refuseConnection, options)

@@ -5,17 +5,22 @@
  * forgery.
  */
 import { crc32 } from '../platform/platform.ts'
-import { encode } from './values.ts'
 
 /** A checksum of cases as they come. */
 export class CaseDigest {
   readonly #bytes = new TextEncoder()
+  readonly #encode: (args: unknown) => unknown
   #sum = 0
+
+  /** @param encode makes JSON of arguments, as values.ts does */
+  constructor(encode: (args: unknown) => unknown) {
+    this.#encode = encode
+  }
 
   /** @throws TypeError for arguments that cannot be written down */
   add(args: unknown): void {
     // A line break never stands in JSON by itself, so where a case ends is part of what is summed.
-    this.#sum = crc32(this.#bytes.encode(`${JSON.stringify(encode(args))}\n`), this.#sum)
+    this.#sum = crc32(this.#bytes.encode(`${JSON.stringify(this.#encode(args))}\n`), this.#sum)
   }
 
   /** Eight hexadecimal digits; zeros if nothing was drawn. */
@@ -28,7 +33,7 @@ export class CaseDigest {
 export function digestOfReports(
   reports: readonly { readonly law: string; readonly digest: string }[],
 ): string {
-  const all = new CaseDigest()
+  const all = new CaseDigest((words) => words)
   for (const { law, digest } of reports) all.add([law, digest])
   return all.value
 }

@@ -5,9 +5,8 @@
  */
 export { suite, type SuiteLaw } from './suite.ts'
 export { digestOfReports } from './digest.ts'
-export type { Law } from './law.ts'
+export { NO_BACKEND, type Law } from './law.ts'
 export {
-  NO_BACKEND,
   tryingsOf,
   verify,
   verifyBackends,

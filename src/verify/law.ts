@@ -78,3 +78,6 @@ export function lawAlways<Subject>(
 export function lawOf<Outer, Inner>(law: Law<Inner>, innerOf: (outer: Outer) => Inner): Law<Outer> {
   return { ...law, predicate: (outer, args) => law.predicate(innerOf(outer), args) }
 }
+
+/** The name of the backend in the report of a law of the runtime. */
+export const NO_BACKEND = 'none'

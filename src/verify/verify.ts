@@ -12,6 +12,7 @@ import { suite, type SuiteLaw } from './suite.ts'
 import { pausing, tryCases, type Failure, type Outcome } from './check.ts'
 import { describeCase } from './describe_case.ts'
 import { CaseDigest } from './digest.ts'
+import { NO_BACKEND } from './law.ts'
 import { encode } from './values.ts'
 
 /** How laws are tried. */
@@ -53,9 +54,6 @@ export interface LawReport {
   readonly digest: string
   readonly milliseconds: number
 }
-
-/** The name of the backend in the report of a law of the runtime. */
-export const NO_BACKEND = 'none'
 
 /**
  * Runs the laws on each backend in turn; those that are about the runtime, once. Backends are started before the first law
@@ -106,7 +104,7 @@ export function tryingsOf(
 /** Tries one law; null if the signal stopped it. */
 async function tryLaw(law: SuiteLaw, backend: Backend, options: TryOptions): Promise<LawReport | null> {
   const { seed, runs = 1, signal } = options
-  const digest = new CaseDigest()
+  const digest = new CaseDigest(encode)
   const live = backend.liveBuffers
   const start = now()
   const outcome = await tryCases({

@@ -5,15 +5,16 @@ import { Option, type Command } from 'commander'
 import type { CacheStorage } from '../../engine/layer_cache.ts'
 import type { MaskMode } from '../../engine/active_layer.ts'
 import { fillSampling } from '../../engine/sampling.ts'
-import { listen, type Listening } from '../../platform/http_server.ts'
+import { listen, loadBridge, type Listening } from '../../platform/http_server.ts'
 import { isLoopback } from '../../platform/loopback.ts'
 import { generationPlanners, type GenerationPlanner } from '../../library/planner_options.ts'
-import { createServer, type Server } from '../../server/app.ts'
+import type { Server } from '../../server/app.ts'
 import { REQUEST_TEMPERATURE } from '../../server/text_service.ts'
 import { refusalOf, type ErrorBody } from '../../server/refusals.ts'
 import { RequestError } from '../../server/request_error.ts'
 import type { ShadowModel } from '../../library/shadow_model.ts'
 import { MissingError, ShadowError, UsageError } from '../../tensor/errors.ts'
+import { withPackages } from '../../tensor/packages.ts'
 import type { TemplateVariables } from '../../io/template_variables.ts'
 import { addFlags, type ModelFlags } from '../flags.ts'
 import { samplingWords, variablesFlag } from '../writing_flags.ts'
@@ -27,7 +28,7 @@ import {
 } from '../planner_flags.ts'
 import type { Session } from '../session.ts'
 import { formatPercent } from '../words.ts'
-import { now } from '../../platform/platform.ts'
+import { now, runtime } from '../../platform/platform.ts'
 import type { PlannerChoice } from '../../library/planner_options.ts'
 import { number, whole, addOwnFlags, text } from '../values.ts'
 
@@ -124,7 +125,10 @@ export function define(command: Command, session: Session): void {
   addFlags(addCompensationFlags(command), 'every', 'check')
   addFlags(command, 'backend', 'fileStorage', 'threads', 'mode', 'cache', 'quiet')
     .addHelpText('after', help)
-    .action((flags: ServeFlags) => withModel(session, flags, (opt) => serve(session, opt, flags)))
+    .action(async (flags: ServeFlags) => {
+      const { createServer } = await loadServer()
+      await withModel(session, flags, (opt) => serve(session, opt, flags, createServer))
+    })
 }
 
 function keyFlag(key: string): string {
@@ -141,7 +145,20 @@ function originFlag(origin: string): string {
   )
 }
 
-async function serve(session: Session, opt: ShadowModel, asked: ServeFlags): Promise<void> {
+/** Its help needs none of the packages. @throws MissingError PACKAGE_MISSING */
+function loadServer(): Promise<typeof import('../../server/app.ts')> {
+  return withPackages('serve', 'hono @hono/node-server', async () => {
+    if (runtime.name !== 'deno') await loadBridge()
+    return import('../../server/app.ts')
+  })
+}
+
+async function serve(
+  session: Session,
+  opt: ShadowModel,
+  asked: ServeFlags,
+  createServer: Awaited<ReturnType<typeof loadServer>>['createServer'],
+): Promise<void> {
   const flags = await loadPlanFiles(session, opt, asked, true)
   const { planner, every, check, mode, cache, cors, parallel, waiting, maskTokens, read, stall, host } = flags
   const connections = connectionsOf(flags)

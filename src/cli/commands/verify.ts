@@ -5,15 +5,10 @@ import type { Command } from 'commander'
 import { backendNames, type Backend, type BackendName } from '../../backends/backend.ts'
 import { createBackend } from '../../backends/select.ts'
 import { MissingError, UsageError } from '../../tensor/errors.ts'
-import {
-  suite,
-  digestOfReports,
-  NO_BACKEND,
-  tryingsOf,
-  verifyBackends,
-  type SuiteLaw,
-  type LawReport,
-} from '../../verify/index.ts'
+import { withPackages } from '../../tensor/packages.ts'
+import { digestOfReports } from '../../verify/digest.ts'
+import type { LawReport, SuiteLaw } from '../../verify/index.ts'
+import { NO_BACKEND } from '../../verify/law.ts'
 import { exitCodes } from '../failure.ts'
 import { addFlags } from '../flags.ts'
 import { jsonText } from '../../results/json_text.ts'
@@ -35,6 +30,10 @@ Examples:
 
 /** Seeds of laws are what fast-check takes, without the negative ones. */
 const MAX_SEED = 2 ** 31 - 1
+
+/** What draws cases needs a package that its help does not. @throws MissingError PACKAGE_MISSING */
+const loadSuite = (): Promise<typeof import('../../verify/index.ts')> =>
+  withPackages('verify', 'fast-check', () => import('../../verify/index.ts'))
 
 interface VerifyFlags {
   readonly backend?: readonly (BackendName | 'all')[]
@@ -80,7 +79,8 @@ export function define(command: Command, session: Session): void {
 }
 
 async function runVerify(session: Session, flags: VerifyFlags): Promise<void> {
-  const laws = lawsThatSay(flags.law)
+  const { suite, tryingsOf, verifyBackends } = await loadSuite()
+  const laws = lawsThatSay(suite, flags.law)
   const { started, absent } = await startBackends(flags.backend)
   const seed = flags.seed ?? crypto.getRandomValues(new Uint32Array(1))[0] >>> 1
   const found: Verification = {
@@ -93,7 +93,9 @@ async function runVerify(session: Session, flags: VerifyFlags): Promise<void> {
   }
   try {
     if (!flags.json) await session.print(formatHeading(found))
-    await verifyAll(session, started, laws, flags, found)
+    const { runs } = flags
+    const reports = verifyBackends(started, { seed, runs, laws, signal: session.signal })
+    await reportAll(session, reports, flags, found)
     // A signal after the last law interrupts nothing.
     if (found.reports.length < found.expected) session.signal.throwIfAborted()
   } finally {
@@ -103,15 +105,14 @@ async function runVerify(session: Session, flags: VerifyFlags): Promise<void> {
   }
 }
 
-async function verifyAll(
+async function reportAll(
   session: Session,
-  backends: readonly Backend[],
-  laws: readonly SuiteLaw[],
-  { runs, json }: VerifyFlags,
+  all: AsyncIterable<LawReport>,
+  { json }: VerifyFlags,
   found: Verification,
 ): Promise<void> {
-  const { seed, reports, expected } = found
-  for await (const report of verifyBackends(backends, { seed, runs, laws, signal: session.signal })) {
+  const { reports, expected } = found
+  for await (const report of all) {
     reports.push(report)
     if (!json) await session.print(paintVerdicts(formatReport(report, found)))
     session.progress.update({ stage: 'laws', done: reports.length, total: expected, note: report.backend })
@@ -119,7 +120,7 @@ async function verifyAll(
 }
 
 /** @throws UsageError LAW if none does */
-function lawsThatSay(words = ''): readonly SuiteLaw[] {
+function lawsThatSay(suite: readonly SuiteLaw[], words = ''): readonly SuiteLaw[] {
   const found = suite.filter(({ sentence, chapter }) => `${chapter}: ${sentence}`.includes(words))
   if (found.length > 0) return found
   throw new UsageError('LAW', `--law: expected words of a law, got ${words}`)
