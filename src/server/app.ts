@@ -113,6 +113,15 @@ export function createServer(model: ShadowModel, options: ServerOptions): Server
     return next()
   })
 
+  // Node's bridge names the client that left by a text, which the router would not hand on.
+  app.use(async (_, next) => {
+    try {
+      await next()
+    } catch (error) {
+      throw error instanceof Error ? error : new Error(String(error))
+    }
+  })
+
   const described = {
     id: name,
     object: 'model',

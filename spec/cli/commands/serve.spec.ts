@@ -152,3 +152,51 @@ test.each([
     if (isTold) expect(lines[2]).toContain(`masked by ${alone},`)
   },
 )
+
+/** Asks a server for more than it can write, and does something meanwhile. @returns what it logs */
+async function whileAsked(
+  meanwhile: (interrupt: AbortController, client: AbortController) => void,
+  seen: (answer: Promise<Response>) => Promise<unknown>,
+): Promise<string> {
+  const [interrupt, client] = [new AbortController(), new AbortController()]
+  let [log, asked] = ['', Promise.resolve<unknown>(undefined)]
+  const ask = async (address: string): Promise<void> => {
+    const body = JSON.stringify({ prompt: 'a', max_tokens: 150, n: 128 })
+    const headers = { 'content-type': 'application/json' }
+    const init = { method: 'POST', headers, body, signal: client.signal }
+    const answered = seen(fetch(`${address}/v1/completions`, init))
+    const metrics = async (): Promise<string> => (await fetch(`${address}/metrics`)).text()
+    await expect.poll(metrics, { interval: 5 }).toMatch(/active_requests 1$/m)
+    meanwhile(interrupt, client)
+    await answered
+    await expect.poll(() => log).toContain('POST ')
+    interrupt.abort()
+  }
+  const print = (text: string): void => void (asked = ask(text.trim()))
+  const args = ['serve', '-m', model, '--port', '0', '--drain', '0']
+  const end = { complain: (text: string) => void (log += text) }
+  const code = await runCommandLine({ ...quietSession(print, args, end), signal: interrupt.signal })
+  await asked
+  expect(code).toBe(0)
+  return log
+}
+
+test('a request that is cut at the end has its refusal as answer', async () => {
+  const log = await whileAsked(
+    (interrupt) => interrupt.abort(),
+    async (answer) => {
+      const refusal = await answer
+      expect([refusal.status, refusal.headers.get('retry-after')]).toEqual([503, '1'])
+      expect(await refusal.json()).toMatchObject({ error: { code: 'DRAINING' } })
+    },
+  )
+  expect(log).toMatch(/POST \/v1\/completions 503 DRAINING \d+ ms\n/)
+})
+
+test('a request whose client leaves is logged', async () => {
+  const log = await whileAsked(
+    (_, client) => client.abort(),
+    (answer) => expect(answer).rejects.toThrow('aborted'),
+  )
+  expect(log).toMatch(/POST \/v1\/completions 499 client left \d+ ms\n/)
+})

@@ -46,7 +46,8 @@ tokens alone: --mask-tokens, or mask_prompt_tokens of the request.
 At its start the server tells on stderr what it serves, and how to ask it; then a line for each request, when its answer begins. --quiet drops
 both.
 
-SIGTERM or ctrl-C ends the server once it has answered what it has taken. A key belongs into SHADOWLLM_API_KEY: other users of
+SIGTERM or ctrl-C ends the server once it has answered what it has taken, at most --drain seconds later: an answer that is not whole
+then is refused (503), and a stream ends with an error. A key belongs into SHADOWLLM_API_KEY: other users of
 the machine can read --api-key in the list of processes.
 
 Examples:
@@ -118,7 +119,7 @@ export function define(command: Command, session: Session): void {
       ],
       ['--read <seconds>', 'how long reading the body of a request may take', number(0.001, MAX_SECONDS), 10],
       ['--stall <seconds>', 'how long a stream waits for its reader', number(0.001, MAX_SECONDS), 60],
-      ['--drain <seconds>', 'how long requests may take at the end', number(0, MAX_SECONDS), 4],
+      ['--drain <seconds>', 'how long requests may take after ctrl-C or SIGTERM', number(0, MAX_SECONDS), 4],
     ],
     'What the server takes at once:',
   )
@@ -249,15 +250,19 @@ function withLog(session: Session, server: Server): Server['fetch'] {
     const start = now()
     const response = await server.fetch(request)
     const path = new URL(request.url).pathname.slice(0, MAX_PATH)
-    const why = response.status < 400 ? '' : ` ${await refusalWords(response.clone())}`
+    const why = response.status < 400 ? '' : ` ${await refusalWords(response)}`
     await session.note(`${request.method} ${path} ${response.status}${why} ${(now() - start).toFixed(0)} ms`)
     return response
   }
 }
 
-/** The code of a refusal and its field. */
+/** The code of a refusal and its field. Only a client that left is answered nothing. */
 async function refusalWords(response: Response): Promise<string> {
-  const { error } = (await response.json().catch(() => ({}))) as { error?: ErrorBody }
+  if (response.body === null) return 'client left'
+  const { error } = (await response
+    .clone()
+    .json()
+    .catch(() => ({}))) as { error?: ErrorBody }
   return error ? [error.code, error.param ?? []].flat().join(' ') : 'ended'
 }
 
@@ -321,12 +326,15 @@ function untilAborted(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
 }
 
+/** Milliseconds in which requests that are cut must have their refusals. */
+const REFUSING = 1000
+
 /** Answers what was taken, as long as that may take. */
 async function endServer(server: Server, listening: Listening, patience: number): Promise<void> {
   const drained = server.drain()
-  const timer = setTimeout(() => {
+  let timer = setTimeout(() => {
     server.end()
-    listening.end()
+    timer = setTimeout(() => listening.end(), REFUSING)
   }, patience * 1000)
   await listening.close()
   clearTimeout(timer)
