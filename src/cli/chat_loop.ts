@@ -43,9 +43,9 @@ export interface ChatStart {
 }
 
 const help = `Commands:
-  /sparsity SHARE  skip this share of heads and neurons, from 0 to 1; from dense, by the planner that --sparsity alone means
-  /planner NAME    ${generationPlanners.join(', ')}
-  /again           answer the last message once more, in place of the last answer
+  /sparsity SHARE  skip this share of heads and neurons, from 0 to 1; from dense, by the planner that --sparsity alone means; without a share, show what is set
+  /planner NAME    ${generationPlanners.join(', ')}; without a name, show what is set
+  /again           answer the last message once more, in place of the last answer; where tokens are drawn, with the next seed
   /mask            show what was computed for the last answer
   /system TEXT     replace the system message; without a text, remove it
   /new             forget the conversation, but not the system message
@@ -177,6 +177,7 @@ class ChatLoop {
       case 'help':
         return this.#say(wrapHelp(help, this.#session.screen.columns))
       case 'sparsity': {
+        if (value === '') return this.#say(this.#setting())
         const sparsity = readOption<number>('/sparsity', value, shareOption)
         const whole = { sparsity, headSparsity: undefined, neuronSparsity: undefined }
         if (this.#options.planner !== 'dense' || sparsity === 0) return this.#choose(whole)
@@ -184,6 +185,7 @@ class ChatLoop {
         return this.#choose({ planner: await this.#opt.usualPlanner(asked), ...whole }, true)
       }
       case 'planner':
+        if (value === '') return this.#say(this.#setting())
         return this.#choose({ planner: value as GenerationPlanner })
       case 'mask':
         if (this.#mask === undefined) return this.#say('no answer yet')
@@ -219,11 +221,9 @@ class ChatLoop {
     const options = { ...this.#options, ...change }
     await this.#opt.planner(planOptions(options))
     this.#options = options
-    const { planner, sparsity } = options
+    const { planner } = options
     const { json, quiet } = this.#start
-    const words = [
-      planner === 'dense' ? 'dense: nothing is skipped' : `${planner}, ${formatPercent(sparsity)}`,
-    ]
+    const words = [this.#setting()]
     if (!json && !quiet) {
       if (isImplied && planner !== 'shadow') words.push('it skips neurons alone')
       if (this.#messages.length > 0)
@@ -232,12 +232,20 @@ class ChatLoop {
     await this.#say(words.join('; '))
   }
 
-  /** Answers the last message once more. The answer that it had is kept if there is no other. */
+  /** The planner, and the share that it skips. */
+  #setting(): string {
+    const { planner, sparsity } = this.#options
+    return planner === 'dense' ? 'dense: nothing is skipped' : `${planner}, ${formatPercent(sparsity)}`
+  }
+
+  /** Answers the last message once more, by other random numbers. The answer that it had is kept if there is no other. */
   async #answerAgain(): Promise<void> {
     const before = this.#messages
     const message = before.findLast(({ role }) => role === 'user')
     if (message === undefined) return this.#say('no answer yet')
     const earlier = before.slice(0, before.lastIndexOf(message))
+    const { seed = 0, temperature = 0 } = this.#options
+    if (temperature > 0) this.#options = { ...this.#options, seed: (seed + 1) >>> 0 }
     this.#messages = earlier
     try {
       await this.#answer(message.content)

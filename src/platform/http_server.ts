@@ -3,6 +3,7 @@
  *
  * It is no part of `platform.ts`, so that only a server loads the bridge.
  */
+import type * as Bridge from '@hono/node-server'
 import type { Server as NodeServer } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { builtin, hostProcess } from './builtin.ts'
@@ -77,7 +78,7 @@ export async function listen(fetch: Fetch, options: ListenOptions): Promise<List
 }
 
 /** Loads the bridge of Node's server, which Deno does not need. */
-export function loadBridge(): Promise<typeof import('@hono/node-server')> {
+export function loadBridge(): Promise<typeof Bridge> {
   return import('@hono/node-server')
 }
 

@@ -130,6 +130,21 @@ describe('through a pipe', () => {
     expect((await chat(['/again'])).stdout).toBe('no answer yet\n')
   })
 
+  test('/again draws with the next seed', async () => {
+    const drawn = turnsOf(await chat(['once', '/again', '/again'], '--json', '--temperature', '9'))
+    expect(drawn.map(({ seed }) => seed)).toEqual([0, 1, 2])
+    expect(new Set(drawn.map(({ tokens }) => tokens.join())).size).toBe(3)
+    const greedy = turnsOf(await chat(['once', '/again'], '--json'))
+    expect(greedy[1]).toMatchObject({ seed: 0, tokens: greedy[0].tokens })
+  })
+
+  test('/sparsity and /planner alone tell what is set', async () => {
+    const asked = ['/planner', '/planner random', '/sparsity 0.25', '/sparsity', '/planner']
+    const { code, stdout } = await chat(asked, '--quiet')
+    const set = ['random, 50.0 %', ...Array.from({ length: 3 }, () => 'random, 25.0 %')]
+    expect([code, stdout]).toEqual([0, `${['dense: nothing is skipped', ...set].join('\n')}\n`])
+  })
+
   test('a planner that is changed between answers says that they stay; with --json and --quiet it does not', async () => {
     const input = ['/planner random', 'a', '/sparsity 0.25']
     const said = 'random, 25.0 %; earlier answers stay: /again replaces the last one, /new forgets all\n'

@@ -8,6 +8,7 @@ import { fillSampling } from '../../engine/sampling.ts'
 import { listen, loadBridge, type Listening } from '../../platform/http_server.ts'
 import { isLoopback } from '../../platform/loopback.ts'
 import { generationPlanners, type GenerationPlanner } from '../../library/planner_options.ts'
+import type * as ServerModule from '../../server/app.ts'
 import type { Server } from '../../server/app.ts'
 import { REQUEST_TEMPERATURE } from '../../server/text_service.ts'
 import { refusalOf, type ErrorBody } from '../../server/refusals.ts'
@@ -147,7 +148,7 @@ function originFlag(origin: string): string {
 }
 
 /** Its help needs none of the packages. @throws MissingError PACKAGE_MISSING */
-function loadServer(): Promise<typeof import('../../server/app.ts')> {
+function loadServer(): Promise<typeof ServerModule> {
   return withPackages('serve', 'hono @hono/node-server', async () => {
     if (runtime.name !== 'deno') await loadBridge()
     return import('../../server/app.ts')
@@ -158,7 +159,7 @@ async function serve(
   session: Session,
   opt: ShadowModel,
   asked: ServeFlags,
-  createServer: Awaited<ReturnType<typeof loadServer>>['createServer'],
+  createServer: typeof ServerModule.createServer,
 ): Promise<void> {
   const flags = await loadPlanFiles(session, opt, asked, true)
   const { planner, every, check, mode, cache, cors, parallel, waiting, maskTokens, read, stall, host } = flags

@@ -7,6 +7,7 @@ import { createBackend } from '../../backends/select.ts'
 import { MissingError, UsageError } from '../../tensor/errors.ts'
 import { withPackages } from '../../tensor/packages.ts'
 import { digestOfReports } from '../../verify/digest.ts'
+import type * as Suite from '../../verify/index.ts'
 import type { LawReport, SuiteLaw } from '../../verify/index.ts'
 import { NO_BACKEND } from '../../verify/law.ts'
 import { exitCodes } from '../failure.ts'
@@ -32,7 +33,7 @@ Examples:
 const MAX_SEED = 2 ** 31 - 1
 
 /** What draws cases needs a package that its help does not. @throws MissingError PACKAGE_MISSING */
-const loadSuite = (): Promise<typeof import('../../verify/index.ts')> =>
+const loadSuite = (): Promise<typeof Suite> =>
   withPackages('verify', 'fast-check', () => import('../../verify/index.ts'))
 
 interface VerifyFlags {
