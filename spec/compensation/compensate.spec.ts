@@ -28,6 +28,7 @@ import type { Data } from '../../src/testing/seeded_data.ts'
 import { epsilon32, near, sameBits } from '../../src/verify/compare.ts'
 import { plainWeights } from '../../src/verify/model/plain_model.ts'
 import { configOf, maskOf, roomyModel, tensorsOf, tokensOf } from '../engine/cases.ts'
+import { finish } from '../harness/finish.ts'
 import { overBackends, shareOfCases } from '../harness/backends.ts'
 import { anyData, killsByLaw, lawForAll, someOf, stateLaw } from '../harness/seed.ts'
 import { saidOfSkipped } from './least_squares.ts'
@@ -369,7 +370,7 @@ const laws = {
           for (const [turn, mask] of masks.entries()) {
             const end = tokens.length - (turn === 0 ? 2 : 1)
             const [text, next] = [tokens.slice(0, end), tokens.slice(end, end + 1)]
-            const { sequence, logits } = conversation.begin(model, text, { planner })
+            const { sequence, logits } = finish(conversation.begin(model, text, { planner }))
             const after = sequence.feed(next)
             conversation.keep(sequence, [...text, ...next])
             const own = telling(by, [mask], compensationBy(randomMoments(model, seed), settings))

@@ -16,6 +16,7 @@ import type { MaskMode } from '../../src/engine/active_layer.ts'
 import { denseMask, makeMask, type UnitMask } from '../../src/masks/mask.ts'
 import type { MaskPlanner, PlannerBy } from '../../src/masks/planner.ts'
 import { Random } from '../../src/tensor/random.ts'
+import { finish } from '../harness/finish.ts'
 import { overQuickBackends } from '../harness/backends.ts'
 import { sameBits } from '../../src/verify/compare.ts'
 import { killsEach, lawForAll, stateLaw } from '../harness/seed.ts'
@@ -164,7 +165,7 @@ function runTurns(loaded: LanguageModel, of: Maker, turns: readonly Turn[]): num
       const prompt = Int32Array.from([...text.slice(0, Math.floor(text.length * keeps)), ...adds])
       const answer = Array.from({ length: answers }, (_, i) => (7 * i + prompt.length) % 40)
       const options = { cache, mode, ...decided(loaded, by) }
-      const turn = kept.begin(loaded, prompt, options)
+      const turn = finish(kept.begin(loaded, prompt, options))
       const found = answered(turn.sequence, turn.logits, answer)
       const mask = turn.sequence.mask
       // One token more was to be fed.
@@ -304,9 +305,9 @@ describe('the tokens used again are all that are shared', () => {
     withLoaded((loaded) => {
       const kept = new Conversation()
       const prompt = Int32Array.of(1, 2, 3)
-      const first = kept.begin(loaded, prompt, {})
+      const first = finish(kept.begin(loaded, prompt, {}))
       kept.keep(first.sequence, [...prompt])
-      const second = kept.begin(loaded, prompt, {})
+      const second = finish(kept.begin(loaded, prompt, {}))
       expect(second.reused).toBe(2)
       sameBits('logits', second.logits, first.logits)
       kept.keep(second.sequence, [...prompt])
@@ -320,7 +321,7 @@ overQuickBackends((other) => {
       const before = other.liveBuffers
       const kept = new Conversation()
       const prompt = Int32Array.of(1, 2, 3)
-      const first = kept.begin(loaded, prompt, {})
+      const first = finish(kept.begin(loaded, prompt, {}))
       kept.keep(first.sequence, [...prompt])
       const planner: MaskPlanner = {
         name: 'none',
@@ -329,9 +330,9 @@ overQuickBackends((other) => {
           throw new Error('no idea')
         },
       }
-      expect(() => kept.begin(loaded, Int32Array.of(1, 2, 3, 4), { planner })).toThrow('no idea')
+      expect(() => finish(kept.begin(loaded, Int32Array.of(1, 2, 3, 4), { planner }))).toThrow('no idea')
       expect(other.liveBuffers).toBe(before)
-      const next = kept.begin(loaded, Int32Array.of(1, 2, 3, 4), {})
+      const next = finish(kept.begin(loaded, Int32Array.of(1, 2, 3, 4), {}))
       expect(next.reused).toBe(0)
       kept.dispose()
       kept.keep(next.sequence, [])

@@ -3,7 +3,7 @@
  *
  * Tests src/engine/batch.ts and src/engine/next_tokens.ts.
  */
-import { afterAll, describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test, vi } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'
 import { createBackend } from '../../src/backends/select.ts'
 import { denseMask, makeMask } from '../../src/masks/mask.ts'
@@ -125,6 +125,22 @@ overBackends((backend) => {
         await expect(collect(loaded, { maxTokens: 9, signal: abort.signal })).rejects.toThrow(/abort/i)
       }))
 
+    test('is left while the prompt is read, and leaves nothing behind', () =>
+      withModel({ backend, load: Model.load }, { ...model, positions: 64 }, async (loaded) => {
+        const before = backend.liveBuffers
+        const abort = new AbortController()
+        const onPrompt = vi.fn<() => void>()
+        let time = 0
+        const clock = vi.spyOn(performance, 'now').mockImplementation(() => (time += 1000))
+        const long = Int32Array.from({ length: 40 }, (_, i) => prompt[i % prompt.length])
+        const reading = generateTokens(loaded, long, { maxTokens: 1, signal: abort.signal, onPrompt }).next()
+        setTimeout(() => abort.abort())
+        await expect(reading).rejects.toThrow(/abort/i)
+        clock.mockRestore()
+        expect(onPrompt).not.toHaveBeenCalled()
+        expect(backend.liveBuffers).toBe(before)
+      }))
+
     test('is replayed by a seed, under a mask too', () =>
       withLoaded(backend, async (loaded) => {
         const mask = denseMask(loaded.shape)
@@ -201,6 +217,11 @@ describe('a generation', async () => {
         begun.push(given)
         const sequence = begin(given)
         const feed = sequence.feed.bind(sequence)
+        const feedInSteps = sequence.feedInSteps.bind(sequence)
+        sequence.feedInSteps = (tokens, ...rest) => {
+          fed.push(tokens.length)
+          return feedInSteps(tokens, ...rest)
+        }
         sequence.feed = (tokens, ...rest) => {
           fed.push(tokens.length)
           return feed(tokens, ...rest)

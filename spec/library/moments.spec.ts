@@ -255,6 +255,7 @@ describe('after dispose', () => {
     forward: ['DISPOSED', (opt) => opt.forward([5])],
     mask: ['DISPOSED', (opt) => opt.mask([5])],
     planner: ['DISPOSED', (opt) => opt.planner()],
+    usualPlanner: ['DISPOSED', (opt) => opt.usualPlanner()],
     perplexity: ['DISPOSED', (opt) => opt.perplexity('a')],
     dispose: ['done', (opt) => opt.dispose()],
   }

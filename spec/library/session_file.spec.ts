@@ -51,6 +51,7 @@ import {
 } from '../../src/verify/model/engine_cases.ts'
 import { memorySource } from '../../src/tensor/memory_source.ts'
 import { Random } from '../../src/tensor/random.ts'
+import { finish } from '../harness/finish.ts'
 import { overQuickBackends } from '../harness/backends.ts'
 import { killsEach, lawForAll, someOf, stateLaw } from '../harness/seed.ts'
 import { temporaryFolder } from '../harness/temporary_folder.ts'
@@ -316,16 +317,16 @@ stateLaw(isOneText, KeptText)
 
 killsEach('a text that %s is found', isOneText, {
   'draws anew where it goes on': class extends KeptText {
-    override begin(...[model, prompt, options, how]: Parameters<KeptText['begin']>) {
+    override *begin(...[model, prompt, options, how]: Parameters<KeptText['begin']>) {
       const state = how.sampler.random?.state
-      const begun = super.begin(model, prompt, options, how)
+      const begun = yield* super.begin(model, prompt, options, how)
       if (how.sampler.random && state) how.sampler.random.state = state
       return begun
     }
   },
   'forgets earlier tokens that are penalised': class extends KeptText {
-    override begin(...args: Parameters<KeptText['begin']>) {
-      const begun = super.begin(...args)
+    override *begin(...args: Parameters<KeptText['begin']>) {
+      const begun = yield* super.begin(...args)
       return { ...begun, text: begun.text.slice(-1) }
     }
   },
@@ -391,11 +392,13 @@ const chatGoesOn = lawForAll(
           )
           const answer = Array.from({ length: answers }, (_, i) => (7 * i + prompt.length) % drawn.vocabulary)
           const run = (place: Conversation) => {
-            const { sequence, logits, reused } = place.begin(model, prompt, {
-              planner: decider(),
-              cache,
-              mode,
-            })
+            const { sequence, logits, reused } = finish(
+              place.begin(model, prompt, {
+                planner: decider(),
+                cache,
+                mode,
+              }),
+            )
             const rows = [logits, ...answer.map((token) => sequence.feed(Int32Array.of(token), 'last'))]
             const { mask } = sequence
             place.keep(sequence, [...prompt, ...answer])

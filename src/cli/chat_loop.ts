@@ -260,24 +260,23 @@ class ChatLoop {
     const user = { role: 'user', content: message }
     const system = this.#system === undefined ? [] : [{ role: 'system', content: this.#system }]
     const started = now()
+    // Ends the answer, also while its prompt is read.
+    const stop = new AbortController()
     let prompt: PromptRun | null = null
     let text: TextRun | null = null
     const steps = this.#opt.chat([...system, ...this.#messages, user], {
       ...this.#options,
       session: this.#start.saved,
-      signal: this.#session.signal,
+      signal: AbortSignal.any([this.#session.signal, stop.signal]),
       onPrompt: (run) => (prompt = run),
       onEnd: (run) => (text = run),
     })
     const tokens: number[] = []
     let [answer, thinking, first, end] = ['', '', 0, 'interrupted']
     const shown = stepPrinter(this.#session)
-    const stop = { isAsked: false }
-    const release = this.#lines.isTerminal
-      ? this.#session.takeInterrupts(() => (stop.isAsked = true))
-      : () => {}
+    const release = this.#lines.isTerminal ? this.#session.takeInterrupts(() => stop.abort()) : () => {}
     try {
-      while (!stop.isAsked) {
+      while (!stop.signal.aborted) {
         const { done, value } = await steps.next()
         if (done) {
           end = value
@@ -289,6 +288,8 @@ class ChatLoop {
         else answer += value.text
         if (!json) await shown(value)
       }
+    } catch (error) {
+      if (this.#session.signal.aborted || error !== stop.signal.reason) throw error
     } finally {
       release()
       await steps.return('length')
@@ -299,6 +300,8 @@ class ChatLoop {
         if (!json) await this.#session.print('\n')
       }
     }
+    if (tokens.length === 0 && end === 'interrupted')
+      return this.#session.note('[interrupted before the first token; the message is forgotten]')
     const { decisions, checked } = (text ?? { decisions: 0, checked: null }) as TextRun
     const { mask = null, ...run } = (prompt ?? { tokens: 0, reused: 0, mask: null }) as PromptRun
     this.#mask = mask

@@ -53,7 +53,13 @@ export interface WritingHow {
 export interface TextPlace {
   /** The tokens that stand before a prompt. */
   readonly tokens: readonly number[]
-  begin(model: LanguageModel, prompt: Int32Array, options: SequenceOptions, how: WritingHow): BegunSequence
+  /** Runs a prompt, and yields null now and then while it does. What is left in between is freed, where its tokens can run again. */
+  begin(
+    model: LanguageModel,
+    prompt: Int32Array,
+    options: SequenceOptions,
+    how: WritingHow,
+  ): Generator<null, BegunSequence, void>
   /** @param tokens of the whole text; the last one may not have run */
   keep(sequence: Sequence, tokens: readonly number[], end: EndedText): void
 }
@@ -130,7 +136,11 @@ export class Conversation implements TextPlace {
    * kept is taken: a prompt that begins meanwhile runs anew.
    * @throws what `LanguageModel.begin` and `Sequence.feed` throw
    */
-  begin(model: LanguageModel, prompt: Int32Array, options: SequenceOptions): BegunSequence {
+  *begin(
+    model: LanguageModel,
+    prompt: Int32Array,
+    options: SequenceOptions,
+  ): Generator<null, BegunSequence, void> {
     const { planner = null, mask = null, mode = 'auto', rewinds = false } = options
     const { cache = defaultCache(model.weights.storage) } = options
     const decidesOnce = planner === null || isOneMask(planner)
@@ -147,11 +157,11 @@ export class Conversation implements TextPlace {
         kept.rewinds === rewinds &&
         kept.compensation === compensation
       if (kept && shared > 0 && isAlike && decidesOnce && kept.sequence.canRewind(shared)) {
-        const decided = planner ? this.#runUnlessSame(kept, prompt, options, planner) : { mask }
+        const decided = planner ? yield* this.#runUnlessSame(kept, prompt, options, planner) : { mask }
         if ('sequence' in decided) return this.#started(decided.sequence, decided.logits, 0, prompt, running)
         if (sameMask(decided.mask, kept.sequence.mask)) {
           kept.sequence.rewind(shared, decided.mask)
-          const logits = kept.sequence.feed(prompt.subarray(shared), 'last')
+          const logits = yield* kept.sequence.feedInSteps(prompt.subarray(shared), 'last')
           isUsed = true
           return this.#started(kept.sequence, logits, shared, prompt, running)
         }
@@ -160,7 +170,7 @@ export class Conversation implements TextPlace {
       if (!isUsed) kept?.sequence.dispose()
     }
     const sequence = model.begin(options)
-    return this.#started(sequence, feedFirst(sequence, prompt), 0, prompt, running)
+    return this.#started(sequence, yield* feedFirst(sequence, prompt), 0, prompt, running)
   }
 
   /** A turn has ended. @param tokens what the sequence was fed, or was to be fed */
@@ -210,12 +220,12 @@ export class Conversation implements TextPlace {
   /**
    * Runs a prompt under its planner, as far as it takes to know that the mask is that of the kept sequence.
    */
-  #runUnlessSame(
+  *#runUnlessSame(
     kept: Kept,
     prompt: Int32Array,
     options: SequenceOptions,
     planner: MaskPlanner,
-  ): { sequence: Sequence; logits: Float32Array } | { mask: UnitMask | null } {
+  ): Generator<null, { sequence: Sequence; logits: Float32Array } | { mask: UnitMask | null }, void> {
     // A planner that decides once is asked nothing but this.
     const watched = wrapPlanner(planner, (ask) => {
       const mask = (ask() ?? null) as UnitMask | null
@@ -227,7 +237,7 @@ export class Conversation implements TextPlace {
     })
     const sequence = kept.model.begin({ ...options, planner: watched })
     try {
-      return { sequence, logits: feedFirst(sequence, prompt) }
+      return { sequence, logits: yield* feedFirst(sequence, prompt) }
     } catch (error) {
       if (error instanceof SameMask) return { mask: error.mask }
       throw error
@@ -235,13 +245,15 @@ export class Conversation implements TextPlace {
   }
 }
 
-/** Feeds a prompt; the sequence is freed if that fails. */
-function feedFirst(sequence: Sequence, prompt: Int32Array): Float32Array {
+/** Feeds a prompt; the sequence is freed if that fails or is left. */
+export function* feedFirst(sequence: Sequence, prompt: Int32Array): Generator<null, Float32Array, void> {
+  let isFed = false
   try {
-    return sequence.feed(prompt, 'last')
-  } catch (error) {
-    sequence.dispose()
-    throw error
+    const logits = yield* sequence.feedInSteps(prompt, 'last')
+    isFed = true
+    return logits
+  } finally {
+    if (!isFed) sequence.dispose()
   }
 }
 

@@ -105,7 +105,20 @@ export async function* generateTokens(
   const how = { sampler, isChecked: check !== undefined && Boolean(planner) }
   const rewinds = check !== undefined
   const begun = { mask, planner, mode, cache, capacity, rewinds, expectedTokens: maxTokens - 1 }
-  const { sequence, reused, text, ...first } = conversation.begin(model, prompt, begun, how)
+  const beginning = conversation.begin(model, prompt, begun, how)
+  let step = beginning.next()
+  try {
+    for (; !step.done; step = beginning.next()) {
+      if (performance.now() - turnStarted <= TURN) continue
+      await nextTurn()
+      signal?.throwIfAborted()
+      turnStarted = performance.now()
+    }
+  } finally {
+    // Frees what was begun, if the signal has ended it.
+    if (!step.done) beginning.return(undefined as never)
+  }
+  const { sequence, reused, text, ...first } = step.value
   const chooser = new TokenChooser(sequence, { sampler, prompt: text, maxTokens, stops, check, planner })
   let told: UnitMask | null | undefined
   // The logits of the last token that has run, until a token is chosen from them that stays.

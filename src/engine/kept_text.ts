@@ -7,7 +7,13 @@
 import { UsageError } from '../tensor/errors.ts'
 import { concatenate } from '../tensor/concatenate.ts'
 import type { RandomState } from '../tensor/random.ts'
-import type { BegunSequence, EndedText, TextPlace, WritingHow } from './conversation.ts'
+import {
+  feedFirst,
+  type BegunSequence,
+  type EndedText,
+  type TextPlace,
+  type WritingHow,
+} from './conversation.ts'
 import type { LanguageModel } from './language_model.ts'
 import type { Sequence, SequenceOptions, SequenceState } from './sequence.ts'
 
@@ -54,17 +60,17 @@ export class KeptText implements TextPlace {
   }
 
   /**
-   * Runs what follows.
+   * Runs what follows, in one step: a text that is left in between could not go on. The first prompt may be left.
    * @param prompt may be empty if there is a text
    * @param options those of the text so far, which must all be checked, or not
    * @throws UsageError PROMPT if there is nothing to run, and what `LanguageModel.begin` and `Sequence.feed` throw
    */
-  begin(
+  *begin(
     model: LanguageModel,
     prompt: Int32Array,
     options: SequenceOptions,
     { sampler, isChecked }: WritingHow,
-  ): BegunSequence {
+  ): Generator<null, BegunSequence, void> {
     const kept = this.#kept
     if (this.#isLost)
       throw new UsageError('SESSION', 'session: expected a text that ended, got one that an error has cut')
@@ -74,7 +80,8 @@ export class KeptText implements TextPlace {
     this.#kept = null
     if (!kept) {
       const sequence = model.begin(options)
-      return { ...whole(sequence, () => sequence.feed(prompt, 'last')), reused: 0, text: prompt }
+      const logits = yield* feedFirst(sequence, prompt)
+      return { sequence, logits, reused: 0, text: prompt }
     }
     const { planner, mode, capacity, expectedTokens } = options
     const sequence =

@@ -337,6 +337,19 @@ describe('at a terminal', () => {
 
   test('ctrl-C ends an answer, of which the part so far is kept, and not the program', () => endsTheAnswer())
 
+  test('ctrl-C before the first token forgets the message, and says so', async () => {
+    let count = 0
+    const takeInterrupts: Session['takeInterrupts'] = (take) => {
+      if (count++ === 0) queueMicrotask(take)
+      return () => {}
+    }
+    const { notes, chats, exitCode, stdout } = await typed(['once', 'a'], {}, { takeInterrupts })
+    expect(notes[0]).toBe('[interrupted before the first token; the message is forgotten]')
+    expect(chats[1]).toEqual([{ role: 'user', content: 'a' }])
+    expect([exitCode, notes.length]).toEqual([0, 2])
+    expect(stdout.split('\n').length).toBeGreaterThan(2)
+  })
+
   test.each<[string, Partial<Session>]>([
     ['does not tell of ctrl-C', { takeInterrupts: () => () => {} }],
     [
