@@ -149,7 +149,7 @@ const sharedFlags = {
         `a trained predictor, or the name of one in this package (${predictorNames.join(', ')}); its kind says which planner it is for, so give one for each planner that needs one`,
       )
         .argParser((file: string, before: readonly string[]) => [...before, file])
-        .default([], 'none'),
+        .default([], 'for shadow the one beside the model, else that of this package'),
     ],
     /** It may be given several times. */
     moments: () => [

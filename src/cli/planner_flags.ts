@@ -113,7 +113,7 @@ export function addPlanFlags(
       : ''
   const sparsity = flagOf(
     '--sparsity <share>',
-    `share of heads and neurons to skip, from 0 to 1${alone}`,
+    `share of heads and neurons that the planner skips, from 0 to 1; dense skips none${alone}`,
     shareOption,
     0.5,
   )

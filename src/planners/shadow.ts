@@ -28,7 +28,7 @@ export function shadowPlanner(
 
 export const shadowRecord: PlannerRecord<'shadow'> = {
   name: 'shadow',
-  help: `keeps the units that the predictor expects to matter most: --predictor, else predictor.safetensors in the model's folder (the embedded model has one), NAME.predictor.safetensors beside NAME.gguf`,
+  help: `keeps the units that the predictor expects to matter most: --predictor, else predictor.safetensors in the model's folder (the embedded model has one), NAME.predictor.safetensors beside NAME.gguf, else that of this package for SmolLM2-135M`,
   skips: 'units',
   by: 'attention',
   needs: ['predictor'],
