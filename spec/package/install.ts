@@ -97,8 +97,8 @@ async function pack(folder: string): Promise<Packed> {
   for (const name of sources) await cp(join(root, name), join(copy, name), { recursive: true })
   await symlink(join(root, 'node_modules'), join(copy, 'node_modules'), 'junction')
   await expectDone(runIn(copy, process.execPath, ['scripts/build.ts']), 'build')
-  const args = ['pack', '--json', '--ignore-scripts', '--pack-destination', folder]
-  const { stdout } = await expectDone(runIn(copy, 'npm', args), 'npm pack')
+  const args = ['scripts/package/pack.ts', '--json', '--pack-destination', folder]
+  const { stdout } = await expectDone(runIn(copy, process.execPath, args), 'npm pack')
   await rm(copy, { recursive: true })
   const [listed] = JSON.parse(stdout) as (Packed & { filename: string })[]
   const { filename, files, size, integrity, version } = listed

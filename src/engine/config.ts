@@ -211,6 +211,11 @@ export interface FeatureWidths {
   readonly contextWidth?: number
 }
 
+/** Whether the MLPs have a gate, so that no neuron is zero by itself. */
+export function isGated({ gated }: ModelConfig): boolean {
+  return gated
+}
+
 /** The widths of what a model shows predictors. */
 export function featureWidths(config: ModelConfig): FeatureWidths {
   const { width } = config

@@ -21,7 +21,7 @@ import type { Predictor } from '../predictor/predictor_file.ts'
 import { checkPredictor } from '../predictor/suitable.ts'
 import { MissingError, UsageError } from '../tensor/errors.ts'
 import { nameOption, type NameOption } from '../tensor/option.ts'
-import { featureWidths } from '../engine/config.ts'
+import { featureWidths, isGated } from '../engine/config.ts'
 import { sha256File } from '../platform/platform.ts'
 import { MOMENTS_CRITERION } from '../criteria/index.ts'
 import { holdMoments, momentPaths, type MomentPlaces } from '../compensation/open_moments.ts'
@@ -199,7 +199,7 @@ export class PlannerFiles {
   }: PlannerChoice): Promise<UsualPlanner> {
     if ((sparsity ?? headSparsity ?? neuronSparsity) === undefined) return 'dense'
     const isRefused = (headSparsity ?? 0) > 0 || prefill === 'masked' || every !== undefined
-    if (isRefused || !this.#model.config.gated || this.#hasNamedShadow) return 'shadow'
+    if (isRefused || !isGated(this.#model.config) || this.#hasNamedShadow) return 'shadow'
     await Promise.all(this.#pending)
     if (await isThere(this.#beside)) return 'shadow'
     return this.#calibration === null ? 'griffin' : 'glass'

@@ -1,0 +1,36 @@
+/**
+ * The README of the package (scripts/package/readme.ts).
+ */
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { packageReadme } from '../../scripts/package/readme.ts'
+import about from '../../package.json' with { type: 'json' }
+import { root } from '../harness/syntax.ts'
+
+test('notes, pictures and what only a checkout has are left out, and links to files that are not packed are words', () => {
+  const page = [
+    '<!-- checkout -->\n\n[a](b)\n\n<!-- /checkout -->',
+    '<!-- package\n`npm i FILE.tgz`\n-->',
+    '<!-- run -->\n\n```sh\nls\n```',
+    '![a picture](a.png)\n\nIt is <!--= f(1) -->3<!--/--> [of\nall](docs/a.md#b), [here](#c), [there](https://a.org) and [logged](CHANGELOG.md#d).',
+  ]
+  const made = packageReadme(page.join('\n\n'), (path) => path === 'CHANGELOG.md')
+  expect(made).toBe(
+    [
+      '`npm i FILE.tgz`',
+      '```sh\nls\n```',
+      'It is 3 of\nall, [here](#c), [there](https://a.org) and [logged](CHANGELOG.md#d).',
+    ].join('\n\n'),
+  )
+})
+
+test('README.md tells who has the package how to install it, and of no file that it lacks', () => {
+  const packed = ['LICENSE', ...about.files]
+  const isPacked = (path: string): boolean =>
+    packed.some((name) => path === name || path.startsWith(`${name}/`)) && existsSync(join(root, path))
+  const made = packageReadme(readFileSync(join(root, 'README.md'), 'utf8'), isPacked)
+  expect(made).toContain('npm i FILE.tgz')
+  for (const absent of ['<!--', '](docs/', '![', 'npm ci', 'npm test', 'npm run', 'examples/'])
+    expect(made).not.toContain(absent)
+})
