@@ -21,15 +21,20 @@ import type { Value } from './program.ts'
 export interface OptConfig {
   readonly layers: number // L
   readonly heads: number // H
-  readonly headSize: number // K; H K = D
+  readonly headSize: number // K
   readonly width: number // D
   readonly neurons: number // F
   readonly vocabulary: number // V
+  /** The longest sequence. A position table has two rows more. */
   readonly positions: number
-  readonly embeddingWidth: number // E, of the token table; D in most models
+  /** Width of the token table; where it is not D, project_in and project_out stand between. */
+  readonly embeddingWidth: number // E
+  /** A norm before each branch (all but OPT-350m), or after each residual sum. */
   readonly preNorm: boolean
+  /** A norm after the last layer; never with post-norm. */
   readonly finalNorm: boolean
-  readonly tied: boolean // whether the head is the token table
+  /** The lm_head is the token table. */
+  readonly tied: boolean
 }
 
 /** Logits [T, V] of a text. */
