@@ -6,7 +6,7 @@ import { fileNameOf } from '../../platform/platform.ts'
 import { InputError, UsageError } from '../../tensor/errors.ts'
 import type { Document } from '../../data/corpus.ts'
 import { hashFiles, hashTexts, type Source } from '../../results/provenance.ts'
-import { makeWordEncoder } from '../../data/windows.ts'
+import { makeWordEncoder, type WindowSizes } from '../../data/windows.ts'
 import type { Encode } from '../../io/encode_pieces.ts'
 import {
   askContinuations,
@@ -20,12 +20,10 @@ import { askRows } from '../../data/tasks/prompts.ts'
 import { countCharacters } from '../../data/tasks/task.ts'
 import type { TaskRun } from './asking.ts'
 
-/** The inputs of tasks. */
-export interface PrepareOptions {
+/** The inputs of tasks; the sizes are those of the continuation task. */
+export interface PrepareOptions extends WindowSizes {
   readonly config: ModelConfig
   readonly encode: Encode
-  /** The ids that the model expects before a text. */
-  readonly prefixIds: readonly number[]
   readonly decode: (tokens: Int32Array) => string
   /** Folder of row files. */
   readonly data?: string
@@ -39,9 +37,6 @@ export interface PrepareOptions {
   readonly bos: boolean
   /** Text of the continuation task. */
   readonly documents: () => Promise<{ name: string; documents: readonly Document[] }>
-  /** Most tokens of its contexts and answers. */
-  readonly prompt: number
-  readonly continuation: number
 }
 
 /** Questions of the continuation task by default. */

@@ -39,7 +39,13 @@ import {
   type NamedModel,
   type Provenance,
 } from '../../results/provenance.ts'
-import { cutWindows, drawWindows, makeWordEncoder, type Window } from '../../data/windows.ts'
+import {
+  cutWindows,
+  drawWindows,
+  makeWordEncoder,
+  type Window,
+  type WindowSizes,
+} from '../../data/windows.ts'
 import type { Encode } from '../../io/encode_pieces.ts'
 import type { HeldMoments } from '../../compensation/held_moments.ts'
 import { encodeHeld } from '../../compensation/moments_file.ts'
@@ -61,20 +67,15 @@ import { methodHash, type MethodHash } from '../../results/method_hash.ts'
 import { openTrained, saveTrained, trainMethod } from './trained.ts'
 
 /** The inputs of experiments. */
-export interface CacheOptions extends NamedModel {
+export interface CacheOptions extends NamedModel, WindowSizes {
   readonly model: LanguageModel
   /** Text to ids, nothing added. */
   readonly encode: Encode
-  /** What the model expects before a text; every window begins with it. */
-  readonly prefixIds: readonly number[]
   /** Default: the Brown corpus. */
   readonly documents?: readonly Document[]
   /** Documents to evaluate on in place of those that the split keeps for it; nothing is learnt from them. */
   readonly evaluated?: readonly Document[]
   readonly dataName?: string
-  /** Most tokens of a window's prompt and of its continuation. */
-  readonly prompt: number
-  readonly continuation: number
   /** Makes the windows of examples with shots; required for these. */
   readonly shotWindows?: ShotWindows
   /** Predictors that are asked in place of trained ones, by methods that have no settings of one; the caller disposes them. */
