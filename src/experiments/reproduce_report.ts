@@ -3,11 +3,10 @@
  * HTML report shows.
  */
 import type { Sparsity } from '../masks/achieved.ts'
-import type { Scope } from '../masks/budget.ts'
 import type { PlannerName } from '../planners/index.ts'
 import type { UnitKind } from '../masks/mask.ts'
 import { figure, percent, sayDifference } from '../results/cells.ts'
-import { AS_RELEASED } from '../results/method.ts'
+import { AS_RELEASED, type MethodRow } from '../results/method.ts'
 import type { Column, ExperimentResult, LayerSparsity, Plot, Row } from '../results/experiment_result.ts'
 import { wrapLines } from '../results/fold.ts'
 import { judgeRatio } from '../results/interleaved_rounds.ts'
@@ -16,13 +15,7 @@ import type { Provenance } from '../results/provenance.ts'
 import { formatTable } from '../results/terminal.ts'
 
 /** One method. */
-export interface ReproduceRow {
-  readonly planner: PlannerName
-  /** `none` where no criterion decides: dense and random. */
-  readonly criterion: string
-  readonly scope: Scope
-  /** Share of the ranked units that was to be skipped; 0 for dense. */
-  readonly sparsity: number
+export interface ReproduceRow extends MethodRow {
   readonly seed: number
   /** What was skipped of the whole model, the dense first layer counted, averaged over windows. */
   readonly achieved: Sparsity

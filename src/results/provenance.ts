@@ -56,12 +56,8 @@ export function modelSource(name: string, hash: string, origin: HubOrigin | null
 }
 
 /** The part of the provenance that only the run itself knows. */
-interface ProvenanceInputs {
+interface ProvenanceInputs extends Pick<Provenance, 'model' | 'data' | 'seed' | 'argv'> {
   readonly backend: Pick<Backend, 'name' | 'device'>
-  readonly model: ModelSource
-  readonly data: Source
-  readonly seed: number
-  readonly argv: readonly string[]
 }
 
 /** Completes what a run knows with what its surroundings tell. */

@@ -13,13 +13,11 @@
  * `maskTokens` the length of the context, the answer has the bits of `shadowllm eval`. Where the answer is checked dense, the
  * whole prompt runs dense, and is scored so.
  */
-import { expectCheckable, TokenChooser } from '../engine/next_tokens.ts'
+import { expectCheckable, TokenChooser, type NextTokens } from '../engine/next_tokens.ts'
 import { makeSampler, type SamplerOptions } from '../engine/sampling.ts'
 import type { TextRun } from '../engine/generate.ts'
-import type { CacheStorage } from '../engine/layer_cache.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
-import type { MaskMode } from '../engine/active_layer.ts'
-import type { Sequence } from '../engine/sequence.ts'
+import type { Sequence, SequenceOptions } from '../engine/sequence.ts'
 import type { Tokenizer } from '../io/tokenizer.ts'
 import { ThinkingSplitter } from '../io/thinking.ts'
 import type { UnitMask } from '../masks/mask.ts'
@@ -28,17 +26,13 @@ import { StopText } from './stop_text.ts'
 import { scoreTokens, unscored, type TokenScore } from './token_scores.ts'
 
 /** A text to be written. */
-export interface WritingTask {
+export interface WritingTask
+  extends Pick<SequenceOptions, 'mode' | 'cache'>, Pick<NextTokens, 'maxTokens' | 'check'> {
   /** The prompt, at least one token: [T]. */
   readonly ids: Int32Array
-  readonly maxTokens: number
   readonly sampling: SamplerOptions
   /** Null is dense. */
   readonly planner: MaskPlanner | null
-  /** Tokens from one dense check to the next. */
-  readonly check?: number
-  readonly mode?: MaskMode
-  readonly cache?: CacheStorage
   /** Ids that end the text. */
   readonly stopIds: ReadonlySet<number>
   /** Texts that end it. */
