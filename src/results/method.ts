@@ -16,7 +16,7 @@ import { criterionByName, MOMENTS_CRITERION } from '../criteria/index.ts'
 import { makeBudget, type Budget, type Scope } from '../masks/budget.ts'
 import type { Compensation, CompensationName } from '../masks/compensation.ts'
 import type { MaskPlanner, Prefill } from '../masks/planner.ts'
-import { backendTopK, type TopK, type UnitScores } from '../masks/selection.ts'
+import { backendTopK, type UnitScores } from '../masks/selection.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import type { PredictorChoices } from '../predictor/make_predictor_config.ts'
 import {
@@ -29,7 +29,7 @@ import {
   type PlannerName,
 } from '../planners/index.ts'
 import { makePlanner } from '../planners/make.ts'
-import { given } from '../planners/record.ts'
+import { given, type PlannerSources } from '../planners/record.ts'
 import { denseLayers } from '../predictor/predictor_config.ts'
 import type { Predictor } from '../predictor/predictor_file.ts'
 import { predictorFor } from '../predictor/suitable.ts'
@@ -237,14 +237,7 @@ function compensationOf(
 }
 
 /** The inputs of one text. */
-interface PlanContext {
-  /** random, and criteria that draw: default 0. */
-  readonly seed?: number
-  /** oracle: the scores of this text. */
-  readonly oracleScores?: UnitScores
-  /** The backend that ranks units; default: the model's. */
-  readonly topK?: TopK
-}
+type PlanContext = Pick<PlannerSources, 'seed' | 'oracleScores' | 'topK'>
 
 /**
  * How much a method keeps. A planner that ranks neurons keeps all heads.
