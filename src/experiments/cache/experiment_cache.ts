@@ -47,7 +47,6 @@ import {
   type WindowSizes,
 } from '../../data/windows.ts'
 import type { Encode } from '../../io/encode_pieces.ts'
-import type { HeldMoments } from '../../compensation/held_moments.ts'
 import { encodeHeld } from '../../compensation/moments_file.ts'
 import {
   learns,
@@ -56,6 +55,7 @@ import {
   type ExampleSettings,
   type Method,
   type MethodInputs,
+  type MethodSources,
 } from '../../results/method.ts'
 import type { JobRunner } from '../../jobs/runner.ts'
 import type { JobModel } from '../../jobs/job_model.ts'
@@ -66,8 +66,11 @@ import { predictorFor } from '../../predictor/suitable.ts'
 import { methodHash, type MethodHash } from '../../results/method_hash.ts'
 import { openTrained, saveTrained, trainMethod } from './trained.ts'
 
-/** The inputs of experiments. */
-export interface CacheOptions extends NamedModel, WindowSizes {
+/**
+ * The inputs of experiments. Predictors and mean scores that are given take the place of what is learnt, for methods that say nothing
+ * of how to learn; the caller disposes them.
+ */
+export interface CacheOptions extends NamedModel, WindowSizes, MethodSources {
   readonly model: LanguageModel
   /** Text to ids, nothing added. */
   readonly encode: Encode
@@ -78,12 +81,6 @@ export interface CacheOptions extends NamedModel, WindowSizes {
   readonly dataName?: string
   /** Makes the windows of examples with shots; required for these. */
   readonly shotWindows?: ShotWindows
-  /** Predictors that are asked in place of trained ones, by methods that have no settings of one; the caller disposes them. */
-  readonly predictors?: readonly Predictor[]
-  /** Mean scores that are ranked by in place of those of examples, by methods that have none. */
-  readonly mean?: UnitScores
-  /** The moments that methods read. */
-  readonly moments?: HeldMoments
   /** Keeps parts between runs; without one they are in memory only. */
   readonly store?: PartStore | null
   /** Calibrates and evaluates in place of this process; the caller closes it. */
