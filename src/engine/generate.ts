@@ -69,7 +69,7 @@ export type GenerateEnd = 'stop' | 'length'
 const TURN = 25
 
 /** Positions after the prompt for which the cache has room at once; it grows for longer texts. */
-const MAX_RESERVED = 512
+export const MAX_RESERVED = 512
 
 /**
  * Writes on from a prompt. Leaving the loop early frees everything, as does an error.

@@ -15,21 +15,20 @@
  */
 import { expectCheckable, TokenChooser, type NextTokens } from '../engine/next_tokens.ts'
 import { makeSampler, type SamplerOptions } from '../engine/sampling.ts'
-import type { TextRun } from '../engine/generate.ts'
+import { MAX_RESERVED, type TextRun } from '../engine/generate.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import type { Sequence, SequenceOptions } from '../engine/sequence.ts'
 import type { Tokenizer } from '../io/tokenizer.ts'
 import { ThinkingSplitter } from '../io/thinking.ts'
 import type { UnitMask } from '../masks/mask.ts'
 import type { MaskPlanner } from '../masks/planner.ts'
+import type { ReadPrompt } from './reading.ts'
 import { StopText } from './stop_text.ts'
 import { scoreTokens, unscored, type TokenScore } from './token_scores.ts'
 
 /** A text to be written. */
 export interface WritingTask
-  extends Pick<SequenceOptions, 'mode' | 'cache'>, Pick<NextTokens, 'maxTokens' | 'check'> {
-  /** The prompt, at least one token: [T]. */
-  readonly ids: Int32Array
+  extends ReadPrompt, Pick<SequenceOptions, 'mode' | 'cache'>, Pick<NextTokens, 'check'> {
   readonly sampling: SamplerOptions
   /** Null is dense. */
   readonly planner: MaskPlanner | null
@@ -39,8 +38,6 @@ export interface WritingTask
   readonly stops: readonly string[]
   /** How many of the likeliest tokens are told; null for no log-probabilities. */
   readonly likeliest: number | null
-  /** The prompt as text, if it is given back before the answer. */
-  readonly echo: string | null
   /** How many tokens of an echoed and scored prompt planners see. */
   readonly maskTokens: number
   /** Whether a space that begins the answer is part of it. */
@@ -71,11 +68,8 @@ export interface Written extends TextRun {
 /** Tokens of a dense prompt that are read in one step. */
 const STEP = 32
 
-/** Positions after the prompt for which the cache has room at once; it grows for longer texts. */
-const MAX_RESERVED = 512
-
-/** A prompt that has been read. */
-interface ReadPrompt {
+/** A prompt that has run. */
+interface RunPrompt {
   readonly sequence: Sequence
   /** Of its last token: [V]. */
   readonly logits: Float32Array
@@ -142,7 +136,7 @@ export function* writeText(
 }
 
 /** Reads the prompt, and scores its tokens where they are echoed with log-probabilities. */
-function* readPrompt(model: LanguageModel, task: WritingTask): Generator<null, ReadPrompt, void> {
+function* readPrompt(model: LanguageModel, task: WritingTask): Generator<null, RunPrompt, void> {
   const { ids, planner, check, mode, cache, maxTokens, likeliest, echo } = task
   const isScored = echo !== null && likeliest !== null
   const scores: TokenScore[] = isScored ? [unscored(ids[0])] : []
