@@ -12,7 +12,7 @@ import type { Activation } from '../ops/activations.ts'
 import type { Rotary, RotaryScaling } from '../ops/rotary.ts'
 import { InputError } from '../tensor/errors.ts'
 import { quote } from '../tensor/quote.ts'
-import { normsAllHeads, type ProgramConfig } from './program.ts'
+import { normsAllHeads, type ProgramSizes } from './program.ts'
 
 /** How parameters are called; everything else that tells the families apart has a field of its own. */
 export const families = ['opt', 'llama', 'qwen3', 'olmo2', 'gemma2', 'gemma3'] as const
@@ -31,7 +31,7 @@ export const familyWords: Readonly<Record<Family, string>> = {
 }
 
 /** The sizes and switches of a model: what programs read of it (src/spec), and what they do not. */
-export interface ModelConfig extends ProgramConfig {
+export interface ModelConfig extends ProgramSizes {
   readonly family: Family
   /** Whether queries or keys are normed over several heads of a layer, so that no row of them is one head's alone; by the program. */
   readonly normsAllHeads?: true
