@@ -32,6 +32,8 @@ export interface CriterionCost {
 /** What is said of every criterion. */
 interface CriterionDescription {
   readonly name: string
+  /** What it scores, in a sentence without formula. */
+  readonly help: string
   /** The formula, in one line. */
   readonly formula: string
   readonly cost: CriterionCost
