@@ -32,8 +32,6 @@ export interface CriterionCost {
 /** What is said of every criterion. */
 interface CriterionDescription {
   readonly name: string
-  /** What it scores, in a sentence without formula. */
-  readonly help: string
   /** The formula, in one line. */
   readonly formula: string
   readonly cost: CriterionCost
@@ -41,6 +39,8 @@ interface CriterionDescription {
 
 /** A criterion that scores each example. */
 export interface Criterion extends CriterionDescription {
+  /** What it scores, in a sentence without formula. */
+  readonly help: string
   /** Scores of every unit of every layer: [L, H] and [L, F]. */
   score(input: CriterionInput): UnitScores
 }
