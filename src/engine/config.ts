@@ -12,7 +12,7 @@ import type { Activation } from '../ops/activations.ts'
 import type { Rotary, RotaryScaling } from '../ops/rotary.ts'
 import { InputError } from '../tensor/errors.ts'
 import { quote } from '../tensor/quote.ts'
-import { normsAllHeads, type ProgramSizes } from './program.ts'
+import { normsAllHeads } from './program.ts'
 
 /** How parameters are called; everything else that tells the families apart has a field of its own. */
 export const families = ['opt', 'llama', 'qwen3', 'olmo2', 'gemma2', 'gemma3'] as const
@@ -30,13 +30,52 @@ export const familyWords: Readonly<Record<Family, string>> = {
   gemma3: 'Gemma 3',
 }
 
-/** The sizes and switches of a model: what programs read of it (src/spec), and what they do not. */
-export interface ModelConfig extends ProgramSizes {
+/** The sizes and switches of a model. */
+export interface ModelConfig {
   readonly family: Family
+  readonly layers: number // L
+  readonly width: number // D
+  readonly heads: number // H
+  /** Heads of keys and values; a divisor of H, and H itself without groups. */
+  readonly keyHeads: number // G
+  readonly headSize: number // K
+  readonly neurons: number // F, per layer
+  readonly vocabulary: number // V
+  /** Width of the token table; where it is not D, project_in and project_out stand between. */
+  readonly embeddingWidth: number // E
+  /** The longest sequence. A position table has two rows more. */
+  readonly positions: number
+  /** The constant under the root of norms. */
+  readonly epsilon: number
+  /** A norm before each branch (all but OPT-350m), or after each residual sum. */
+  readonly preNorm: boolean
+  /** A norm after the last layer; never with post-norm. */
+  readonly finalNorm: boolean
+  /** What queries and keys are rotated by; null for a model with a position table. */
+  readonly rotary: Rotary | null
+  /** The same of each layer, where they differ; null for one that does not rotate. */
+  readonly layerRotary?: readonly (Rotary | null)[] // [L]
+  /** How many positions a token sees in each layer, its own the last of them; null for all. Without it no layer has a window. */
+  readonly layerWindow?: readonly (number | null)[] // [L]
+  /** What attention's scores are multiplied by; K^-1/2 without it. */
+  readonly scoreScale?: number
+  /** The cap c of attention's scores, each of which becomes c tanh(s / c); none without it. */
+  readonly scoreCap?: number
   /** Whether queries or keys are normed over several heads of a layer, so that no row of them is one head's alone; by the program. */
   readonly normsAllHeads?: true
+  /** What rows of the token table are multiplied by before the first layer; nothing without. */
+  readonly embeddingScale?: number
+  /** What is added to the weights of norms when they are read; nothing without. */
+  readonly normOffset?: number
+  /** The cap c of logits, each of which becomes c tanh(s / c); none without it. */
+  readonly logitCap?: number
   /** Whether neurons have a gate: act(gate) times up, in place of act(fc1). */
   readonly gated: boolean
+  readonly activation: Activation
+  /** Which matrices of a layer have a bias. */
+  readonly biases: 'all' | 'query-key-value' | 'none'
+  /** The lm_head is the token table. */
+  readonly tied: boolean
   readonly bosId: number
   /** Tokens that end a text; the first one is written where one is needed. */
   readonly eosIds: readonly number[]

@@ -9,13 +9,9 @@ import { stepsOf, type Value } from '../spec/program.ts'
 import { needsOf } from './needs.ts'
 import { planOf, type ModelParameter, type Plan } from './plan.ts'
 
-/** What the programs of all families read of a configuration. */
-export interface ProgramSizes extends OptConfig, Omit<LlamaConfig, 'rotary'> {
-  /** What queries and keys are rotated by; null for a model with a position table, of OPT. */
-  readonly rotary: Rotary | null
-}
-
-type ProgramConfig = ProgramSizes & { readonly family: keyof typeof programs }
+/** What programs read of a configuration; only OPT has no rotations. */
+type ProgramConfig = OptConfig &
+  Omit<LlamaConfig, 'rotary'> & { readonly family: keyof typeof programs; readonly rotary: Rotary | null }
 
 /** The program of each family. */
 const programs = { opt, llama, ...newerFamilies } as const

@@ -32,34 +32,23 @@ import type { AttentionForm, Value } from './program.ts'
 export interface LlamaConfig {
   readonly layers: number // L
   readonly heads: number // H
-  /** Heads of keys and values; a divisor of H, and H itself without groups. */
   readonly keyHeads: number // G
   readonly headSize: number // K
   readonly width: number // D
-  readonly neurons: number // F, per layer
+  readonly neurons: number // F
   readonly vocabulary: number // V
-  /** The constant under the root of norms. */
-  readonly epsilon: number
+  readonly epsilon: number // of every norm
   readonly rotary: Rotary
-  /** The same of each layer, where they differ; null for one that does not rotate. */
-  readonly layerRotary?: readonly (Rotary | null)[] // [L]
-  /** How many positions a token sees in each layer, its own the last of them; null for all. Without it no layer has a window. */
-  readonly layerWindow?: readonly (number | null)[] // [L]
-  /** What attention's scores are multiplied by; K^-1/2 without it. */
-  readonly scoreScale?: number
-  /** The cap c of attention's scores, each of which becomes c tanh(s / c); none without it. */
-  readonly scoreCap?: number
-  /** Which matrices of a layer have a bias. */
+  readonly layerRotary?: readonly (Rotary | null)[] // [L], where layers differ; null for one that does not rotate
+  readonly layerWindow?: readonly (number | null)[] // [L], the positions that a token sees; null for all of them
+  readonly scoreScale?: number // of every layer's attention, in place of K^(−1/2)
+  readonly scoreCap?: number // of every layer's attention
   readonly biases: 'all' | 'query-key-value' | 'none'
   readonly activation: Activation
-  /** The lm_head is the token table. */
-  readonly tied: boolean
-  /** What rows of the token table are multiplied by before the first layer; nothing without. */
-  readonly embeddingScale?: number
-  /** What is added to the weights of norms when they are read; nothing without. */
-  readonly normOffset?: number
-  /** The cap c of logits, each of which becomes c tanh(s / c); none without it. */
-  readonly logitCap?: number
+  readonly tied: boolean // whether the head is the token table
+  readonly embeddingScale?: number // what rows of the token table are multiplied by, where they are
+  readonly normOffset?: number // what is added to the weights of norms, if something is
+  readonly logitCap?: number // of the head
 }
 
 /** The norm of a configuration. */

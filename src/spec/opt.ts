@@ -21,20 +21,15 @@ import type { Value } from './program.ts'
 export interface OptConfig {
   readonly layers: number // L
   readonly heads: number // H
-  readonly headSize: number // K
+  readonly headSize: number // K; H K = D
   readonly width: number // D
   readonly neurons: number // F
   readonly vocabulary: number // V
-  /** The longest sequence. A position table has two rows more. */
   readonly positions: number
-  /** Width of the token table; where it is not D, project_in and project_out stand between. */
-  readonly embeddingWidth: number // E
-  /** A norm before each branch (all but OPT-350m), or after each residual sum. */
+  readonly embeddingWidth: number // E, of the token table; D in most models
   readonly preNorm: boolean
-  /** A norm after the last layer; never with post-norm. */
   readonly finalNorm: boolean
-  /** The lm_head is the token table. */
-  readonly tied: boolean
+  readonly tied: boolean // whether the head is the token table
 }
 
 /** Logits [T, V] of a text. */
