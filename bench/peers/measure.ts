@@ -4,7 +4,7 @@
  */
 import { MissingError } from '../../src/tensor/errors.ts'
 import { interleaveAsync, type Rates, type WaitingJob } from '../timing.ts'
-import type { Format } from './gguf_writer.ts'
+import type { Format } from '../../src/io/gguf_formats.ts'
 import { checkAgreement, promptOf, samplesOf, type Arm, type Decoder } from './decoder.ts'
 
 /** An arm that is ready. */

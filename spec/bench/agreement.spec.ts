@@ -12,7 +12,7 @@ import {
   type Decoder,
 } from '../../bench/peers/decoder.ts'
 import { Roster, type Reference } from '../../bench/peers/measure.ts'
-import type { Format } from '../../bench/peers/gguf_writer.ts'
+import type { Format } from '../../src/io/gguf_formats.ts'
 import { MissingError, ShadowError } from '../../src/tensor/errors.ts'
 
 const peer = { name: 'peer', tolerance: 0.01 }

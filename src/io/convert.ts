@@ -8,6 +8,9 @@
  *
  * A change of the checkpoint may be given, such as leaving units out; then configuration and tensors are those of its result.
  *
+ * The output of a GGUF file may be one again (gguf_output.ts). It is read back before it is moved: its configuration has to be that of
+ * what was written.
+ *
  * Safetensors cannot share values, so a storage of torch is written once for each tensor that uses it. The exception is an
  * lm_head that `config.json` ties to the embedding table and that has the same values: it is left out, as in Hugging Face,
  * because readers of a tied model use the table. Without `config.json` nothing is left out.
@@ -22,6 +25,7 @@ import { refusal } from './refusal.ts'
 import { chatFiles, findModelFiles, isGguf, openWeights } from './load.ts'
 import { streamSafetensors, type Metadata } from './safetensors_writer.ts'
 import { encodeShardIndex, shardIndexName } from './shard_index.ts'
+import type { Format } from './gguf_formats.ts'
 import { checkPlace, whileStaged, type OutputPlace, type WrittenFile } from './staged_output.ts'
 import { tokenizerFiles } from './tokenizer.ts'
 
@@ -40,10 +44,23 @@ export interface Checkpoint {
   readonly source: RawTensorSource
 }
 
+/** The form of Hugging Face. */
+export const USUAL_FORM: OutputForm = { layersDiffer: false, multiple: 1 }
+
+/** What an output can say of a model. */
+export interface OutputForm {
+  /** Whether layers may have different numbers of units. */
+  readonly layersDiffer: boolean
+  /** Numbers of neurons are multiples of it, or all of a layer. */
+  readonly multiple: number
+}
+
 /** Options of a conversion. */
-interface ConvertOptions {
+export interface ConvertOptions {
   /** Changes the checkpoint before it is written. The result's source closes that of the input. */
-  readonly change?: (from: Checkpoint) => Checkpoint | Promise<Checkpoint>
+  readonly change?: (from: Checkpoint, form: OutputForm) => Checkpoint | Promise<Checkpoint>
+  /** Of the matrices of a GGUF file; default F32. */
+  readonly type?: Format
   /** The maximal size of a file in bytes, unless one tensor is larger; several files have an index. */
   readonly shardSize?: number
   /** Whether to replace existing files. */
@@ -69,9 +86,10 @@ export interface Conversion {
 /**
  * Converts a checkpoint.
  * @param from a model folder, a file of weights, an index of several, or a GGUF file
- * @param to a folder, created if it is missing; or one file, if the name ends with ".safetensors"
- * @throws UsageError OUTPUT for several parts in one file, an output equal to the input, or a changed checkpoint beside the input
- *   or in one file, which has no place for its configuration; OUTPUT_EXISTS for an output that exists, or a folder with weights
+ * @param to a folder, created if it is missing; or one file, if the name ends with ".safetensors" or ".gguf"
+ * @throws UsageError OUTPUT for several parts in one file, an output equal to the input, a changed checkpoint beside the input
+ *   or in one file of safetensors, which has no place for its configuration, a GGUF file of another input or of a model that it cannot
+ *   say; OUTPUT_EXISTS for an output that exists, or a folder with weights
  *   that readers would prefer; InputError MODEL_CONFIG for a checkpoint to be changed that has none; those of the reader of the
  *   source and of the change
  */
@@ -80,7 +98,8 @@ export async function convertCheckpoint(
   to: string,
   options: ConvertOptions = {},
 ): Promise<Conversion> {
-  const toFile = to.endsWith('.safetensors')
+  const toGguf = isGguf(to)
+  const toFile = toGguf || to.endsWith('.safetensors')
   const { shardSize, force = false, signal } = options
   if (toFile && shardSize !== undefined)
     throw new UsageError('OUTPUT', `${to}: expected a folder for several files, got the name of a file`)
@@ -92,6 +111,10 @@ export async function convertCheckpoint(
     (toFile ? fileNameOf(to) === fileNameOf(weights) : /\.safetensors(\.index\.json)?$/.test(weights))
   )
     throw new UsageError('OUTPUT', `${to}: expected another path than that of the input, got the input`)
+  if (toGguf) {
+    const { convertGguf } = await import('./gguf_output.ts')
+    return convertGguf(weights, place, options)
+  }
   if (options.change && (toFile || isInside))
     throw new UsageError(
       'OUTPUT',
@@ -155,7 +178,8 @@ async function changed(
     const own = beside.find(({ name }) => name === CONFIG)
     if (!own) throw refusal('MODEL_CONFIG', folderOf(weights), `${CONFIG} in it`, 'no such file')
     const json = objectOf(parseJson(await own.read(), CONFIG), 'MODEL_CONFIG', CONFIG)
-    const result = await change({ configJson: toPlain(json) as Checkpoint['configJson'], source })
+    const configJson = toPlain(json) as Checkpoint['configJson']
+    const result = await change({ configJson, source }, USUAL_FORM)
     const text = jsonFile(CONFIG, result.configJson)
     return {
       source: result.source,
