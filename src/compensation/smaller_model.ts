@@ -41,7 +41,6 @@ export interface SmallerCheckpoint extends Checkpoint {
   readonly units: UnitCounts
 }
 
-
 /** Units of a layer side by side: their numbers, and -1 for a place that is filled with zeros. */
 type Places = Int32Array
 
@@ -122,7 +121,9 @@ function placesOf(
     return { heads: chosenUnits(heads), neurons: chosenUnits(neurons) }
   })
   /** The places of each layer by what it needs: its own, or those of the layer that needs most. */
-  const roomFor = (counts: readonly number[]): { readonly most: number; readonly each: readonly number[] } => {
+  const roomFor = (
+    counts: readonly number[],
+  ): { readonly most: number; readonly each: readonly number[] } => {
     const most = largest(counts)
     return { most, each: counts.map((count) => (layersDiffer ? count : most)) }
   }

@@ -241,7 +241,12 @@ export function ggufNames(architecture: Architecture, layers: number): Map<strin
   return known
 }
 
-const outside = (module: string, hugging: string): KnownTensor => ({ hugging, layer: -1, module, heads: null })
+const outside = (module: string, hugging: string): KnownTensor => ({
+  hugging,
+  layer: -1,
+  module,
+  heads: null,
+})
 
 /**
  * What a tensor is; null for one that is not a parameter. A layer has one way to be written, so that no two tensors are the
@@ -468,8 +473,12 @@ function spread(tensor: StoredTensor, module: string, own: Units, most: Units, f
   const rowLength = shape[1] * elementSize(info.dtype)
   const made = async (): Promise<Uint8Array<ArrayBuffer>> => turn(await tensor.rows(0, rows))
   // What is moved has to be whole blocks.
-  const moved = blocks && [width, ...runs.flat()].every((numbers) => numbers % BLOCK === 0) ? blocks : undefined
-  const madeBlocks = async ({ rowLength: length, parts }: NonNullable<typeof blocks>): Promise<Uint8Array> => {
+  const moved =
+    blocks && [width, ...runs.flat()].every((numbers) => numbers % BLOCK === 0) ? blocks : undefined
+  const madeBlocks = async ({
+    rowLength: length,
+    parts,
+  }: NonNullable<typeof blocks>): Promise<Uint8Array> => {
     const all: Uint8Array[] = []
     for await (const part of parts(length * rows)) all.push(part.slice())
     return turn(concatenate(Uint8Array, all))

@@ -28,13 +28,12 @@ import {
   type WrittenValue,
 } from './gguf_writer.ts'
 import { isGguf } from './load.ts'
-import { refuseTensor } from './refusal.ts'
 import { checkPlace, whileStaged, type OutputPlace } from './staged_output.ts'
 
 /**
  * Converts a model of a GGUF file.
  * @param from the file
- * @throws as `convertCheckpoint`; InputError GGUF_SHAPE for rows that are not whole blocks of the type
+ * @throws as `convertCheckpoint`
  */
 export async function convertGguf(
   from: string,
@@ -134,7 +133,7 @@ async function outputOf(path: string, from: Checkpoint, format: Format): Promise
     const now: WrittenTensor[] = []
     for (const one of all) {
       if ('tensor' in one) {
-        now.push(tensorNow(one, from.source, format, units.headSize, path))
+        now.push(tensorNow(one, from.source, format, units.headSize))
         continue
       }
       const bytes = await bytesAt(one.start, one.byteLength)
@@ -147,7 +146,11 @@ async function outputOf(path: string, from: Checkpoint, format: Format): Promise
   }
 }
 
-function headSizeOf({ head_dim: size, hidden_size: width, num_attention_heads: heads }: Checkpoint['configJson']): number {
+function headSizeOf({
+  head_dim: size,
+  hidden_size: width,
+  num_attention_heads: heads,
+}: Checkpoint['configJson']): number {
   return (size ?? (width as number) / (heads as number)) as number
 }
 
@@ -178,27 +181,23 @@ function unitsOf({ configJson }: Checkpoint, weights: readonly Weight[]): SaidUn
   )
   // Without them a head has as many numbers as the width has for each head of the first layer.
   const sizes = ['attention.key_length', 'attention.value_length'].map((key) => [key, { u32: size }] as const)
-  return { headSize: size, differ, entries: [...counts, ...(differ || 'head_dim' in configJson ? sizes : [])] }
+  return {
+    headSize: size,
+    differ,
+    entries: [...counts, ...(differ || 'head_dim' in configJson ? sizes : [])],
+  }
 }
 
-/** @throws InputError GGUF_SHAPE */
 function tensorNow(
   { tensor: { name }, info, heads }: Weight,
   source: Checkpoint['source'],
   format: Format,
   headSize: number,
-  path: string,
 ): WrittenTensor {
-  const { columns } = rowsOf(info.shape)
-  const own = formatOf(name, info.shape, format)
-  const block = blockOf(own)
-  if (columns % block !== 0) {
-    const expected = `rows of whole blocks of ${block} for ${own}`
-    throw refuseTensor('GGUF_SHAPE', path, name, expected, `rows of ${columns}`)
-  }
+  const { shape } = info
   const read = async (): Promise<Float32Array> => {
     const values = await source.read(info.name)
-    return heads === null ? values : inPairs(values, headSize, columns)
+    return heads === null ? values : inPairs(values, headSize, rowsOf(shape).columns)
   }
-  return { name, shape: info.shape, format: own, read }
+  return { name, shape, format: formatOf(name, shape, format), read }
 }

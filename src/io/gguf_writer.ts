@@ -63,11 +63,13 @@ export function formatEntries(format: Format): [string, WrittenValue][] {
 }
 
 /**
- * The format of a tensor in a file of this one: vectors and positions are F32. The token table and the head of a file of four bits are
- * Q8_0: llama.cpp's quantiser does not round them to four bits either, but to Q6_K, and to Q8_0 where a row is no multiple of 256.
+ * The format of a tensor in a file of this one: vectors and positions are F32, rows that are not whole blocks F16. The token table and the
+ * head of a file of four bits are Q8_0: llama.cpp's quantiser does not round them to four bits either, but to Q6_K, and to Q8_0 where a
+ * row is no multiple of 256.
  */
 export function formatOf(name: string, shape: readonly number[], format: Format): Format {
   if (shape.length === 1 || name === 'position_embd.weight') return 'F32'
+  if (shape[1] % blockOf(format) !== 0) return 'F16'
   const isEnd = name === 'token_embd.weight' || name === 'output.weight'
   return isEnd && (format === 'Q4_0' || format === 'Q4_1') ? 'Q8_0' : format
 }

@@ -58,7 +58,11 @@ export function define(command: Command, session: Session): void {
       .argument('<output>', 'folder, or a file that ends with .safetensors or .gguf'),
     [
       ['--shard-size <bytes>', 'split into files of at most so many bytes of tensors', bytes],
-      ['--type <type>', `type of the matrices of a .gguf file, of ${formats.join(', ')} (default: F32)`, oneOf(formats)],
+      [
+        '--type <type>',
+        `type of the matrices of a .gguf file, of ${formats.join(', ')} (default: F32)`,
+        oneOf(formats),
+      ],
       ['--force', 'replace existing files'],
       ['--mask <file>', 'leave out the units that this mask skips, as "shadowllm masks --output" wrote it'],
       ['--moments <file>', 'fold them into the others by these moments of "shadowllm calibrate --moments"'],
