@@ -1,6 +1,6 @@
 /**
  * Whether llama.cpp says the same of every GGUF file of a folder: both engines read the file, and continue one prompt greedily
- * each for itself. Compared are the tokens, and the log-probabilities of all tokens at each step.
+ * each for itself. Compared are the tokens, and the log-probabilities of all tokens at each step. And how fast it is with each of them.
  */
 import { createBackend } from '../../src/backends/select.ts'
 import { parseConfig } from '../../src/engine/config.ts'
@@ -10,6 +10,7 @@ import { joinPath, list } from '../../src/platform/platform.ts'
 import { MissingError } from '../../src/tensor/errors.ts'
 import { F16_TOLERANCE, promptOf, relativeError, type Decoder } from './decoder.ts'
 import { loadLlama } from './llama_cpp.ts'
+import { CAPACITY, timeArms, type Timed } from './measure.ts'
 
 /** Tokens of the prompt, and how many follow it. */
 const [PROMPT, STEPS] = [8, 16]
@@ -104,15 +105,36 @@ async function agreeOn(folder: string, name: string): Promise<Agreement> {
   }
 }
 
-/**
- * Compares all GGUF files of a folder, by name.
- * @throws MissingError MODEL_MISSING where it has none, PEERS_MISSING; what reading a file throws
- */
-export async function agreementsIn(folder: string): Promise<Agreement[]> {
+/** The GGUF files of a folder, by name. @throws MissingError MODEL_MISSING where it has none */
+async function filesIn(folder: string): Promise<string[]> {
   const names = (await list(folder)).filter((name) => /\.gguf$/i.test(name)).toSorted()
-  if (names.length === 0)
-    throw new MissingError('MODEL_MISSING', `--agree ${folder}: expected GGUF files, got none`)
+  if (names.length > 0) return names
+  throw new MissingError('MODEL_MISSING', `--agree ${folder}: expected GGUF files, got none`)
+}
+
+/** Compares all files of a folder. @throws as `filesIn`; MissingError PEERS_MISSING; what reading a file throws */
+export async function agreementsIn(folder: string): Promise<Agreement[]> {
   const rows: Agreement[] = []
-  for (const name of names) rows.push(await agreeOn(folder, name))
+  for (const name of await filesIn(folder)) rows.push(await agreeOn(folder, name))
   return rows
+}
+
+/**
+ * Times llama.cpp on one thread with each file of a folder, which take turns. The rates are in the order of the files.
+ * @throws as `agreementsIn`
+ */
+export async function timesIn(folder: string, rounds: number): Promise<Timed[]> {
+  const arms: { readonly name: string; readonly decoder: Decoder }[] = []
+  let vocabulary = Infinity
+  for (const name of await filesIn(folder)) {
+    const path = joinPath(folder, name)
+    const { configJson, source } = await openModelFolder(path)
+    await source.close()
+    const { vocabulary: own } = parseConfig(configJson)
+    vocabulary = Math.min(vocabulary, own)
+    arms.push({ name, decoder: await loadLlama(path, own, 1, CAPACITY) })
+  }
+  const timed = await timeArms(arms, vocabulary, rounds)
+  for (const { decoder } of arms) await decoder.dispose()
+  return timed
 }

@@ -108,7 +108,10 @@ export class Roster {
   }
 }
 
-function job({ name, decoder }: LoadedArm, { prompt, steps, goesOn }: Task, vocabulary: number): WaitingJob {
+/** What is timed of an arm. */
+type Timeable = Pick<LoadedArm, 'name' | 'decoder'>
+
+function job({ name, decoder }: Timeable, { prompt, steps, goesOn }: Task, vocabulary: number): WaitingJob {
   const text = promptOf(prompt, vocabulary)
   let hasBegun = false
   const begin = async (): Promise<void> => {
@@ -130,7 +133,7 @@ function job({ name, decoder }: LoadedArm, { prompt, steps, goesOn }: Task, voca
 
 /** Times every arm at every task. Tasks that go on want arms that share no sequence. */
 export async function timeArms(
-  arms: readonly LoadedArm[],
+  arms: readonly Timeable[],
   vocabulary: number,
   rounds: number,
   tasks = shortTasks,

@@ -39,6 +39,8 @@ export type UnitCounts = Pick<UnitShape, UnitKind> & { readonly keyHeads: number
 export interface SmallerCheckpoint extends Checkpoint {
   /** Those of the layer that has most. */
   readonly units: UnitCounts
+  /** Whether layers have different numbers of them. */
+  readonly layersDiffer: boolean
 }
 
 /** Units of a layer side by side: their numbers, and -1 for a place that is filled with zeros. */
@@ -88,8 +90,10 @@ export function smallerModel(
           : sameTensor(source, info)
     tensors.set(info.name, changed)
   }
+  const counts = places.map(({ columns }) => `${columns.heads.length} ${columns.neurons.length}`)
   return {
     units,
+    layersDiffer: new Set(counts).size > 1,
     configJson: { ...configJson, ...fieldsOf(configJson, config, units) },
     source: storedSource('checkpoint', tensors, source.metadata, () => source.close()),
   }

@@ -4,7 +4,7 @@
  */
 import type { Command } from 'commander'
 import { openMoments, type Moments } from '../../compensation/moments_file.ts'
-import { smallerModel, type UnitCounts } from '../../compensation/smaller_model.ts'
+import { smallerModel, type SmallerCheckpoint, type UnitCounts } from '../../compensation/smaller_model.ts'
 import { parseConfig } from '../../engine/config.ts'
 import { checkMask } from '../../engine/unit_lists.ts'
 import { convertCheckpoint, type Checkpoint, type Conversion, type OutputForm } from '../../io/convert.ts'
@@ -92,8 +92,10 @@ interface ConvertFlags extends Pick<ModelFlags, 'revision' | 'offline'> {
 export interface ConvertOutput extends Conversion {
   readonly source: string
   readonly output: string
-  /** Units of a layer of a smaller model, of that which has most. */
+  /** Units of a layer of a smaller model. */
   readonly units?: UnitCounts
+  /** Whether those are of the layer that has most, and others have fewer. */
+  readonly layersDiffer?: true
   /** Where a model of the hub is from. */
   readonly hub?: HubOrigin
 }
@@ -105,7 +107,7 @@ async function run(session: Session, source: string, output: string, flags: Conv
   const moments = flags.moments === undefined ? null : await openMoments(flags.moments)
   try {
     if (moments) await checkMoments(moments, path)
-    let units: UnitCounts | undefined
+    let smaller: SmallerCheckpoint | undefined
     const conversion = await whileWriting(output, () =>
       convertCheckpoint(path, output, {
         shardSize: flags.shardSize,
@@ -115,8 +117,7 @@ async function run(session: Session, source: string, output: string, flags: Conv
           flags.mask === undefined
             ? undefined
             : async (from, form) => {
-                const smaller = await withoutSkipped(from, form, flags, moments)
-                ;({ units } = smaller)
+                smaller = await withoutSkipped(from, form, flags, moments)
                 return smaller
               },
         signal: session.signal,
@@ -128,7 +129,8 @@ async function run(session: Session, source: string, output: string, flags: Conv
       source,
       output,
       ...conversion,
-      ...(units && { units }),
+      ...(smaller && { units: smaller.units }),
+      ...(smaller?.layersDiffer && { layersDiffer: true }),
       ...(origin && { hub: origin }),
     }
     await printResult(session, flags, all, () => describe(output, all))
@@ -161,7 +163,7 @@ async function withoutSkipped(
   form: OutputForm,
   { mask: path, ridge = DEFAULT_RIDGE }: ConvertFlags,
   moments: Moments | null,
-): Promise<ReturnType<typeof smallerModel>> {
+): Promise<SmallerCheckpoint> {
   const config = parseConfig(from.configJson)
   const mask = await readMask(path as string, config)
   checkMask(mask, config, true)
@@ -170,7 +172,7 @@ async function withoutSkipped(
 
 function describe(
   output: string,
-  { files, tensors, bytes, repeated, leftOut, units }: ConvertOutput,
+  { files, tensors, bytes, repeated, leftOut, units, layersDiffer }: ConvertOutput,
 ): string {
   const table = formatColumns(
     files.map(({ name, bytes: size }) => [name, formatBytes(size)]),
@@ -178,7 +180,7 @@ function describe(
   )
   const lines = [
     `${output}: ${countOf(tensors, 'tensor')}, ${formatBytes(bytes)}`,
-    ...(units ? [describeUnits(units)] : []),
+    ...(units ? [`${layersDiffer ? 'a layer, at most' : 'a layer'}: ${describeUnits(units)}`] : []),
     ...leftOut.map((name) => `left out: ${name}, which config.json ties to the token table`),
     ...repeated.map((name) => `written again, because safetensors cannot share values: ${name}`),
   ]
@@ -187,5 +189,5 @@ function describe(
 
 function describeUnits({ heads, keyHeads, neurons }: UnitCounts): string {
   const groups = keyHeads === heads ? '' : ` in ${formatCount(keyHeads)} groups`
-  return `a layer, at most: ${formatCount(heads)} heads${groups}, ${formatCount(neurons)} neurons`
+  return `${formatCount(heads)} heads${groups}, ${formatCount(neurons)} neurons`
 }
