@@ -19,7 +19,7 @@ import { bytesAsFile } from '../../src/io/files.ts'
 import { readGgufHeader, type GgufHeader } from '../../src/io/gguf.ts'
 import { formats, type Format } from '../../src/io/gguf_formats.ts'
 import { ggufNames, openGguf, readGguf } from '../../src/io/gguf_model.ts'
-import { encode, formatOf } from '../../src/io/gguf_writer.ts'
+import { encode, formatOf, ggufFile } from '../../src/io/gguf_writer.ts'
 import { makeMask, type UnitMask } from '../../src/masks/mask.ts'
 import { dequantizeBlocks } from '../../src/tensor/int4.ts'
 import { memorySource } from '../../src/tensor/memory_source.ts'
@@ -28,7 +28,7 @@ import { sameBits, sameNumbers } from '../../src/verify/compare.ts'
 import { anyData, killsEach, lawForAll, stateLaw } from '../harness/seed.ts'
 import { temporaryFolder } from '../harness/temporary_folder.ts'
 import { encodeGguf, type EntryValue } from './gguf_file.ts'
-import { numbersIn } from './gguf_numbers.ts'
+import { bytesOf, numbersIn } from './gguf_numbers.ts'
 
 const folder = temporaryFolder()
 const models = fileURLToPath(new URL('../../fixtures/golden-llama/gguf/models', import.meta.url))
@@ -114,7 +114,24 @@ const config = makeConfig({
 const { layers, heads, neurons } = config
 const large = join(folder, 'large.gguf')
 const weights = memorySource(initialWeights(config, { seed: 3, deviation: 0.3 }))
-await writeFile(large, ggufModel(config, weights, 'F32', plainTokenizer(300)))
+await writeFile(large, await turned(ggufModel(config, weights, 'F32', plainTokenizer(300))))
+
+/** The file with its tensors in the opposite order: a file need not have its layers in theirs. */
+async function turned(parts: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+  const bytes = await bytesOf(parts)
+  const { places, tensors } = await readGgufHeader(bytesAsFile(bytes), 'file')
+  return bytesOf(
+    ggufFile(
+      new Map([...places].map(([key, place]) => [key, bytes.slice(...place)])),
+      [...tensors.values()].toReversed().map(({ name, shape, start, byteLength }) => ({
+        name,
+        shape,
+        format: 'F32',
+        read: async () => bytes.slice(start, start + byteLength),
+      })),
+    ),
+  )
+}
 
 /** Makes a smaller model of the file. */
 type Shrink = (to: string, mask: UnitMask, type: Format) => Promise<unknown>

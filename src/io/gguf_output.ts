@@ -169,6 +169,7 @@ function unitsOf({ configJson }: Checkpoint, weights: readonly Weight[]): SaidUn
   const each = (module: string, of: (rows: number, columns: number) => number): number[] =>
     weights
       .filter((weight) => weight.module === module)
+      .toSorted((a, b) => a.layer - b.layer)
       .map(({ info }) => of(rowsOf(info.shape).rows, rowsOf(info.shape).columns))
   const lists: readonly (readonly [key: string, field: string, each: readonly number[]])[] = [
     ['attention.head_count', 'num_attention_heads', each('attn_output', (_, columns) => columns / size)],
