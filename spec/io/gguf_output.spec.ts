@@ -14,7 +14,8 @@ import { ggufModel, plainTokenizer } from '../../bench/peers/gguf_model.ts'
 import { smallerModel } from '../../src/compensation/smaller_model.ts'
 import { makeConfig, parseConfig } from '../../src/engine/config.ts'
 import { initialWeights } from '../../src/engine/initial_weights.ts'
-import { convertCheckpoint, type Checkpoint } from '../../src/io/convert.ts'
+import type { Checkpoint, OutputForm } from '../../src/io/conversion.ts'
+import { convertCheckpoint } from '../../src/io/convert.ts'
 import { bytesAsFile } from '../../src/io/files.ts'
 import { readGgufHeader, type GgufHeader } from '../../src/io/gguf.ts'
 import { formats, type Format } from '../../src/io/gguf_formats.ts'
@@ -225,13 +226,7 @@ async function sameInParts(source: RawTensorSource, name: string, whole: Float32
 }
 
 const converting =
-  (
-    change: (
-      from: Checkpoint,
-      mask: UnitMask,
-      form: { layersDiffer: boolean; multiple: number },
-    ) => Checkpoint,
-  ): Shrink =>
+  (change: (from: Checkpoint, mask: UnitMask, form: OutputForm) => Checkpoint): Shrink =>
   (to, mask, type) =>
     convertCheckpoint(large, to, {
       type,

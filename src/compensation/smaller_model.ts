@@ -14,7 +14,7 @@ import type { ModelConfig } from '../engine/config.ts'
 import { matchTensors } from '../engine/names.ts'
 import { layerOf, parametersOf, siteIn, type Section, type Step } from '../engine/plan.ts'
 import { modelPlan } from '../engine/program.ts'
-import { USUAL_FORM, type Checkpoint, type OutputForm } from '../io/convert.ts'
+import type { Checkpoint, OutputForm } from '../io/conversion.ts'
 import { refusal } from '../io/refusal.ts'
 import { unitKinds, type UnitKind, type UnitMask, type UnitShape } from '../masks/mask.ts'
 import { elementSize } from '../tensor/dtypes.ts'
@@ -68,7 +68,7 @@ export function smallerModel(
   config: ModelConfig,
   mask: UnitMask,
   compensation: Compensation | null,
-  form: OutputForm = USUAL_FORM,
+  form: OutputForm = {},
 ): SmallerCheckpoint {
   const { units, places } = placesOf(config, mask, form)
   const { stored } = matchTensors(config, source.tensors)
@@ -116,7 +116,7 @@ function fieldsOf(
 function placesOf(
   config: ModelConfig,
   mask: UnitMask,
-  { layersDiffer, multiple }: OutputForm,
+  { layersDiffer = false, multiple = 1 }: OutputForm,
 ): { readonly units: UnitCounts; readonly places: readonly LayerPlaces[] } {
   const { layers, heads: H, keyHeads: G } = config
   const sections = Array.from({ length: layers }, (_, l) => layerOf(modelPlan(config), l))

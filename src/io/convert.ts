@@ -18,6 +18,7 @@
 import { absolutePath, fileNameOf, folderOf, joinPath, writeFileAtomic } from '../platform/platform.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { RawTensorSource, TensorInfo } from '../tensor/tensor_source.ts'
+import type { Checkpoint, Conversion, ConvertOptions } from './conversion.ts'
 import { kindOf, readWhole } from './files.ts'
 import { objectOf, parseJson, toPlain } from './json.ts'
 import { expectInside } from './inside.ts'
@@ -25,7 +26,6 @@ import { refusal } from './refusal.ts'
 import { chatFiles, findModelFiles, isGguf, openWeights } from './load.ts'
 import { streamSafetensors, type Metadata } from './safetensors_writer.ts'
 import { encodeShardIndex, shardIndexName } from './shard_index.ts'
-import type { Format } from './gguf_formats.ts'
 import { checkPlace, whileStaged, type OutputPlace, type WrittenFile } from './staged_output.ts'
 import { tokenizerFiles } from './tokenizer.ts'
 
@@ -36,52 +36,6 @@ const CONFIG = 'config.json'
 
 /** Files that are copied with the weights, if they exist. */
 const companions = [CONFIG, ...tokenizerFiles, ...chatFiles, 'special_tokens_map.json', 'added_tokens.json']
-
-/** A checkpoint in the form of Hugging Face. */
-export interface Checkpoint {
-  /** The fields of config.json. */
-  readonly configJson: Readonly<Record<string, unknown>>
-  readonly source: RawTensorSource
-}
-
-/** The form of Hugging Face. */
-export const USUAL_FORM: OutputForm = { layersDiffer: false, multiple: 1 }
-
-/** What an output can say of a model. */
-export interface OutputForm {
-  /** Whether layers may have different numbers of units. */
-  readonly layersDiffer: boolean
-  /** Numbers of neurons are multiples of it, or all of a layer. */
-  readonly multiple: number
-}
-
-/** Options of a conversion. */
-export interface ConvertOptions {
-  /** Changes the checkpoint before it is written. The result's source closes that of the input. */
-  readonly change?: (from: Checkpoint, form: OutputForm) => Checkpoint | Promise<Checkpoint>
-  /** Of the matrices of a GGUF file; default F32. */
-  readonly type?: Format
-  /** The maximal size of a file in bytes, unless one tensor is larger; several files have an index. */
-  readonly shardSize?: number
-  /** Whether to replace existing files. */
-  readonly force?: boolean
-  /** Cancels the conversion and removes its files. */
-  readonly signal?: AbortSignal
-  readonly onProgress?: (progress: { doneBytes: number; totalBytes: number; name: string }) => void
-}
-
-/** The result of a conversion. */
-export interface Conversion {
-  /** The files of the output, in the order in which they were moved. */
-  readonly files: readonly WrittenFile[]
-  readonly tensors: number
-  /** Bytes of tensors. */
-  readonly bytes: number
-  /** Tensors that shared their stored values with another one; they were written separately. */
-  readonly repeated: readonly string[]
-  /** The tied lm_head, if it was left out. */
-  readonly leftOut: readonly string[]
-}
 
 /**
  * Converts a checkpoint.
@@ -179,7 +133,7 @@ async function changed(
     if (!own) throw refusal('MODEL_CONFIG', folderOf(weights), `${CONFIG} in it`, 'no such file')
     const json = objectOf(parseJson(await own.read(), CONFIG), 'MODEL_CONFIG', CONFIG)
     const configJson = toPlain(json) as Checkpoint['configJson']
-    const result = await change({ configJson, source }, USUAL_FORM)
+    const result = await change({ configJson, source }, {})
     const text = jsonFile(CONFIG, result.configJson)
     return {
       source: result.source,

@@ -11,7 +11,7 @@
 import { rowsOf, type TensorInfo } from '../tensor/tensor_source.ts'
 import { fileNameOf, joinPath, writeFileAtomic } from '../platform/platform.ts'
 import { UsageError } from '../tensor/errors.ts'
-import type { Checkpoint, Conversion, ConvertOptions } from './convert.ts'
+import type { Checkpoint, Conversion, ConvertOptions } from './conversion.ts'
 import { openFile, readUnchanged } from './files.ts'
 import { readGgufHeader, type GgufTensor } from './gguf.ts'
 import { GgufEntries } from './gguf_entries.ts'
