@@ -36,7 +36,6 @@ import {
   temporaryName,
   write,
 } from '../src/platform/platform.ts'
-import { median } from '../src/results/interleaved_rounds.ts'
 import { MissingError } from '../src/tensor/errors.ts'
 import { figure } from './timing.ts'
 import { agreementsIn, timesIn } from './peers/agree.ts'
@@ -261,7 +260,7 @@ async function agree(folder: string, { rounds, json }: Flags): Promise<number> {
   const timed = rounds === undefined ? [] : await timesIn(folder, rounds)
   const rows = compared.map((row, i) => ({
     ...row,
-    ...Object.fromEntries(timed.map(({ test, rates }) => [test, median(rates[i].samples)])),
+    ...Object.fromEntries(timed.map(({ test, rates }) => [test, rates[i].samples])),
   }))
   const lines = compared.map(({ model, family, tokens, equal, error, agrees }, i) => {
     const rates = timed.map(({ test, rates: own }) => `; ${test} ${figure(own[i], 1)} tokens/s`).join('')

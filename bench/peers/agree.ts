@@ -5,6 +5,7 @@
 import { createBackend } from '../../src/backends/select.ts'
 import { parseConfig } from '../../src/engine/config.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
+import { openFile } from '../../src/io/files.ts'
 import { openModelFolder } from '../../src/io/load.ts'
 import { joinPath, list } from '../../src/platform/platform.ts'
 import { MissingError } from '../../src/tensor/errors.ts'
@@ -19,6 +20,8 @@ const [PROMPT, STEPS] = [8, 16]
 interface Agreement {
   readonly model: string
   readonly family: string
+  /** Of the file. */
+  readonly bytes: number
   /** How many greedy tokens were compared, and how many are equal before the first that differs. */
   readonly tokens: number
   readonly equal: number
@@ -97,12 +100,19 @@ async function agreeOn(folder: string, name: string): Promise<Agreement> {
     return {
       model: name.replace(/\.gguf$/i, ''),
       family: config.family,
+      bytes: await bytesIn(path),
       ...compareContinuations(ours, theirs),
     }
   } finally {
     backend.dispose()
     await source.close()
   }
+}
+
+async function bytesIn(path: string): Promise<number> {
+  const file = await openFile(path)
+  await file.close()
+  return file.size
 }
 
 /** The GGUF files of a folder, by name. @throws MissingError MODEL_MISSING where it has none */
