@@ -260,10 +260,12 @@ async function agree(folder: string, { rounds, json }: Flags): Promise<number> {
   const timed = rounds === undefined ? [] : await timesIn(folder, rounds)
   const rows = compared.map((row, i) => ({
     ...row,
-    ...Object.fromEntries(timed.map(({ test, rates }) => [test, rates[i].samples])),
+    ...Object.fromEntries(
+      timed.map(({ test, rates }) => [test, rates[i].samples.map((rate) => 1000 * rate)]),
+    ),
   }))
   const lines = compared.map(({ model, family, tokens, equal, error, agrees }, i) => {
-    const rates = timed.map(({ test, rates: own }) => `; ${test} ${figure(own[i], 1)} tokens/s`).join('')
+    const rates = timed.map(({ test, rates: own }) => `; ${test} ${figure(own[i], 1000)} tokens/s`).join('')
     return `${model} (${family}): ${equal} of ${tokens} greedy tokens equal, log-probabilities within ${error.toExponential(1)} of the largest${agrees ? '' : ': DISAGREES'}${rates}`
   })
   await write('stdout', json ? `${JSON.stringify({ peer, rows })}\n` : `${[peer, ...lines].join('\n')}\n`)

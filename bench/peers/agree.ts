@@ -9,7 +9,7 @@ import { openFile } from '../../src/io/files.ts'
 import { openModelFolder } from '../../src/io/load.ts'
 import { joinPath, list } from '../../src/platform/platform.ts'
 import { MissingError } from '../../src/tensor/errors.ts'
-import { F16_TOLERANCE, promptOf, relativeError, type Decoder } from './decoder.ts'
+import { F16_TOLERANCE, INT8_TOLERANCE, promptOf, relativeError, type Decoder } from './decoder.ts'
 import { loadLlama } from './llama_cpp.ts'
 import { CAPACITY, timeArms, type Timed } from './measure.ts'
 
@@ -30,7 +30,10 @@ interface Agreement {
    * one is not a number.
    */
   readonly error: number
-  /** Whether all tokens are equal and the difference is what llama.cpp's cache of half precision explains. */
+  /**
+   * Whether all tokens are equal and the difference is what llama.cpp's cache of half precision explains; of a file of blocks, whose
+   * activations it rounds to 8 bits, whether the difference is what that explains.
+   */
   readonly agrees: boolean
 }
 
@@ -65,23 +68,26 @@ async function continueGreedily(
   }
 }
 
-/** Compares two continuations of one prompt. */
+/** Compares two continuations of one prompt. @param isRounded whether one rounds activations */
 export function compareContinuations(
   ours: Continuation,
   theirs: Continuation,
+  isRounded = false,
 ): Pick<Agreement, 'tokens' | 'equal' | 'error' | 'agrees'> {
   const tokens = ours.tokens.length
   const differs = ours.tokens.findIndex((token, i) => theirs.tokens[i] !== token)
   const equal = differs === -1 ? tokens : differs
   // The step at which the first token differs follows equal ones too.
   const error = relativeError(ours.logs.slice(0, equal + 1), theirs.logs.slice(0, equal + 1))
-  return { tokens, equal, error, agrees: equal === tokens && error <= F16_TOLERANCE }
+  const agrees = isRounded ? error <= INT8_TOLERANCE : equal === tokens && error <= F16_TOLERANCE
+  return { tokens, equal, error, agrees }
 }
 
 async function agreeOn(folder: string, name: string): Promise<Agreement> {
   const path = joinPath(folder, name)
   const { configJson, source } = await openModelFolder(path)
   const config = parseConfig(configJson)
+  const isRounded = [...source.tensors.values()].some(({ stored }) => stored)
   const backend = await createBackend('wasm', { threads: 1 })
   const capacity = PROMPT + STEPS
   try {
@@ -101,7 +107,7 @@ async function agreeOn(folder: string, name: string): Promise<Agreement> {
       model: name.replace(/\.gguf$/i, ''),
       family: config.family,
       bytes: await bytesIn(path),
-      ...compareContinuations(ours, theirs),
+      ...compareContinuations(ours, theirs, isRounded),
     }
   } finally {
     backend.dispose()

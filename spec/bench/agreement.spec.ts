@@ -38,6 +38,13 @@ describe('greedy continuations of two engines', () => {
     expect(compareContinuations(ours, { tokens, logs })).toMatchObject({ equal, agrees: false })
   })
 
+  test('of a file of blocks tokens may differ, and log-probabilities by what 8 bits of activations explain', () => {
+    const theirs = (log: number) => ({ tokens: [1, 1, 1], logs: [f32(-4, -1), f32(-1, log), f32(-2, -1)] })
+    expect(compareContinuations(ours, theirs(-1.3), true)).toMatchObject({ equal: 1, agrees: true })
+    expect(compareContinuations(ours, theirs(-1.3), false)).toMatchObject({ equal: 1, agrees: false })
+    expect(compareContinuations(ours, theirs(0), true)).toMatchObject({ equal: 1, agrees: false })
+  })
+
   test('after the first token that differs nothing is compared: the texts are different ones', () => {
     const logs = [f32(-4, -1), f32(-1, -2), f32(-9, -9)]
     expect(compareContinuations(ours, { tokens: [1, 1, 0], logs })).toMatchObject({ equal: 1, error: 0 })
