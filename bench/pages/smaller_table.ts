@@ -1,7 +1,7 @@
 /**
  * Models without a part of their units in llama.cpp, beside the dense one.
  */
-import { median, medianRatio } from '../../src/results/interleaved_rounds.ts'
+import { median, medianRatio, ratioInterval } from '../../src/results/interleaved_rounds.ts'
 import { InputError } from '../../src/tensor/errors.ts'
 import { markdownTable } from './table.ts'
 
@@ -18,7 +18,8 @@ export interface Smaller {
 }
 
 /**
- * A row for each file; ratios are medians over rounds, to the dense file of the same type.
+ * A row for each file; ratios to the dense file of the same type are medians over rounds, with the interval that holds the true one
+ * nineteen times in twenty.
  * @throws InputError RESULT for a type without a dense file
  */
 export function smallerTable({ rows }: Smaller): string {
@@ -42,9 +43,16 @@ export function smallerTable({ rows }: Smaller): string {
       const dense = denseOf(row.model)
       const rates = (['pp128', 'tg32'] as const).flatMap((test) => [
         median(row[test]).toFixed(1),
-        row === dense ? '-' : medianRatio(row[test], dense[test]).toFixed(2),
+        row === dense ? '-' : ratioOf(row[test], dense[test]),
       ])
       return [row.model, (row.bytes / 1e6).toFixed(0), `${row.equal} of ${row.tokens}`, ...rates]
     }),
   )
+}
+
+function ratioOf(rates: readonly number[], dense: readonly number[]): string {
+  const interval = ratioInterval(rates, dense, 0.05)
+  if (!interval) return medianRatio(rates, dense).toFixed(2)
+  const [times, low, high] = [interval.median, interval.low, interval.high].map((ratio) => ratio.toFixed(2))
+  return `${times} (${low} to ${high})`
 }

@@ -140,6 +140,9 @@ test('a smaller model is told beside the dense file of its type, round by round'
     ['dense.Q8_0', '1', '15 of 16', '1.0', '-', '1.0', '-'],
     ['half.F32', '3', '15 of 16', '20.0', '1.50', '3.0', '1.50'],
   ])
+  const eight = (value: number): number[] => Array.from({ length: 8 }, (_, i) => value + i)
+  const long = [row('dense.F16', 1, eight(10), eight(10)), row('half.F16', 1, eight(12), eight(12))]
+  expect(smallerTable({ rows: long })).toContain('| 1.15 (1.12 to 1.20) |')
   expect(() => smallerTable({ rows: rows.slice(1) })).toThrow(
     'smaller.json half.F32: expected dense.F32 beside it',
   )
