@@ -334,7 +334,7 @@ async function runExperiments(
         openCache,
         measured,
         command: commandOf(name, flags),
-        grid: gridChoice(flags, flags.sparsity, flags.speed),
+        grid: gridChoice(flags, flags.speed),
       }
       const result = await runByName(name, context)
       results.push(result)
