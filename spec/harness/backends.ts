@@ -16,7 +16,7 @@
  * of a worker. After each test it must hold as many buffers as before.
  */
 import { afterEach, describe, expect, test } from 'vitest'
-import { backendNames, type Backend } from '../../src/backends/backend.ts'
+import { backendNames, type Backend, type BackendName } from '../../src/backends/backend.ts'
 import { CudaBackend, type CudaName } from '../../src/backends/cuda/cuda_backend.ts'
 import { Driver } from '../../src/backends/cuda/driver.ts'
 import { createBackend } from '../../src/backends/select.ts'
@@ -75,6 +75,12 @@ const underTest: readonly UnderTest[] = await Promise.all(names.filter(isInTier)
 
 /** The reference in the tier rest, for laws alone. */
 const referenceInRest: readonly UnderTest[] = isRest ? [await start('reference')] : []
+
+/** A backend of this tier with an empty memory. It shares the device: opening one takes a WebGPU backend a third of a second. */
+export async function openBackend(name: BackendName): Promise<Backend> {
+  const here = [...underTest, ...referenceInRest].find((one) => one.name === name)?.backend
+  return here?.sibling() ?? createBackend(name)
+}
 
 /** Shows those backends or builds as skipped that this tier does not judge. */
 function skipOutsideTier(these: readonly string[]): void {
@@ -168,6 +174,14 @@ export function overCudaBackends(declare: Declare): void {
 export function overFastBackends(declare: Declare): void {
   stateOver(
     underTest.filter(({ name }) => name.startsWith('cuda-fast')),
+    declare,
+  )
+}
+
+/** The same over the fast kernels of WebGPU. */
+export function overFastWebGpu(declare: Declare): void {
+  stateOver(
+    underTest.filter(({ name }) => name === 'webgpu-fast'),
     declare,
   )
 }
