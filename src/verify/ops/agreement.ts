@@ -41,7 +41,10 @@ export function checkAgreement(
     )
 }
 
-/** Every size 0..33 of each letter, the others small, at every offset, in every variant. */
+/**
+ * Every size 0..33 of each letter, the others small, at every offset, in every variant. A kernel of WebGPU counts numbers from the
+ * start of a binding and knows no alignment: there each size has one offset in each variant, another than its neighbours.
+ */
 function everySmallSize(name: KernelName): BackendLaw {
   const row = kernels[name]
   const variants = variantsOf(row)
@@ -50,7 +53,8 @@ function everySmallSize(name: KernelName): BackendLaw {
     for (const letter of lettersOf(row))
       for (let size = 0; size <= mostSmall; size++)
         for (let offset = 0; offset <= 4; offset++)
-          for (const { absent, aliased } of variants) {
+          for (const [way, { absent, aliased }] of variants.entries()) {
+            if (backend.name.startsWith('webgpu') && offset !== (size + way) % 5) continue
             const wanted: Record<string, number> = {}
             for (const other of lettersOf(row)) wanted[other] = data.pick([1, 2, 3, 5])
             for (const limit of limitsOf(row)) if (data.chance(0.5)) wanted[limit] = mostSmall
