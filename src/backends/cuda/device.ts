@@ -4,7 +4,7 @@
  */
 import { kernels, type KernelName } from '../../ops/catalog.ts'
 import { MissingError } from '../../tensor/errors.ts'
-import type { KernelFunction } from '../checked_ops.ts'
+import type { KernelFunction } from '../calls.ts'
 import type { Driver } from './driver.ts'
 import { kernelIn, type KernelSet } from './fast_launch.ts'
 import { MAX_DYNAMIC_SHARED } from './launch.ts'

@@ -5,7 +5,7 @@
 import { arrayTypes, elementCount, type ArrayParam, type Kernel, type Sizes } from '../../ops/op.ts'
 import { shareBytes, startThread, type Thread, type ThreadCode } from '../../platform/platform.ts'
 import { MissingError } from '../../tensor/errors.ts'
-import type { KernelFunction } from '../checked_ops.ts'
+import type { KernelFunction } from '../calls.ts'
 import { DeviceMemory, offsetOf } from './device_memory.ts'
 import type { WgslKernel } from './exact_kernels.ts'
 import {
