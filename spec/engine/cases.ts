@@ -33,12 +33,12 @@ export function checkModel(law: ModelLaw, subject: Subject): Promise<void> {
 
 /**
  * The share of a model's cases that a backend tries besides `shareOfCases`: its kernels are judged on all cases by the laws of ops,
- * and the engine that calls them is the same on every backend. A GPU, emulated or not, and threads that share every call take ten
- * times as long as `wasm`, and try half of the cases. A fast set tries a fifth: there each call is judged for itself.
+ * and the engine that calls them is the same on every backend. A GPU, emulated or not, takes ten times as long as `wasm` and tries
+ * half of the cases. A fast set, each call of which is judged for itself, and threads that share every call try a fifth.
  */
 function shareOfModels({ name, threads }: Backend): number {
-  if (kernelSet(name) === 'fast') return 1 / 5
-  return name === 'webgpu' || name === 'cuda-emulated' || threads.threads > 1 ? 1 / 2 : 1
+  if (kernelSet(name) === 'fast' || threads.threads > 1) return 1 / 5
+  return name === 'webgpu' || name === 'cuda-emulated' ? 1 / 2 : 1
 }
 
 /** States laws, one test each, over every backend, or those named. */
