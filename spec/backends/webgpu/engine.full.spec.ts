@@ -82,7 +82,9 @@ describe('with bindings of 32 KiB', () => {
 })
 
 describe.skipIf(!hasSmollm2 || whyNoAdapter !== null)('SmolLM2-135M-Instruct', () => {
-  test.each(storages)('%s: 64 tokens have the logits of WASM', async (storage) => {
+  // One text is longer than a workgroup. The others judge the kernels of their storage, which know nothing of positions.
+  const lengths = storages.map((storage) => [storage, storage === 'int8' ? 64 : 8] as const)
+  test.each(lengths)('%s: %i tokens have the logits of WASM', async (storage, length) => {
     const models: LanguageModel[] = []
     for (const backend of [await createBackend('wasm'), await WebGpuBackend.create()]) {
       const folder = await openModelFolder(smollm2File)
@@ -93,7 +95,7 @@ describe.skipIf(!hasSmollm2 || whyNoAdapter !== null)('SmolLM2-135M-Instruct', (
     }
     const sequences = models.map((model) => model.begin())
     let tokens = Int32Array.of(1, 504, 3575, 282, 4649, 314)
-    for (let n = 0; n < 64; n++) {
+    for (let n = 0; n < length; n++) {
       const [expected, actual] = sequences.map((sequence) => sequence.feed(tokens))
       expect(new Int32Array(actual.buffer, actual.byteOffset, actual.length)).toEqual(
         new Int32Array(expected.buffer, expected.byteOffset, expected.length),

@@ -112,7 +112,7 @@ export function whyNotExact(device: GpuDevice, library: string = float32Wgsl): s
     device.copyIn(x, new Uint8Array(a.buffer), true)
     device.copyIn(z, new Uint8Array(b.buffer), true)
     device.kernelOf(definition, kernel, library)(y, x, z, N)
-    const found = new Float32Array(device.copyOut(y, pieces[0].bytes).buffer as ArrayBuffer)
+    const found = new Float32Array(device.copyOut({ address: y, bytes: pieces[0].bytes })[0].buffer)
     for (let n = 0; n < N; n++)
       for (const [i, [wgsl, value]] of trials.entries()) {
         const expected = fround(value(a[n], b[n]))

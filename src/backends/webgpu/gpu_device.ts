@@ -24,6 +24,7 @@ import {
   type DeviceReport,
   type DeviceSetup,
   type GroupOrder,
+  type Part,
   type PipelineOrder,
   type Upload,
   type WindowOrder,
@@ -234,17 +235,25 @@ export class GpuDevice {
     if (this.#batch.waiting > MAX_WAITING) this.#submit(null)
   }
 
-  /** Bytes of the device, when everything before has been done. */
-  copyOut(address: number, bytes: number): Uint8Array {
-    const parts = this.memory.parts(address, bytes)
-    const whole = parts.reduce((sum, { bytes: length }) => sum + length, 0)
-    const into = new SharedArrayBuffer(whole)
-    this.#submit({ parts, into })
-    this.#await()
-    this.counts.reads++
-    this.counts.bytesRead += bytes
-    const lead = offsetOf(address) % 4
-    return new Uint8Array(new Uint8Array(into, lead, bytes))
+  /** Bytes of the device, when everything before has been done: of each range, in one submission. */
+  copyOut(
+    ...ranges: readonly { readonly address: number; readonly bytes: number }[]
+  ): Uint8Array<ArrayBuffer>[] {
+    const partsOf = ranges.map(({ address, bytes }) => this.memory.parts(address, bytes))
+    const parts = partsOf.flat()
+    const into = new SharedArrayBuffer(sizeOf(parts))
+    if (parts.length > 0) {
+      this.#submit({ parts, into })
+      this.#await()
+      this.counts.reads++
+    }
+    let at = 0
+    return ranges.map(({ address, bytes }, i) => {
+      const from = at + (offsetOf(address) % 4)
+      at += sizeOf(partsOf[i])
+      this.counts.bytesRead += bytes
+      return new Uint8Array(new Uint8Array(into, bytes === 0 ? 0 : from, bytes))
+    })
   }
 
   /** Throws what ended the device. @throws MissingError GPU_LOST, GPU_HUNG, GPU_FAILED, BACKEND_MEMORY */
@@ -358,6 +367,8 @@ export class GpuDevice {
     throw this.#failure
   }
 }
+
+const sizeOf = (parts: readonly Part[]): number => parts.reduce((sum, { bytes }) => sum + bytes, 0)
 
 /** Where an array stands. */
 interface Found {

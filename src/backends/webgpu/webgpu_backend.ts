@@ -132,16 +132,21 @@ export class WebGpuBackend extends CheckedBackend<number> {
     // Numbers that share a word with others: the whole words are read, changed and written.
     const lead = from % 4
     const words = Math.ceil((lead + bytes.length) / 4) * 4
-    const around = this.#device.copyOut(from - lead, words)
+    const [around] = this.#device.copyOut({ address: from - lead, bytes: words })
     around.set(bytes, lead)
     bytes = around
     this.#device.copyIn(from - lead, bytes, false)
   }
 
-  protected copyOut({ dtype, length, address }: OwnedBuffer<number>): Numbers {
-    if (length === 0) return new arrayTypes[dtype](0)
-    const bytes = this.#device.copyOut(address, bytesOf(dtype, length))
-    return new arrayTypes[dtype](bytes.buffer as ArrayBuffer, 0, length)
+  protected copyOut(buffer: OwnedBuffer<number>): Numbers {
+    return this.copyAllOut([buffer])[0]
+  }
+
+  protected override copyAllOut(buffers: readonly OwnedBuffer<number>[]): Numbers[] {
+    const ranges = buffers.map(({ dtype, length, address }) => ({ address, bytes: bytesOf(dtype, length) }))
+    return this.#device
+      .copyOut(...ranges)
+      .map((bytes, i) => new arrayTypes[buffers[i].dtype](bytes.buffer, 0, buffers[i].length))
   }
 
   protected shutDown(buffers: readonly OwnedBuffer<number>[]): void {
