@@ -18,8 +18,7 @@ import { runSeed } from '../harness/seed.ts'
 import { fewCases, inWords, otherCases, runHere } from '../verify/same_cases.ts'
 import { chromiumPath, startChromium, watchPage, withoutChromium } from './chromium.ts'
 import { serveFolder } from './static_server.ts'
-import type { OpFound, ParityFound } from './verify_page/parity.ts'
-import type { ParityTask } from './verify_page/parity_thread.ts'
+import type { OpFound, ParityFound, ParityTask } from './verify_page/parity.ts'
 
 /** What was found on one backend, with what looks at none. */
 function onBackend(reports: readonly LawReport[], name: string): LawReport[] {
