@@ -196,6 +196,8 @@ export interface Backend {
   view(buffer: Buffer, shape: readonly number[], start?: number): Buffer
   /** A copy of the numbers of a buffer: bit patterns for half precision. */
   read(buffer: Buffer): Numbers
+  /** The same of several buffers, for which a device is waited once. */
+  readAll(buffers: readonly Buffer[]): Numbers[]
   /** A copy of the numbers of a float32 buffer. */
   readF32(buffer: Buffer): Float32Array
   /** A copy of the numbers of an int32 buffer. */

@@ -92,6 +92,10 @@ export class RecordingBackend implements Backend {
     return address.numbers.slice()
   }
 
+  readAll(buffers: readonly BackendBuffer[]): Numbers[] {
+    return buffers.map((buffer) => this.read(buffer))
+  }
+
   readF32(buffer: BackendBuffer): Float32Array {
     return this.read(buffer) as Float32Array
   }

@@ -3,11 +3,19 @@
  *
  * Results do not depend on what is chosen here, which is tried; a kernel's file says which of it the kernel expects.
  */
-import { kernelNames, kernels, type KernelName } from '../../ops/catalog.ts'
-import { blockEach, copyRows, launch, launchOf, queries, threadsFor, WARP, type Rule } from './launch.ts'
-
-/** exact: equal to the definitions, bit for bit. fast: where there is one, a kernel that owes the fast bound of its definition. */
-export type KernelSet = 'exact' | 'fast'
+import { kernelNames, type KernelName } from '../../ops/catalog.ts'
+import type { KernelSet } from '../backend.ts'
+import {
+  blockEach,
+  copyRows,
+  launch,
+  launchOf,
+  ofKernel,
+  queries,
+  threadsFor,
+  WARP,
+  type Rule,
+} from './launch.ts'
 
 /** Numbers of a wide load, WIDE in cuda/fast/vector.cuh. */
 const WIDE = 4
@@ -69,19 +77,15 @@ const fastLaunches: Readonly<Partial<Record<KernelName, Rule>>> = {
   copy_rows: copyRows,
 }
 
-/** The rule of a kernel, or of its op. */
-const fastRule = (name: KernelName): Rule | undefined =>
-  fastLaunches[name] ?? fastLaunches[kernels[name].op as KernelName]
-
 /** The ops that have a kernel in cuda/fast, in the order of the catalogue. */
-export const fastOps: readonly KernelName[] = kernelNames.filter(fastRule)
+export const fastOps: readonly KernelName[] = kernelNames.filter((name) => ofKernel(fastLaunches, name))
 
 /** The kernel of an op in a set, by its name in the module, and how it is launched. */
 export function kernelIn(
   set: KernelSet,
   name: KernelName,
 ): { readonly symbol: string; readonly launch: Rule } {
-  const fast = set === 'fast' ? fastRule(name) : undefined
+  const fast = set === 'fast' ? ofKernel(fastLaunches, name) : undefined
   return fast === undefined
     ? { symbol: `${name}_exact`, launch: launchOf(name) }
     : { symbol: `${name}_fast`, launch: fast }

@@ -6,6 +6,7 @@
 import { VALUE_BLOCK } from '../../ops/attention_i8.ts'
 import { kernels, type KernelName } from '../../ops/catalog.ts'
 import { BLOCK_BYTES } from '../../tensor/int4.ts'
+import { outputsOf, rotaryWork, type Size } from '../launches.ts'
 
 /** A launch in one dimension; no blocks is no launch. */
 export interface Launch {
@@ -14,9 +15,6 @@ export interface Launch {
   /** Bytes of shared memory, beside what the kernel has of its own. */
   readonly shared: number
 }
-
-/** The value of a size letter of the call. */
-type Size = (letter: string) => number
 
 /** The most threads of a block, MOST_THREADS in cuda/shared/common.cuh. */
 const MAX_THREADS = 256
@@ -50,25 +48,18 @@ export const blockEach = (count: number, width: number): Launch => launch(count,
 /** A warp for each of `count` pieces of work. */
 const warpEach = (count: number): Launch => threadEach(count * WARP)
 
-/** One block, for what has one sum. */
-const oneBlock = (width: number): Launch => blockEach(1, width)
-
 /** How an op is launched, from the sizes of a call. */
 export type Rule = (size: Size) => Launch
 
-const embedding: Rule = (of) => threadEach(of('T') * of('D'))
-const linear: Rule = (of) => groupEach(of('T') * of('O'))
-const linearInputMajor: Rule = (of) => threadEach(of('T') * of('O'))
 /** A block for some outputs of a token, a thread for each. */
 const outputsOfToken: Rule = (of) => {
   const threads = threadsFor(of('O'))
   return launch(of('T') * Math.ceil(of('O') / threads), threads)
 }
-const transpose: Rule = (of) => threadEach(of('O') * of('I'))
 /** A block for each row that is copied. */
 export const copyRows: Rule = (of) => blockEach(of('R'), of('I'))
-const numbers: Rule = (of) => threadEach(of('N'))
-const allNumbers: Rule = (of) => oneBlock(of('N'))
+/** One block, for what has one sum. */
+const allNumbers: Rule = (of) => blockEach(1, of('N'))
 const rowsOf =
   (width: string): Rule =>
   (of) =>
@@ -80,8 +71,7 @@ const rowsAndColumns: Rule = (of) => {
   return launch(of('T') + Math.ceil(of('D') / threads), threads)
 }
 
-/** A thread for each pair of each head, and for each number that has no partner. */
-const rotary: Rule = (of) => threadEach(of('T') * of('H') * (of('K') - Math.floor(of('R') / 2)))
+const rotary: Rule = (of) => threadEach(rotaryWork(of))
 
 /** A block for each token and head, with shared memory for each position seen, and for those before them in a block of 64. */
 export const queries: Rule = (of) => {
@@ -90,22 +80,18 @@ export const queries: Rule = (of) => {
   return launch(blocks, threads, Float32Array.BYTES_PER_ELEMENT * seen)
 }
 
-/** Kernels without a rule here have a thread for each of N numbers. */
+/** Kernels without a rule here have a thread for each number of their first output. */
 const launches: Readonly<Partial<Record<KernelName, Rule>>> = {
-  embedding,
   embedding_backward: (of) => threadEach(of('D')),
-  linear,
+  linear: (of) => groupEach(of('T') * of('O')),
   linear_i8: (of) => {
     const threads = threadsFor(of('I'))
     const outputs = (threads / WARP) * OUTPUTS_OF_WARP
     return launch(of('T') * Math.ceil(of('O') / outputs), threads)
   },
   linear_i4: (of) => warpEach(of('T') * of('G')),
-  linear_input_major: linearInputMajor,
   linear_input_major_i8: outputsOfToken,
   linear_input_major_i4: outputsOfToken,
-  linear_backward_weight: (of) => threadEach(of('O') * of('I')),
-  linear_backward_bias: (of) => threadEach(of('O')),
   layer_norm: rowsOf('D'),
   layer_norm_backward: rowsAndColumns,
   rms_norm: rowsOf('D'),
@@ -119,11 +105,9 @@ const launches: Readonly<Partial<Record<KernelName, Rule>>> = {
     const { blocks, threads } = blockEach(of('G'), Math.max(of('T'), of('K')))
     return launch(blocks, threads, 2 * Float32Array.BYTES_PER_ELEMENT * of('T'))
   },
-  mask_units: (of) => threadEach(of('T') * of('U') * of('K')),
   softmax: rowsOf('V'),
   softmax_backward: rowsOf('V'),
   log_sum_exp: rowsOf('V'),
-  log_sum_exp_backward: (of) => threadEach(of('T') * of('V')),
   cross_entropy: rowsOf('V'),
   cross_entropy_backward: rowsOf('V'),
   mse: allNumbers,
@@ -132,15 +116,22 @@ const launches: Readonly<Partial<Record<KernelName, Rule>>> = {
   sum: allNumbers,
   sum_squares: allNumbers,
   top_k: allNumbers,
-  transpose,
-  cholesky: (of) => oneBlock(of('U')),
+  cholesky: (of) => blockEach(1, of('U')),
   solve_cholesky: (of) => threadEach(of('D')),
   quantize_rows: (of) => blockEach(of('O'), of('I')),
   copy_rows: copyRows,
   copy_interleaved_rows: (of) => blockEach(of('R'), of('B') * BLOCK_BYTES),
 }
 
+/** What a table has for a kernel, or for its op. */
+export function ofKernel<Entry>(
+  table: Readonly<Partial<Record<KernelName, Entry>>>,
+  name: KernelName,
+): Entry | undefined {
+  return table[name] ?? table[kernels[name].op as KernelName]
+}
+
 /** How an op is launched, from the sizes of a call. */
 export function launchOf(name: KernelName): Rule {
-  return launches[name] ?? launches[kernels[name].op as KernelName] ?? numbers
+  return ofKernel(launches, name) ?? ((of) => threadEach(outputsOf(kernels[name], of)))
 }

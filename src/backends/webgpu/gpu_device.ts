@@ -6,6 +6,8 @@ import { arrayTypes, elementCount, type ArrayParam, type Kernel, type Sizes } fr
 import { shareBytes, startThread, type Thread, type ThreadCode } from '../../platform/platform.ts'
 import { MissingError } from '../../tensor/errors.ts'
 import type { KernelFunction } from '../checked_ops.ts'
+import { Device, type DeviceMemory as Piece } from '../device_backend.ts'
+import { outputsOf } from '../launches.ts'
 import { DeviceMemory, offsetOf } from './device_memory.ts'
 import type { WgslKernel } from './exact_kernels.ts'
 import {
@@ -66,8 +68,8 @@ export interface DeviceCounts {
   pipelines: number
 }
 
-/** A device, and what is on its way to it. Shared by the backends on it. */
-export class GpuDevice {
+/** A device, and what is on its way to it. */
+export class GpuDevice extends Device {
   readonly name: string
   readonly memory: DeviceMemory
   readonly counts: DeviceCounts = { submissions: 0, launches: 0, reads: 0, bytesRead: 0, pipelines: 0 }
@@ -83,10 +85,11 @@ export class GpuDevice {
   #nextGroup = 0
   #batch = new OpenBatch()
   /** Pieces that were given back, which commands of this batch may use. */
-  #left: { readonly address: number; readonly bytes: number }[] = []
+  #left: Piece[] = []
   #scratch = { address: 0, words: 0 }
   #failure: MissingError | null = null
-  #users = 0
+  /** The memory that was allocated last, if it holds zeros. */
+  #zeros = NaN
 
   /** @throws MissingError GPU_MISSING if this runtime has no WebGPU, or no adapter; THREADS_MISSING */
   static async open(backend: string, options: GpuOptions = {}): Promise<GpuDevice> {
@@ -122,6 +125,7 @@ export class GpuDevice {
     report: Exclude<DeviceReport, { missing: string }>,
     { patience = PATIENCE }: GpuOptions,
   ) {
+    super()
     this.#backend = backend
     this.#thread = thread
     this.#control = new Int32Array(control)
@@ -133,14 +137,7 @@ export class GpuDevice {
     thread.release()
   }
 
-  /** Another backend uses this device. */
-  retain(): void {
-    this.#users++
-  }
-
-  /** A backend no longer does; the last one ends the device. */
-  release(): void {
-    if (--this.#users > 0) return
+  protected end(): void {
     // Ending a device that hangs would hang too. Its thread is left alone; Dawn ends the process with it, noisily.
     if (this.#failure?.code !== 'GPU_HUNG') void this.#thread.end()
   }
@@ -173,7 +170,8 @@ export class GpuDevice {
         one === null ? null : [windows.indexOf(one.windows[0]), windows.indexOf(one.windows[1])],
       )
       const group = this.#groupOf(windows)
-      for (const { pass, count, first = 0, many = 0 } of kernel.runs(of)) {
+      const runs = kernel.runs?.(of) ?? [{ pass: 'main', count: outputsOf(definition, of) }]
+      for (const { pass, count, first = 0, many = 0 } of runs) {
         if (count === 0) continue
         const pipeline = this.#pipelineOf(definition, pass, kernel, places, windows.length, library)
         const uniforms = this.#batch.launch(
@@ -196,24 +194,31 @@ export class GpuDevice {
     }
   }
 
-  /** Memory for so many bytes; null if there is not enough, even when all that was given back is free. */
-  allocate(bytes: number): { readonly address: number; readonly isZero: boolean } | null {
+  allocate(bytes: number): number | null {
     this.#expectWorking()
-    const found = this.memory.allocate(bytes)
-    if (found !== null || this.#left.length === 0) return found
-    this.#submit(null)
-    return this.memory.allocate(bytes)
+    let found = this.memory.allocate(bytes)
+    if (found === null && this.#left.length > 0) {
+      this.#submit(null)
+      found = this.memory.allocate(bytes)
+    }
+    if (found === null) return null
+    this.#zeros = found.isZero ? found.address : NaN
+    return found.address
   }
 
-  /** Gives memory back, once nothing of this batch uses it. */
-  giveBack(address: number, bytes: number): void {
-    this.#left.push({ address, bytes })
-    this.#batch.waiting += bytes
+  giveBack(...memory: readonly Piece[]): void {
+    this.#left.push(...memory)
+    for (const { bytes } of memory) this.#batch.waiting += bytes
     if (this.#failure === null && this.#batch.waiting > MAX_WAITING) this.#submit(null)
+  }
+
+  further(address: number, bytes: number): number {
+    return this.memory.further(address, bytes)
   }
 
   /** Sets bytes to 0, whole words. @param isNew whether nothing has used them since they were allocated */
   clear(address: number, bytes: number, isNew: boolean): void {
+    if (isNew && address === this.#zeros) return
     this.#expectWorking()
     for (const { window, offset, bytes: length } of this.memory.parts(address, bytes))
       this.#batch.command(isNew, CLEAR, window, offset, length, 0)
@@ -235,16 +240,22 @@ export class GpuDevice {
   }
 
   /** Bytes of the device, when everything before has been done. */
-  copyOut(address: number, bytes: number): Uint8Array {
-    const parts = this.memory.parts(address, bytes)
-    const whole = parts.reduce((sum, { bytes: length }) => sum + length, 0)
-    const into = new SharedArrayBuffer(whole)
-    this.#submit({ parts, into })
-    this.#await()
-    this.counts.reads++
-    this.counts.bytesRead += bytes
-    const lead = offsetOf(address) % 4
-    return new Uint8Array(new Uint8Array(into, lead, bytes))
+  copyOut(memory: readonly Piece[]): Uint8Array[] {
+    const pieces = memory.map(({ address, bytes }) => this.memory.parts(address, bytes))
+    const parts = pieces.flat()
+    const into = new SharedArrayBuffer(parts.reduce((sum, { bytes }) => sum + bytes, 0))
+    if (parts.length > 0) {
+      this.#submit({ parts, into })
+      this.#await()
+      this.counts.reads++
+    }
+    let start = 0
+    return memory.map(({ address, bytes }, i) => {
+      this.counts.bytesRead += bytes
+      const found = new Uint8Array(new Uint8Array(into, start + (offsetOf(address) % 4), bytes))
+      for (const part of pieces[i]) start += part.bytes
+      return found
+    })
   }
 
   /** Throws what ended the device. @throws MissingError GPU_LOST, GPU_HUNG, GPU_FAILED, BACKEND_MEMORY */
@@ -263,14 +274,15 @@ export class GpuDevice {
   #scratchOf(words: number): Found | null {
     if (words === 0) return null
     if (words > this.#scratch.words) {
-      if (this.#scratch.words > 0) this.giveBack(this.#scratch.address, 4 * this.#scratch.words)
-      const found = this.allocate(4 * words)
-      if (found === null)
+      const before = this.#scratch
+      if (before.words > 0) this.giveBack({ address: before.address, bytes: 4 * before.words })
+      const address = this.allocate(4 * words)
+      if (address === null)
         throw new MissingError(
           'BACKEND_MEMORY',
           `backend ${this.#backend}: expected room for ${4 * words} more bytes`,
         )
-      this.#scratch = { address: found.address, words }
+      this.#scratch = { address, words }
     }
     const { address } = this.#scratch
     return { windows: this.memory.windowsOf(address, 4 * words), start: offsetOf(address) / 4 }
