@@ -1,5 +1,5 @@
 /**
- * What the GPU backends say alike of a launch: how much work an op has that may be done at once, from the sizes of a call.
+ * What the GPU backends say alike of a launch: how much of an op's work may be done at once, from the sizes of a call.
  */
 import { isConstant, type ArrayParam, type Kernel } from '../ops/op.ts'
 

@@ -14,6 +14,7 @@ import {
   queries,
   threadsFor,
   WARP,
+  type KernelTable,
   type Rule,
 } from './launch.ts'
 
@@ -55,7 +56,7 @@ const linearInputMajor: Rule = (of) => {
 /** A block for each row, a thread for each of its wide loads. */
 const wideRows: Rule = (of) => blockEach(of('T'), ceil(of('D') / WIDE))
 
-const fastLaunches: Readonly<Partial<Record<KernelName, Rule>>> = {
+const fastLaunches: KernelTable<Rule> = {
   linear,
   linear_i8: (of) => {
     const threads = threadsFor(of('I') / BYTES + (of('O') / BYTE_ROWS) * WARP)

@@ -80,8 +80,16 @@ export const queries: Rule = (of) => {
   return launch(blocks, threads, Float32Array.BYTES_PER_ELEMENT * seen)
 }
 
+/** Something of kernels. What an op has is that of its kernels for every storage that have none of their own. */
+export type KernelTable<Entry> = Readonly<Partial<Record<KernelName, Entry>>>
+
+/** What a table has for a kernel, or for its op. */
+export function ofKernel<Entry>(table: KernelTable<Entry>, name: KernelName): Entry | undefined {
+  return table[name] ?? table[kernels[name].op as KernelName]
+}
+
 /** Kernels without a rule here have a thread for each number of their first output. */
-const launches: Readonly<Partial<Record<KernelName, Rule>>> = {
+const launches: KernelTable<Rule> = {
   embedding_backward: (of) => threadEach(of('D')),
   linear: (of) => groupEach(of('T') * of('O')),
   linear_i8: (of) => {
@@ -121,14 +129,6 @@ const launches: Readonly<Partial<Record<KernelName, Rule>>> = {
   quantize_rows: (of) => blockEach(of('O'), of('I')),
   copy_rows: copyRows,
   copy_interleaved_rows: (of) => blockEach(of('R'), of('B') * BLOCK_BYTES),
-}
-
-/** What a table has for a kernel, or for its op. */
-export function ofKernel<Entry>(
-  table: Readonly<Partial<Record<KernelName, Entry>>>,
-  name: KernelName,
-): Entry | undefined {
-  return table[name] ?? table[kernels[name].op as KernelName]
 }
 
 /** How an op is launched, from the sizes of a call. */

@@ -738,6 +738,16 @@ const gateBackward = (before: string, gate: string, up: string): WgslKernel =>
     set_gate_grad(n, ${gate});
     set_up_grad(n, ${up});`)
 
+/** That of a gate z s, s being one over `d`; `inner` is what z s' is over s (1 - s). */
+const sigmoidBackward = (d: string, inner: string): WgslKernel =>
+  gateBackward(
+    `let d = ${d};
+    let s = divide(1, d);
+    let slope = mul(s, add(1, ${inner}));`,
+    'mul(mul(dy, u), slope)',
+    'mul(dy, divide(z, d))',
+  )
+
 /** How much a target counts in bce. */
 const weighed = (i: string): string =>
   `add(mul(target_of(${i}), sub(1, p.negative_weight)), p.negative_weight)`
@@ -987,20 +997,10 @@ export const exactKernels: Readonly<Record<KernelName, WgslKernel>> = {
   attention_backward: attentionBackward(),
   relu_backward: each(`if (x(n) > 0) { set_x_grad(n, y_grad(n)); } else { set_x_grad(n, 0); }`),
   relu_gate_backward: gateBackward('', 'select(0, mul(dy, u), z > 0)', 'select(0, mul(dy, z), z > 0)'),
-  silu_gate_backward: gateBackward(
-    `let d = denominator(z);
-    let s = divide(1, d);
-    let slope = mul(s, add(1, mul(z, sub(1, s))));`,
-    'mul(mul(dy, u), slope)',
-    'mul(dy, divide(z, d))',
-  ),
-  gelu_tanh_gate_backward: gateBackward(
-    `let d = gelu_denominator(z);
-    let s = divide(1, d);
-    let inner = mul(1.5957691216057308, add(1, mul(0.134145, mul(z, z))));
-    let slope = mul(s, add(1, mul(mul(z, sub(1, s)), inner)));`,
-    'mul(mul(dy, u), slope)',
-    'mul(dy, divide(z, d))',
+  silu_gate_backward: sigmoidBackward('denominator(z)', 'mul(z, sub(1, s))'),
+  gelu_tanh_gate_backward: sigmoidBackward(
+    'gelu_denominator(z)',
+    'mul(mul(z, sub(1, s)), mul(1.5957691216057308, add(1, mul(0.134145, mul(z, z)))))',
   ),
   soft_cap_backward: each(
     `if (p.cap > 0) { set_x_grad(n, mul(y_grad(n), cap_slope(x(n), p.cap))); } else { set_x_grad(n, y_grad(n)); }`,

@@ -11,23 +11,15 @@ import { outputsOf } from '../launches.ts'
 import { DeviceMemory, offsetOf } from './device_memory.ts'
 import type { WgslKernel } from './exact_kernels.ts'
 import {
-  ANSWERED,
-  CLEAR,
+  command,
   CONTROL_BYTES,
-  COPY,
-  LAUNCH,
-  PROGRESS,
-  STATUS,
   statuses,
-  TEXT_BYTES,
   TEXT_START,
   UNIFORM_BYTES,
+  word,
   type Batch,
   type DeviceReport,
   type DeviceSetup,
-  type GroupOrder,
-  type PipelineOrder,
-  type Upload,
   type WindowOrder,
 } from './gpu_protocol.ts'
 import { GROUP, shaderText, uniformHead, type Place } from './shader.ts'
@@ -221,7 +213,7 @@ export class GpuDevice extends Device {
     if (isNew && address === this.#zeros) return
     this.#expectWorking()
     for (const { window, offset, bytes: length } of this.memory.parts(address, bytes))
-      this.#batch.command(isNew, CLEAR, window, offset, length, 0)
+      this.#batch.command(isNew, command.clear, window, offset, length, 0)
   }
 
   /** Copies bytes to the device, whole words. @param isNew as in `clear` */
@@ -234,7 +226,7 @@ export class GpuDevice extends Device {
       done += length
       this.#batch.waiting += length
       if (isNew && length > STAGED) this.#batch.uploads.push({ window, offset, values: shareBytes(values) })
-      else this.#batch.command(isNew, COPY, window, offset, length, this.#batch.stage(values))
+      else this.#batch.command(isNew, command.copy, window, offset, length, this.#batch.stage(values))
     }
     if (this.#batch.waiting > MAX_WAITING) this.#submit(null)
   }
@@ -336,7 +328,7 @@ export class GpuDevice extends Device {
     for (const key of this.#groups.keys())
       if (destroyed.length > 0 && key.split(' ').some((id) => destroyed.includes(Number(id))))
         this.#groups.delete(key)
-    if (answer !== null) Atomics.store(this.#control, ANSWERED, 0)
+    if (answer !== null) Atomics.store(this.#control, word.answered, 0)
     if (batch.launches > 0 || (answer?.parts.length ?? 0) > 0) this.counts.submissions++
     this.#thread.send({ ...batch.closed(), destroyed, answer } satisfies Batch)
   }
@@ -345,18 +337,18 @@ export class GpuDevice extends Device {
   #await(mayLackMemory = false): boolean {
     let before = -1
     // The notice of an answer may come after the answer was seen, and wake up who waits for the next one.
-    while (Atomics.load(this.#control, ANSWERED) === 0) {
-      const progress = Atomics.load(this.#control, PROGRESS)
-      if (Atomics.wait(this.#control, ANSWERED, 0, this.#patience) !== 'timed-out') continue
+    while (Atomics.load(this.#control, word.answered) === 0) {
+      const progress = Atomics.load(this.#control, word.progress)
+      if (Atomics.wait(this.#control, word.answered, 0, this.#patience) !== 'timed-out') continue
       if (progress === before)
         this.#fail('GPU_HUNG', `expected an answer within ${this.#patience} ms, got none`)
       before = progress
     }
-    const status = this.#control[STATUS]
+    const status = this.#control[word.status]
     if (status === statuses.done) return true
     if (status === statuses.memory && mayLackMemory) return false
     const text = new TextDecoder().decode(
-      new Uint8Array(new Uint8Array(this.#control.buffer, TEXT_START, this.#control[TEXT_BYTES])),
+      new Uint8Array(new Uint8Array(this.#control.buffer, TEXT_START, this.#control[word.textBytes])),
     )
     const words = text.replace(/\s+/g, ' ').trim()
     if (status === statuses.memory) return this.#fail('BACKEND_MEMORY', `expected room, got none: ${words}`)
@@ -380,12 +372,15 @@ interface Found {
 const range = (first: number, last: number): number[] =>
   Array.from({ length: last - first + 1 }, (_, i) => first + i)
 
+/** A list of a batch that grows. */
+type Mutable<List extends 'pipelines' | 'groups' | 'windows' | 'uploads'> = Batch[List][number][]
+
 /** What has been collected for a submission. */
 class OpenBatch {
-  readonly pipelines: PipelineOrder[] = []
-  readonly groups: GroupOrder[] = []
-  readonly windows: WindowOrder[] = []
-  readonly uploads: Upload[] = []
+  readonly pipelines: Mutable<'pipelines'> = []
+  readonly groups: Mutable<'groups'> = []
+  readonly windows: Mutable<'windows'> = []
+  readonly uploads: Mutable<'uploads'> = []
   /** Commands on new memory, which nothing before them uses: they come first, so that launches follow each other. */
   readonly #early: number[] = []
   readonly #commands: number[] = []
@@ -418,7 +413,7 @@ class OpenBatch {
     group: number,
     groups: number,
   ): { readonly ints: Int32Array; readonly floats: Float32Array } {
-    this.#commands.push(LAUNCH, pipeline, group, groups, 0)
+    this.#commands.push(command.launch, pipeline, group, groups, 0)
     const start = UNIFORM_BYTES * this.launches++
     if (start + UNIFORM_BYTES > this.#uniforms.byteLength) {
       const more = new SharedArrayBuffer(2 * this.#uniforms.byteLength)

@@ -36,11 +36,16 @@ export interface Upload {
   readonly values: Uint8Array
 }
 
-/** Commands are runs of COMMAND numbers, the first of which is one of these. */
-export const LAUNCH = 0 // pipeline, group, workgroups; the uniforms of launches follow each other
-export const COPY = 1 // window, offset, bytes, where they are staged
-export const CLEAR = 2 // window, offset, bytes
-export const COMMAND = 5
+/** Commands are runs of `size` numbers, the first of which says which it is. */
+export const command = {
+  /** pipeline, group, workgroups; the uniforms of launches follow each other */
+  launch: 0,
+  /** window, offset, bytes, where they are staged */
+  copy: 1,
+  /** window, offset, bytes */
+  clear: 2,
+  size: 5,
+} as const
 
 /** Work for the device, in this order: what is made, uploads, commands in one submission, what is read, what is destroyed. */
 export interface Batch {
@@ -69,12 +74,11 @@ export type DeviceReport =
   | { readonly device: string; readonly windowBytes: number; readonly bindings: number }
   | { readonly missing: string }
 
-/** Words of the control block: whether the thread has answered, how, and what it has done so far. */
-export const ANSWERED = 0
-export const STATUS = 1
-export const PROGRESS = 2
-/** Bytes of the text of a failure, and the text. */
-export const TEXT_BYTES = 3
+/**
+ * Words of the control block: whether the thread has answered, how, what it has done so far, and how long the text of a failure is.
+ */
+export const word = { answered: 0, status: 1, progress: 2, textBytes: 3 } as const
+/** Where that text starts. */
 export const TEXT_START = 16
 export const CONTROL_BYTES = 4096
 
