@@ -206,6 +206,30 @@ describe.skipIf(cannot)(`the page${why}`, { timeout }, () => {
     })
   })
 
+  test('where WebGPU gives other numbers the page says so, and nothing of it is fetched before the model writes', async () => {
+    const withGpu = await startChromium({ webgpu: true })
+    try {
+      const page = await withGpu.newPage({ viewport: { width: 1280, height: 900 } })
+      const said = watchPage(page)
+      await page.addInitScript(watchInPage)
+      const fetched: number[] = []
+      page.on('request', (request) => {
+        if (/webgpu_backend|gpu_thread/.test(request.url())) fetched.push(Date.now())
+      })
+      await page.goto(isolated.url)
+      await page.locator('#texts:not([data-first]) .token').first().waitFor({ timeout })
+      const begun = Date.now()
+      await eventually(() => lineOf(page, 'model-line')).toMatch(
+        /WebAssembly on several threads; WebGPU gives other numbers here, so it is not used$|WebGPU: [\d,]+ tokens\/s, WebAssembly: [\d,]+ tokens\/s; uses Web\w+$/,
+      )
+      expect(fetched.length).toBeGreaterThan(0)
+      expect(Math.min(...fetched)).toBeGreaterThan(begun)
+      expect([said.faults, (await watched(page)).violations]).toEqual([[], []])
+    } finally {
+      await withGpu.close()
+    }
+  })
+
   test('equal computations are never shown as a speed-up: ten texts with nothing skipped', async () => {
     await inPage(isolated.url, async (page) => {
       const all = 'layers 0 to 7 are dense.'
