@@ -224,7 +224,8 @@ describe.skipIf(cannot)(`the page${why}`, { timeout }, () => {
       )
       expect(fetched.length).toBeGreaterThan(0)
       expect(Math.min(...fetched)).toBeGreaterThan(begun)
-      expect([said.faults, (await watched(page)).violations]).toEqual([[], []])
+      const { shifts, violations } = await watched(page)
+      expect({ shifts, violations, faults: said.faults }).toEqual({ shifts: [], violations: [], faults: [] })
     } finally {
       await withGpu.close()
     }

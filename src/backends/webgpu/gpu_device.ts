@@ -5,6 +5,7 @@
 import { arrayTypes, elementCount, type ArrayParam, type Kernel, type Sizes } from '../../ops/op.ts'
 import { shareBytes, startThread, type Thread, type ThreadCode } from '../../platform/platform.ts'
 import { MissingError } from '../../tensor/errors.ts'
+import type { AdapterLimits } from '../backend.ts'
 import type { KernelFunction } from '../checked_ops.ts'
 import { Device, type DeviceMemory as Piece } from '../device_backend.ts'
 import { outputsOf } from '../launches.ts'
@@ -70,7 +71,7 @@ export class GpuDevice extends Device {
   readonly #thread: Thread
   readonly #control: Int32Array<SharedArrayBuffer>
   readonly #windowBytes: number
-  readonly #bindings: number
+  readonly limits: AdapterLimits
   readonly #patience: number
   readonly #pipelines = new Map<string, number>()
   readonly #groups = new Map<string, number>()
@@ -123,7 +124,7 @@ export class GpuDevice extends Device {
     this.#control = new Int32Array(control)
     this.name = report.device
     this.#windowBytes = report.windowBytes
-    this.#bindings = report.bindings
+    this.limits = report.limits
     this.#patience = patience
     this.memory = new DeviceMemory(report.windowBytes, (windows) => this.#makeWindows(windows))
     thread.release()
@@ -153,10 +154,10 @@ export class GpuDevice extends Device {
       const windows = [
         ...new Set(found.flatMap((one) => (one === null ? [] : range(one.windows[0], one.windows[1])))),
       ].sort((a, b) => a - b)
-      if (windows.length > this.#bindings)
+      if (windows.length > this.limits.bindings)
         throw new MissingError(
           'GPU_LIMIT',
-          `${name}: expected a device with ${windows.length} bindings, got ${this.#bindings}`,
+          `${name}: expected a device with ${windows.length} bindings, got ${this.limits.bindings}`,
         )
       const places = found.map((one): Place =>
         one === null ? null : [windows.indexOf(one.windows[0]), windows.indexOf(one.windows[1])],

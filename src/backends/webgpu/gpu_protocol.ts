@@ -2,6 +2,7 @@
  * What the thread of a device and its caller say to each other. WebGPU answers later; backends are read at once. So a thread of its
  * own talks to the device, and who reads waits for the thread in shared memory.
  */
+import type { AdapterLimits } from '../backend.ts'
 
 /** A pipeline to be compiled: its shader, and how many windows are bound. */
 export interface PipelineOrder {
@@ -71,7 +72,7 @@ export interface DeviceSetup {
 
 /** The answer to it: what was found, or why there is nothing. */
 export type DeviceReport =
-  | { readonly device: string; readonly windowBytes: number; readonly bindings: number }
+  | { readonly device: string; readonly windowBytes: number; readonly limits: AdapterLimits }
   | { readonly missing: string }
 
 /**

@@ -251,7 +251,12 @@ async function open({ control, windowBytes }: DeviceSetup): Promise<[DeviceThrea
   const report = {
     device: [...new Set(words)].join(', '),
     windowBytes: Math.floor(Math.min(most, windowBytes ?? most) / 256) * 256,
-    bindings,
+    limits: {
+      bindingBytes: most,
+      bindings,
+      f16: adapter.features.has('shader-f16'),
+      subgroups: adapter.features.has('subgroups'),
+    },
   }
   return [new DeviceThread(device, control), report]
 }

@@ -4,7 +4,7 @@
  */
 import { kernels, type KernelName } from '../../ops/catalog.ts'
 import { arrayTypes, type Numbers } from '../../ops/op.ts'
-import type { Backend, BackendOptions } from '../backend.ts'
+import type { AdapterLimits, Backend, BackendOptions } from '../backend.ts'
 import { checkOneThread } from '../checked_backend.ts'
 import { bytesOf, DeviceBackend, memoryOf } from '../device_backend.ts'
 import type { OwnedBuffer } from '../owned_buffer.ts'
@@ -65,6 +65,10 @@ export class WebGpuBackend extends DeviceBackend<GpuDevice> {
     this.name = name
     this.notExact = notExact
     this.#texts = own
+  }
+
+  get limits(): AdapterLimits {
+    return this.on.limits
   }
 
   /** What the device has done so far, for all backends on it. */
