@@ -23,7 +23,7 @@ import { UsageError } from '../../tensor/errors.ts'
 import { recordOf } from '../../tensor/records.ts'
 import type { Ids } from '../../tensor/ndarrays.ts'
 import type { VerifyOptions } from '../../verify/index.ts'
-import { fasterModel } from './faster_model.ts'
+import type { fasterModel } from './faster_model.ts'
 import type { HubModelInfo, ModelInfo, NextToken } from './model_info.ts'
 import { predictorParts } from './predictor_parts.ts'
 import { study } from './study.ts'
@@ -37,8 +37,12 @@ interface Held {
   readonly given: OpenOptions
 }
 
+/** Loaded when it is first asked. */
+const findFaster: typeof fasterModel = async (...given) =>
+  (await import('./faster_model.ts')).fasterModel(...given)
+
 /** A new engine without models. @param find finds where a model runs faster */
-export function createEngine(find: typeof fasterModel = fasterModel): CallTable {
+export function createEngine(find: typeof fasterModel = findFaster): CallTable {
   const models = new Map<number, Held>()
   let handles = 0
   let folders = 0

@@ -2,7 +2,7 @@
  * The list of CUDA kernels that trade bits for speed; every other op keeps the bits. fast.full.spec.ts tests the kernels.
  */
 import { expect, test } from 'vitest'
-import { fastOps, kernelIn } from '../../../src/backends/cuda/fast_launch.ts'
+import { fastOps, kernelIn } from '../../../src/backends/cuda/launch.ts'
 import { boundOf } from '../../../src/testing/op_agreement.ts'
 import { kernelNames, type KernelName } from '../../../src/ops/catalog.ts'
 
