@@ -81,7 +81,5 @@ describe('with bindings of 32 KiB', () => {
 })
 
 describe.skipIf(!hasSmollm2 || whyNoAdapter !== null)('SmolLM2-135M-Instruct', () => {
-  test.each(['f32', 'int4'] as const)('%s: a prompt and four tokens have the logits of WASM', (storage) =>
-    writesAsWasm(storage, 4),
-  )
+  test('a prompt and four tokens have the logits of WASM', () => writesAsWasm('f32', 4))
 })
