@@ -3,7 +3,8 @@
  *
  *   npm run bench:frontier                                   draws the figure and the table anew
  *   npm run bench:frontier -- --speeds FILE                  with the decode speeds of `npm run bench:peers -- --json`
- *   npm run bench:frontier -- --wikitext FILE [--windows N]  with costs measured anew, on SmolLM2
+ *   npm run bench:frontier -- --wikitext FILE [--windows N] [--moments FILE...]
+ *                                                            with costs measured anew, on SmolLM2
  *
  * Data: bench/results/frontier.json, where speeds and costs stand apart: each is replaced alone. From it follow
  * docs/frontier.svg and the table of bench/README.md. Exit codes: 2 usage, 4 the peers, or the model, are missing.
@@ -45,6 +46,7 @@ interface Flags {
   readonly speeds?: string
   readonly wikitext?: string
   readonly windows: number
+  readonly moments: readonly string[]
 }
 
 function readFlags(args: readonly string[]): Flags {
@@ -53,6 +55,11 @@ function readFlags(args: readonly string[]): Flags {
     .option('--speeds <file>', 'take decode speeds from what "npm run bench:peers -- --json" printed')
     .option('--wikitext <file>', 'measure costs anew on this text, raw or parquet, of SmolLM2-135M-Instruct')
     .addOption(flagOf('--windows <n>', 'windows to score', whole(2, MAX_WINDOWS), DEFAULT_WINDOWS))
+    .option(
+      '--moments <file...>',
+      'moments of other texts ("shadowllm calibrate --moments"): what is skipped is compensated too',
+      [],
+    )
     .exitOverride()
     .configureOutput({ outputError: () => {} })
     .parse(args, { from: 'user' })
@@ -69,7 +76,7 @@ async function tell(text: string): Promise<void> {
 }
 
 /** @throws MissingError MODEL_MISSING where SmolLM2 is not there; as `measureQuality` */
-async function measure(text: string, windows: number): Promise<Quality> {
+async function measure(text: string, { windows, moments }: Flags): Promise<Quality> {
   if (!hasSmollm2)
     throw new MissingError(
       'MODEL_MISSING',
@@ -80,8 +87,9 @@ async function measure(text: string, windows: number): Promise<Quality> {
   try {
     await makeFolder(folder)
     const subject = await fileSubject(smollm2File, null, folder)
-    const argv = ['--wikitext', fileNameOf(text), '--windows', String(windows)]
-    return await measureQuality({ subject, modelFile: smollm2File, text, windows, argv, tell })
+    const named = moments.length > 0 ? ['--moments', ...moments.map(fileNameOf)] : []
+    const argv = ['--wikitext', fileNameOf(text), '--windows', String(windows), ...named]
+    return await measureQuality({ subject, modelFile: smollm2File, text, windows, moments, argv, tell })
   } finally {
     release()
     await remove(folder)
@@ -90,11 +98,12 @@ async function measure(text: string, windows: number): Promise<Quality> {
 
 async function main(args: readonly string[]): Promise<number> {
   try {
-    const { speeds, wikitext, windows } = readFlags(args)
+    const flags = readFlags(args)
+    const { speeds, wikitext } = flags
     const known = JSON.parse(await textOf(DATA)) as Frontier
     const frontier: Frontier = {
       speeds: speeds === undefined ? known.speeds : speedsOf(JSON.parse(await textOf(speeds))),
-      quality: wikitext === undefined ? known.quality : await measure(wikitext, windows),
+      quality: wikitext === undefined ? known.quality : await measure(wikitext, flags),
     }
     await writeFileAtomic(DATA, `${JSON.stringify(frontier, null, 2)}\n`)
     await writePages()

@@ -52,14 +52,18 @@ export function speedsOf(printed: unknown): Speeds {
 /** An arm with its cost and its speed. */
 export type FrontierArm = ArmQuality & ArmSpeed
 
+const timedAs = ({ arm, timedAs = arm }: ArmQuality): string => timedAs
+
 /** Every arm, in the order of costs. @throws UsageError SPEEDS if speeds and costs are of other arms */
 export function armsOf({ speeds, quality }: Frontier): FrontierArm[] {
   const speedOf = new Map(speeds.arms.map((arm) => [arm.arm, arm]))
-  if (speedOf.size !== quality.arms.length)
-    throw new UsageError('SPEEDS', `speeds: expected ${quality.arms.length} arms, got ${speedOf.size}`)
+  const timed = new Set(quality.arms.map(timedAs))
+  if (speedOf.size !== timed.size)
+    throw new UsageError('SPEEDS', `speeds: expected ${timed.size} arms, got ${speedOf.size}`)
   return quality.arms.map((cost) => {
-    const speed = speedOf.get(cost.arm)
-    if (!speed) throw new UsageError('SPEEDS', `speeds: expected an arm "${cost.arm}", got none`)
-    return { ...cost, ...speed }
+    const name = timedAs(cost)
+    const speed = speedOf.get(name)
+    if (!speed) throw new UsageError('SPEEDS', `speeds: expected an arm "${name}", got none`)
+    return { ...speed, ...cost }
   })
 }

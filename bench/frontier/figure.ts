@@ -34,6 +34,7 @@ interface Mark extends FrontierArm {
   readonly colour: string
   /** Marks of a line: those of a storage from dense to what skips most of all units. */
   readonly line: string | null
+  readonly dashed: boolean
   readonly shape: 'circle' | 'diamond' | 'ring'
   readonly bold: boolean
 }
@@ -45,12 +46,21 @@ function markOf(arm: FrontierArm): Mark {
     ...arm,
     colour: colours[weights] ?? INK,
     line: weights,
+    dashed: false,
     shape: 'circle',
     bold: false,
   } as const
   if (engine === 'llama.cpp') return { ...own, label: name, line: null, shape: 'diamond' }
   const skipped = /, (.*)$/.exec(name)?.[1]
   if (skipped === undefined) return { ...own, label: weights, bold: true }
+  if (arm.timedAs !== undefined)
+    return {
+      ...own,
+      label: weights === 'int4' && skipped.startsWith('30') ? 'with least squares' : '',
+      line: skipped.includes('of neurons') ? null : `${weights}, least squares`,
+      dashed: true,
+      shape: 'ring',
+    }
   const share = skipped.replace(' skipped', '')
   if (share.endsWith('of neurons')) return { ...own, label: share, line: null, shape: 'ring' }
   return { ...own, label: weights === 'int4' ? skipped : share }
@@ -109,6 +119,7 @@ function textsOf(arms: readonly FrontierArm[], { first, most, top }: Ends): Text
   })
   const marks = arms.map(markOf)
   const labels = marks
+    .filter(({ label }) => label !== '')
     .toSorted((a, b) => Number(b.bold) - Number(a.bold))
     .map((mark) => ({
       ...pointOf(mark),
@@ -151,7 +162,7 @@ function specOf(arms: readonly FrontierArm[]): FigureParts {
   const values = arms
     .filter(isPlaced)
     .map(markOf)
-    .map(({ kl, tokensPerSecond, lower, upper, line, shape, colour }) => ({
+    .map(({ kl, tokensPerSecond, lower, upper, line, dashed, shape, colour }) => ({
       x: kl.value,
       // An error bar that would leave the axis ends at its point.
       low: kl.error < kl.value ? kl.value - kl.error : kl.value,
@@ -160,6 +171,7 @@ function specOf(arms: readonly FrontierArm[]): FigureParts {
       lower,
       upper,
       line,
+      dashed,
       shape,
       colour,
     }))
@@ -167,11 +179,11 @@ function specOf(arms: readonly FrontierArm[]): FigureParts {
   const layer: Part[] = [
     { mark: bar, encoding: { x: { ...x, field: 'low' }, x2: { field: 'high' }, y, color } },
     { mark: bar, encoding: { x, y: { ...y, field: 'lower' }, y2: { field: 'upper' }, color } },
-    {
-      mark: { type: 'line', strokeWidth: 2, strokeJoin: 'round' },
-      transform: [{ filter: 'datum.line !== null' }],
+    ...[false, true].map((dashed) => ({
+      mark: { type: 'line', strokeWidth: 2, strokeJoin: 'round', ...(dashed && { strokeDash: [5, 4] }) },
+      transform: [{ filter: `datum.line !== null && datum.dashed === ${dashed}` }],
       encoding: { x, y, color, detail: { field: 'line' }, order: { field: 'x' } },
-    },
+    })),
     ...Object.entries(shapes).map(([shape, look]) => ({
       mark: { type: 'point', opacity: 1, strokeWidth: 2, ...look },
       transform: [{ filter: `datum.shape === '${shape}'` }],
@@ -197,8 +209,10 @@ export function frontierTable(frontier: Frontier): string {
 
 function originOf({ speeds, quality }: Frontier): string {
   const load = speeds.load.map((one) => one.toFixed(1)).join(' to ')
-  const { windows, calibrated } = quality
-  return `Costs: ${windows} windows; scores of units: ${calibrated} others. Speeds: ${speeds.host}, load ${load}.`
+  const { windows, calibrated, moments = [] } = quality
+  const texts = moments.map(({ name, tokens }) => `${name}, ${tokens} tokens`).join('; ')
+  const solved = texts && ` Least squares, and what they keep: moments of ${texts}.`
+  return `Costs: ${windows} windows; scores of units: ${calibrated} others.${solved} Speeds: ${speeds.host}, load ${load}.`
 }
 
 /** Every arm in a line, as Markdown. */

@@ -8,12 +8,17 @@
  */
 import { ScoreAggregate } from '../../src/calibration/aggregate.ts'
 import { readWikitext } from '../../src/data/wikitext.ts'
+import { compensationBy } from '../../src/compensation/compensate.ts'
+import type { HeldMoments } from '../../src/compensation/held_moments.ts'
+import { openMoments, type MomentsOrigin } from '../../src/compensation/moments_file.ts'
+import { holdMoments } from '../../src/compensation/open_moments.ts'
 import type { LanguageModel } from '../../src/engine/language_model.ts'
 import type { Storage } from '../../src/engine/storages/index.ts'
 import { logitsDivergence } from '../../src/engine/divergence.ts'
 import { achievedBy } from '../../src/evaluation/tally.ts'
 import { openModelFolder } from '../../src/io/load.ts'
 import type { Sparsity } from '../../src/masks/achieved.ts'
+import type { Compensation } from '../../src/masks/compensation.ts'
 import { makeBudget } from '../../src/masks/budget.ts'
 import type { UnitMask } from '../../src/masks/mask.ts'
 import { selectMask, type UnitScores } from '../../src/masks/selection.ts'
@@ -40,6 +45,8 @@ interface Mean {
 /** The cost of an arm. */
 export interface ArmQuality {
   readonly arm: string
+  /** The arm whose speed it has, if that has another name: least squares in place of zeros cost a token no time. */
+  readonly timedAs?: string
   readonly engine: string
   /** A storage of this project, or the peer's own word. */
   readonly weights: string
@@ -51,6 +58,12 @@ export interface ArmQuality {
   readonly agreement: Mean
 }
 
+/** A file of moments. */
+interface MomentsFile extends Pick<MomentsOrigin, 'windows' | 'tokens'> {
+  readonly name: string
+  readonly hash: string
+}
+
 /** The costs of all arms. */
 export interface Quality {
   readonly provenance: Provenance
@@ -60,6 +73,8 @@ export interface Quality {
   readonly calibrated: number
   readonly tokens: number
   readonly places: number
+  /** The files of moments that compensate; absent without. */
+  readonly moments?: readonly MomentsFile[]
   readonly arms: readonly ArmQuality[]
 }
 
@@ -72,6 +87,8 @@ export interface QualityOptions {
   readonly text: string
   /** Windows that are scored. */
   readonly windows: number
+  /** Files of moments, of other texts: those of several are mixed. With them every mask is measured with least squares too. */
+  readonly moments: readonly string[]
   /** The command, without paths. */
   readonly argv: readonly string[]
   readonly tell: (text: string) => Promise<void>
@@ -79,7 +96,7 @@ export interface QualityOptions {
 
 /** A way to read a window: the logits, but for a constant, after every STEP tokens. */
 interface Reader {
-  readonly about: Pick<ArmQuality, 'arm' | 'engine' | 'weights' | 'skipped'>
+  readonly about: Omit<ArmQuality, 'kl' | 'agreement'>
   readonly read: (tokens: Int32Array) => Float32Array[] | Promise<Float32Array[]>
 }
 
@@ -89,7 +106,7 @@ interface Reader {
  *   `readWikitext`
  */
 export async function measureQuality(options: QualityOptions): Promise<Quality> {
-  const { subject, modelFile, text, windows: count, argv, tell } = options
+  const { subject, modelFile, text, windows: count, moments, argv, tell } = options
   const peers = await describeLlama()
   const { scored, calibrated } = await windowsOf(modelFile, text, count)
   const { backend, model } = await load(subject, 'F32', 'f32', 1)
@@ -103,7 +120,9 @@ export async function measureQuality(options: QualityOptions): Promise<Quality> 
   await tell(`calibrating on ${calibrated.length} windows`)
   const scores = meanScores(model, calibrated)
   await tell('loading')
-  const readers = [...(await ourReaders(subject, model, scores)), ...(await llamaReaders(subject))]
+  const held =
+    moments.length > 0 ? await holdMoments(model, { calibration: null, files: moments }, 'static') : null
+  const readers = [...(await ourReaders(subject, model, scores, held)), ...(await llamaReaders(subject))]
   const found = readers.map(() => ({ kl: [] as number[], agreed: [] as number[] }))
   for (const [i, tokens] of scored.entries()) {
     await tell(`window ${i + 1} of ${scored.length}`)
@@ -126,8 +145,16 @@ export async function measureQuality(options: QualityOptions): Promise<Quality> 
     calibrated: calibrated.length,
     tokens: WINDOW,
     places: WINDOW / STEP,
+    ...(held && { moments: await Promise.all(moments.map(describeMoments)) }),
   }
   return { provenance, peers, ...sizes, arms }
+}
+
+async function describeMoments(path: string): Promise<MomentsFile> {
+  const moments = await openMoments(path)
+  const { windows, tokens } = moments.origin
+  await moments.close()
+  return { name: fileNameOf(path), hash: await sha256File(path), windows, tokens }
 }
 
 /** Windows spread evenly over a text, by turns to be scored and to be calibrated on. */
@@ -162,17 +189,38 @@ function meanScores(model: LanguageModel, windows: readonly Int32Array[]): UnitS
   return sum.finish()
 }
 
-/** Our arms; those of one storage share a model. Nothing of them is freed before the process ends. */
-async function ourReaders(subject: Subject, exact: LanguageModel, scores: UnitScores): Promise<Reader[]> {
+/**
+ * Our arms; those of one storage share a model. Nothing of them is freed before the process ends. With moments, what skips units is
+ * read with least squares too: then the units of each layer that least can be recovered of are kept.
+ */
+async function ourReaders(
+  subject: Subject,
+  exact: LanguageModel,
+  scores: UnitScores,
+  moments: HeldMoments | null,
+): Promise<Reader[]> {
   const readers: Reader[] = []
   for (const group of Map.groupBy(ourArms(subject, 1), ({ weights }) => weights).values()) {
     const [{ weights: storage, format }] = group
     const model = storage === 'f32' ? exact : (await load(subject, format, storage as Storage, 1)).model
     for (const { name: arm, engine, weights, sparsity, headSparsity = sparsity } of group) {
-      const mask = sparsity === 0 ? null : selectMask(scores, makeBudget(sparsity, { headSparsity }))
-      const { heads, neurons, weights: numbers } = achievedBy(mask, subject.config)
-      const about = { arm, engine, weights, skipped: { heads, neurons, weights: numbers } }
-      readers.push({ about, read: (tokens) => logitsOf(model, tokens, mask) })
+      const add = (
+        named: Pick<ArmQuality, 'arm' | 'timedAs'>,
+        mask: UnitMask | null,
+        by: Compensation | null,
+      ): void => {
+        const { heads, neurons, weights: numbers } = achievedBy(mask, subject.config)
+        const about = { ...named, engine, weights, skipped: { heads, neurons, weights: numbers } }
+        readers.push({ about, read: (tokens) => logitsOf(model, tokens, mask, by) })
+      }
+      const budget = { headSparsity }
+      add({ arm }, sparsity === 0 ? null : selectMask(scores, makeBudget(sparsity, budget)), null)
+      if (moments && sparsity > 0)
+        add(
+          { arm: `${arm}, least squares`, timedAs: arm },
+          selectMask(moments.worths, makeBudget(sparsity, { ...budget, scope: 'per-layer' })),
+          compensationBy(moments, { by: 'least-squares' }),
+        )
     }
   }
   return readers
@@ -192,9 +240,14 @@ async function llamaReaders(subject: Subject): Promise<Reader[]> {
   return readers
 }
 
-function logitsOf(model: LanguageModel, tokens: Int32Array, mask: UnitMask | null): Float32Array[] {
+function logitsOf(
+  model: LanguageModel,
+  tokens: Int32Array,
+  mask: UnitMask | null,
+  compensation: Compensation | null = null,
+): Float32Array[] {
   const { vocabulary: V } = model.config
-  const sequence = model.begin({ mask, capacity: tokens.length })
+  const sequence = model.begin({ mask, compensation, capacity: tokens.length })
   try {
     const logits = sequence.feed(tokens, 'all')
     return Array.from({ length: tokens.length / STEP }, (_, i) => {

@@ -107,14 +107,7 @@ describe.each(['qwen3', 'gemma3', 'gemma2', 'olmo2', 'smollm3'])('a model of %s'
     await runJson('masks', 'Once upon', ...always, '-o', mask)
     const convert = ['convert', model]
     await runJson(...convert, smaller, '--mask', mask)
-    await runJson(
-      ...convert,
-      folded,
-      '--mask',
-      mask,
-      '--moments',
-      join(calibration, 'moments.safetensors'),
-    )
+    await runJson(...convert, folded, '--mask', mask, '--moments', join(calibration, 'moments.safetensors'))
     const args = ['Once upon', '--max-tokens', '8']
     const masked = await runJson('generate', ...args, ...always)
     expect((await runJson('generate', ...args, '-m', smaller)).tokens).toEqual(masked.tokens)

@@ -20,6 +20,12 @@ export type Argument = StoredBuffer | number | null
 /** An argument of a kernel. */
 export type FlatArgument = Buffer | number | null
 
+/** An argument as a kernel receives it. */
+export type KernelArgument<Address> = Address | number | null
+
+/** A kernel: it trusts what it is given. */
+export type KernelFunction<Address> = (...args: KernelArgument<Address>[]) => void
+
 /** A dimension of a buffer: the product of the sizes at these places, times a number. */
 interface Dimension {
   readonly places: readonly number[]

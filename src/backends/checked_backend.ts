@@ -9,7 +9,8 @@ import type { KernelName } from '../ops/catalog.ts'
 import { arrayTypes, type Dtype, type Numbers } from '../ops/op.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { Backend, BackendName, BackendOptions, Buffer, Ops, ThreadReport } from './backend.ts'
-import { makeCheckedOps, type KernelFunction } from './checked_ops.ts'
+import type { KernelFunction } from './calls.ts'
+import { makeCheckedOps } from './checked_ops.ts'
 import {
   boundsOf,
   checkFreeable,
@@ -20,6 +21,7 @@ import {
   OwnedBuffer,
   ownedBuffer,
 } from './owned_buffer.ts'
+import { Recorder } from './recorder.ts'
 
 /**
  * Checks the number of threads of a backend that has one.
@@ -34,12 +36,13 @@ export function checkOneThread(name: BackendName, { threads = 1 }: BackendOption
 export abstract class CheckedBackend<Address> implements Backend {
   abstract readonly name: BackendName
   readonly #buffers = new Set<OwnedBuffer<Address>>()
+  readonly #recorder = new Recorder<Address>()
   /** Null once the backend is disposed. */
   #ops: Ops | null
 
   /** @param kernelOf the kernel of each op, which takes addresses for buffers */
   constructor(kernelOf: (name: KernelName) => KernelFunction<Address>) {
-    this.#ops = makeCheckedOps<Address>(this, kernelOf)
+    this.#ops = makeCheckedOps<Address>(this, kernelOf, this.#recorder)
   }
 
   // ---- What a backend adds ----------------------------------------------------------------------------------------
@@ -150,6 +153,7 @@ export abstract class CheckedBackend<Address> implements Backend {
     const own = this.#own(buffer, 'free')
     checkFreeable(own)
     own.freed = true
+    this.#recorder.end(own)
     this.#buffers.delete(own)
     this.release(own)
   }
@@ -157,6 +161,7 @@ export abstract class CheckedBackend<Address> implements Backend {
   dispose(): void {
     if (this.#ops === null) return
     this.#ops = null
+    this.#recorder.end({ isRecorded: true })
     const buffers = [...this.#buffers]
     this.#buffers.clear()
     this.shutDown(buffers)

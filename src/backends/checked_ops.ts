@@ -24,14 +24,11 @@ import {
   type Argument,
   type ArrayForm,
   type CallForm,
+  type KernelArgument,
+  type KernelFunction,
 } from './calls.ts'
 import { OwnedBuffer, ownedBuffer, type ListBounds } from './owned_buffer.ts'
-
-/** An argument as a kernel receives it. */
-export type KernelArgument<Address> = Address | number | null
-
-/** A kernel: it trusts what it is given. */
-export type KernelFunction<Address> = (...args: KernelArgument<Address>[]) => void
+import { Recorder } from './recorder.ts'
 
 /**
  * Makes the checked ops of a backend from the function that gives each kernel.
@@ -41,17 +38,21 @@ export type KernelFunction<Address> = (...args: KernelArgument<Address>[]) => vo
 export function makeCheckedOps<Address>(
   owner: object,
   kernelOf: (name: KernelName) => KernelFunction<Address>,
+  recorder = new Recorder<Address>(),
 ): Ops {
-  return Object.fromEntries(opNames.map((op) => [op, checkedOp(owner, op, kernelOf)])) as Ops
+  const ops = Object.fromEntries(opNames.map((op) => [op, checkedOp(owner, op, kernelOf, recorder)])) as Ops
+  recorder.attach(ops)
+  return ops
 }
 
 function checkedOp<Address>(
   owner: object,
   op: OpName,
   kernelOf: (name: KernelName) => KernelFunction<Address>,
+  recorder: Recorder<Address>,
 ): (...args: Argument[]) => void {
   const checks = formsOf(op).map(
-    (form) => new CheckedKernel<Address>(owner, form, kernelOf(form.kernel.name as KernelName)),
+    (form) => new CheckedKernel<Address>(owner, form, kernelOf(form.kernel.name as KernelName), recorder),
   )
   const [first] = checks
   const { count } = first.form
@@ -134,6 +135,7 @@ class CheckedKernel<Address> {
   readonly storage: Dtype
   readonly #owner: object
   readonly #kernel: KernelFunction<Address>
+  readonly #recorder: Recorder<Address>
   readonly #arrays: readonly ArrayCheck[]
   readonly #ranges: readonly RangeCheck[]
   readonly #dims: readonly DimCheck[]
@@ -143,11 +145,12 @@ class CheckedKernel<Address> {
   readonly #buffers: (OwnedBuffer<Address> | null)[]
   readonly #flat: KernelArgument<Address>[]
 
-  constructor(owner: object, form: CallForm, kernel: KernelFunction<Address>) {
+  constructor(owner: object, form: CallForm, kernel: KernelFunction<Address>, recorder: Recorder<Address>) {
     this.#owner = owner
     this.form = form
     this.storage = form.kernel.storage
     this.#kernel = kernel
+    this.#recorder = recorder
     const { arrays } = form
     const { params } = form.kernel
     this.#arrays = arrays.map(({ from, to, part, param: { dtype, optional }, dims }) => {
@@ -190,11 +193,13 @@ class CheckedKernel<Address> {
     }
     for (const list of this.#lists) this.#checkList(list)
     for (const pair of this.#pairs) this.#checkApart(pair)
+    this.#recorder.note(this.#kernel, flat, buffers)
     this.#kernel(...flat)
     for (const { array, below, isMade } of this.#lists)
       if (isMade) {
         const most = (flat[below] as number) - 1
         const made = buffers[array] as OwnedBuffer<Address>
+        this.#recorder.end(made)
         made.bounds = { least: 0, most, hasNotScored: false, ascending: true }
       }
     // What was given is not kept alive.

@@ -7,7 +7,7 @@ import type { KernelName } from '../ops/catalog.ts'
 import { arrayTypes, type Dtype } from '../ops/op.ts'
 import { MissingError } from '../tensor/errors.ts'
 import { CheckedBackend } from './checked_backend.ts'
-import type { KernelFunction } from './checked_ops.ts'
+import type { KernelFunction } from './calls.ts'
 import type { OwnedBuffer } from './owned_buffer.ts'
 
 /** A device, which several backends share; it ends with the last of them. */

@@ -30,6 +30,8 @@ export class OwnedBuffer<Address> implements Buffer {
   /** Of an int32 buffer, once it was written; a view's are those of the buffer behind it. */
   bounds: ListBounds | null = null
   freed = false
+  /** Whether recorded calls read or write it; a view's are those of the buffer behind it. */
+  isRecorded = false
 
   constructor(
     owner: object,

@@ -6,7 +6,7 @@ import { kernels } from '../ops/catalog.ts'
 import { arrayTypes, type Dtype, type Numbers } from '../ops/op.ts'
 import type { Backend, BackendOptions } from './backend.ts'
 import { CheckedBackend, checkOneThread } from './checked_backend.ts'
-import type { KernelFunction } from './checked_ops.ts'
+import type { KernelFunction } from './calls.ts'
 import type { OwnedBuffer } from './owned_buffer.ts'
 
 /** The byte that fills new memory: floats of such bytes are NaN, so that a read before the first write shows. */

@@ -63,6 +63,11 @@ export interface Section {
   readonly entering: Value | null
   readonly steps: readonly Step[]
   readonly sites: readonly UnitSite[]
+  /**
+   * For each step where the stretch ends that begins with it: steps that run for one token as they ran for the one before, with no
+   * value in between that is asked for.
+   */
+  readonly stretches: readonly number[]
   /** The slot of each place; null for ids and for the result of the program. */
   readonly slots: readonly (number | null)[]
 }
@@ -112,11 +117,13 @@ export function planOf(program: Value): Plan {
     const entering = s === 0 ? null : steps[begin - 1]
     const layer = s === 0 || s === ends.length ? null : s - 1
     const own = placeSteps(entering, steps.slice(begin, end), layer, needs)
+    const sites = own.flatMap((step) => (step.value.op === 'units' ? [siteOf(step, own, readers)] : []))
     return {
       layer,
       entering,
       steps: own,
-      sites: own.flatMap((step) => (step.value.op === 'units' ? [siteOf(step, own, readers)] : [])),
+      sites,
+      stretches: stretchesOf(own, sites),
       slots: [entering, ...own.map(({ value }) => value)].map((value) => (value && slots.get(value)) ?? null),
     }
   })
@@ -148,6 +155,20 @@ function placeSteps(
     const site = isProduct ? read.get(value.of[0]) : undefined
     return { value, place: i + 1, of, need: needs.get(value) ?? null, reads: site ? { site, isFirst } : null }
   })
+}
+
+/** Ops that depend on the position of a token. */
+const atPositions: ReadonlySet<Value['op']> = new Set(['tokens', 'positions', 'rotate', 'attention'])
+
+function stretchesOf(steps: readonly Step[], sites: readonly UnitSite[]): number[] {
+  const asked = new Set(sites.map(({ inner }) => inner))
+  const ends: number[] = []
+  for (const { value, place } of steps.toReversed()) {
+    const next = steps.at(place)
+    const isLast = !next || asked.has(place) || [value, next.value].some(({ op }) => atPositions.has(op))
+    ends.unshift(isLast ? place : ends[0])
+  }
+  return ends
 }
 
 function siteOf(

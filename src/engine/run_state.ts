@@ -5,6 +5,7 @@
  */
 import type { Backend, Buffer } from '../backends/backend.ts'
 import { BufferScope } from '../backends/buffer_scope.ts'
+import { recorderOf, type Recording } from '../backends/recorder.ts'
 import type { Instruction } from './active_layer.ts'
 import type { Plan, Section } from './plan.ts'
 import type { Value } from '../spec/program.ts'
@@ -19,6 +20,14 @@ interface Views {
   /** Of the results of its steps. */
   readonly widths: readonly number[]
   readonly frame: Frame
+  /** By the first step of a stretch: the instructions that ran last, and what was recorded of them. */
+  readonly stretches: Stretch[]
+}
+
+/** Steps of one token, recorded when they run the second time. */
+interface Stretch {
+  readonly instructions: readonly Instruction[]
+  recording: Recording | null
 }
 
 /** Scratch buffers that grow on demand. */
@@ -52,8 +61,24 @@ export class RunState {
         ? this.entering(section, T)
         : this.#backend.view(this.#slots[slot], [T, widths[place - 1]])
     })
-    this.#views.set(section, { T, widths, frame })
+    this.#views.set(section, { T, widths, frame, stretches: [] })
     return frame
+  }
+
+  /** Runs a stretch of a section for one token, whose frame was asked for. @param body runs its steps */
+  stretch(section: Section, first: number, instructions: readonly Instruction[], body: () => void): void {
+    const { stretches } = this.#views.get(section) as Views
+    const known = stretches[first] as Stretch | undefined
+    if (known?.instructions !== instructions) stretches[first] = { instructions, recording: null }
+    else if (known.recording?.run()) return
+    else {
+      const recorder = recorderOf(this.#backend.ops)
+      if (recorder) {
+        known.recording = recorder.record(body)
+        return
+      }
+    }
+    body()
   }
 
   /** Where the stream lies that enters a section: [T, D]. */

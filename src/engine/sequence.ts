@@ -483,17 +483,24 @@ export class Sequence {
     const section = this.#sectionOf(layer)
     const active = (): ActiveLayer => (unmasked ? this.#whole[layer + 1] : this.#layers[layer])
     let { instructions } = active()
-    const frame = this.#stateIn(backend).frame(section, T, instructions)
+    const state = this.#stateIn(backend)
+    const frame = state.frame(section, T, instructions)
     const cacheOf = (keyHeads: number, window: number | null): LayerCache =>
       this.#cache.layer(layer, backend, keyHeads, window)
     const heads = siteIn(section, 'heads')
     const neurons = siteIn(section, 'neurons')
     const scope = asks.gate && new BufferScope(backend)
     try {
-      for (let i = 0; i < instructions.length; i++) {
-        runStep(pass, instructions[i], frame, cacheOf, read)
+      const runSteps = (from: number, to: number): void => {
+        for (let i = from; i < to; i++) runStep(pass, instructions[i], frame, cacheOf, read)
+      }
+      // What reads channels or chooses by the gate is another for each token.
+      const isRecorded = T === 1 && !read && !scope
+      for (let i = 0, place = 0; i < instructions.length; i = place) {
+        place = isRecorded ? section.stretches[i] : i + 1
+        if (place > i + 1) state.stretch(section, i, instructions, () => runSteps(i, place))
+        else runSteps(i, place)
         if (T > AT_ONCE) yield null
-        const place = i + 1
         if (place === heads.inner) {
           asks.context(layer, frame[place])
           ;({ instructions } = active())

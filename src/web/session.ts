@@ -134,7 +134,6 @@ export class Session {
    */
   async write(prompt: string, settings: TraceSettings, onTrace: (trace: Trace) => void): Promise<void> {
     this.stop()
-    await this.#choosing
     const { model } = this
     if (!this.#opt || !model) return
     const writing = (this.#writing = new AbortController())
@@ -144,6 +143,7 @@ export class Session {
       onTrace(trace)
     }
     try {
+      if (this.#choosing) await this.#choosing
       const events = this.#opt.study(prompt, { ...settings, maxTokens: PAGE_TOKENS, signal: writing.signal })
       for (;;) {
         const { done, value } = await events.next()

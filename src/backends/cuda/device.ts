@@ -5,7 +5,7 @@
 import { kernels, type KernelName } from '../../ops/catalog.ts'
 import { MissingError } from '../../tensor/errors.ts'
 import type { KernelSet } from '../backend.ts'
-import type { KernelFunction } from '../checked_ops.ts'
+import type { KernelFunction } from '../calls.ts'
 import { Device, type DeviceMemory } from '../device_backend.ts'
 import type { Driver } from './driver.ts'
 import { kernelIn, MAX_DYNAMIC_SHARED } from './launch.ts'

@@ -3,7 +3,7 @@
  */
 import { MissingError } from '../../tensor/errors.ts'
 import type { ThreadReport } from '../backend.ts'
-import type { KernelFunction } from '../checked_ops.ts'
+import type { KernelFunction } from '../calls.ts'
 import { instantiateBoth, type WideBuild } from './instance.ts'
 
 /** Bytes of a page of WebAssembly memory. */

@@ -3,7 +3,7 @@
  * own, below every buffer (assembly/scratch.ts, rust/src/scratch.rs).
  */
 import type { KernelName } from '../../ops/catalog.ts'
-import type { KernelFunction } from '../checked_ops.ts'
+import type { KernelFunction } from '../calls.ts'
 
 /** The kernels as a module exports them, by name; arrays are byte addresses, and null is the null address. */
 export interface Instance {

@@ -8,7 +8,7 @@
  */
 import { kernelNames, kernels, type KernelName, type OpName } from '../../ops/catalog.ts'
 import type { Kernel } from '../../ops/op.ts'
-import type { KernelArgument } from '../checked_ops.ts'
+import type { KernelArgument } from '../calls.ts'
 
 /** The arguments of a call, as kernels take them. */
 export type Call = readonly KernelArgument<number>[]

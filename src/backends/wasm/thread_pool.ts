@@ -7,7 +7,7 @@
  */
 import { now, relax, startThread, type Thread, type ThreadCode } from '../../platform/platform.ts'
 import { MissingError } from '../../tensor/errors.ts'
-import type { KernelFunction } from '../checked_ops.ts'
+import type { KernelFunction } from '../calls.ts'
 import { WorkQueue, makeQueueMemory, runPart, type Job } from './work_queue.ts'
 import type { ThreadSetup } from './thread_worker.ts'
 

@@ -14,7 +14,7 @@
  */
 import { kernelNames, kernels, type KernelName } from '../../ops/catalog.ts'
 import { now, whileOptimizing } from '../../platform/platform.ts'
-import type { KernelFunction } from '../checked_ops.ts'
+import type { KernelFunction } from '../calls.ts'
 import { makeMemory } from './engine.ts'
 import { instantiateBoth, WIDE, type Instance, type WideBuild } from './instance.ts'
 import { splitOf } from './split.ts'

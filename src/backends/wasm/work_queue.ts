@@ -9,7 +9,7 @@
  * the job. Words are read and written atomically, which also orders all other memory: what a thread wrote before it
  * finished a part is visible to a thread that sees the part finished.
  */
-import type { KernelFunction } from '../checked_ops.ts'
+import type { KernelFunction } from '../calls.ts'
 import { partStart, type Call } from './split.ts'
 
 /** A job: a kernel, and its call in parts of units (split.ts). */

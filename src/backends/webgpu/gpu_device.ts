@@ -6,7 +6,7 @@ import { arrayTypes, elementCount, type ArrayParam, type Kernel, type Sizes } fr
 import { shareBytes, startThread, type Thread, type ThreadCode } from '../../platform/platform.ts'
 import { MissingError } from '../../tensor/errors.ts'
 import type { AdapterLimits } from '../backend.ts'
-import type { KernelFunction } from '../checked_ops.ts'
+import type { KernelFunction } from '../calls.ts'
 import { Device, type DeviceMemory as Piece } from '../device_backend.ts'
 import { outputsOf } from '../launches.ts'
 import { DeviceMemory, offsetOf } from './device_memory.ts'

@@ -3,9 +3,10 @@
  * round activations to int8 (`src/ops/int8_blocks.ts`).
  *
  * A matrix with a row per output is one buffer. One with a row per input has its scales and the block of each row beside it:
- * where rows are packed, they share the scales of the whole matrix, and say which block they are of.
+ * where rows are packed, they share the scales of the whole matrix if they have rows in all blocks, and say which block they are of.
  */
 import type { Buffer } from '../../backends/backend.ts'
+import type { BufferScope } from '../../backends/buffer_scope.ts'
 import { valuesOf } from '../../backends/calls.ts'
 import { linear_i4 } from '../../ops/linear_i4.ts'
 import { linear_input_major_i4 } from '../../ops/linear_input_major_i4.ts'
@@ -84,8 +85,20 @@ export const int4: StorageRecord<'int4'> = {
     const values = valuesOf(room)
     if (!('blocks' in room))
       return scope.backend.view(values, [Math.ceil(count / 4), ...values.shape.slice(1)])
-    if (before && 'blocks' in before) scope.free(before.blocks)
-    return { ...room, blocks: scope.upload(held().map(blockOf)) }
+    if (before && 'blocks' in before) {
+      scope.free(before.blocks)
+      if (before.scales !== room.scales) scope.free(before.scales)
+    }
+    const blocks = held().map(blockOf)
+    const used = [...new Set(blocks)].sort((a, b) => a - b)
+    const [C, B] = room.scales.shape
+    if (used.length === B) return { ...room, blocks: scope.upload(blocks) }
+    const places = new Map(used.map((block, place) => [block, place]))
+    return {
+      ...room,
+      scales: scalesOf(scope, room.scales, C, B, used),
+      blocks: scope.upload(blocks.map((block) => places.get(block) as number)),
+    }
   },
 
   copyRows(backend, to, from, slots, rows) {
@@ -155,6 +168,28 @@ export const int4: StorageRecord<'int4'> = {
 /** Of inputs with the number of its block, without scales, which are no row's. */
 function rowBytes(columns: number, rowsOf: RowsOf): number {
   return rowsOf === 'outputs' ? blocksOf(columns) * BLOCK_BYTES : Math.ceil(columns / TILE) * TILE_BYTES + 4
+}
+
+/** The scales [C, B, 128] of some blocks, side by side: reading over gaps takes as long as reading them. */
+function scalesOf(scope: BufferScope, scales: Buffer, C: number, B: number, used: readonly number[]): Buffer {
+  const { backend } = scope
+  const size = 2 * TILE
+  const count = used.length
+  const to = scope.allocate('f32', [C, count, size], 'anything')
+  const list = backend.upload(
+    Int32Array.from({ length: C * count }, (_, i) => Math.floor(i / count) * B + used[i % count]),
+  )
+  try {
+    backend.ops.copy_rows(
+      backend.view(to, [C * count, size]),
+      backend.view(scales, [C * B, size]),
+      null,
+      list,
+    )
+  } finally {
+    backend.free(list)
+  }
+  return to
 }
 
 /** The block of an input, and of all of them. */

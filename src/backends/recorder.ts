@@ -1,0 +1,75 @@
+/**
+ * Calls that are checked once and run again as they are. A token makes the calls of the token before it, most of them on the same
+ * buffers; between two of them the weights pass through the processor's caches, so that looking at each buffer anew takes longer
+ * than many a kernel.
+ */
+import type { Ops } from './backend.ts'
+import type { KernelArgument, KernelFunction } from './calls.ts'
+import type { OwnedBuffer } from './owned_buffer.ts'
+
+/** Calls that run again without a look at their arguments. */
+export interface Recording {
+  /** Runs them; false, and nothing is run, once one of their buffers was freed, or is a list that was made anew. */
+  run(): boolean
+}
+
+/** A kernel and all of its arguments. */
+interface Call<Address> {
+  readonly kernel: KernelFunction<Address>
+  readonly flat: readonly KernelArgument<Address>[]
+}
+
+/** By the ops whose calls they see. Functions around ops are others, and see every call. */
+const recorders = new WeakMap<Ops, Pick<Recorder<unknown>, 'record'>>()
+
+/** What records the calls of these ops; null where each call has to be made. */
+export function recorderOf(ops: Ops): Pick<Recorder<unknown>, 'record'> | null {
+  return recorders.get(ops) ?? null
+}
+
+/** Records calls of a backend. */
+export class Recorder<Address> {
+  /** What is being recorded. */
+  #calls: Call<Address>[] | null = null
+  /** How often something that was recorded ended. */
+  #ends = 0
+
+  /** Sees the calls of ops that are to note them. */
+  attach(ops: Ops): void {
+    recorders.set(ops, this)
+  }
+
+  /** Runs a body, and records the calls that it makes. */
+  record(body: () => void): Recording {
+    const calls: Call<Address>[] = (this.#calls = [])
+    try {
+      body()
+    } finally {
+      this.#calls = null
+    }
+    const ends = this.#ends
+    return {
+      run: () => {
+        if (ends !== this.#ends) return false
+        for (const { kernel, flat } of calls) kernel(...flat)
+        return true
+      },
+    }
+  }
+
+  /** Notes a call that passed its checks. */
+  note(
+    kernel: KernelFunction<Address>,
+    flat: readonly KernelArgument<Address>[],
+    buffers: readonly (OwnedBuffer<Address> | null)[],
+  ): void {
+    if (!this.#calls) return
+    this.#calls.push({ kernel, flat: flat.slice() })
+    for (const buffer of buffers) if (buffer) (buffer.parent ?? buffer).isRecorded = true
+  }
+
+  /** Ends what was recorded with a buffer, which is freed or a list that is written. */
+  end({ isRecorded }: Pick<OwnedBuffer<Address>, 'isRecorded'>): void {
+    if (isRecorded) this.#ends++
+  }
+}
