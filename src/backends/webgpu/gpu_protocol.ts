@@ -5,14 +5,14 @@
 import type { AdapterLimits } from '../backend.ts'
 
 /** A pipeline to be compiled: its shader, and how many windows are bound. */
-export interface PipelineOrder {
+interface PipelineOrder {
   readonly id: number
   readonly text: string
   readonly windows: number
 }
 
 /** A group of bindings: the uniform block, then these windows. */
-export interface GroupOrder {
+interface GroupOrder {
   readonly id: number
   readonly windows: readonly number[]
 }
@@ -31,7 +31,7 @@ export interface Part {
 }
 
 /** What is copied to the device before the commands of its batch. */
-export interface Upload {
+interface Upload {
   readonly window: number
   readonly offset: number
   readonly values: Uint8Array
