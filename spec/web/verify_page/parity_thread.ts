@@ -12,6 +12,6 @@ export type ParityAnswer = ParityFound | { error: string }
 globalThis.addEventListener('message', ({ data }: MessageEvent<ParityTask>) => {
   // A packer keeps what is used.
   rounding.sawSubnormal = false
-  const say = (words: ParityAnswer): void => globalThis.postMessage(words)
+  const say = (words: ParityAnswer): void => globalThis.postMessage(words, { transfer: [] })
   void import('./parity.ts').then(({ answerTask }) => answerTask(data)).then(say)
 })
