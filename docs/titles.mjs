@@ -1,15 +1,38 @@
 /**
- * A plugin of typedoc: a guide has the title that its first line gives it, and keeps its address, which is its file's name; and
- * every page leads to the other pages of the site.
+ * A plugin of typedoc. A guide has the title that its first line gives it, and keeps its address, which is its file's name; a module
+ * has the name by which it is imported; lists of names say of each how its comment begins; and every page leads to the
+ * other pages of the site from its header.
  */
 import { readFileSync } from 'node:fs'
-import { JSX } from 'typedoc'
+import { CommentTag, ReflectionKind } from 'typedoc'
 
 /** The other pages of the site (src/web/site), from the folder of the reference. */
 const others = {
   Home: '../index.html',
   'Live page': '../live/index.html',
   'Annotated specification': '../spec/index.html',
+}
+
+const own = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'))
+
+/** The name by which the module of a file is imported. */
+function importOf(file) {
+  const [path] =
+    Object.entries(own.exports).find(([, to]) => file.endsWith(to['@shadowllm/source']?.slice(1))) ?? []
+  if (path === undefined) throw new Error(`${file}: expected an export of package.json, got none`)
+  return own.name + path.slice(1)
+}
+
+/** The parts of a comment up to the end of a sentence: the first, or the next after a word or two. */
+function beginning(parts) {
+  let length = 0
+  for (const [i, { kind, text }] of parts.entries()) {
+    const ends = kind === 'text' ? [...text.matchAll(/\.(?=\s|$)/g)] : []
+    const end = ends.find(({ index }) => length + index >= 40)
+    if (end) return [...parts.slice(0, i), { kind, text: text.slice(0, end.index + 1) }]
+    length += text.length
+  }
+  return parts
 }
 
 /** Called by typedoc. */
@@ -21,14 +44,22 @@ export function load(app) {
       const [, title] = /^# (.*)$/m.exec(file ? readFileSync(file, 'utf8') : '') ?? []
       if (title) guide.name = title
     }
+    for (const module of project.getReflectionsByKind(ReflectionKind.Module))
+      module.name = importOf(project.files.getReflectionPath(module) ?? '')
+    for (const one of Object.values(project.reflections)) {
+      if (one.isReference()) {
+        const { comment, signatures } = one.getTargetReflectionDeep()
+        one.comment = (comment ?? signatures?.[0].comment)?.clone()
+      }
+      one.comment?.blockTags.push(new CommentTag('@summary', beginning(one.comment.summary)))
+    }
   })
-  app.renderer.hooks.on('content.begin', (context) =>
-    JSX.createElement(
-      'nav',
-      { class: 'site', 'aria-label': 'Site' },
-      ...Object.entries(others).map(([name, page]) =>
-        JSX.createElement('a', { href: context.relativeURL(page) }, name),
-      ),
-    ),
-  )
+  app.renderer.on('endPage', (page) => {
+    const up = '../'.repeat(page.url.split('/').length - 1)
+    const links = Object.entries(others).map(([name, address]) => `<a href="${up}${address}">${name}</a>`)
+    page.contents = page.contents?.replace(
+      '<div id="tsd-toolbar-links"></div>',
+      `<nav id="tsd-toolbar-links" aria-label="Site">${links.join('')}</nav>`,
+    )
+  })
 }

@@ -24,6 +24,7 @@ function sizes(values: Float32Array, units: number, K: number): number[] {
 const layers = Array.from({ length: shape.layers }, (_, layer) => layer)
 const size: Criterion = {
   name: 'size',
+  help: 'The sizes of the output, summed.',
   formula: 'head: sum_t |a|_1; neuron: sum_t a, after ReLU',
   cost: { forward: 0, backward: 0 },
   score: ({ trace }) => ({

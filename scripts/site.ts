@@ -31,7 +31,13 @@ writeFileSync(
   `${site}index.html`,
   readFileSync(`${root}src/web/site/index.html`, 'utf8').replace('<!-- guides -->', guides),
 )
-for (const file of ['src/web/site/site.css', 'src/web/icon.svg', 'docs/page.png'])
+writeFileSync(
+  `${site}site.css`,
+  ['style/shared.css', 'site/site.css']
+    .map((file) => readFileSync(`${root}src/web/${file}`, 'utf8'))
+    .join(''),
+)
+for (const file of ['src/web/icon.svg', 'docs/page.png'])
   copyFileSync(`${root}${file}`, `${site}${basename(file)}`)
 
 /** The guides as a list, in the order of the reference: that of use. */

@@ -5,12 +5,15 @@
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { build, type Plugin } from 'vite'
+import { markup } from '../src/experiments/report/markup.ts'
 import { figures } from '../src/web/spec_page/figures.ts'
 import { packValues } from '../src/web/spec_page/given_values.ts'
 import { stations } from '../src/web/spec_page/strip.ts'
 import { computeSteps, openSpecModel, type SomeSteps } from '../src/web/spec_page/method.ts'
 import { proofs } from '../src/web/spec_page/proofs.ts'
-import { defaultSettings } from '../src/web/spec_page/settings.ts'
+import { defaultSettings, planners, scoreSources } from '../src/web/spec_page/settings.ts'
+import { glossary } from '../src/web/view/glossary.ts'
+import { deciding, plannerNames } from '../src/web/view/planner_words.ts'
 import { setCompared } from './spec_page/compared.ts'
 import { pageParts, readPages } from './spec_page/document.ts'
 import { plants } from './spec_page/plants.ts'
@@ -41,7 +44,17 @@ function drawAsides(steps: SomeSteps): Map<string, string> {
   return asides
 }
 
-/** The parts of the first screen: the method as a strip of figures, the bugs, the comparison, and the values as data. */
+/** What the settings mean, in the words of the live page. */
+const meanings = {
+  [plannerNames.shadow]: glossary.predictor,
+  [plannerNames.oracle]: glossary.oracle,
+  [plannerNames.static]: deciding.static,
+  [plannerNames.random]: deciding.random,
+  sparsity: glossary.sparsity,
+  scope: glossary.scope,
+}
+
+/** The parts of the first screen: the settings, the method as a strip of figures, the bugs, the comparison, and the values as data. */
 function drawTop(steps: SomeSteps): Readonly<Record<string, string>> {
   const strip = stations.map(({ address, title, draw }) => {
     const html = draw(steps, defaultSettings)?.html ?? ''
@@ -49,6 +62,12 @@ function drawTop(steps: SomeSteps): Readonly<Record<string, string>> {
   })
   return {
     strip: `<ol class="strip">${strip.join('\n')}</ol>`,
+    sources:
+      markup`${scoreSources.map((source) => markup`<option value="${source}">${plannerNames[planners[source]]}</option>`)}`
+        .html,
+    meanings:
+      markup`${Object.entries(meanings).map(([name, words]) => markup`<dt>${name}</dt><dd>${words}</dd>`)}`
+        .html,
     bugs: setBugs(proofs),
     compared: setCompared(read('spec/README.md')),
     values: `<script type="application/json" id="values">${JSON.stringify(packValues(steps))}</script>`,

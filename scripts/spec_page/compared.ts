@@ -6,16 +6,16 @@ import { markup, type Markup } from '../../src/experiments/report/markup.ts'
 
 /** The definition behind each question of the table; a question that is decided elsewhere has none. */
 const definitions: ReadonlyMap<string, string> = new Map([
-  ['neurons skipped in accuracy', 'opt.layer'],
+  ['do masks of neurons reach the output', 'opt.layer'],
   ['plainact of a neuron', 'plainact.plainact'],
-  ['token that is read', 'predictor.features'],
+  ['token that the predictor reads', 'predictor.features'],
   ['layer 0', 'select.selectMask'],
-  ['units pruned of N', 'select.keepBest'],
+  ['units skipped of N', 'select.keepBest'],
   ['ties', 'select.keepBest'],
-  ['a layer short of units', 'select.keepAsReleased'],
+  ['a layer that kept too few units', 'select.keepAsReleased'],
   ['scaling of targets', 'predictor.targets'],
   ['DejaVu baseline', 'dejavu.dejavu'],
-  ['the predictor runs', 'shadowllm.plan'],
+  ['how often the predictor runs', 'shadowllm.plan'],
   ['random numbers', 'training.trainNetwork'],
 ])
 
@@ -35,9 +35,14 @@ export function setCompared(book: string): string {
   const cells = rows.map(([question, paper, released, here, option]): Markup => {
     const address = definitions.get(question)
     const name = address === undefined ? question : markup`<a href="#${address}">${question}</a>`
-    const own = [here, paper, released].map((cell) => markup`<td>${cell === '-' ? 'not said' : cell}</td>`)
-    return markup`<tr><th scope="row">${name}</th>${own}<td>${option.split('`').map((part, i) => (i % 2 === 1 ? markup`<code>${part}</code>` : part === '-' ? '' : part))}</td></tr>`
+    const own = Object.entries({ here, paper, 'released code': released }).map(
+      ([column, cell]) => markup`<td data-column="${column}">${cell === '-' ? 'not said' : cell}</td>`,
+    )
+    const theirs = option
+      .split('`')
+      .map((part, i) => (i % 2 === 1 ? markup`<code>${part}</code>` : part === '-' ? '' : part))
+    return markup`<tr><th scope="row">${name}</th>${own}<td data-column="to get theirs">${theirs}</td></tr>`
   })
-  return markup`<div class="scrolls"><table class="values compared"><thead><tr><th scope="col">question</th><th scope="col">here</th><th scope="col">paper</th><th scope="col">released code</th><th scope="col">option of the command line to get theirs</th></tr></thead><tbody>${cells}</tbody></table></div>`
+  return markup`<div class="scrolls"><table class="values compared"><thead><tr><th scope="col">question</th><th scope="col">here</th><th scope="col">paper</th><th scope="col">released code</th><th scope="col">option of the commands (<code>shadowllm --help</code>) that gives theirs</th></tr></thead><tbody>${cells}</tbody></table></div>`
     .html
 }

@@ -247,7 +247,7 @@ class FormulaReader {
   #applied(base: Part): Part {
     let part: Part = { ...base, mathml: this.#scripts(base.mathml, false) }
     if (part.mathml !== base.mathml) part = { mathml: part.mathml, isFormula: true }
-    let isIndexed = part.mathml !== base.mathml || base.mathml.startsWith('<msub>')
+    let isIndexed = part.mathml !== base.mathml || base.mathml.includes('<msub>')
     for (;;) {
       const open = this.#text(this.at)
       if (open !== '(' && open !== '[') return part

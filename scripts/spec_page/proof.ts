@@ -23,7 +23,7 @@ export function setProof({ address, law, cases, bug, line, planted }: Proof): st
   const { sentence } = engineLaws[law as keyof typeof engineLaws]
   const name = address.split('.')[1]
   return markup`<aside class="law" id="law.${address}" aria-label="The law of ${name}">
-<p><span class="label">Law of engine and src/spec</span> ${sentence}. <button type="button" aria-label="Try it on ${cases} cases: the law of ${name}" hidden>Try it on ${cases} cases</button></p>
+<p><span class="label">Law</span> ${sentence}. <button type="button" aria-label="Try it on ${cases} cases: the law of ${name}" hidden>Try it on ${cases} cases</button></p>
 <p><span class="label">Bug</span> ${bug}: <button type="button" aria-label="Plant it: ${bug}" hidden>Plant it</button></p>
 <pre class="diff" tabindex="0"><del>- ${line}</del>
 <ins>+ ${planted}</ins></pre>

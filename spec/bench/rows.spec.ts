@@ -9,7 +9,7 @@ import type { Measured } from '../../src/bench/job.ts'
 import { profileOf } from '../../src/bench/profile.ts'
 import { rowsOf } from '../../src/bench/rows.ts'
 import { randomSubject } from '../../src/bench/subject.ts'
-import { findingsOf, formatBench, formatProfile } from '../../src/bench/table.ts'
+import { allLegendRows, findingsOf, formatBench, formatProfile } from '../../src/bench/table.ts'
 import { parseTest, type BenchTest } from '../../src/bench/tests.ts'
 import type { Turn } from '../../src/evaluation/decode.ts'
 import { makeMask, type UnitMask } from '../../src/masks/mask.ts'
@@ -214,6 +214,17 @@ tg8   dense          0.0        0.0          0.0          0.0  4/0/0  20.00  10.
 tg8   shadow        50.0       25.0         25.0         25.0  2/1/1  24.00  23.81     1.50   1.12           134           25.0         12.5          134
 tg8   dejavu        50.0       25.0         25.0         25.0  2/1/1  12.00  7.506     0.60   0.73            82           25.0         12.5           82
 
+  pp16     a prompt of 16 tokens is read
+  tg8      8 tokens are generated one by one after a prompt of 32, with the time of planning and packing
+  asked    sparsity of the ranked units
+  weights  share of the weights of all layers that is skipped
+  d/g/p    halves of layers that execute the mask dense, by gathering rows, packed
+  t/s      tokens per second, and the standard deviation over rounds
+  × dense  speed over that of the dense method of the same storage, backend and threads
+  ideal    the same ratio if only reading weights took time: lm_head and layer 0 whole, weights of the predictor divided among the tokens it is run for
+  packing  share of the time that it took, as predictor is that of the planner
+  of read  bytes of weights per second over the speed at which one thread reads memory forward; can exceed 100 %
+
 tiny (random weights), f32, tg8: shadow 50 % is 3.00 times as fast as dejavu.
 
 Memory is read forward at 6.0 GB/s here. × is the median of ratios within a round, which need not be the ratio of two medians in t/s. Figures of one run can be compared, those of two cannot.
@@ -254,6 +265,29 @@ Memory is read forward at 6.0 GB/s here. × is the median of ratios within a rou
     expect(formatBench(rows, [], { name: 'a device', graphs: false })).toContain(
       '; every launch by itself.\n',
     )
+  })
+
+  test('explains what it shows, and random masks where there are any', () => {
+    const explained = (table: string): string[] =>
+      [...table.matchAll(/^  (\S+(?: \S+)*) {2,}\S/gm)].map(([, name]) => name)
+    const first = formatBench(rowsOf([measured(tg, 'dense', [10])], [], context), [])
+    expect(explained(first)).toEqual([
+      'tg8',
+      'asked',
+      'weights',
+      'd/g/p',
+      't/s',
+      '× dense',
+      'ideal',
+      'packing',
+      'of read',
+    ])
+    expect(first).not.toContain('random tells')
+    const clocked = rowsOf([measured(tg, 'random', [], { turns: [turn(10, 8, { device: 8 })] })], [], context)
+    const second = formatBench(clocked, [], { name: 'a device', graphs: true })
+    expect(explained(second)).toContain('device')
+    expect(second).toContain('random tells the speed of a mask')
+    expect(allLegendRows.join('\n')).toMatch(/^ {2}× f32, × webgpu {2}over/m)
   })
 
   test('without rows says so', () => expect(formatBench([], [])).toBe('Nothing was measured.\n'))

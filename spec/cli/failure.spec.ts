@@ -31,9 +31,34 @@ describe('a failure is one line and an exit code', () => {
       "error: unknown option '--sed'\n(Did you mean --seed?)",
     )
     expect(describeFailure(error, false)).toEqual({
-      line: "shadowllm: unknown option '--sed' (Did you mean --seed?) [UNKNOWN_OPTION]",
+      line: 'shadowllm: --sed: unknown option (did you mean --seed?) [UNKNOWN_OPTION]',
       exitCode: 2,
     })
+  })
+
+  test.each([
+    ["missing required argument 'prompt'", 'prompt: expected an argument, got none'],
+    ["option '--seed <number>' argument missing", '--seed <number>: expected a value, got none'],
+    [
+      "required option '-o, --output <dir>' not specified",
+      '-o, --output <dir>: expected this option, got none',
+    ],
+    [
+      "too many arguments for 'chat'. Expected 0 arguments but got 2: a, b.",
+      'arguments: expected 0, got a, b',
+    ],
+    ["unknown command 'list'\n(Did you mean cost?)", 'list: unknown command; --help lists them'],
+    [
+      "unknown command 'chatt'\n(Did you mean chat?)",
+      'chatt: unknown command (did you mean chat?); --help lists them',
+    ],
+    [
+      "unknown command 'tran'\n(Did you mean one of learn, train?)",
+      'tran: unknown command (did you mean one of learn, train?); --help lists them',
+    ],
+  ])('what the parser calls %j is put as other errors are', (message, line) => {
+    const error = new CommanderError(1, 'commander.x', `error: ${message}`)
+    expect(describeFailure(error, false).line).toBe(`shadowllm: ${line} [X]`)
   })
 
   test('help is no failure', () => {

@@ -2,7 +2,7 @@
  * The storage of a file: commands that write hold a GGUF file of Q4_0 or Q4_1 as int4, as it has its weights, and say so; another
  * storage has to be asked for. Tests src/engine/storages/index.ts.
  */
-import { writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { ggufModel, plainTokenizer } from '../../bench/peers/gguf_model.ts'
@@ -79,17 +79,31 @@ test.each([
   expect(rows.map((row) => row.storage)).toEqual([storage])
 })
 
-test('the library holds it as float32 unless it is asked for the storage of the file', async () => {
-  const path = await fileOf('Q4_1')
-  for (const [storage, held] of [
-    [undefined, 'f32'],
-    ['file', 'int4'],
-    ['f16', 'f16'],
-  ] as const) {
-    const model = await ShadowModel.fromPretrained(path, { storage })
-    expect(model.model.weights.storage).toBe(held)
-    await model.dispose()
+test.each([
+  ['Q4_1', undefined, 'int4'],
+  ['Q4_1', 'f32', 'f32'],
+  ['Q4_1', 'f16', 'f16'],
+  ['Q8_0', undefined, 'f32'],
+] as const)('the library holds a file of %s with the storage %s as %s', async (format, storage, held) => {
+  await using model = await ShadowModel.fromPretrained(await fileOf(format), { storage })
+  expect(model.model.weights.storage).toBe(held)
+})
+
+test('calibrate, which has no --storage, scores the float32 numbers of such a file', async () => {
+  const [file, wide, text] = [await fileOf('Q4_1'), join(folder, 'wide'), join(folder, 'text')]
+  await writeFile(text, 'a '.repeat(200))
+  const run = async (...args: string[]) => expect(await runInside(args)).toMatchObject({ code: 0 })
+  await run('convert', file, wide)
+  const examplesOf = async (model: string, output: string) => {
+    const sizes = ['--limit', '1', '--prompt', '8', '--continuation', '8', '--threads', '1']
+    await run('calibrate', '-m', model, '-o', output, '--text', text, ...sizes)
+    const bytes = await readFile(join(output, 'part-00000.safetensors'))
+    // The header names the model.
+    return bytes.subarray(8 + Number(bytes.readBigUInt64LE(0)))
   }
+  const own = await examplesOf(file, join(folder, 'a'))
+  expect(own.some((byte) => byte !== 0)).toBe(true)
+  expect(own.equals(await examplesOf(wide, join(folder, 'b')))).toBe(true)
 })
 
 describe('a file', () => {

@@ -61,11 +61,56 @@ test('a row goes on below its text, an example is broken before a flag', () => {
   )
 })
 
-test.each(['', ...commandNames, 'parity run', 'parity export-ops'])(
-  'the help of %j has no line over 80 characters through a pipe',
+const parity = ['run', 'verify-certificate', 'export-ops', 'check-ops', 'export', 'check']
+const helps = ['', ...commandNames, ...parity.map((name) => `parity ${name}`)]
+
+async function helpOf(name: string): Promise<string> {
+  return (await runInside([...name.split(' ').filter((word) => word !== ''), '--help'])).stdout
+}
+
+test.each(helps)('the help of %j has no line over 80 characters through a pipe', async (name) => {
+  const help = await helpOf(name)
+  expect(help.split('\n').filter((line) => line.length > 80)).toEqual([])
+  expect(help).toMatch(/^Usage: shadowllm/)
+})
+
+test.each(helps)('the help of %j refers to no file that the package lacks', async (name) => {
+  expect(await helpOf(name)).not.toMatch(/\b(?:docs|spec|fixtures|cuda|examples|src)\/|\.md\b/)
+})
+
+/** The headings of a help's flags in their order, and the flags below each. */
+async function groupsOf(name: string): Promise<Map<string, string[]>> {
+  const groups = new Map<string, string[]>()
+  let heading = ''
+  for (const line of (await helpOf(name)).split('\n')) {
+    if (/^\S.*:$/.test(line)) heading = line
+    const [, flag] = /^ {2}(?:-\w, )?(?:--[\w-]+, )*(--[\w-]+)/.exec(line) ?? []
+    if (flag) groups.set(heading, [...(groups.get(heading) ?? []), flag])
+  }
+  return groups
+}
+
+test.each(['generate', 'chat', 'serve'])(
+  'the help of %s begins with the flags that one needs first, and has the others by headings',
   async (name) => {
-    const { stdout } = await runInside([...name.split(' ').filter((word) => word !== ''), '--help'])
-    expect(stdout.split('\n').filter((line) => line.length > 80)).toEqual([])
-    expect(stdout).toMatch(/^Usage: shadowllm/)
+    const groups = await groupsOf(name)
+    const [first, ...others] = groups.keys()
+    expect(first).toBe('Options:')
+    expect(groups.get(first)?.slice(0, 3)).toEqual(['--model', '--planner', '--sparsity'])
+    expect(groups.get(first)?.length).toBeLessThanOrEqual(14)
+    expect(others).toEqual(
+      expect.arrayContaining([
+        'How masks are decided:',
+        'Predictors, calibrations and compensation:',
+        'Machine and memory:',
+        'Global Options:',
+      ]),
+    )
+    expect(groups.get('Machine and memory:')).toContain('--threads')
   },
 )
+
+test.each(commandNames)('the help of %s has each flag once', async (name) => {
+  const flags = [...(await groupsOf(name)).values()].flat()
+  expect(flags.length).toBe(new Set(flags).size)
+})

@@ -171,7 +171,8 @@ describe('a share alone, for a model with the predictor of this package', () => 
   })
 
   test('is told nothing with a planner named, --json or --quiet, or heads of their own', async () => {
-    const silent = [{ isPlannerImplied: false }, { json: true }, { quiet: true }, { headSparsity: 0.2 }]
+    const refused = [{ headSparsity: 0.2 }, { prefill: 'masked' } as const, { every: 4 }]
+    const silent = [{ isPlannerImplied: false }, { json: true }, { quiet: true }, ...refused]
     for (const changed of silent) expect(await noted(changed)).toBe('')
   })
 

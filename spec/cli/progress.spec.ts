@@ -56,11 +56,18 @@ describe('the screen', () => {
     return { line, written, wait: (ms: number) => (clock += ms) }
   }
 
-  test('is not written if stderr is no terminal', () => {
-    const { line, written } = watch(false)
-    line.update({ stage: 'a', done: 1, total: 2 })
-    line.clear()
-    expect(written).toEqual([])
+  test('is a line for each half minute if stderr is no terminal, whatever the stage, and is never removed', () => {
+    const { line, written, wait } = watch(false)
+    for (let done = 0; done < 100; done++) {
+      line.update({ stage: done < 50 ? 'reading' : 'writing', done, total: 100 })
+      line.clear()
+      wait(1000)
+    }
+    expect(written).toEqual([
+      'reading    [#######-----------------]  30 %  1:10 left\n',
+      'writing    [##############----------]  60 %  0:07 left\n',
+      'writing    [######################--]  90 %  0:04 left\n',
+    ])
   })
 
   test('is redrawn at most ten times a second, at once for a new stage, and never wraps', () => {

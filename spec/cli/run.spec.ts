@@ -20,6 +20,7 @@ import { plannerNames } from '../../src/planners/index.ts'
 import { encodeSafetensors } from '../../src/io/safetensors_writer.ts'
 import { P, pickle, torchFile, tuple } from '../../fixtures/hostile/build_torch.ts'
 import { root, tinyFolder, type CliResult } from './run_cli.ts'
+import { expectNode } from '../../src/cli/version.ts'
 import { runInside } from './run_inside.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-cli-'))
@@ -92,12 +93,24 @@ describe('help', () => {
   })
 })
 
+test.each([
+  ['node', '22.18.0', true],
+  ['node', '22.9.1', false],
+  ['node', '9.0.0', false],
+  ['node', '100.0.0', true],
+  ['deno', '2.9.6', true],
+] as const)('%s %s may run: %s', (name, version, isNew) => {
+  const start = (): void => expectNode({ name, version, system: 'linux x64' })
+  if (isNew) expect(start).not.toThrow()
+  else expect(start).toThrow(`node: expected version 22.18 or newer, got ${version}`)
+})
+
 describe('wrong usage exits with code 2', () => {
   test.each<[string, string[], string]>([
     ['--sparsity?', ['generate', 'a', '--sparsty', '0.5'], 'UNKNOWN_OPTION'],
     ['generate?', ['genrate', 'a'], 'UNKNOWN_COMMAND'],
-    ["'nonsense'", ['help', 'nonsense'], 'UNKNOWN_COMMAND'],
-    ["'nonsense'", ['nonsense', '--help'], 'UNKNOWN_COMMAND'],
+    ['nonsense: unknown command', ['help', 'nonsense'], 'UNKNOWN_COMMAND'],
+    ['nonsense: unknown command', ['nonsense', '--help'], 'UNKNOWN_COMMAND'],
     ['from 0 to 1, got 1.2', ['generate', 'a', '--sparsity', '1.2'], 'SPARSITY'],
     ['from 0 to 1, got 2', ['reproduce', '--sparsity', '0.5,2'], 'SPARSITY'],
     ['a whole number from 1, got -1', ['reproduce', '--limit', '-1'], 'VALUE'],
@@ -128,9 +141,13 @@ describe('wrong usage exits with code 2', () => {
       ['reproduce', '--experiment', 'two-by-two,cost', '--sparsity', '0.6'],
       'FLAGS',
     ],
-    ["missing required argument 'prompt'", ['generate'], 'MISSING_ARGUMENT'],
-    ["'--cases <file>'", ['parity', 'export', '--output', 'x'], 'MISSING_MANDATORY_OPTION_VALUE'],
-    ['got 2', ['doctor', 'a', 'b'], 'EXCESS_ARGUMENTS'],
+    ['prompt: expected an argument', ['generate'], 'MISSING_ARGUMENT'],
+    [
+      '--cases <file>: expected this option',
+      ['parity', 'export', '--output', 'x'],
+      'MISSING_MANDATORY_OPTION_VALUE',
+    ],
+    ['expected 0, got a, b', ['doctor', 'a', 'b'], 'EXCESS_ARGUMENTS'],
     ['some text', ['generate', ''], 'PROMPT'],
     ['a branch, a tag', ['generate', 'a', '-m', 'a/b', '--offline', '--revision', '../x'], 'HUB_REVISION'],
     [

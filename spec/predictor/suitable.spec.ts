@@ -42,6 +42,6 @@ test('a predictor for another number of layers, heads or neurons, or for another
   ]
   for (const config of others)
     expect(() => checkPredictor({ config }, model, 'p')).toThrow(
-      /^p: expected a predictor for 3 layers of 2 heads and 16 neurons, width 8, got one for /,
+      /^p: expected a predictor for this model, of 3 layers of 2 heads and 16 neurons, width 8, got one for another, of /,
     )
 })

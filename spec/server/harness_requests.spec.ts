@@ -144,7 +144,7 @@ test.skipIf(whyNot !== '')(
   `smollm2_ids.jsonl gets the right numbers${whyNot}`,
   { timeout: 600_000 },
   async () => {
-    const smollm2 = await ShadowModel.fromPretrained(smollm2File, { threads: 'auto' })
+    const smollm2 = await ShadowModel.fromPretrained(smollm2File, { storage: 'f32', threads: 'auto' })
     const server = serverOf(smollm2, { name: 'smollm2' })
     const expected = expectedAnswers('smollm2')
     const spell = (id: number): string => smollm2.tokenizer?.decode([id]) as string

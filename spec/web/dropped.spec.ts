@@ -8,10 +8,10 @@ const files = (...names: string[]): Map<string, Blob> => new Map(names.map((name
 
 test('a picture and a folder without a model are refused by name', () => {
   expect(refusalOfFiles(files('cat.png'), 'cat.png')).toBe(
-    'cat.png is not a model: expected a GGUF file or a folder with config.json, got cat.png.',
+    'cat.png is not a model. A model is a GGUF file, or a folder with config.json.',
   )
   expect(refusalOfFiles(files('a.txt', 'inner/config.json'), 'tiny')).toBe(
-    'tiny is not a model: expected a GGUF file or a folder with config.json, got a folder of 2 files.',
+    'tiny is not a model. A model is a GGUF file, or a folder with config.json.',
   )
 })
 

@@ -41,6 +41,18 @@ test.skipIf(cannotBuildSite !== null)(
     for (const [, name, title] of listed)
       expect(read(`reference/documents/${name}.html`)).toContain(`<title>${title} |`)
     expect(read('index.html')).toContain('src="./page.png"')
+    // The reference leads home, and says of each name what it is.
+    const module = read('reference/modules/criteria.html')
+    expect(module).toContain(
+      '<nav id="tsd-toolbar-links" aria-label="Site"><a href="../../index.html">Home</a>',
+    )
+    expect(module).toContain('<h1>Module shadowllm/criteria</h1>')
+    const lines = Array.from(
+      module.matchAll(/<dd class="tsd-member-summary">(.*?)<\/dd>/gs),
+      ([, line]) => line,
+    )
+    expect(lines.filter((line) => !/[a-z]{3}/.test(line.replace(/<[^>]*>/g, '')))).toEqual([])
+    expect(lines.length).toBeGreaterThan(10)
     const planted = '<a href="spec/none.html"></a><a href="spec/#none"></a><a href="spec/"></a>'
     expect(deadLinks('index.html', planted, folder)).toEqual(['spec/none.html', 'spec/#none'])
   },

@@ -1,5 +1,7 @@
 /**
  * shadowllm/backends: backends by name.
+ *
+ * @module
  */
 export { backendNames } from './backend.ts'
 export { createBackend } from './select.ts'

@@ -3,7 +3,7 @@
  */
 import type { Column, Row } from '../results/experiment_result.ts'
 import { cell } from '../results/cells.ts'
-import { wrapLines } from '../results/fold.ts'
+import { GAP, wrapLines } from '../results/fold.ts'
 import { formatTable } from '../results/terminal.ts'
 import { median, medianRatio } from '../results/interleaved_rounds.ts'
 import { methodName } from './methods.ts'
@@ -11,7 +11,7 @@ import type { MethodProfile, BenchDevice } from './bench.ts'
 import type { Depths } from './depths.ts'
 import type { Threads } from './job.ts'
 import type { BenchRow } from './rows.ts'
-import { parseTest } from './tests.ts'
+import { parseTest, testWords } from './tests.ts'
 
 /** What is often the same in all rows, and is said once then. */
 const subjectColumns: readonly Column[] = [
@@ -29,28 +29,102 @@ const selfEvident: readonly string[] = ['model', 'storage', 'backend']
 /** How many of the following columns name a row of one subject: test, planner, asked. */
 const rowNames = 3
 
+/** A column, and what it is where its label does not say so. */
+interface FigureColumn extends Column {
+  readonly words?: string
+}
+
 /** The figures of a row. @param first what rows are compared with @param hasDevice whether one took the time */
-function figureColumns(first: string | null, hasDevice: boolean): Column[] {
+function figureColumns(first: string | null, hasDevice: boolean): FigureColumn[] {
   return [
     { key: 'test', label: 'test' },
     { key: 'planner', label: 'planner' },
-    { key: 'asked', label: 'asked', unit: '%', digits: 1 },
+    { key: 'asked', label: 'asked', unit: '%', digits: 1, words: 'sparsity of the ranked units' },
     { key: 'heads', label: 'heads', unit: '%', digits: 1 },
     { key: 'neurons', label: 'neurons', unit: '%', digits: 1 },
-    { key: 'weights', label: 'weights', unit: '%', digits: 1 },
-    { key: 'ways', label: 'd/g/p' },
-    { key: 'rate', label: 't/s' },
+    {
+      key: 'weights',
+      label: 'weights',
+      unit: '%',
+      digits: 1,
+      words: 'share of the weights of all layers that is skipped',
+    },
+    {
+      key: 'ways',
+      label: 'd/g/p',
+      words: 'halves of layers that execute the mask dense, by gathering rows, packed',
+    },
+    { key: 'rate', label: 't/s', words: 'tokens per second, and the standard deviation over rounds' },
     { key: 'deviation', label: '±' },
-    ...(hasDevice ? [{ key: 'device', label: 'device', unit: 'ms per token', digits: 3 }] : []),
-    { key: 'timesDense', label: '× dense', digits: 2 },
-    ...(first === null ? [] : [{ key: 'timesFirst', label: `× ${first}`, digits: 2 }]),
-    { key: 'ideal', label: 'ideal', digits: 2 },
+    ...(hasDevice
+      ? [
+          {
+            key: 'device',
+            label: 'device',
+            unit: 'ms per token',
+            digits: 3,
+            words: 'by the clock of the GPU or of its emulator',
+          },
+        ]
+      : []),
+    {
+      key: 'timesDense',
+      label: '× dense',
+      digits: 2,
+      words: 'speed over that of the dense method of the same storage, backend and threads',
+    },
+    ...(first === null
+      ? []
+      : [
+          {
+            key: 'timesFirst',
+            label: `× ${first}`,
+            digits: 2,
+            words: 'over that of the first storage, backend and threads in the lists',
+          },
+        ]),
+    {
+      key: 'ideal',
+      label: 'ideal',
+      digits: 2,
+      words:
+        'the same ratio if only reading weights took time: lm_head and layer 0 whole, weights of the predictor divided among the tokens it is run for',
+    },
     { key: 'shareOfIdeal', label: 'of ideal', unit: '%', digits: 0 },
     { key: 'predictor', label: 'predictor', unit: '%', digits: 1 },
-    { key: 'packing', label: 'packing', unit: '%', digits: 1 },
-    { key: 'bandwidth', label: 'of read', unit: '%', digits: 0 },
+    {
+      key: 'packing',
+      label: 'packing',
+      unit: '%',
+      digits: 1,
+      words: 'share of the time that it took, as predictor is that of the planner',
+    },
+    {
+      key: 'bandwidth',
+      label: 'of read',
+      unit: '%',
+      digits: 0,
+      words:
+        'bytes of weights per second over the speed at which one thread reads memory forward; can exceed 100 %',
+    },
   ]
 }
+
+/** What tests and columns are, as rows of names and words. */
+function legendRows(tests: readonly string[], columns: readonly FigureColumn[]): string[] {
+  const rows = [
+    ...tests.map((test) => [test, testWords(test)]),
+    ...columns.flatMap(({ label, words }) => (words === undefined ? [] : [[label, words]])),
+  ]
+  const width = Math.max(...rows.map(([name]) => name.length)) + GAP
+  return rows.map(([name, words]) => `  ${name.padEnd(width)}${words}`)
+}
+
+/** The same of all columns and of tests of each kind, for a help. */
+export const allLegendRows: readonly string[] = legendRows(
+  ['pp128', 'tg128', 'tg32@2000'],
+  figureColumns('f32, × webgpu', true),
+)
 
 /**
  * The table, and what is to be said of it, ending with a line break.
@@ -72,9 +146,11 @@ export function formatBench(
   const hasClock = device !== null && device.graphs !== null
   const columns = [...subjects, ...figureColumns(firstOf(rows), hasClock)]
   const words = [...(device === null ? [] : [describeDevice(device)]), ...findingsOf(rows, reads)]
+  const legend = legendRows([...new Set(rows.map(({ test }) => test))], columns)
   const parts = [
     wrapLines(common.join(', '), width),
     formatTable(columns, cells, { columns: width, keys: subjects.length + rowNames }),
+    legend.map((row) => wrapLines(row, width, '      ')).join('\n'),
     ...words.map((text) => wrapLines(text, width)),
   ]
   return `${parts.filter((part) => part !== '').join('\n\n')}\n`
@@ -143,7 +219,12 @@ export function findingsOf(rows: readonly BenchRow[], reads: readonly number[]):
   const paired = rows.some(({ planner, timesDense }) => planner !== 'dense' && timesDense !== null)
     ? ['× is the median of ratios within a round, which need not be the ratio of two medians in t/s.']
     : []
-  const notes = [...read, ...paired, 'Figures of one run can be compared, those of two cannot.']
+  const random = rows.some(({ planner }) => planner === 'random')
+    ? [
+        'random tells the speed of a mask, without the time to choose one; "perplexity" tells what a mask costs.',
+      ]
+    : []
+  const notes = [...read, ...paired, ...random, 'Figures of one run can be compared, those of two cannot.']
   return [...(found.length > 0 ? [found.join('\n')] : []), notes.join(' ')]
 }
 

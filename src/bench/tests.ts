@@ -1,9 +1,6 @@
 /**
- * What is timed, by the names llama-bench gave it:
- *
- *   pp128         a prompt of 128 tokens is read
- *   tg128         128 tokens are generated one by one, after a prompt of 32
- *   tg32@2000     32 tokens are generated at a context of 2000, that is after a prompt of 2000
+ * What is timed, by the names llama-bench gave it: pp128 reads a prompt, tg128 generates after a prompt of 32 tokens, tg32@2000
+ * after one of 2000.
  */
 import { UsageError } from '../tensor/errors.ts'
 
@@ -42,6 +39,14 @@ export function parseTest(name: string): BenchTest {
     'TEST',
     `test: expected such as pp128, tg128 or tg32@2000, got ${name === '' ? 'nothing' : name}`,
   )
+}
+
+/** What a test does, in words. */
+export function testWords(name: string): string {
+  const { kind, tokens, context } = parseTest(name)
+  return kind === 'prompt'
+    ? `a prompt of ${tokens} tokens is read`
+    : `${tokens} tokens are generated one by one after a prompt of ${context}, with the time of planning and packing`
 }
 
 /** @throws UsageError CONTEXT_LENGTH if a model has too few positions for a test */

@@ -40,12 +40,12 @@ export interface ChatStart {
   readonly quiet?: boolean
   /** What it goes on from, and is saved in after each turn. */
   readonly saved?: TextSession
-  /** The planner that costs this model less than `shadow`, if one is known to. */
-  readonly cheaper?: string | null
+  /** The planner that costs this model less than `shadow`, if one is known to: a share alone means it. */
+  readonly cheaper?: GenerationPlanner | null
 }
 
 const help = `Commands:
-  /sparsity SHARE  skip this share of heads and neurons, from 0 to 1; from dense, by the planner shadow
+  /sparsity SHARE  skip this share of heads and neurons, from 0 to 1; from dense, by shadow, or a planner known to cost the model less
   /planner NAME    ${generationPlanners.join(', ')}
   /again           answer the last message once more, in place of the last answer
   /mask            show what was computed for the last answer
@@ -180,8 +180,9 @@ class ChatLoop {
         return this.#say(wrapHelp(help, this.#session.screen.columns))
       case 'sparsity': {
         const sparsity = readOption<number>('/sparsity', value, shareOption)
-        const usual = this.#options.planner === 'dense' && sparsity > 0 ? { planner: 'shadow' as const } : {}
-        return this.#choose({ ...usual, sparsity, headSparsity: undefined, neuronSparsity: undefined })
+        const whole = { sparsity, headSparsity: undefined, neuronSparsity: undefined }
+        if (this.#options.planner !== 'dense' || sparsity === 0) return this.#choose(whole)
+        return this.#choose({ planner: this.#start.cheaper ?? 'shadow', ...whole })
       }
       case 'planner':
         return this.#choose({ planner: value as GenerationPlanner })
@@ -225,6 +226,7 @@ class ChatLoop {
       planner === 'dense' ? 'dense: nothing is skipped' : `${planner}, ${formatPercent(sparsity)}`,
     ]
     if (!json && !quiet) {
+      if (planner === cheaper) words.push('for neurons alone, which costs this model less than shadow')
       if (planner === 'shadow' && cheaper)
         words.push(`/planner ${cheaper}, for neurons alone, costs this model less`)
       if (this.#messages.length > 0)

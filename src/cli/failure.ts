@@ -55,5 +55,20 @@ function line(message: string, code: string): string {
 function describeCommander(error: CommanderError): Failure {
   if (error.exitCode === 0 || error.code === 'commander.help') return { line: '', exitCode: exitCodes.done }
   const code = error.code.replace('commander.', '').replace(/[A-Z]/g, '_$&').toUpperCase()
-  return { line: line(error.message.replace(/^error: /, ''), code), exitCode: exitCodes.usage }
+  const message = reworded.reduce((text, [form, words]) => text.replace(form, words), error.message)
+  return { line: line(message, code), exitCode: exitCodes.usage }
 }
+
+/** commander's words in the form of all other errors. */
+const reworded: readonly (readonly [form: RegExp, words: string])[] = [
+  [/^error: /, ''],
+  [/^missing required argument '(.*)'$/, '$1: expected an argument, got none'],
+  [/^option '(.*)' argument missing$/, '$1: expected a value, got none'],
+  [/^required option '(.*)' not specified$/, '$1: expected this option, got none'],
+  [/^too many arguments.*\. Expected (\d+) .* got \d+: (.*)\.$/s, 'arguments: expected $1, got $2'],
+  [/^unknown (\S+) '(.*)'/, '$2: unknown $1'],
+  [/\s+\(Did you mean /, ' (did you mean '],
+  // Of another first letter a command is not what was meant.
+  [/^(.)(.*: unknown command) \(did you mean (?!\1|one of ).*\)$/, '$1$2'],
+  [/: unknown command.*$/, '$&; --help lists them'],
+]

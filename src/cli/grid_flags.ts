@@ -1,7 +1,7 @@
 /**
  * Flags that choose cells of the grid: `reproduce --experiment grid`.
  */
-import type { Command } from 'commander'
+import { Option, type Command } from 'commander'
 import { unitChoices, type GridChoice, type GridWindow, type Units } from '../experiments/grid_cells.ts'
 import { predictorBeside } from '../io/named_predictor.ts'
 import { MOMENTS_CRITERION } from '../criteria/index.ts'
@@ -38,46 +38,46 @@ export interface GridFlags {
 
 /** Adds the flags to a command. */
 export function addGridFlags(command: Command): Command {
-  command.addOption(
-    listOf('--planner <list>', 'grid: planners, separated by commas (default: all)', plannerOption),
-  )
-  return addOwnFlags(addFlags(command, 'predictor', 'moments'), [
-    [
+  addFlags(command, 'predictor', 'moments')
+  const rows = [
+    listOf('--planner <list>', 'planners, separated by commas (default: all)', plannerOption),
+    new Option(
       '--calibration <dir>',
-      'grid: a calibration, whose mean scores static and others rank by (default: of --examples)',
-    ],
+      'a calibration, whose mean scores static and others rank by (default: of --examples)',
+    ),
     listOf(
       '--units <list>',
-      `grid: which units are skipped, of ${unitChoices.join(', ')} (default: each)`,
+      `which units are skipped, of ${unitChoices.join(', ')} (default: each)`,
       nameOption('UNITS', unitChoices),
     ),
-    listOf('--prefill <list>', 'grid: how the prompt runs, dense or masked (default: each)', prefillOption),
+    listOf('--prefill <list>', 'how the prompt runs, dense or masked (default: each)', prefillOption),
     listOf(
       '--every <list>',
-      'grid: when is decided, once or after so many tokens (default: each)',
+      'when is decided, once or after so many tokens (default: each)',
       orWord('once', everyTokens),
     ),
     listOf(
       '--windows <list>',
-      'grid: tokens of a prompt and of what follows, such as 128+128,32+224 (default: three shapes)',
+      'tokens of a prompt and of what follows, such as 128+128,32+224 (default: three shapes)',
       windowShape,
     ),
     listOf(
       '--compensate <list>',
-      `grid: what takes the place of what is skipped, of ${compensations.join(', ')}, by the moments of --calibration (default: none)`,
+      `what takes the place of what is skipped, of ${compensations.join(', ')}, by the moments of --calibration (default: none)`,
       compensateOption,
     ),
     listOf(
       '--prompt-share <list>',
-      'grid: shares of the prompt in the moments of least squares, such as 0,0.2 (default: 0)',
+      'shares of the prompt in the moments of least squares, such as 0,0.2 (default: 0)',
       promptShareOption,
     ),
     listOf(
       '--scores <list>',
-      `grid: what mean scores are of, of ${scoreNames.join(', ')} (default: plainact)`,
+      `what mean scores are of, of ${scoreNames.join(', ')} (default: plainact)`,
       nameOption('CRITERION_NAME', scoreNames),
     ),
-  ])
+  ]
+  return addOwnFlags(command, rows, 'With --experiment grid:')
 }
 
 const scoreNames = ['plainact', MOMENTS_CRITERION]

@@ -19,7 +19,8 @@ export async function withModel<T>(
 ): Promise<T> {
   const opt = await ShadowModel.fromPretrained(model ?? embeddedName, {
     backend,
-    storage,
+    // Commands that do not ask measure, which is done on exact numbers.
+    storage: storage ?? 'f32',
     threads,
     revision,
     offline,

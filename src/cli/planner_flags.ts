@@ -35,9 +35,9 @@ import { checkPredictor } from '../predictor/suitable.ts'
 import type { ShadowModel } from '../library/shadow_model.ts'
 import { MissingError, UsageError } from '../tensor/errors.ts'
 import { nameOption } from '../tensor/option.ts'
-import { addFlags } from './flags.ts'
+import { addFlags, groups } from './flags.ts'
 import type { Session } from './session.ts'
-import { flagOf, listOf, sharesOf } from './values.ts'
+import { addOwnFlags, flagOf, listOf, sharesOf } from './values.ts'
 import { featureWidths } from '../engine/config.ts'
 
 /** What decides, whether a command runs one planner or compares several. */
@@ -60,18 +60,20 @@ interface DeciderFlags {
 /** Adds the flags of planners, of shares and of what planners decide by. A share without a planner is one of ShadowLLM. */
 function addDeciderFlags(command: Command, [planner, sparsity]: readonly Option[], usual: unknown): void {
   const shares = [
-    sparsity,
     flagOf('--head-sparsity <share>', 'of heads, if different; 0 for neurons alone', shareOption),
     flagOf('--neuron-sparsity <share>', 'of neurons, if different; 0 for heads alone', shareOption),
   ]
-  for (const option of [planner, ...shares.map((one) => one.implies({ planner: usual }))])
-    command.addOption(option)
-  addFlags(command, 'criterion', 'scope', 'predictor')
-    .option(
-      '--calibration <dir>',
-      'a calibration, whose mean scores static and others rank by, and whose moments compensate',
-    )
-    .option('--released, --paper-compatible', 'select as the released code does')
+  for (const share of [sparsity, ...shares]) share.implies({ planner: usual })
+  addOwnFlags(command, [planner, sparsity])
+  addOwnFlags(
+    command,
+    [...shares, ['--released, --paper-compatible', 'select as the released code does']],
+    groups.masks,
+  )
+  addFlags(command, 'scope', 'criterion', 'predictor')
+  const calibration =
+    'a calibration, whose mean scores static and others rank by, and whose moments compensate'
+  addOwnFlags(command, [['--calibration <dir>', calibration]], groups.learnt)
   addFlags(command, 'moments')
   refuseSharesOfDense(command)
 }
@@ -104,10 +106,11 @@ export function addPlanFlags(
     '--planner <name>',
     'what decides what is skipped: see "shadowllm planners"',
     nameOption('PLANNER', planners),
-  ).default(usual, `${usual}, or shadow with a share`)
+  ).default(usual, usual === 'dense' ? 'dense, or with a share shadow' : usual)
+  const alone = usual === 'dense' ? '; alone it means --planner shadow' : ''
   const sparsity = flagOf(
     '--sparsity <share>',
-    'share of heads and neurons to skip, from 0 to 1',
+    `share of heads and neurons to skip, from 0 to 1${alone}`,
     shareOption,
     0.5,
   )
@@ -138,7 +141,7 @@ export async function loadPlanFiles(
   const method = makeMethod({ planner, sparsity: 0, criterion, compensate })
   expectMomentsRead(moments, mayChange || readsMoments(method))
   for (const path of moments) opt.addMoments(path)
-  if (planner === 'shadow' || (mayChange && predictor.length > 0)) await noteOtherUse(session, opt, flags)
+  if (planner === 'shadow' || mayChange) await noteOtherUse(session, opt, flags)
   if (!flags.isPlannerImplied || flags.json || flags.quiet) return
   const cheaper = await cheaperPlanner(opt, flags)
   if (cheaper !== null)
@@ -147,15 +150,19 @@ export async function loadPlanFiles(
     )
 }
 
+type CheaperFlags = Pick<PlanFlags, 'predictor' | 'calibration' | 'headSparsity' | 'prefill'> & {
+  readonly every?: number | 'auto'
+}
+
 /**
  * The planner to name in place of `shadow` for a model whose predictor is that of this package, as measured for SmolLM2
- * (docs/guides/smollm2.md); null where the model has another predictor or none, and where heads have a share of their own.
+ * (docs/guides/smollm2.md); null where the model has another predictor or none, and where flags ask for what it refuses.
  */
 export async function cheaperPlanner(
   opt: ShadowModel,
-  { predictor, calibration, headSparsity = 0 }: Pick<PlanFlags, 'predictor' | 'calibration' | 'headSparsity'>,
-): Promise<PlannerName | null> {
-  if (headSparsity > 0) return null
+  { predictor, calibration, headSparsity = 0, prefill, every }: CheaperFlags,
+): Promise<'griffin' | 'glass' | null> {
+  if (headSparsity > 0 || prefill === 'masked' || every !== undefined) return null
   const files = await shadowFiles(opt, predictor)
   if (files.length === 0 || !files.every((file) => predictorNames.includes(file))) return null
   return calibration === undefined ? 'griffin' : 'glass'
@@ -256,14 +263,12 @@ export function addPlannerFlags(command: Command): Command {
     '--planner <list>',
     `planners that decide what is skipped, separated by commas: ${plannerNames.join(', ')} (see "shadowllm planners"); dense is always measured`,
     plannerOption,
-  ).default([], 'dense')
+  ).default([], 'none, or with a share shadow')
   const sparsity = sharesOf('--sparsity <list>', 'shares to skip, separated by commas', [0.5])
   addDeciderFlags(command, [planner, sparsity], ['shadow'])
   addFlags(addCompensationFlags(command), 'every', 'prefill', 'mode')
-  return command.option(
-    '--leaky',
-    'let planners see the whole text, answer included, as the published numbers did',
-  )
+  const leaky = 'let planners see the whole text, answer included, as the published numbers did'
+  return addOwnFlags(command, [['--leaky', leaky]], groups.masks)
 }
 
 /** What is to be compared, dense first, and what it decides by. */

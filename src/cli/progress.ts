@@ -1,7 +1,8 @@
 /**
  * A progress line on stderr: stage, bar, share, time left, a note.
  *
- * It is drawn on a terminal only, at most ten times a second, and removed before anything else is written.
+ * On a terminal it is drawn at most ten times a second, and removed before anything else is written. Elsewhere it is a line of its own
+ * for each half minute.
  */
 import { shownLine } from '../tensor/quote.ts'
 import { ERASE_LINE, type Text } from './screen.ts'
@@ -33,14 +34,15 @@ export interface ProgressScreen {
 }
 
 const redrawAfter = 100 // ms
+const tellAfter = 30_000 // ms
 const barWidth = 24
 
-/** A progress line, or one that draws nothing if the screen is no terminal. */
+/** A progress line. */
 export function makeProgressLine(screen: ProgressScreen): ProgressLine {
-  if (!screen.watched) return { update: () => {}, clear: () => {} }
+  const { watched } = screen
   let stage = ''
   let stageStart = 0
-  let drawnAt = -Infinity
+  let drawnAt = watched ? -Infinity : screen.now()
   let drawn = false
   return {
     update(update) {
@@ -50,14 +52,15 @@ export function makeProgressLine(screen: ProgressScreen): ProgressLine {
         stage = update.stage
         stageStart = now
       }
-      if (!isNew && now - drawnAt < redrawAfter) return
+      if (watched ? !isNew && now - drawnAt < redrawAfter : now - drawnAt < tellAfter) return
       drawnAt = now
-      drawn = true
+      drawn = watched
       const text = shownLine(formatProgress(update, now - stageStart))
-      screen.write([ERASE_LINE, text.slice(0, Math.max(0, screen.columns() - 1))])
+      screen.write(watched ? [ERASE_LINE, text.slice(0, Math.max(0, screen.columns() - 1))] : [text, '\n'])
     },
     clear() {
-      if (drawn) screen.write(ERASE_LINE)
+      if (!drawn) return
+      screen.write(ERASE_LINE)
       drawn = false
       drawnAt = -Infinity
     },

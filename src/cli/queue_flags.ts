@@ -32,12 +32,8 @@ const shards = (): Option =>
 
 /** Adds the flags of a command that may hand its work over. */
 export function addQueueFlags(command: Command): Command {
-  return addOwnFlags(command, [
-    new Option('--queue <url>', `distribute the work over the workers of ${address}`).argParser(
-      parseQueueUrl,
-    ),
-    shards(),
-  ])
+  const queue = new Option('--queue <url>', `distribute the work over the workers of ${address}`)
+  return addOwnFlags(command, [queue.argParser(parseQueueUrl), shards()], 'Several machines:')
 }
 
 /** Where a command that serves queues finds them. */

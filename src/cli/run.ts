@@ -5,7 +5,7 @@
 import { describeFailure } from './failure.ts'
 import { calledCommand, commandNames, makeProgram } from './program.ts'
 import type { Session } from './session.ts'
-import { version } from './version.ts'
+import { expectNode, version } from './version.ts'
 
 /**
  * Runs `shadowllm`; nothing is thrown, and the process is not ended.
@@ -14,6 +14,7 @@ import { version } from './version.ts'
 export async function runCommandLine(session: Session): Promise<number> {
   const { args } = session
   try {
+    expectNode()
     let help = ''
     const called = calledCommand(args)
     const print = (text: string): void => void (help += text)

@@ -1,7 +1,7 @@
 /**
  * One run of the command line: where its output goes, what stops it, how it ends.
  *
- * Data goes to `print`, progress to `progress` (stderr, only on a terminal). The first ctrl-C aborts `signal`, and commands
+ * Data goes to `print`, progress to `progress` (stderr). The first ctrl-C aborts `signal`, and commands
  * then keep what they have; a second one ends the process at once. The exit code is 130 if the work was interrupted, and the
  * code of the work if it was already complete; no signal kills the process.
  */

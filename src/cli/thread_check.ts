@@ -81,6 +81,6 @@ const WORTHWHILE = 1.04
 export function describeThreads({ available, auto, gain, reason }: ThreadCheck): string {
   if (gain === null) return `1: ${reason}`
   const of = (value: number): string =>
-    `${value.toFixed(2)} × as fast (${value > WORTHWHILE ? 'so shared' : 'so left to one thread'})`
-  return `${auto} of ${available}; shared, products of one token are now ${of(gain.oneToken)}, of many ${of(gain.manyTokens)}`
+    `${value > WORTHWHILE ? 'shared' : 'left to one thread'} now (shared ${value.toFixed(2)} × as fast)`
+  return `${auto} of ${available}; products of one token are ${of(gain.oneToken)}, of many ${of(gain.manyTokens)}`
 }

@@ -21,19 +21,17 @@ export type FlagRow =
   | Option
   | readonly [flags: string, description: string, option?: OptionRecord, usual?: unknown]
 
-/** Adds the flags of one command, in this order. */
-export function addOwnFlags(command: Command, rows: readonly FlagRow[]): Command {
+/** Adds the flags of one command, in this order. @param heading under which helps have them; default: the first one */
+export function addOwnFlags(command: Command, rows: readonly FlagRow[], heading?: string): Command {
   for (const row of rows) {
-    if (row instanceof Option) command.addOption(row)
-    else {
-      const [flags, description, option, usual] = row
-      const flag = option
-        ? flagOf(flags, description, option, usual)
-        : new Option(flags, description).default(usual)
-      command.addOption(flag)
-    }
+    const flag = row instanceof Option ? row : flagOfRow(row)
+    command.addOption(heading === undefined ? flag : flag.helpGroup(heading))
   }
   return command
+}
+
+function flagOfRow([flags, description, option, usual]: Exclude<FlagRow, Option>): Option {
+  return option ? flagOf(flags, description, option, usual) : new Option(flags, description).default(usual)
 }
 
 /** A flag of several values, separated by commas, without duplicates, in the order given. */

@@ -8,10 +8,10 @@ import { fillSampling, samplingOptions, type SamplerOptions } from '../engine/sa
 import type { Prefill } from '../masks/planner.ts'
 import type { CacheStorage } from '../engine/layer_cache.ts'
 import { generationPlanners, type GenerationPlanner } from '../library/planner_options.ts'
-import { addFlags, type ModelFlags } from './flags.ts'
+import { addFlags, groups, type ModelFlags } from './flags.ts'
 import { addCompensationFlags, addPlanFlags, choiceOf, type PlanFlags } from './planner_flags.ts'
 import { variablesOption, type TemplateVariables } from '../io/template_variables.ts'
-import type { ChatOptions } from '../library/options.ts'
+import { expectTemplate, type ChatOptions } from '../library/options.ts'
 import type { ShadowModel } from '../library/shadow_model.ts'
 import type { TextSession } from '../library/text_session.ts'
 import { checkOutput, whileWriting } from './output.ts'
@@ -63,24 +63,23 @@ const drawingRows: readonly FlagRow[] = Object.entries({
 /**
  * Adds the flags.
  * @param maxTokens how the default limit is described
- * @param own flags of one command, which stand after those of the planner
+ * @param own flags of one command
+ * @param model which model it needs
  */
-export function addWritingFlags(command: Command, maxTokens: string, own: readonly FlagRow[]): Command {
-  addFlags(command, 'model')
-  addOwnFlags(
-    addFlags(
-      addCompensationFlags(addPlanFlags(command, generationPlanners, 'dense')),
-      'every',
-      'prefill',
-      'check',
-    ),
-    [
-      ['--max-tokens <count>', `how many tokens at most (default: ${maxTokens})`, maxTokensOption],
-      ...drawingRows,
-      ...own,
-      ['--session <file>', 'go on with the text or chat of this file, if there is one, and save it there'],
-    ],
-  )
+export function addWritingFlags(
+  command: Command,
+  maxTokens: string,
+  own: readonly FlagRow[],
+  model: 'model' | 'chatModel' = 'model',
+): Command {
+  addPlanFlags(addFlags(command, model), generationPlanners, 'dense')
+  addOwnFlags(command, [
+    ['--max-tokens <count>', `how many tokens at most (default: ${maxTokens})`, maxTokensOption],
+    ...own,
+    ['--session <file>', 'go on with the text or chat of this file, if there is one, and save it there'],
+  ])
+  addFlags(addCompensationFlags(command), 'every', 'prefill', 'check')
+  addOwnFlags(command, drawingRows, groups.sampling)
   return addFlags(command, 'backend', 'fileStorage', 'threads', 'mode', 'cache', 'json', 'quiet')
 }
 
@@ -100,6 +99,11 @@ export async function openSession(
 /** Saves a session, if there is one and something to save. @throws UsageError OUTPUT if the system refuses */
 export async function saveSession(session: TextSession | undefined): Promise<void> {
   if (session) await whileWriting(session.path, () => session.save())
+}
+
+/** Refuses a chat without a template. @throws InputError CHAT_TEMPLATE_MISSING */
+export function expectChat({ name, chatTemplate }: ShadowModel, { model }: WritingFlags): void {
+  expectTemplate(model === undefined ? '--model' : name, chatTemplate)
 }
 
 /** Variables of a chat template, by the name that servers and llama.cpp have for them. @param when what it needs, in words */

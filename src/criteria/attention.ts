@@ -50,6 +50,7 @@ function evenReading(T: number): Float64Array {
 /** Confidence of heads; activations by the attention their tokens receive. */
 export const attention: Criterion = {
   name: 'attention',
+  help: 'Heads that look at one place; neurons of tokens that the next layer looks at. No loss.',
   formula:
     'head: mean_t max_s w[t,s], s >= 1; neuron: sum_t r[t] a[t], r = attention received in the next layer',
   cost: { forward: 0, backward: 0 },

@@ -32,6 +32,8 @@ export interface CriterionCost {
 /** A criterion that scores each example. */
 export interface Criterion {
   readonly name: string
+  /** What it scores, in a sentence without formula. */
+  readonly help: string
   /** The formula, in one line. */
   readonly formula: string
   readonly cost: CriterionCost

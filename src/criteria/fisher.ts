@@ -29,6 +29,7 @@ function meanSquaredSensitivity(
 /** Mean over tokens of squared activation times gradient. */
 export const fisher: Criterion = {
   name: 'fisher',
+  help: 'Output times gradient of the loss, squared number by number and averaged over the tokens.',
   formula: 'head: sum_i mean_t (a dL/da)²; neuron: mean_t (z dL/dz)², before ReLU',
   cost: { forward: 0, backward: 0 },
   score: ({ model, trace, gradients }) => {

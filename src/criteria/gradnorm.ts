@@ -14,6 +14,7 @@ import { fc1WeightGradient, weightGradientCost } from './weight_gradient.ts'
 /** Heads by the gradient of their output, neurons by that of their incoming weights. */
 export const gradnorm: Criterion = {
   name: 'gradnorm',
+  help: 'The length of the gradient that reaches the unit, whatever the unit puts out.',
   formula: 'head: sqrt(sum_t |dL/da|²); neuron: sqrt(sum_in (dL/dW1)²)',
   cost: weightGradientCost,
   score: (input) => {

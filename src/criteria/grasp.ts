@@ -49,6 +49,7 @@ function hessianTimes(input: CriterionInput, direction: UnitScores): UnitScores 
 /** Minus the Hessian times the gradient. */
 export const grasp: Criterion = {
   name: 'grasp',
+  help: 'How much the gradient of the whole model would grow without the unit.',
   formula: '-m (H g), g = dL/dm, H = d²L/dm², at m = 1',
   cost: { forward: 2, backward: 2 },
   score: (input) => {

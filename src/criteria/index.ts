@@ -1,5 +1,7 @@
 /**
  * The criteria, by name.
+ *
+ * @module
  */
 import { expectOption, nameOption, type NameOption } from '../tensor/option.ts'
 import { attention } from './attention.ts'

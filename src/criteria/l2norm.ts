@@ -14,13 +14,11 @@ import type { Criterion } from './criterion.ts'
 import { normPerUnit, scoreLayers } from './unit_scores.ts'
 
 function makeNorm(
-  name: string,
-  formula: string,
+  words: Pick<Criterion, 'name' | 'help' | 'formula'>,
   neurons: (trace: Trace, layer: number) => Float32Array, // [T, F]
 ): Criterion {
   return {
-    name,
-    formula,
+    ...words,
     cost: { forward: 0, backward: 0 },
     score: ({ model, trace }) => {
       const { shape, config } = model
@@ -35,14 +33,20 @@ function makeNorm(
 
 /** Neurons after ReLU. */
 export const l2norm: Criterion = makeNorm(
-  'l2norm',
-  'head: sqrt(sum_t |a|²); neuron: sqrt(sum_t a²), after ReLU',
+  {
+    name: 'l2norm',
+    help: 'The length of the output over all tokens, without the loss.',
+    formula: 'head: sqrt(sum_t |a|²); neuron: sqrt(sum_t a²), after ReLU',
+  },
   (trace, layer) => trace.fc1Act(layer),
 )
 
 /** Neurons before ReLU, as the released code. */
 export const l2normPre: Criterion = makeNorm(
-  'l2norm-pre',
-  'head: sqrt(sum_t |a|²); neuron: sqrt(sum_t z²), before ReLU',
+  {
+    name: 'l2norm-pre',
+    help: 'As l2norm, with neurons before their activation function, as the released code has them.',
+    formula: 'head: sqrt(sum_t |a|²); neuron: sqrt(sum_t z²), before ReLU',
+  },
   (trace, layer) => trace.fc1Pre(layer),
 )

@@ -50,6 +50,7 @@ function scoreNeurons(values: Float32Array, neurons: number): Float64Array {
 /** The log-determinant of the kernel of activation patterns. */
 export const nwot: Criterion = {
   name: 'nwot',
+  help: 'How differently the unit behaves from token to token: highest if half of them switch it on.',
   formula:
     'ln det(I + K_H), K_H the Hamming kernel of signs over tokens; neuron: ln(1 + n_on) + ln(1 + n_off)',
   cost: { forward: 0, backward: 0 },

@@ -78,6 +78,7 @@ function scoreUnits(input: Passes, signed: boolean): UnitScores {
 /** The size of each token's sensitivity, summed. */
 export const plainact: Criterion = {
   name: 'plainact',
+  help: 'Output times gradient of the loss, its size summed over the tokens: the criterion of ShadowLLM.',
   formula: 'head: sum_t |<a, dL/da>|; neuron: sum_t |a dL/da|, after ReLU',
   cost: { forward: 0, backward: 0 },
   score: (input) => scoreUnits(input, false),
@@ -86,6 +87,7 @@ export const plainact: Criterion = {
 /** The derivative of the loss with respect to the unit's mask. */
 export const plainactSigned: Criterion = {
   name: 'plainact-signed',
+  help: 'As plainact, with its sign: tokens that would raise and lower the loss cancel.',
   formula: 'head: sum_t <a, dL/da>; neuron: sum_t a dL/da, after ReLU',
   cost: { forward: 0, backward: 0 },
   score: maskGradients,

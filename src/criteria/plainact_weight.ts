@@ -38,6 +38,7 @@ export function weightSensitivity(
 /** Heads by activation, neurons by weight. */
 export const plainactWeight: Criterion = {
   name: 'plainact-weight',
+  help: 'plainact as the released code has it: neurons by weights times their gradients.',
   formula: 'head: sum_t |<a, dL/da>|; neuron: sum_in |W1 dL/dW1|',
   cost: weightGradientCost,
   score: (input) => {

@@ -19,6 +19,7 @@ export function randomScores(shape: UnitShape, random: Random): UnitScores {
 /** Random scores. */
 export const random: Criterion = {
   name: 'random',
+  help: 'A random number for each unit: the baseline.',
   formula: 'uniform in [0, 1)',
   cost: { forward: 0, backward: 0 },
   score: ({ model, seed }) => randomScores(model.shape, new Random(seed)),

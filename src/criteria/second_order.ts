@@ -74,6 +74,7 @@ export function addCurvature(
 /** Half the Gauss-Newton curvature, from a number of draws. */
 export const secondOrder: Criterion = {
   name: 'second-order',
+  help: 'How sharply the loss curves as the unit is turned down, by labels that the model itself draws.',
   formula: '1/2 h m², h = diagonal of the Gauss-Newton matrix of the loss in the masks, at m = 1',
   cost: { forward: 0, backward: DRAWS },
   score: (input) => {

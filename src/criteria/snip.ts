@@ -18,6 +18,7 @@ import { scoreLayers } from './unit_scores.ts'
 /** The size of the mask's gradient. */
 export const snip: Criterion = {
   name: 'snip',
+  help: 'How fast the loss changes as the unit is turned down: the size of plainact-signed.',
   formula: '|dL/dm| = |sum_t <a, dL/da>|',
   cost: { forward: 0, backward: 0 },
   score: (input) =>

@@ -30,6 +30,7 @@ import { chosenUnits, rowsOfUnits } from './unit_lists.ts'
  * everything and multiplying by the mask, which takes any numbers.
  */
 export const maskModes = ['auto', 'pack', 'skip', 'simulate'] as const
+/** How the engine carries out a mask. */
 export type MaskMode = (typeof maskModes)[number]
 export const modeOption: NameOption<MaskMode> = nameOption('MODE', maskModes)
 

@@ -1,5 +1,7 @@
 /**
  * shadowllm/model: OPT and the Llama family inside a backend: weights, forward and backward passes, sequences, sampling.
+ *
+ * @module
  */
 export type { MaskMode } from './active_layer.ts'
 export { backward, type BackwardOptions, type Gradients } from './backward.ts'

@@ -83,4 +83,5 @@ const quickSettings: Settings = {
 
 /** The settings by how long they take. */
 export const settingsBySize = { quick: quickSettings, usual: usualSettings, full: fullSettings }
+/** How large an experiment is. */
 export type ExperimentSize = keyof typeof settingsBySize

@@ -8,6 +8,8 @@
  * bounded by the size of the file. Nothing in a file is executed.
  *
  * It accepts white space before the "{" of the header, as the reference implementation does, and unaligned values.
+ *
+ * @module
  */
 import { elementSize, isSourceDtype } from '../tensor/dtypes.ts'
 import type { InputError } from '../tensor/errors.ts'

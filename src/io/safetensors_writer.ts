@@ -34,7 +34,9 @@ export interface TensorToWrite extends TensorForm {
     | BigInt64Array
 }
 
+/** The tensors of a file, by name. */
 export type TensorsToWrite = ReadonlyMap<string, TensorToWrite>
+/** The metadata of a file. */
 export type Metadata = Readonly<Record<string, string>>
 
 /**

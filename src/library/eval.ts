@@ -1,5 +1,7 @@
 /**
  * shadowllm/eval: calibration, perplexity, choice tasks, the whole comparison, speed, parity.
+ *
+ * @module
  */
 export { Bench, type BenchOptions, type BenchProgress } from '../bench/bench.ts'
 export {

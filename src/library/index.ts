@@ -3,6 +3,8 @@
  *
  * Begin with `ShadowModel`. The other exports are for your own planners: their input, their output, and the selection of masks
  * from scores within a budget.
+ *
+ * @module
  */
 export { collectText, type WholeText } from './collect_text.ts'
 export { embeddedName } from '../io/find_model.ts'

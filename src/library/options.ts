@@ -36,8 +36,8 @@ export interface OpenOptions extends Pick<HubOptions, 'revision' | 'offline'> {
   /** Default `wasm`. */
   readonly backend?: BackendName
   /**
-   * The storage of weights; default f32, which rounds nothing, also of a GGUF file of four bits. Others take less memory and time,
-   * and round (`shadowllm inspect`). `file` holds blocks of Q4_0 and Q4_1 as they are, and other files as f32.
+   * The storage of weights. The default `file` holds the blocks of a GGUF file of Q4_0 or Q4_1 as they are, whose kernels round
+   * activations, and other files as f32, which rounds nothing. Others take less memory and time, and round (`shadowllm inspect`).
    */
   readonly storage?: StorageChoice
   /** The maximal number of threads, used where measured to be faster; `auto` chooses. Default 1. The text is the same. */
@@ -221,7 +221,7 @@ export function expectTemplate(model: string, template: ChatTemplate | null): Ch
   if (template) return template
   throw new InputError(
     'CHAT_TEMPLATE_MISSING',
-    `${model}: expected a chat template with the model, got none; models that are made for chats have one, such as HuggingFaceTB/SmolLM2-135M-Instruct`,
+    `${model}: expected a model with a chat template, such as HuggingFaceTB/SmolLM2-135M-Instruct or a GGUF file of it, got none`,
   )
 }
 

@@ -158,7 +158,7 @@ export class ShadowModel {
   ): Promise<ShadowModel> {
     expectOption('model', pathOrName, { ...kinds.text, code: 'MODEL_NAME' })
     checkOptions(options, openKinds)
-    const { signal, revision, offline, storage = 'f32' } = options
+    const { signal, revision, offline, storage = 'file' } = options
     signal?.throwIfAborted()
     const tell = (stage: OpenProgress['stage']) => (progress: LoadProgress) =>
       options.onProgress?.({ stage, ...progress })

@@ -26,6 +26,7 @@ import {
 
 /** Whether units compete over the whole model or within their layer; hybrid is global with floors under both kinds. */
 export const scopes = ['global', 'per-layer', 'hybrid'] as const
+/** Which units compete. */
 export type Scope = (typeof scopes)[number]
 const policies = ['exact', 'paper-compatible'] as const
 

@@ -8,6 +8,7 @@
 
 /** The arrays: what q, k and v read; what out reads; what fc1 and up read; what fc2 reads. In the order of a layer. */
 export const channelSites = ['attention', 'heads', 'ffn', 'activations'] as const
+/** Whose input channels a mask is of. */
 export type ChannelSite = (typeof channelSites)[number]
 
 /** Ones and zeros for the channels of each site, layer by layer: [L, D], [L, H K], [L, D], [L, F]. */

@@ -1,5 +1,7 @@
 /**
  * shadowllm/masks: masks, budgets, selection and planners.
+ *
+ * @module
  */
 export { achievedSparsity, type AchievedSparsity, type LayerSizes, type Sparsity } from './achieved.ts'
 export type { ChannelMask, ChannelSite } from './channels.ts'

@@ -55,6 +55,7 @@ export interface PromptEnd extends Pick<PromptView, 'tokens' | 'ids'> {
 
 /** Whether the prompt runs dense, or under the mask that is decided while it runs. */
 export const prefills = ['dense', 'masked'] as const
+/** How the prompt runs: dense or masked. */
 export type Prefill = (typeof prefills)[number]
 export const prefillOption: NameOption<Prefill> = nameOption('PREFILL', prefills)
 

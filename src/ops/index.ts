@@ -1,5 +1,7 @@
 /**
  * shadowllm/ops: the catalogue and what ops are made of. A kernel has its definition as `reference`.
+ *
+ * @module
  */
 export { catalog, kernelNames, kernels, kernelsOf, opNames, type KernelName, type OpName } from './catalog.ts'
 export { NOT_SCORED } from './cross_entropy.ts'

@@ -43,6 +43,7 @@ const list = [
   winaRecord,
 ] as const
 
+/** The name of a planner. */
 export type PlannerName = (typeof list)[number]['name']
 
 /** The record of every planner. */

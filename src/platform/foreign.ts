@@ -97,7 +97,7 @@ async function loadKoffi(): Promise<typeof Koffi.default> {
     return (await import('koffi')).default
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw cause
-    throw new Error('the package koffi is not installed ("npm install koffi")', { cause })
+    throw new Error('nothing opens it without the package koffi ("npm install koffi")', { cause })
   }
 }
 

@@ -1,5 +1,7 @@
 /**
  * shadowllm/predictor: predictors of scores from a prompt, and planners that make masks from scores.
+ *
+ * @module
  */
 export {
   losses,

@@ -12,11 +12,14 @@ import type { FeatureScaling, Pooling, TargetScaling } from './features.ts'
 import type { NetworkShape } from './network.ts'
 import type { Predictors } from '../planners/predictors.ts'
 
+/** The kind of a predictor: ShadowLLM's, or one for each layer. */
 export type PredictorKind = keyof Predictors
+/** The kinds of predictors. */
 export const predictorKinds = ['shadow', 'dejavu-style', 'dejavu'] as const satisfies PredictorKind[]
 
 /** mse: squared error of scores. bce: cross-entropy of labels (whether a unit is among the best). */
 export const losses = ['mse', 'bce'] as const
+/** The loss that a predictor is trained by. */
 export type LossName = (typeof losses)[number]
 
 /** The fields of all configs. */
@@ -66,6 +69,7 @@ export interface DejavuConfig extends PredictorConfigBase {
   readonly top: readonly number[]
 }
 
+/** What a predictor's file says of it. */
 export type PredictorConfig = ShadowConfig | DejavuStyleConfig | DejavuConfig
 
 /** The defaults of fields that older files of ShadowLLM predictors lack. */

@@ -26,6 +26,6 @@ export function checkPredictor(
   if (got !== expected)
     throw new InputError(
       'PREDICTOR_MODEL',
-      `${path}: expected a predictor for ${expected}, got one for ${got}`,
+      `${path}: expected a predictor for this model, of ${expected}, got one for another, of ${got}`,
     )
 }

@@ -1,6 +1,8 @@
 /**
  * shadowllm/train: predictors trained on a calibration, scores learnt through the mask, and small language models trained from
  * text.
+ *
+ * @module
  */
 export { AdamW, type AdamWOptions } from './adamw.ts'
 export {

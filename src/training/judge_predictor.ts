@@ -22,6 +22,7 @@ import { unitKinds, type UnitKind } from '../masks/mask.ts'
 
 /** The predictions that are evaluated. */
 export const contestants = ['predictor', 'mean-target', 'mean-score'] as const
+/** What is judged: a predictor, or what it must beat. */
 export type Contestant = (typeof contestants)[number]
 
 /** The quality of a predictor and of the baselines. */

@@ -1,5 +1,7 @@
 /**
  * Laws that run anywhere: `verify` tries them on backends, and `suite` is their list.
+ *
+ * @module
  */
 export { suite, type SuiteLaw } from './suite.ts'
 export { digestOfReports } from './digest.ts'

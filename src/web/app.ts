@@ -25,7 +25,7 @@ import { Tip } from './view/tip.ts'
 import { NextTokens } from './next_tokens.ts'
 import { Switches } from './trace/switches.ts'
 import { decisionOf, Masks, type Trace } from './trace/trace.ts'
-import { placeOf, unitFacts, type Unit } from './trace/unit_facts.ts'
+import { placeOf, unitFacts, type Unit, type UnitFacts } from './trace/unit_facts.ts'
 
 /** What is looked at when the page opens: the first head of the first ranked layer. */
 const FIRST_UNIT: Unit = { kind: 'heads', layer: 1, index: 0 }
@@ -337,13 +337,29 @@ export class App {
     const mask = this.#switches.apply(this.#masks.ofColumn(trace, this.#column))
     const units = Array.from({ length: count }, (_, i): Unit => ({ kind, layer, index: start + i }))
     const kept = units.filter((unit) => isAnyOn([unit], mask)).length
-    if (count > 1) return `${title}: ${kept} of ${count} computed.`
+    const state = count > 1 ? `${kept} of ${count} kept` : kept > 0 ? 'kept' : 'skipped'
+    const { unit, facts } = this.#best(units, trace, this.#masks, mask)
+    if (!facts.ranked) return `${title}: ${state}.`
+    const { score, rank, of } = facts.ranked
+    const best = count > 1 ? ` The best, ${unit.index}: score` : ' Score'
+    return `${title}: ${state}.${best} ${brief(score)}, rank ${rank.toLocaleString('en')} of ${of.toLocaleString('en')}.`
+  }
+
+  /** The unit that represents some: the one with the highest score. */
+  #best(
+    units: readonly Unit[],
+    trace: Trace,
+    { budget }: Masks,
+    mask: UnitMask,
+  ): { readonly unit: Unit; readonly facts: UnitFacts } {
     const scores = decisionOf(trace, this.#column)
-    const facts = scores && unitFacts({ kind, layer, index: start }, scores, mask, this.#masks.budget)
-    const rank = facts?.ranked
-      ? ` Score ${brief(facts.ranked.score)}, rank ${facts.ranked.rank.toLocaleString('en')} of ${facts.ranked.of.toLocaleString('en')}.`
-      : ''
-    return `${title}: ${kept > 0 ? 'computed' : 'skipped'}.${rank}`
+    const all = units.map((unit) => ({
+      unit,
+      facts: scores ? unitFacts(unit, scores, mask, budget) : { kept: true, ranked: null },
+    }))
+    return all.reduce((best, own) =>
+      (own.facts.ranked?.rank ?? 0) < (best.facts.ranked?.rank ?? 0) ? own : best,
+    )
   }
 
   /** The units of the chosen cell. */
@@ -365,14 +381,9 @@ export class App {
   ): Omit<InspectorState, 'next'> | null {
     const cell = this.#cell
     if (!cell || cell.layer >= trace.model.shape.layers) return null
-    const scores = decisionOf(trace, this.#column)
     const oracleMask = masks.needed(trace)
-    const factsOf = (unit: Unit) =>
-      scores ? unitFacts(unit, scores, decided, masks.budget) : { kept: true, ranked: null }
     const units = this.#units
-    // The best unit represents its bin.
-    const unit = units.toSorted((a, b) => (factsOf(a).ranked?.rank ?? 0) - (factsOf(b).ranked?.rank ?? 0))[0]
-    const facts = factsOf(unit)
+    const { unit, facts } = this.#best(units, trace, masks, decided)
     const oracle =
       trace.oracleScores && oracleMask ? unitFacts(unit, trace.oracleScores, oracleMask, masks.budget) : null
     const isSwitched = units.some((one) => this.#switches.get(one) !== null)
@@ -382,7 +393,7 @@ export class App {
       kind: cell.kind,
       planner: plannerNames[trace.settings.planner],
       criterion: criterionOf(trace),
-      choices: cell.kind === 'heads' ? [] : this.#choices(cell, factsOf),
+      choices: cell.kind === 'heads' ? [] : this.#choices(cell, decided),
       choice: this.#choice,
       facts,
       oracle,
@@ -393,13 +404,13 @@ export class App {
     }
   }
 
-  #choices(cell: Cell, factsOf: (unit: Unit) => { kept: boolean }): Choice[] {
-    const { start, end } = cell.span
+  #choices({ kind, layer, span: { start, end } }: Cell, mask: UnitMask): Choice[] {
     if (end - start === 1) return []
     const neurons = Array.from({ length: end - start }, (_, i) => start + i)
-    const kept = neurons.filter((index) => factsOf({ ...cell, index }).kept).length
+    const isKept = (index: number): boolean => isAnyOn([{ kind, layer, index }], mask)
+    const kept = neurons.filter(isKept).length
     const named = neurons.map((index): Choice => {
-      return [String(index), `Neuron ${index}${factsOf({ ...cell, index }).kept ? ', kept' : ''}`]
+      return [String(index), `Neuron ${index}${isKept(index) ? ', kept' : ''}`]
     })
     return [[WHOLE, `Neurons ${start} to ${end - 1}: ${kept} of ${end - start} kept`], ...named]
   }

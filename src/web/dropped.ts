@@ -42,7 +42,7 @@ export function chosenFiles(list: Iterable<File>): Map<string, File> {
 export function refusalOfFiles(files: ReadonlyMap<string, Blob>, name: string): string | null {
   const isModel = [...files.keys()].some((path) => path === 'config.json' || /\.gguf$/i.test(path))
   if (isModel) return null
-  return `${name} is not a model: expected a GGUF file or a folder with config.json, got ${files.size > 1 ? `a folder of ${files.size} files` : name}.`
+  return `${name} is not a model. A model is a GGUF file, or a folder with config.json.`
 }
 
 async function collect(

@@ -24,7 +24,7 @@ export const presets: readonly Preset[] = [
     prompt: 'The captain looked at the sea and said,',
   }),
   preset('Skip 85 %', 'Where the text breaks: too little of the network is left.', { sparsity: 0.85 }),
-  preset('Skip at random', 'As many units are skipped, but chosen by lot. What is skipped matters.', {
+  preset('Skip at random', 'As many units are skipped, chosen by random numbers: what is skipped matters.', {
     planner: 'random',
   }),
   preset('Ask the oracle', 'The mask of a planner that has read the dense text before it is written.', {

@@ -39,10 +39,11 @@ export const tourSteps: readonly TourStep[] = [
     about: 'texts',
     title: 'Does it still write well?',
     words:
-      'The same model writes twice from the same random numbers: with units skipped, and in full. A line marks the first word that differs. The numbers above say how fast and how near.',
+      'The same model writes twice from the same random numbers: with units skipped, and in full. A line marks the first word that differs, and beside each heading is the speed.',
   },
   {
-    about: 'picture',
+    about: 'compare-place',
+    isBelow: true,
     title: 'Was the choice right?',
     words:
       'Tick “Compare with the oracle”. Orange units were kept for nothing, hollow ones are missing. Choose any unit to see its score, and switch it off to see the next word change.',

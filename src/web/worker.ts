@@ -2,6 +2,8 @@
  * shadowllm/worker: the library in a worker, so that a page or another process stays responsive.
  *
  * `startEngine` starts the worker; `RemoteModel.fromPretrained(engine.rpc, ...)` has the calls of `ShadowModel`.
+ *
+ * @module
  */
 export type { ModelInfo } from './engine/model_info.ts'
 export { RemoteModel, type ModelSource } from './engine/remote_model.ts'

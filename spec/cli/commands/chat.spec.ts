@@ -256,7 +256,7 @@ interface Seen {
 /** Plays a terminal. @param broken parts of the session that a mutant replaces */
 async function typed(
   events: readonly Event[],
-  flags: { quiet?: boolean } = {},
+  flags: Partial<Parameters<typeof runChat>[2]> = {},
   broken: Partial<Session> = {},
 ): Promise<Seen> {
   const opt = await ShadowModel.fromPretrained(model)
@@ -345,6 +345,20 @@ describe('at a terminal', () => {
       /^\[\d+\.\d % of the weights skipped; \d+\.\d tokens\/s; \d+ tokens read in \d\.\d\d s, [1-9]\d* from the cache/,
     )
     expect((await typed(['once'], { quiet: true })).notes).toEqual([])
+  })
+
+  test('a share alone asks for the planner that costs the model less, where one is known to', async () => {
+    const input = ['/sparsity 0.5', 'once', '/sparsity 0.25', '/planner dense', '/sparsity 0']
+    const { stdout, notes } = await typed(input, { cheaper: 'griffin' })
+    const stays = 'earlier answers stay: /again replaces the last one, /new forgets all'
+    const less = 'for neurons alone, which costs this model less than shadow'
+    expect(stdout).toContain(`griffin, 50.0 %; ${less}\n`)
+    expect(stdout).toContain(`griffin, 25.0 %; ${less}; ${stays}\n`)
+    expect(stdout.split('dense: nothing is skipped')).toHaveLength(3)
+    expect(notes[0]).toMatch(/^\[[1-9]\d*\.\d % of the weights skipped/)
+    const other = await typed(['/sparsity 0.5', '/planner random'])
+    expect(other.notes[0]).toContain('planner shadow: expected a predictor')
+    expect(other.stdout).toContain('random, 50.0 %\n')
   })
 
   test('pasted lines are one message, or commands if each begins with a slash', async () => {

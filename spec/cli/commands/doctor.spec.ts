@@ -5,7 +5,7 @@
 import { describe, expect, test } from 'vitest'
 import { backendNames, type Backend, type BackendName } from '../../../src/backends/backend.ts'
 import { valuesOf } from '../../../src/backends/calls.ts'
-import { describeBackend, type BackendState } from '../../../src/cli/commands/doctor.ts'
+import { backendRows, describeBackend, type BackendState } from '../../../src/cli/commands/doctor.ts'
 import { describeThreads, gainOf, type ThreadCheck } from '../../../src/cli/thread_check.ts'
 import { portableNames } from '../../harness/strict.ts'
 import { runJson } from '../run_inside.ts'
@@ -52,10 +52,6 @@ describe('doctor', () => {
       { set: 'fast', notExact: 'add(1e-39, 0): expected 1e-39, got 0', device: 'SwiftShader' },
       'works, fast (add(1e-39, 0): expected 1e-39, got 0): SwiftShader',
     ],
-    [
-      { works: false, set: null, absent: true, reason: 'expected a WebGPU adapter, got none' },
-      'is not here: expected a WebGPU adapter, got none',
-    ],
     [{ works: false, set: null, reason: 'expected 0, got 1' }, 'does not work: expected 0, got 1'],
   ])('a backend is described in a line: %o', (found, line) => {
     const state = {
@@ -67,6 +63,43 @@ describe('doctor', () => {
       notExact: null,
     } as const
     expect(describeBackend({ ...state, absent: false, reason: null, ...found })).toBe(line)
+  })
+
+  test('backends that lack the same have one row, and no other have', () => {
+    const here = {
+      device: null,
+      limits: null,
+      set: 'exact',
+      notExact: null,
+      absent: false,
+      reason: null,
+    } as const
+    const gone = { device: null, limits: null, set: null, notExact: null, works: false } as const
+    const lacks = (name: BackendName, what: string): BackendState => ({
+      name,
+      ...gone,
+      absent: true,
+      reason: `backend ${name}: expected ${what}, got none`,
+    })
+    const broken = (name: BackendName): BackendState => ({ name, ...gone, absent: false, reason: 'odd' })
+    expect(
+      backendRows([
+        { name: 'reference', works: true, ...here },
+        { name: 'wasm', works: true, ...here },
+        broken('wasm-relaxed'),
+        broken('wasm-rust'),
+        lacks('cuda', 'a driver'),
+        lacks('cuda-emulated', 'an emulator'),
+        lacks('cuda-fast', 'a driver'),
+      ]),
+    ).toEqual([
+      ['backend reference', 'works, exact'],
+      ['backend wasm', 'works, exact'],
+      ['backend wasm-relaxed', 'does not work: odd'],
+      ['backend wasm-rust', 'does not work: odd'],
+      ['not here', 'cuda, cuda-fast: expected a driver, got none'],
+      ['not here', 'cuda-emulated: expected an emulator, got none'],
+    ])
   })
 
   test('measures whether threads pay, or states why there is one', async () => {
@@ -83,7 +116,7 @@ describe('doctor', () => {
     ],
     [
       { available: 8, auto: 4, gain: { oneToken: 1.5, manyTokens: 0.4 }, reason: null },
-      '4 of 8; shared, products of one token are now 1.50 × as fast (so shared), of many 0.40 × as fast (so left to one thread)',
+      '4 of 8; products of one token are shared now (shared 1.50 × as fast), of many left to one thread now (shared 0.40 × as fast)',
     ],
   ])('is one line', (found, line) => expect(describeThreads(found)).toBe(line))
 

@@ -1,7 +1,7 @@
 /**
  * `shadowllm learn`: the same command goes on with what was learnt, and one with any other setting is refused.
  */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -64,6 +64,14 @@ describe('when all steps are taken', () => {
     expect(await told('--scope', 'per-layer')).toBe(`${learnt} per-layer and masked\n`)
     for (const silent of [['--scope', 'per-layer', '--prefill', 'dense'], ['--quiet'], ['--json']])
       expect(await told(...silent)).toBe('')
+    // A conversation may ask for it later.
+    const own = at('model/predictor.safetensors')
+    copyFileSync(at('learnt'), own)
+    const { stderr } = await runInside(['chat', '-m', at('model')])
+    rmSync(own)
+    expect(stderr).toContain(
+      `${own}: learnt with --scope per-layer --prefill dense, used with global and masked`,
+    )
   })
 
   // {NAME} is a file of the folder.

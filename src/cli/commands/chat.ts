@@ -2,14 +2,16 @@
  * `shadowllm chat`: a conversation with a model that has a chat template.
  */
 import type { Command } from 'commander'
-import { expectTemplate } from '../../library/options.ts'
 import type { ShadowModel } from '../../library/shadow_model.ts'
 import { runChat } from '../chat_loop.ts'
 import { withModel } from '../open_model.ts'
 import { cheaperPlanner, loadPlanFiles } from '../planner_flags.ts'
 import type { Session } from '../session.ts'
+import { UsageError } from '../../tensor/errors.ts'
+import type { FlagRow } from '../values.ts'
 import {
   addWritingFlags,
+  expectChat,
   openSession,
   systemText,
   variablesFlag,
@@ -32,22 +34,32 @@ With --session FILE the conversation goes on where that file left it, and is sav
 ended: the next answers are those of a conversation that was never left. Model, storage, cache and backend must be the same.
 
 Examples:
-  $ shadowllm chat -m HuggingFaceTB/SmolLM2-135M-Instruct
-  $ shadowllm chat -m DIR --system "You answer with one word." --temperature 0.7
+  $ shadowllm chat -m FILE.gguf
   $ shadowllm chat -m FILE.gguf --planner griffin --sparsity 0.3
+  $ shadowllm chat -m HuggingFaceTB/SmolLM2-135M-Instruct # npm i @huggingface/hub
+  $ shadowllm chat -m DIR --system "You answer with one word." --temperature 0.7
   $ shadowllm chat -m DIR --session gravity.session
   $ printf 'Name a colour.\\nAnother one.\\n' | shadowllm chat -m DIR --json`
 
 /** Gives the command its flags and action. */
 export function define(command: Command, session: Session): void {
-  addWritingFlags(command, '1024', [['--system <text>', 'the system message', systemText], variablesFlag('')])
+  const own: FlagRow[] = [['--system <text>', 'the system message', systemText], variablesFlag('')]
+  addWritingFlags(command, '1024', own, 'chatModel')
     .addHelpText('after', help)
-    .action((flags: WritingFlags) => withModel(session, flags, (opt) => chat(session, opt, flags)))
+    .allowExcessArguments()
+    .action((flags: WritingFlags, { args }: Command) => {
+      if (args.length > 0)
+        throw new UsageError(
+          'EXCESS_ARGUMENTS',
+          `arguments: expected none, got ${args.join(' ')}; "shadowllm generate --chat" answers one message`,
+        )
+      return withModel(session, flags, (opt) => chat(session, opt, flags))
+    })
 }
 
 async function chat(session: Session, opt: ShadowModel, flags: WritingFlags): Promise<void> {
   await loadPlanFiles(session, opt, flags, true)
-  expectTemplate(opt.name, opt.chatTemplate)
+  expectChat(opt, flags)
   const { system, json, quiet } = flags
   const options = {
     ...writingOptions(withSampling(session, flags, opt.sampling)),

@@ -163,23 +163,37 @@ function formatReport(
     ['wasm threads', `${yes(wasm.threads)}, shared memory: ${yes(wasm.sharedMemory)}`],
     ['wasm 32 bytes', wide.used ? 'used' : `not used: ${wide.reason}`],
     ['--threads auto', describeThreads(threads)],
-    ...backends.map((state): [string, string] => [`backend ${state.name}`, describeBackend(state)]),
+    ...backendRows(backends),
     ...Object.entries(dependencies),
   ]
   return paintVerdicts(formatFacts(rows, columns), /(?<=^backend \S+ +)(works|does not work)\b/gm)
 }
 
+/** A row for each backend; those that lack the same share one. */
+export function backendRows(backends: readonly BackendState[]): [string, string][] {
+  const isHere = ({ absent }: BackendState): boolean => !absent
+  const missing = Object.groupBy(
+    backends.filter(({ absent }) => absent),
+    (state) => reasonOf(state),
+  )
+  return [
+    ...backends
+      .filter(isHere)
+      .map((state): [string, string] => [`backend ${state.name}`, describeBackend(state)]),
+    ...Object.entries(missing).map(([reason, states = []]): [string, string] => [
+      'not here',
+      `${states.map(({ name }) => name).join(', ')}: ${reason}`,
+    ]),
+  ]
+}
+
+/** Why a backend does not work, without its name. */
+const reasonOf = ({ name, reason }: BackendState): string => `${reason}`.replace(`backend ${name}: `, '')
+
 /** A backend in words: "works, exact: llvmpipe". */
-export function describeBackend({
-  works,
-  device,
-  limits,
-  set,
-  notExact,
-  absent,
-  reason,
-}: BackendState): string {
-  if (!works) return `${absent ? 'is not here' : 'does not work'}: ${reason}`
+export function describeBackend(state: BackendState): string {
+  const { works, device, limits, set, notExact } = state
+  if (!works) return `does not work: ${reasonOf(state)}`
   const kernels = notExact === null ? set : `${set} (${notExact})`
   return `works, ${kernels}${device === null ? '' : `: ${device}`}${limits === null ? '' : `; ${describeLimits(limits)}`}`
 }

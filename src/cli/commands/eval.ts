@@ -27,15 +27,15 @@ const taskNames: readonly string[] = [...tasks.map(({ name }) => name), continua
 
 const help = `
 Tasks and the fields of their rows, as on the Hugging Face hub:
-${tasks.map(({ name, fields }) => `  ${name.padEnd(13)}${fields}`).join('\n')}
-  ${continuationName.padEnd(13)}no rows: the true continuation of a text, among three others; --text or the Brown corpus
+${tasks.map(({ name, fields }) => `  ${name.padEnd(14)}${fields}`).join('\n')}
+  ${continuationName.padEnd(14)}no rows: the true continuation of a text, among three others; --text or the Brown corpus
 
 Rows are JSON lines or parquet: --rows TASK=FILE, or --data DIR with TASK.jsonl, TASK.parquet, or the same with
 .validation, .test or .dev before the ending. Examples (--shots) are drawn from TASK.train.* there, else from the other
 rows. A planner sees the context only, never an answer. Ctrl-C reports what is finished.
 
 Examples:
-  $ shadowllm eval --tasks continuation --limit 100
+  $ shadowllm eval -m FILE.gguf --tasks continuation --text book.txt --limit 100
   $ shadowllm eval --tasks continuation --planner shadow,random --sparsity 0.5,0.8
   $ shadowllm eval -m DIR --tasks piqa,copa,rte --data DIR --shots 5 --seed 1 --json
   $ shadowllm eval -m DIR --tasks hellaswag --rows hellaswag=validation.parquet --limit 200

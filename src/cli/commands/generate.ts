@@ -27,6 +27,7 @@ import { stepPrinter } from '../step_printer.ts'
 import type { Session } from '../session.ts'
 import {
   addWritingFlags,
+  expectChat,
   openSession,
   samplingOf,
   samplingWords,
@@ -43,10 +44,13 @@ const help = `
 The mask that the prompt decides holds for the whole text, unless --every decides again. With --check N the text is that of
 the dense model: tokens are drafted under the mask and run again dense, N in a pass, after a prompt that runs dense. They
 appear when they are checked. --json tells how many masks were decided, and what the checks replaced.
+
 At a terminal tokens are drawn as the model's makers say (generation_config.json), else at temperature 0.7; a pipe and --json get the
-greedy text, the likeliest token each time.
+greedy text, the likeliest token each time. Ctrl-C keeps the text so far and ends with exit code 130.
+
 A line on stderr says how much of the layers' weights was skipped, how fast that was, and how tokens were chosen. The speed is the ratio to
-dense, for which both write once more, in turns, for half a second at most, or tokens a second where none is measured; "shadowllm bench" measures it longer. Ctrl-C keeps the text so far and ends with exit code 130.
+dense, for which both write once more, in turns, for half a second at most, or tokens a second where none is measured; "shadowllm
+bench" measures it longer.
 
 With --session FILE the prompt follows the text of that file, if there is one, and the whole is saved there, also after ctrl-C; the
 prompt may then be empty (""). Nothing is read twice, and the tokens are those of a text without a break: mask, planner and random
@@ -59,8 +63,8 @@ Examples:
   $ head -c 400 book.txt | shadowllm generate - --sparsity 0.5
   $ shadowllm generate "The captain" --planner shadow --every auto
   $ shadowllm generate "The captain" --planner shadow --sparsity 0.3 --check 4
-  $ shadowllm generate -m facebook/opt-125m "The captain"
-  $ shadowllm generate -m HuggingFaceTB/SmolLM2-135M-Instruct --chat "What is gravity?"
+  $ shadowllm generate -m FILE.gguf --chat "What is gravity?"
+  $ shadowllm generate -m facebook/opt-125m "The captain" # npm i @huggingface/hub
   $ shadowllm generate "Once upon a time" --session tale.session
   $ shadowllm generate "" --session tale.session
   $ shadowllm generate -m DIR "The captain" --planner dejavu --predictor FILE`
@@ -133,6 +137,7 @@ async function runGenerate(
   flags: DecidedFlags,
 ): Promise<void> {
   await loadPlanFiles(session, opt, flags)
+  if (flags.chat) expectChat(opt, flags)
   const memory = describeMemory(
     opt.model,
     Math.min(opt.config.positions, opt.encode(prompt).length + (flags.maxTokens ?? 0)),
@@ -315,7 +320,7 @@ function speedWords(
   { planner, check }: GenerateFlags,
   { skipped, tokensPerSecond, timesDense }: Speed,
 ): string {
-  if (skipped === null || tokensPerSecond === null) return 'too few tokens to measure'
+  if (skipped === null || tokensPerSecond === null) return 'no speed: fewer than two tokens'
   const rate = `${tokensPerSecond.toFixed(tokensPerSecond < 10 ? 1 : 0)} tokens/s`
   if (planner === 'dense') return `dense, ${rate}`
   if (check) return `checked dense, ${rate}`

@@ -38,8 +38,8 @@ each: how far its logits and its perplexity are from float32.
 ${storages.map((name) => `  ${name.padEnd(5)} ${storageNamed(name).words}`).join('\n')}
 
 Examples:
-  $ shadowllm inspect fixtures/tiny-opt
-  $ shadowllm inspect fixtures/tiny-opt --storage ${storages.slice(1).join(',')}
+  $ shadowllm inspect FILE.gguf
+  $ shadowllm inspect DIR --storage ${storages.slice(1).join(',')}
   $ shadowllm inspect model.safetensors --json`
 
 /** Gives the command its arguments, flags and action. */
@@ -200,7 +200,9 @@ function formatContents(
     ...(config ? describeConfig(config) : ['no config.json beside it']),
     ...(remoteCode.length > 0 ? [`not followed, they name remote code: ${remoteCode.join(', ')}`] : []),
   ]
-  return `${table}\n${summary.map((line) => wrapLines(shownLine(line), columns)).join('\n')}\n`
+  const words = `${summary.map((line) => wrapLines(shownLine(line), columns)).join('\n')}\n`
+  // A terminal shows the end, `head` the beginning.
+  return (columns === Infinity ? [words, table] : [table, words]).join('\n')
 }
 
 function describeConfig(config: ModelConfig): string[] {

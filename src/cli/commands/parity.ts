@@ -27,7 +27,7 @@ head_mask [L, H] and ffn_mask [L, F]. The output repeats them and adds logits, n
 with labels loss, head_out_grad, fc1_act_grad and crit.*; with masks masked.logits and masked.loss.
 
 Examples:
-  $ shadowllm parity export -m fixtures/golden/preln --cases fixtures/golden/preln/cases/batch.safetensors --output ours.safetensors
+  $ shadowllm parity export -m DIR --cases FILE --output ours.safetensors
   $ shadowllm parity export -m DIR --cases FILE --output FILE --backend reference`
 
 const checkHelp = `
@@ -39,7 +39,7 @@ Tolerances, unless --tolerance gives one for all:
 Rows where attention_mask is 0 in either file are left out. Ends with exit code 1 if a tensor is past its tolerance.
 
 Examples:
-  $ shadowllm parity check fixtures/golden/preln/cases/batch.safetensors ours.safetensors
+  $ shadowllm parity check reference.safetensors ours.safetensors
   $ shadowllm parity check reference.safetensors wasm.safetensors --tolerance 0`
 
 /** Gives the command its arguments, flags and action. */

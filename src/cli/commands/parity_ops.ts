@@ -27,7 +27,7 @@ import { flagOf, number } from '../values.ts'
 const exportHelp = `
 Writes a file <op>.safetensors for each op: of case 3 the arrays it reads as 3.in.x, what the definition writes as
 3.out.y, sizes and scalars as text 3.T in the metadata. A backend answers with files of the same names that hold the
-outputs. spec/parity.md specifies them; cuda/example has a backend that reads and writes them in C++.
+outputs.
 
 Examples:
   $ shadowllm parity export-ops --output expected

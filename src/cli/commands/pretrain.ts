@@ -45,7 +45,7 @@ was never stopped, bit for bit.
 
 Examples:
   $ shadowllm pretrain -o tiny --steps 40 --batch 4 --length 128 --warmup 10 # minutes; the loss falls
-  $ shadowllm pretrain -o tiny --text a.txt b.txt --config config.json --tokenizer fixtures/tiny-opt
+  $ shadowllm pretrain -o tiny --text a.txt b.txt --config config.json --tokenizer DIR
   $ shadowllm pretrain -o tiny --text a.txt b.txt --resume
   $ shadowllm pretrain -o tiny # all of it: 4,279 steps of 16 × 256 tokens, many hours
   $ shadowllm generate -m tiny "Once upon a time"`

@@ -21,6 +21,7 @@ import { withModel } from '../open_model.ts'
 import {
   addCompensationFlags,
   addPlanFlags,
+  cheaperPlanner,
   choiceOf,
   loadPlanFiles,
   type PlanFlags,
@@ -49,9 +50,8 @@ SIGTERM or ctrl-C ends the server once it has answered what it has taken. A key 
 the machine can read --api-key in the list of processes.
 
 Examples:
-  $ shadowllm serve --port 8080
-  $ shadowllm serve -m HuggingFaceTB/SmolLM2-135M-Instruct --planner griffin --sparsity 0.3
-  $ shadowllm serve -m FILE.gguf --name my-model`
+  $ shadowllm serve -m FILE.gguf --name my-model
+  $ shadowllm serve -m FILE.gguf --planner griffin --sparsity 0.3 --port 8080`
 
 interface ServeFlags extends ModelFlags, PlanFlags {
   readonly planner: GenerationPlanner
@@ -80,6 +80,7 @@ const CONNECTIONS = 512
 
 /** Gives the command its flags and action. */
 export function define(command: Command, session: Session): void {
+  addPlanFlags(addFlags(command, 'model'), generationPlanners, 'dense')
   addOwnFlags(command, [
     [
       '--host <address>',
@@ -97,26 +98,31 @@ export function define(command: Command, session: Session): void {
     new Option('--cors <origin>', 'an origin whose pages may ask, such as https://example.org, or * for all')
       .argParser((origin: string, before: readonly string[]) => [...before, originFlag(origin)])
       .default([], 'none'),
-    ['--parallel <count>', 'requests that compute in turn; each holds a cache', whole(1, 1024), 16],
-    ['--waiting <count>', 'requests that wait; further ones are refused', whole(0, 65_536), 64],
-    [
-      '--connections <count>',
-      `open connections; further ones are refused (default: ${CONNECTIONS}, or twice --parallel and --waiting together)`,
-      whole(1, 2 ** 20),
-    ],
-    [
-      '--mask-tokens <count>',
-      'first tokens of an echoed prompt that planners see, where log-probabilities are asked for',
-      whole(1),
-      8,
-    ],
     variablesFlag('', ', unless a request has others'),
-    ['--read <seconds>', 'how long reading the body of a request may take', number(0.001, MAX_SECONDS), 10],
-    ['--stall <seconds>', 'how long a stream waits for its reader', number(0.001, MAX_SECONDS), 60],
-    ['--drain <seconds>', 'how long requests may take at the end', number(0, MAX_SECONDS), 4],
   ])
-  addFlags(command, 'model')
-  addFlags(addCompensationFlags(addPlanFlags(command, generationPlanners, 'dense')), 'every', 'check')
+  addOwnFlags(
+    command,
+    [
+      ['--parallel <count>', 'requests that compute in turn; each holds a cache', whole(1, 1024), 16],
+      ['--waiting <count>', 'requests that wait; further ones are refused', whole(0, 65_536), 64],
+      [
+        '--connections <count>',
+        `open connections; further ones are refused (default: ${CONNECTIONS}, or twice --parallel and --waiting together)`,
+        whole(1, 2 ** 20),
+      ],
+      [
+        '--mask-tokens <count>',
+        'first tokens of an echoed prompt that planners see, where log-probabilities are asked for',
+        whole(1),
+        8,
+      ],
+      ['--read <seconds>', 'how long reading the body of a request may take', number(0.001, MAX_SECONDS), 10],
+      ['--stall <seconds>', 'how long a stream waits for its reader', number(0.001, MAX_SECONDS), 60],
+      ['--drain <seconds>', 'how long requests may take at the end', number(0, MAX_SECONDS), 4],
+    ],
+    'What the server takes at once:',
+  )
+  addFlags(addCompensationFlags(command), 'every', 'check')
   addFlags(command, 'backend', 'fileStorage', 'threads', 'mode', 'cache', 'quiet')
     .addHelpText('after', help)
     .action((flags: ServeFlags) => withModel(session, flags, (opt) => serve(session, opt, flags)))
@@ -175,7 +181,15 @@ async function serve(session: Session, opt: ShadowModel, flags: ServeFlags): Pro
   const shown = host.includes(':') ? `[${host}]` : host
   const address = `http://${shown}:${listening.port}`
   if (!flags.quiet)
-    for (const line of startLines(opt, name, planning, address, apiKey !== null)) await session.note(line)
+    for (const line of startLines(
+      opt,
+      name,
+      planning,
+      address,
+      apiKey !== null,
+      await cheaperPlanner(opt, flags),
+    ))
+      await session.note(line)
   await session.print(`${address}\n`)
   if (!isLocal && apiKey === null)
     await session.note(
@@ -185,13 +199,14 @@ async function serve(session: Session, opt: ShadowModel, flags: ServeFlags): Pro
   await endServer(server, listening, flags.drain)
 }
 
-/** What is served, and a request to try. */
-function startLines(
-  opt: ShadowModel,
+/** What is served, a request to try, and the planner that costs less than the one that a share alone means, if one is known to. */
+export function startLines(
+  opt: Pick<ShadowModel, 'model' | 'sampling' | 'chatTemplate'>,
   name: string,
   { planner, sparsity }: PlannerChoice & { readonly planner: GenerationPlanner },
   address: string,
   hasKey: boolean,
+  cheaper: string | null,
 ): string[] {
   const { storage } = opt.model.weights
   const sampling = samplingWords(fillSampling({}, opt.sampling, REQUEST_TEMPERATURE))
@@ -203,6 +218,11 @@ function startLines(
   return [
     `${name}: weights ${storage}, backend ${opt.model.backend.name}, planner ${planner}${skips}; ${sampling} where a request says nothing else`,
     `curl ${address}/v1/${path}${key} -H 'content-type: application/json' -d '{${asked}}'`,
+    ...(cheaper === null || planner !== 'dense'
+      ? []
+      : [
+          `a request with "sparsity" alone is masked by shadow; "planner":"${cheaper}", for neurons alone, costs this model less`,
+        ]),
   ]
 }
 

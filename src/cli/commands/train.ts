@@ -118,36 +118,42 @@ export function define(command: Command, session: Session): void {
       undefined,
       flagDefaults.criterion,
     ],
-    ['--width <units>', 'hidden units of networks for neurons (default: 32)', whole(1, MAX_SIZE)],
-    ['--head-width <units>', 'of those for heads (default: 64)', whole(1, MAX_SIZE)],
-    [
-      '--placement, --source-layer <layer>',
-      'shadow: the layer it sees; layers up to it are dense (default: 0)',
-      whole(0, MAX_SIZE),
-    ],
-    ['--pooling <name>', 'shadow: how tokens become one row (default: last)', oneOf(poolings)],
-    ['--features <name>', `how that is scaled (${usual})`, oneOf(featureScalings)],
-    ['--targets <name>', `how scores are scaled (${usual})`, oneOf(targetScalings)],
-    ['--loss <name>', 'shadow: learn scores, or labels by bce (default: mse)', oneOf(losses)],
-    new Option('--top <list>', 'labels: shares of units that are best, such as 0.5,0.3').argParser(
-      sharesFlag,
-    ),
-    ['--epochs <count>', 'times through the examples, at most', whole(1), 40],
-    ['--rate <number>', 'highest learning rate of AdamW', number(0), 1e-3],
-    ['--batch <count>', 'examples per step', whole(1), 32],
-    ['--decay <number>', 'weight decay', number(0), 0.01],
-    [
-      '--spread <name>',
-      'scale squared errors by one spread, or by that of each unit',
-      oneOf(['all', 'unit']),
-      'all',
-    ],
-    ['--patience <epochs>', 'stop after this many without improvement', whole(1), 8],
     ['--matrices <type>', 'type of the matrices in the file; bf16 halves it', oneOf(matrixTypes), 'f32'],
     ['--held-out <share>', 'share of examples to judge on', number(0, 0.9), 0.2],
     sharesOf('--sparsity <list>', 'sparsities at which masks are compared', [0.5, 0.7, 0.8]),
     ['--scope <name>', 'scope of these masks (default: global for shadow, else per-layer)', scopeOption],
   ])
+  addOwnFlags(
+    command,
+    [
+      ['--width <units>', 'hidden units of networks for neurons (default: 32)', whole(1, MAX_SIZE)],
+      ['--head-width <units>', 'of those for heads (default: 64)', whole(1, MAX_SIZE)],
+      [
+        '--placement, --source-layer <layer>',
+        'shadow: the layer it sees; layers up to it are dense (default: 0)',
+        whole(0, MAX_SIZE),
+      ],
+      ['--pooling <name>', 'shadow: how tokens become one row (default: last)', oneOf(poolings)],
+      ['--features <name>', `how features are scaled (${usual})`, oneOf(featureScalings)],
+      ['--targets <name>', `how scores are scaled (${usual})`, oneOf(targetScalings)],
+      ['--loss <name>', 'shadow: learn scores, or labels by bce (default: mse)', oneOf(losses)],
+      new Option('--top <list>', 'labels: shares of units that are best, such as 0.5,0.3').argParser(
+        sharesFlag,
+      ),
+      ['--epochs <count>', 'times through the examples, at most', whole(1), 40],
+      ['--rate <number>', 'highest learning rate of AdamW', number(0), 1e-3],
+      ['--batch <count>', 'examples per step', whole(1), 32],
+      ['--decay <number>', 'weight decay', number(0), 0.01],
+      [
+        '--spread <name>',
+        'scale squared errors by one spread, or by that of each unit',
+        oneOf(['all', 'unit']),
+        'all',
+      ],
+      ['--patience <epochs>', 'stop after this many without improvement', whole(1), 8],
+    ],
+    'The predictor and its training:',
+  )
   addFlags(command, 'seed', 'backend', 'json', 'quiet')
     .addHelpText('after', help)
     .action((flags: TrainFlags) => runTrain(session, flags))

@@ -84,7 +84,7 @@ import { plainModel, plainNetwork } from './plain_model.ts'
 /** The laws. */
 export const engineLaws = {
   engineLogits: forAll(
-    'logits are those of the specification, bit for bit: any mask or none, storage, cache, mode, cut into feeds and memory',
+    'logits of the engine are those of the specification, bit for bit: any mask or none, storage, cache, mode, cut into feeds and memory',
     {
       drawn: engineCase,
       skip: fc.option(anyMask),
@@ -135,7 +135,7 @@ export const engineLaws = {
   ),
 
   engineSchedule: forAll(
-    'a planner, however it is asked, is shown what the specification computes, and each token has the mask that was decided last',
+    'the engine shows a planner what the specification computes, however it is asked, and each token has the mask that was decided last',
     {
       drawn: engineCase,
       schedule: maskSchedule,
@@ -259,7 +259,7 @@ export const engineLaws = {
   ),
 
   engineText: forAll(
-    'a text by ShadowLLM is that of the specification: one prediction, one mask, the same tokens',
+    'a text that the engine writes is that of the specification: one prediction, one mask, the same tokens',
     {
       drawn: engineCase,
       networks: fc.record({
@@ -315,7 +315,7 @@ export const engineLaws = {
   ),
 
   engineDejavu: forAll(
-    'the logits under DejaVu are those of the specification: each layer decided at each token from the stream one layer before',
+    'logits of the engine under DejaVu are those of the specification: each layer decided at each token from the stream one layer before',
     {
       drawn: engineCase,
       networks: fc.record({ heads: networkCase, neurons: networkCase }),
@@ -365,7 +365,7 @@ export const engineLaws = {
   ),
 
   engineSelection: forAll(
-    'the mask that keeps the best units within a budget is that of the specification',
+    'the mask by which the engine keeps the best units within a budget is that of the specification',
     { scores: scoreTables, budget: anyBudget },
     ({ backend }, { scores: { heads, neurons }, budget }) => {
       const [layers, H, F] = [heads.length, heads[0].length, neurons[0].length]
@@ -380,7 +380,7 @@ export const engineLaws = {
   ),
 
   engineTraining: forAll(
-    'a trained network is that of the specification, bit for bit, for any batch, epochs and held-out texts',
+    'a network that the engine trains is that of the specification, bit for bit, for any batch, epochs and held-out texts',
     { training: trainingCase },
     async (subject, { training: { rows, targets, ...options } }) => {
       const { backend, compare } = heldTo(subject.backend)
@@ -397,7 +397,7 @@ export const engineLaws = {
   ),
 
   engineLearning: forAll(
-    'what a text teaches, and the predictor that learns it, are those of the specification, bit for bit',
+    'what a text teaches the engine, and the predictor that learns it, are those of the specification, bit for bit',
     {
       drawn: engineCase,
       texts: anyTexts,
@@ -445,7 +445,7 @@ export const engineLaws = {
   ),
 
   engineGradients: forAll(
-    'activations, logits, gradients and plainact of a pass are those of the specification, bit for bit, under any mask or none',
+    'activations, logits, gradients and plainact of a pass of the engine are those of the specification, bit for bit, under any mask or none',
     {
       drawn: engineCase,
       skip: fc.option(anyMask),

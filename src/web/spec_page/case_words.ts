@@ -2,6 +2,7 @@
  * The case that breaks a law in a sentence, and what the names in its report mean.
  */
 import type { Case } from '../../verify/law.ts'
+import { counted } from '../view/dom.ts'
 
 /** What each argument of the laws between engine and specification is; `drawn` and `training` are told by their parts. */
 export const meanings: Readonly<Record<string, string>> = {
@@ -73,7 +74,13 @@ export function sizesInWords(args: Case): string {
   return sentences.join(' ')
 }
 
-const counted = (count: number, name: string): string => `${count} ${name}${count === 1 ? '' : 's'}`
+/** The first number that differs, of a report of `tryLaw`; empty where it differs in another way. */
+export function differenceInWords(report: string): string {
+  const [, values, place, expected, got] =
+    /^(.+)\[(\d+)\]: with the bug (\S+), without it (\S+)$/m.exec(report) ?? []
+  if (values === undefined) return ''
+  return `The first number that differs is number ${place} of ${values}: ${expected} by src/spec with the bug, ${got} by the engine.`
+}
 
 /** The names of a case that have a meaning, in their order, each once. */
 export function namesOf(args: Case): readonly (readonly [name: string, meaning: string])[] {

@@ -10,7 +10,7 @@ import type { Units } from '../../spec/plain.ts'
 import type { UnitKind } from '../../spec/program.ts'
 import { dot64 } from '../../verify/float64.ts'
 import { keptWords, rankUnits, type Ranking } from '../trace/ranking.ts'
-import { brief, percent, visible } from '../view/dom.ts'
+import { brief, counted, percent, visible } from '../view/dom.ts'
 import type { SomeSteps, Steps } from './method.ts'
 import type { ScoreSource, Settings } from './settings.ts'
 
@@ -27,7 +27,7 @@ export const sources: Readonly<Record<ScoreSource, string>> = {
   predicted: 'predicted scores',
   oracle: 'scores of the oracle',
   static: 'static scores',
-  random: 'random scores',
+  random: 'random numbers',
 }
 
 /** The figures, in the order of the page. */
@@ -117,9 +117,14 @@ function heatMap(label: string, rows: readonly Float32Array[], key: string, isRe
   return markup`<svg class="map"${reads} role="img" aria-label="${label}" viewBox="0 0 ${width} ${height}" preserveAspectRatio="none">${paths(shadesOf(rows))}</svg>`
 }
 
-/** Layers, each with the units best first. */
-function sorted(rows: readonly Float32Array[]): Float32Array[] {
-  return rows.map((row) => row.toSorted((a, b) => b - a))
+/** The units of a layer by score, best first. */
+export function bestFirst(row: Float32Array): Uint32Array {
+  return Uint32Array.from(row.keys()).sort((a, b) => row[b] - row[a] || a - b)
+}
+
+/** A picture with units in their places, and one with the best first: the reader chooses. */
+function inBothOrders(place: Markup, order: Markup): Markup {
+  return markup`<div class="in-place">${place}</div><div class="in-order">${order}</div>`
 }
 
 /** Scores of both kinds over [layer, unit], in place and sorted, with the line under the pointer. */
@@ -129,8 +134,9 @@ function unitMaps(name: string, units: Units, key: string): Markup {
     const rows = units[kind].slice(1)
     const place = heatMap(`${name} of ${kind}, layer by layer`, rows, `${key}.${kind}`)
     const ordered = `${name} of ${kind}, best first in each layer`
-    const order = heatMap(ordered, sorted(rows), `${key}.${kind}.sorted`)
-    return markup`<div class="kind"><p class="label">${kind}</p><div class="in-place">${place}</div><div class="in-order">${order}</div></div>`
+    const best = rows.map((row) => row.toSorted((a, b) => b - a))
+    const order = heatMap(ordered, best, `${key}.${kind}.sorted`)
+    return markup`<div class="kind"><p class="label">${kind}</p>${inBothOrders(place, order)}</div>`
   })
   return markup`<div class="maps">${maps}</div><p class="readout" role="status" data-readout="${key}">Layers 1 to ${units.heads.length - 1} from top to bottom. Point at a unit, or focus a map and use the arrow keys.</p>`
 }
@@ -166,7 +172,7 @@ function drawTokens({ ids, pieces }: Steps['tokens']): Markup {
     (piece, t) =>
       markup`<li><span class="piece">${visible(piece)}</span><span class="id">${ids[t]}</span></li>`,
   )
-  return markup`<figure><figcaption>The ${ids.length} tokens of the prompt; the model expects one before a text.</figcaption><ol class="tokens" start="0">${chips}</ol></figure>`
+  return markup`<figure><figcaption>The prompt is ${counted(ids.length, 'token')}: the model expects one before a text.</figcaption><ol class="tokens" start="0">${chips}</ol></figure>`
 }
 
 /** The length of each head's context at each token: [heads] of [tokens]. */
@@ -242,7 +248,12 @@ function drawSelection(
 ): Markup {
   const panels = unitKinds.map((kind) => {
     const ranking = ranked(scores, mask, kind)
-    return markup`<div class="kind"><p class="label">${kind}: ${keptWords(ranking)}</p>${curve(kind, ranking)}${maskMap(kind, mask[kind].slice(1))}</div>`
+    const rows = mask[kind].slice(1)
+    const ordered = rows.map((row, l) =>
+      Float32Array.from(bestFirst(scores[kind][l + 1]), (unit) => row[unit]),
+    )
+    const maps = inBothOrders(maskMap(kind, rows), maskMap(`${kind}.sorted`, ordered))
+    return markup`<div class="kind"><p class="label">${kind}: ${keptWords(ranking)}</p>${curve(kind, ranking)}${maps}</div>`
   })
   const rows = mask.heads.map((row, l) => [l, count(row), count(mask.neurons[l])].map(String))
   const found = plainact === undefined || settings.source === 'oracle' ? '' : ` ${recallLine(mask, plainact)}`
@@ -297,11 +308,11 @@ export function curve(kind: UnitKind, ranking: Ranking): Markup {
   return markup`<svg class="curve" role="img" aria-label="${label}" viewBox="0 0 100 40" preserveAspectRatio="none"><path class="kept" d="${shaded}"/><path d="M${points(0, N).join('L')}"/><path class="cut" d="M${cut} 0V40"/></svg>`
 }
 
-/** Which units stay. */
-function maskMap(kind: UnitKind, rows: readonly Float32Array[]): Markup {
+/** Which units are kept. */
+function maskMap(key: string, rows: readonly Float32Array[]): Markup {
   const shades = rows.map((row) => Array.from(row, (kept) => (kept === 0 ? 0 : SHADES - 1)))
-  const label = `The mask of ${kind}: which stay, layer by layer`
-  return markup`<svg class="map" data-map="mask.${kind}" role="img" aria-label="${label}" viewBox="0 0 ${rows[0].length} ${rows.length}" preserveAspectRatio="none">${paths(shades)}</svg>`
+  const label = `The mask of ${key.split('.')[0]}: which are kept, layer by layer`
+  return markup`<svg class="map" data-map="mask.${key}" role="img" aria-label="${label}" viewBox="0 0 ${rows[0].length} ${rows.length}" preserveAspectRatio="none">${paths(shades)}</svg>`
 }
 
 function drawTexts(next: Steps['next'], dense: Steps['dense'], masked: Steps['masked']): Markup {

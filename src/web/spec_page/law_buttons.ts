@@ -3,6 +3,7 @@
  */
 import type { RpcClient } from '../engine/worker_rpc.ts'
 import { byId, make } from '../view/dom.ts'
+import { differenceInWords } from './case_words.ts'
 import { proofs, type Proof } from './proofs.ts'
 import type { LawResult } from './try_law.ts'
 
@@ -79,14 +80,12 @@ function wordsOf({ cases, broken }: LawResult, isPlanted: boolean, seed: number)
     make('p', {
       text: `The law is broken by case ${cases}: the engine and src/spec${bug} differ. The law: ${sentence}.`,
     }),
-    make('p', {
-      text: `The smallest case found: ${sizes} The first line of its report names the first number that differs, by its place.`,
-    }),
-    make('pre', { text: report, tabindex: '0' }),
+    make('p', { text: `The smallest case found: ${sizes} ${differenceInWords(report)}` }),
     make(
       'details',
       {},
-      make('summary', { text: 'What the names mean' }),
+      make('summary', { text: 'The whole case, and what its names mean' }),
+      make('pre', { text: report, tabindex: '0' }),
       make('dl', {}, ...meanings, make('dt', {}, 'seed, path'), make('dd', { text: 'replay this case' })),
     ),
   ]

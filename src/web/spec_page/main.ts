@@ -143,7 +143,10 @@ async function compute(): Promise<void> {
   } catch (error) {
     if (signal.aborted) return
     if (error instanceof UsageError)
-      say(`${error.message}. The figures are still those of the prompt before.`, true)
+      say(
+        `${error.message}. The figures are still those of the prompt before; the live page takes longer prompts.`,
+        true,
+      )
     else say(String(error))
   }
 }

@@ -4,6 +4,7 @@
 import type { UnitKind } from '../../spec/program.ts'
 import { pageDocument } from '../../platform/platform.ts'
 import { brief } from '../view/dom.ts'
+import { bestFirst } from './figures.ts'
 import type { SomeSteps } from './method.ts'
 
 /** A cell of a map. */
@@ -64,14 +65,12 @@ function wordsOf(key: string, { row, column }: Cell, steps: SomeSteps): string |
   if (units === undefined) return null
   const l = row + 1
   const scores = units[kind][l]
-  const ranked = Array.from(scores.keys()).toSorted((a, b) => scores[b] - scores[a] || a - b)
-  const unit = order === 'sorted' ? ranked[column] : column
+  const unit = order === 'sorted' ? bestFirst(scores)[column] : column
   const all = units[kind]
     .slice(1)
     .reduce((higher, own) => higher + own.filter((score) => score > scores[unit]).length, 0)
   const total = scores.length * (units[kind].length - 1)
-  const kept =
-    steps.mask === undefined ? '' : steps.mask[kind][l][unit] === 1 ? '; it stays' : '; it is skipped'
+  const kept = steps.mask === undefined ? '' : steps.mask[kind][l][unit] === 1 ? '; kept' : '; skipped'
   const place = `layer ${l}, ${kind === 'heads' ? 'head' : 'neuron'} ${unit}`
   const neighbours = [unit - 1, unit + 1]
     .filter((other) => other in scores)

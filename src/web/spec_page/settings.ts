@@ -38,14 +38,16 @@ export function readSettings(address: string): { readonly settings: Settings; re
   return { settings, isSorted: searchParams.get('order') === 'sorted' }
 }
 
-/** The live page with these settings; what it has no word for is left out. */
+/** The planner behind each source. The live page offers all but static, which needs a calibration. */
+export const planners = { predicted: 'shadow', oracle: 'oracle', static: 'static', random: 'random' } as const
+
+/** The live page with these settings; with the predictor where it does not offer the planner. */
 export function livePageAddress({ prompt, sparsity, scope, source }: Settings): string {
-  const planners = { predicted: 'shadow', oracle: 'oracle', random: 'random', static: 'shadow' } as const
   const state = new URLSearchParams({
     prompt,
     sparsity: String(Math.min(95, Math.round(100 * sparsity))),
     scope,
-    planner: planners[source],
+    planner: planners[source === 'static' ? 'predicted' : source],
     temperature: '0',
   })
   return `../live/#${state}`

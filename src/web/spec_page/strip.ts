@@ -2,7 +2,7 @@
  * The method as a strip of small figures at the top of the page, from the prompt to the two texts; each leads to its definition.
  */
 import { markup, type Markup } from '../../experiments/report/markup.ts'
-import { visible } from '../view/dom.ts'
+import { counted, visible } from '../view/dom.ts'
 import { contextMap, curve, featureBars, ranked, shareBar, sources, unitMap, type Figure } from './figures.ts'
 import type { SomeSteps } from './method.ts'
 import type { ScoreSource } from './settings.ts'
@@ -14,7 +14,7 @@ export interface Station extends Figure {
 
 /** The third and the fourth step: what is read, and what gives the scores. */
 const titles: Readonly<Record<ScoreSource, { readonly reads: string; readonly scores: string }>> = {
-  predicted: { reads: '3 ◆ reads its last column', scores: '4 and scores every unit' },
+  predicted: { reads: '3 The predictor reads the last column', scores: '4 and scores every unit' },
   oracle: { reads: '3 The oracle reads the text', scores: '4 and scores every unit' },
   static: { reads: '3 Other texts are read', scores: '4 Their mean scores' },
   random: { reads: '3 Nothing is read', scores: '4 Each unit draws a number' },
@@ -35,7 +35,7 @@ export const stations: readonly Station[] = [
     title: () => '1 The prompt',
     draw: ({ tokens }) =>
       tokens &&
-      markup`<p class="quoted">${tokens.pieces.slice(1).map(visible).join('')}</p><p>${tokens.ids.length} tokens</p>`,
+      markup`<p class="quoted">${tokens.pieces.slice(1).map(visible).join('')}</p><p>${counted(tokens.ids.length, 'token')}</p>`,
   },
   {
     address: 'strip.opt.layer',

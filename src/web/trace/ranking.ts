@@ -31,12 +31,12 @@ export function rankUnits(scores: Float32Array, mask: Float32Array): Ranking {
   }
 }
 
-/** Which units stay, in words: such as `the best 5 of 56 stay`. */
+/** Which units are kept, in words: such as `the best 5 of 56 kept`. */
 export function keptWords({ kept, count, leading }: Ranking): string {
   const [all, own, best, others] = [kept.length, count, leading, count - leading].map((number) =>
     number.toLocaleString('en'),
   )
-  if (count === leading) return count === 0 ? `none of ${all} stays` : `the best ${own} of ${all} stay`
-  const floor = `${leading === 0 ? '' : `the best ${best}, and `}${others} as the best of their layers`
-  return `${own} of ${all} stay: ${floor}`
+  if (count === leading) return count === 0 ? `none of ${all} kept` : `the best ${own} of ${all} kept`
+  const floor = `${leading === 0 ? '' : `the best ${best}, and `}${others} as the best of ${others === '1' ? 'its layer' : 'their layers'}`
+  return `${own} of ${all} kept: ${floor}`
 }

@@ -145,8 +145,10 @@ export class Controls {
   show({ isWriting, canWrite }: { readonly isWriting: boolean; readonly canWrite: boolean }): void {
     this.#write.disabled = this.#again.disabled = !canWrite
     this.#stop.disabled = !isWriting
-    const isOfOracle = !criterionPlanners.includes(this.state.planner)
-    byId('criterion-words').textContent = isOfOracle ? 'Score of the oracle’s units' : 'Score of a unit'
+    const { planner, criterion } = this.state
+    const isOfOracle = !criterionPlanners.includes(planner)
+    byId('criterion-words').textContent = isOfOracle ? 'Criterion of the oracle' : 'Criterion'
+    byId('criterion-help').textContent = criteria.find(({ name }) => name === criterion)?.help ?? ''
     const shown = encodeState(this.state)
     for (const [i, button] of this.#presets.entries()) {
       button.disabled = !canWrite

@@ -32,6 +32,11 @@ export function fillSelect(select: HTMLSelectElement, choices: readonly Choice[]
   select.replaceChildren(...pairs.map(([value, text]) => make('option', { value, text })))
 }
 
+/** A count and what is counted: `1 token`, `2 tokens`. */
+export function counted(count: number, name: string): string {
+  return `${count} ${name}${count === 1 ? '' : 's'}`
+}
+
 /** A share as a percentage. */
 export function percent(share: number, digits = 0): string {
   return `${(100 * share).toFixed(digits)} %`

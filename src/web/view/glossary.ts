@@ -1,6 +1,6 @@
 /**
- * What the words of the page mean. A word that has an explanation is a button with `data-term`; the explanation is shown while
- * the pointer is over it or it has the focus, and screen readers read it as its description.
+ * What the words of both pages mean. On the live page a word that has an explanation is a button with `data-term`; the explanation
+ * is shown while the pointer is over it or it has the focus, and screen readers read it as its description.
  */
 import { make } from './dom.ts'
 import type { Tip } from './tip.ts'
@@ -16,7 +16,7 @@ export const glossary = {
   predictor:
     'A small network, trained once for this model. From what layer 0 makes of the prompt it predicts the score of every head and every neuron of the other layers.',
   oracle:
-    'The oracle knows the answer: it scores each unit on the finished text, so it cannot be used for writing. The predictor learns to predict its scores. It is no proof of the best choice.',
+    'The oracle knows the answer: it scores each unit on the text that the dense model writes, so it cannot be used for writing. The predictor learns to predict its scores. They need not be the best choice.',
   criterion:
     'How a unit is scored from its output a and the gradient g of the loss. plainact, the one of ShadowLLM, is the sum over tokens of |a g|: at most how much the loss would change without the unit, to first order.',
   scope:

@@ -5,7 +5,7 @@ import { achievedSparsity } from '../../masks/achieved.ts'
 import type { UnitMask } from '../../masks/mask.ts'
 import { judgeRatio, ratioInterval } from '../../results/interleaved_rounds.ts'
 import { meanDivergence, type Trace } from '../trace/trace.ts'
-import { byId, make, percent } from './dom.ts'
+import { byId, counted, make, percent } from './dom.ts'
 
 /** A number, what it counts, and where it comes from. */
 export interface Fact {
@@ -29,8 +29,11 @@ function unknown(name: string, trace: Trace | null, isWriting: boolean): Fact {
   const count = trace?.columns.length ?? 0
   if (isWriting || count === 0) return { value: UNKNOWN, name, words: '' }
   const wasStopped = trace !== null && meanDivergence(trace) === null
-  const tokens = count === 1 ? '1 token' : `${count} tokens`
-  return { value: '–', name, words: `Not measured${wasStopped ? `: stopped after ${tokens}` : ''}.` }
+  return {
+    value: '–',
+    name,
+    words: `Not measured${wasStopped ? `: stopped after ${counted(count, 'token')}` : ''}.`,
+  }
 }
 
 function skipped(trace: Trace | null, mask: UnitMask | null): Fact {
@@ -43,6 +46,9 @@ function skipped(trace: Trace | null, mask: UnitMask | null): Fact {
     words: `${percent(heads)} of the heads and ${percent(neurons)} of the neurons are never read.`,
   }
 }
+
+/** A ratio whose interval is wider is not told as one number. */
+const MAX_SPREAD = 2
 
 /** A speed-up is stated only where the rounds exclude that there is none. */
 function speed(trace: Trace | null, mask: UnitMask | null, isWriting: boolean): Fact {
@@ -58,6 +64,12 @@ function speed(trace: Trace | null, mask: UnitMask | null, isWriting: boolean): 
       value: 'No difference',
       name: 'of speed can be told',
       words: `${rounds.sparse.length} rounds in turns: ${range} times the speed of the dense model.`,
+    }
+  if (high > MAX_SPREAD * low)
+    return {
+      value: verdict === 'faster' ? 'Faster' : 'Slower',
+      name: 'than the dense model',
+      words: `${range} times its speed in ${rounds.sparse.length} rounds in turns: other work on this machine leaves no single number.`,
     }
   const skips = mask ? achievedSparsity(mask, trace.model).weights : 0
   const bound = `By the weights alone it would be ${(1 / (1 - skips)).toFixed(2)}; other work and noise make the difference.`

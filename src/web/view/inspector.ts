@@ -118,7 +118,7 @@ function verdict({ facts, oracle, isOn, isSwitched }: InspectorState): string {
 }
 
 function factRows({ planner, criterion, facts, oracle }: InspectorState): [string, string][] {
-  const rows: [string, string][] = [['Planner', planner]]
+  const rows: [string, string][] = [['Decided by', planner]]
   if (!facts.ranked) return rows
   const { score, rank, of, cutOff, byFloor } = facts.ranked
   rows.push(

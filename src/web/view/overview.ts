@@ -5,7 +5,7 @@ import { achievedSparsity } from '../../masks/achieved.ts'
 import { unitKinds } from '../../masks/mask.ts'
 import { maskOverlap } from '../../masks/overlap.ts'
 import { tallySpan, type Tally } from '../trace/bins.ts'
-import { median } from '../../results/interleaved_rounds.ts'
+import { median, medianRatio } from '../../results/interleaved_rounds.ts'
 import { neuronStudyPlanners } from '../engine/study_types.ts'
 import { meanDivergence, type Masks, type Trace } from '../trace/trace.ts'
 import type { CellMasks } from './cells.ts'
@@ -39,14 +39,13 @@ function skippedWords(trace: Trace, masks: Masks, column: number): string {
   return `${skipped}\nRecall against the oracle: ${shares.join(', ')}.`
 }
 
-function speedWords(milliseconds: readonly number[]): string {
-  if (milliseconds.length === 0) return '\u00a0'
-  return `${Math.round(1000 / median(milliseconds)).toLocaleString('en')} tokens/s`
-}
-
+/** The speed of the dense model, and that of the other by the ratio of the headline: other work may take both medians apart. */
 function showSpeeds(trace: Trace | null): void {
-  byId('sparse-speed').textContent = speedWords(trace?.rounds?.sparse ?? [])
-  byId('dense-speed').textContent = speedWords(trace?.rounds?.dense ?? [])
+  const { dense, sparse } = trace?.rounds ?? { dense: [], sparse: [] }
+  const speed = 1000 / median(dense)
+  const speeds = { 'dense-speed': speed, 'sparse-speed': speed * medianRatio(dense, sparse) }
+  for (const [id, own] of Object.entries(speeds))
+    byId(id).textContent = Number.isNaN(own) ? '\u00a0' : `${Math.round(own).toLocaleString('en')} tokens/s`
 }
 
 function distanceWords(trace: Trace): string {

@@ -19,7 +19,7 @@ export const plannerNames: Readonly<Record<StudyPlanner, string>> = {
 }
 
 /** What decides in the place of a predictor. */
-const deciding: Readonly<Record<Exclude<StudyPlanner, 'shadow'>, string>> = {
+export const deciding: Readonly<Record<Exclude<StudyPlanner, 'shadow'>, string>> = {
   'prompt-plainact':
     'No predictor decides here: the prompt runs forward and back, and each unit is scored by how much the loss of the prompt needs it.',
   griffin:
