@@ -1,49 +1,85 @@
 /**
  * cholesky: the upper triangle R with A = Rᵀ R. solve_cholesky: the X with Rᵀ R X = B.
  *
- * Rows are worked off in blocks. Those of a block are finished one after the other; then the terms of the whole block are added to
- * the rows that still want them, so that what is added to stays in registers. The order of each sum is that of the definition.
- * Products are rounded in every build.
+ * Rows are worked off in halves: the first half is finished, its terms are added to the second half as a product of matrices
+ * (outer_product.ts), and the second half is finished. Few rows are finished one after the other. So tiles add most terms, and the
+ * order of each sum is that of the definition. Products are rounded in every build.
  */
 import { bytes } from './float32'
+import { addOuterProducts } from './outer_product'
+import { rounded } from './tile'
 import { rowAt } from './units'
 
-/** Rows of a block: its terms of 16 columns fit half of a first-level cache. */
-const BLOCK: i32 = 64
+/** At most this many rows are finished one after the other. */
+const FEW: i32 = 24
+/** Rows of a strip on the diagonal: half of what is computed there is below it and not needed. */
+const STRIP: i32 = 60
+/** Rows and columns that are turned at a time. */
+const SQUARE: i32 = 16
 
 export function cholesky(
   factor: usize, // [U, U], may be a
   a: usize, // [U, U]
   U: i32,
 ): void {
+  if (factor != a) memory.copy(factor, a, bytes(U) * <usize>U)
+  factorRows(factor, 0, U, U)
+  for (let k = 0; k < U; k++) memory.fill(rowAt(factor, k, U), 0, bytes(k))
+}
+
+/** Finishes rows first..end, to which the terms of those before were added. */
+function factorRows(factor: usize, first: i32, end: i32, U: i32): void {
+  if (end - first > FEW) {
+    const middle = (first + end) >> 1
+    factorRows(factor, first, middle, U)
+    for (let i = middle; i < end; i += STRIP)
+      addToStrip(factor, first, middle, i, min<i32>(i + STRIP, end), U)
+    return factorRows(factor, middle, end, U)
+  }
   const row = bytes(U)
-  if (factor != a) memory.copy(factor, a, row * <usize>U)
-  for (let first = 0; first < U; first += BLOCK) {
-    const end = min<i32>(first + BLOCK, U)
-    for (let k = first; k < end; k++) {
-      // -R[i, k] stands below the diagonal, at [k, i], until its row is no longer needed.
-      const at = rowAt(factor, k, U) + bytes(k)
-      const above = rowAt(factor, first, U) + bytes(k)
-      addTerms(at, 0, at - bytes(k - first), 0, 4, above, row, k - first, U - k)
-      const square = load<f32>(at)
-      const pivot: f32 = square > 0 ? sqrt<f32>(square) : 0
-      store<f32>(at, pivot)
-      divideRow(at + 4, pivot, U - k - 1, false)
-      let below = at + row
-      for (let j: usize = 4; j < bytes(U - k); j += 4) {
-        store<f32>(below, -load<f32>(at + j))
-        below += row
+  for (let k = first; k < end; k++) {
+    const at = rowAt(factor, k, U) + bytes(k)
+    const above = rowAt(factor, first, U) + bytes(k)
+    addTerms(at, at - bytes(k - first), 4, above, row, k - first, U - k)
+    const square = load<f32>(at)
+    const pivot: f32 = square > 0 ? sqrt<f32>(square) : 0
+    store<f32>(at, pivot)
+    divideRow(at + 4, pivot, U - k - 1, false)
+    turnNegated(factor, k, k + 1, k + 1, end, U)
+  }
+}
+
+/** Adds the terms of rows first..middle to rows from..to. What is added below the diagonal is overwritten before it is read. */
+function addToStrip(factor: usize, first: i32, middle: i32, from: i32, to: i32, U: i32): void {
+  turnNegated(factor, first, middle, from, to, U)
+  const place = rowAt(factor, from, U)
+  const above = rowAt(factor, first, U) + bytes(from)
+  addProducts(
+    place + bytes(from),
+    U,
+    place + bytes(first),
+    U,
+    1,
+    above,
+    U,
+    to - from,
+    U - from,
+    middle - first,
+  )
+}
+
+/** Writes -R[k, i] to [i, k], below the diagonal, for k of first..end and i of from..to. */
+function turnNegated(factor: usize, first: i32, end: i32, from: i32, to: i32, U: i32): void {
+  for (let left = first; left < end; left += SQUARE) {
+    const right = min<i32>(left + SQUARE, end)
+    for (let i = from; i < to; i++) {
+      let at = rowAt(factor, left, U) + bytes(i)
+      for (let k = left; k < right; k++) {
+        store<f32>(rowAt(factor, i, U) + bytes(k), -load<f32>(at))
+        at += bytes(U)
       }
     }
-    for (let i = end; i < U; i += 2) {
-      const to = rowAt(factor, i, U) + bytes(i)
-      const from = rowAt(factor, i, U) + bytes(first)
-      const above = rowAt(factor, first, U) + bytes(i)
-      // The number of the second row that stands below the diagonal is overwritten before it is read.
-      addTerms(to, i + 1 < U ? to + row : 0, from, from + row, 4, above, row, end - first, U - i)
-    }
   }
-  for (let k = 0; k < U; k++) memory.fill(rowAt(factor, k, U), 0, bytes(k))
 }
 
 export function solve_cholesky(
@@ -67,52 +103,65 @@ export function solve_cholesky_part(
   to: i32,
 ): void {
   const columns = to - from
-  const row = bytes(U)
-  const width = bytes(D)
   x += bytes(from)
   b += bytes(from)
   if (x != b) for (let k = 0; k < U; k++) memory.copy(rowAt(x, k, D), rowAt(b, k, D), bytes(columns))
-  for (let first = 0; first < U; first += BLOCK) {
-    const end = min<i32>(first + BLOCK, U)
-    const terms = rowAt(x, first, D)
-    for (let k = first; k < end; k++) {
-      const at = rowAt(x, k, D)
-      addTerms(at, 0, rowAt(factor, first, U) + bytes(k), 0, row, terms, width, k - first, columns)
-      divideRow(at, load<f32>(rowAt(factor, k, U) + bytes(k)), columns, true)
-    }
-    for (let k = end; k < U; k += 2) {
-      const at = rowAt(x, k, D)
-      const left = rowAt(factor, first, U) + bytes(k)
-      addTerms(at, k + 1 < U ? at + width : 0, left, left + 4, row, terms, width, end - first, columns)
-    }
+  solveDown(x, factor, 0, U, U, D, columns)
+  solveUp(x, factor, 0, U, U, D, columns)
+}
+
+/** Z of rows first..end, to which the terms of those before were added. */
+function solveDown(x: usize, factor: usize, first: i32, end: i32, U: i32, D: i32, columns: i32): void {
+  const terms = rowAt(x, first, D)
+  if (end - first > FEW) {
+    const middle = (first + end) >> 1
+    solveDown(x, factor, first, middle, U, D, columns)
+    const left = rowAt(factor, first, U) + bytes(middle)
+    addProducts(rowAt(x, middle, D), D, left, 1, U, terms, D, end - middle, columns, middle - first)
+    return solveDown(x, factor, middle, end, U, D, columns)
   }
-  for (let end = U; end > 0;) {
-    const first = max<i32>(end - BLOCK, 0)
-    // Terms descend: a step is that of a row or a number before.
-    const terms = rowAt(x, end - 1, D)
-    for (let k = end - 1; k >= first; k--) {
-      const at = rowAt(x, k, D)
-      const left = rowAt(factor, k, U) + bytes(end - 1)
-      addTerms(at, 0, left, 0, -4, terms, 0 - width, end - 1 - k, columns)
-      divideRow(at, load<f32>(rowAt(factor, k, U) + bytes(k)), columns, true)
-    }
-    for (let k = 0; k < first; k += 2) {
-      const at = rowAt(x, k, D)
-      const left = rowAt(factor, k, U) + bytes(end - 1)
-      addTerms(
-        at,
-        k + 1 < first ? at + width : 0,
-        left,
-        left + row,
-        -4,
-        terms,
-        0 - width,
-        end - first,
-        columns,
-      )
-    }
-    end = first
+  for (let k = first; k < end; k++) {
+    const at = rowAt(x, k, D)
+    addTerms(at, rowAt(factor, first, U) + bytes(k), bytes(U), terms, bytes(D), k - first, columns)
+    divideRow(at, load<f32>(rowAt(factor, k, U) + bytes(k)), columns, true)
   }
+}
+
+/**
+ * X of rows first..end, to which the terms of those behind were added. Terms descend: a step leads to the row or the number
+ * before.
+ */
+function solveUp(x: usize, factor: usize, first: i32, end: i32, U: i32, D: i32, columns: i32): void {
+  const terms = rowAt(x, end - 1, D)
+  if (end - first > FEW) {
+    const middle = (first + end) >> 1
+    solveUp(x, factor, middle, end, U, D, columns)
+    const left = rowAt(factor, first, U) + bytes(end - 1)
+    addProducts(rowAt(x, first, D), D, left, U, -1, terms, -D, middle - first, columns, end - middle)
+    return solveUp(x, factor, first, middle, U, D, columns)
+  }
+  for (let k = end - 1; k >= first; k--) {
+    const at = rowAt(x, k, D)
+    const left = rowAt(factor, k, U) + bytes(end - 1)
+    addTerms(at, left, -4, terms, 0 - bytes(D), end - 1 - k, columns)
+    divideRow(at, load<f32>(rowAt(factor, k, U) + bytes(k)), columns, true)
+  }
+}
+
+/** Products of a block of terms, added in their order, each rounded. The arguments are those of addOuterProducts. */
+function addProducts(
+  c: usize,
+  cWidth: i32,
+  a: usize,
+  aM: i32,
+  aK: i32,
+  b: usize,
+  bWidth: i32,
+  M: i32,
+  N: i32,
+  K: i32,
+): void {
+  addOuterProducts<f32, rounded>(c, 0, cWidth, a, aM, aK, b, bWidth, 0, M, N, K)
 }
 
 /** The row divided by the pivot, or zeros where that is 0; with the other sign where `turned`. */
@@ -132,81 +181,75 @@ function divideRow(row: usize, pivot: f32, length: i32, turned: bool): void {
 }
 
 /**
- * Two rows, or one: y0[n] += sum over k of left0[k] b[k, n], and y1 by left1, k ascending.
- * @param y1 the second row, or null
+ * y[n] += sum over k of left[k] b[k, n], k ascending.
  * @param leftStep bytes from one factor to the next
  * @param step bytes from one row of b to the next
  */
 function addTerms(
-  y0: usize,
-  y1: usize,
-  left0: usize,
-  left1: usize,
+  y: usize,
+  left: usize,
   leftStep: usize,
   b: usize,
   step: usize,
   terms: i32,
   columns: i32,
 ): void {
-  if (terms == 0) return
-  const second = y1 ? y1 : y0
-  const leftSecond = y1 ? left1 : left0
   let n: usize = 0
   const end = bytes(columns)
-  for (const whole = bytes(columns & ~15); n < whole; n += 64) {
-    let a0 = v128.load(y0 + n)
-    let a1 = v128.load(y0 + n, 16)
-    let a2 = v128.load(y0 + n, 32)
-    let a3 = v128.load(y0 + n, 48)
-    let b0 = v128.load(second + n)
-    let b1 = v128.load(second + n, 16)
-    let b2 = v128.load(second + n, 32)
-    let b3 = v128.load(second + n, 48)
-    let p = left0
-    let q = leftSecond
+  for (const whole = bytes(columns & ~31); n < whole; n += 128) {
+    let a0 = v128.load(y + n)
+    let a1 = v128.load(y + n, 16)
+    let a2 = v128.load(y + n, 32)
+    let a3 = v128.load(y + n, 48)
+    let a4 = v128.load(y + n, 64)
+    let a5 = v128.load(y + n, 80)
+    let a6 = v128.load(y + n, 96)
+    let a7 = v128.load(y + n, 112)
+    let p = left
     let from = b + n
     for (let k = 0; k < terms; k++) {
-      const x0 = v128.load(from)
-      const x1 = v128.load(from, 16)
-      const x2 = v128.load(from, 32)
-      const x3 = v128.load(from, 48)
       const u = v128.load32_splat(p)
-      a0 = f32x4.add(a0, f32x4.mul(u, x0))
-      a1 = f32x4.add(a1, f32x4.mul(u, x1))
-      a2 = f32x4.add(a2, f32x4.mul(u, x2))
-      a3 = f32x4.add(a3, f32x4.mul(u, x3))
-      const v = v128.load32_splat(q)
-      b0 = f32x4.add(b0, f32x4.mul(v, x0))
-      b1 = f32x4.add(b1, f32x4.mul(v, x1))
-      b2 = f32x4.add(b2, f32x4.mul(v, x2))
-      b3 = f32x4.add(b3, f32x4.mul(v, x3))
+      a0 = f32x4.add(a0, f32x4.mul(u, v128.load(from)))
+      a1 = f32x4.add(a1, f32x4.mul(u, v128.load(from, 16)))
+      a2 = f32x4.add(a2, f32x4.mul(u, v128.load(from, 32)))
+      a3 = f32x4.add(a3, f32x4.mul(u, v128.load(from, 48)))
+      a4 = f32x4.add(a4, f32x4.mul(u, v128.load(from, 64)))
+      a5 = f32x4.add(a5, f32x4.mul(u, v128.load(from, 80)))
+      a6 = f32x4.add(a6, f32x4.mul(u, v128.load(from, 96)))
+      a7 = f32x4.add(a7, f32x4.mul(u, v128.load(from, 112)))
       p += leftStep
-      q += leftStep
       from += step
     }
-    v128.store(y0 + n, a0)
-    v128.store(y0 + n, a1, 16)
-    v128.store(y0 + n, a2, 32)
-    v128.store(y0 + n, a3, 48)
-    if (!y1) continue
-    v128.store(second + n, b0)
-    v128.store(second + n, b1, 16)
-    v128.store(second + n, b2, 32)
-    v128.store(second + n, b3, 48)
+    // The upper half first, as in tile.ts.
+    v128.store(y + n, a1, 16)
+    v128.store(y + n, a0)
+    v128.store(y + n, a3, 48)
+    v128.store(y + n, a2, 32)
+    v128.store(y + n, a5, 80)
+    v128.store(y + n, a4, 64)
+    v128.store(y + n, a7, 112)
+    v128.store(y + n, a6, 96)
+  }
+  for (const whole = bytes(columns & ~3); n < whole; n += 16) {
+    let a0 = v128.load(y + n)
+    let p = left
+    let from = b + n
+    for (let k = 0; k < terms; k++) {
+      a0 = f32x4.add(a0, f32x4.mul(v128.load32_splat(p), v128.load(from)))
+      p += leftStep
+      from += step
+    }
+    v128.store(y + n, a0)
   }
   for (; n < end; n += 4) {
-    addColumn(y0 + n, left0, leftStep, b + n, step, terms)
-    if (y1) addColumn(y1 + n, left1, leftStep, b + n, step, terms)
+    let sum = load<f32>(y + n)
+    let p = left
+    let from = b + n
+    for (let k = 0; k < terms; k++) {
+      sum += load<f32>(p) * load<f32>(from)
+      p += leftStep
+      from += step
+    }
+    store<f32>(y + n, sum)
   }
-}
-
-/** One number of a row. */
-function addColumn(y: usize, left: usize, leftStep: usize, b: usize, step: usize, terms: i32): void {
-  let sum = load<f32>(y)
-  for (let k = 0; k < terms; k++) {
-    sum += load<f32>(left) * load<f32>(b)
-    left += leftStep
-    b += step
-  }
-  store<f32>(y, sum)
 }

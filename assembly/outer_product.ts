@@ -8,6 +8,8 @@
  * rounding is the same, since they are float32 in registers too. Edge tiles run at full size on a scratch tile; what lies
  * outside C is dropped.
  *
+ * Products are rounded where L is `rounded` (tile.ts), and else as the build has them.
+ *
  * B may be stored as any W. int8 is multiplied in integers, two terms at a time: C is i32, and A has rows of int16, in
  * pairs (the last one with 0 if there is an odd number of terms), which stand in a row of their own: only B has a list.
  */
@@ -36,7 +38,7 @@ const GAP: usize = 64
  * @param a element (m, k) stands at `unitAt(mList, m) * aM + unitAt(kList, k) * aK`; int8: pair (m, k) at `m * aM + k`
  * @param b [*, bWidth] stored as W, row k is `unitAt(kList, k)`
  */
-export function addOuterProducts<W>(
+export function addOuterProducts<W, L = f32>(
   c: usize,
   mList: usize,
   cWidth: i32,
@@ -58,12 +60,12 @@ export function addOuterProducts<W>(
     const mSize = min<i32>(mBlock, M - m)
     for (let k = 0; k < terms; k += kBlock) {
       const kSize = min<i32>(kBlock, terms - k)
-      packA<W>(a, aM, aK, mList, isPaired<W>() ? 0 : kList, m, k, mSize, kSize)
+      packA<W, L>(a, aM, aK, mList, isPaired<W>() ? 0 : kList, m, k, mSize, kSize)
       for (let n = 0; n < N; n += nBlock) {
         const nSize = min<i32>(nBlock, N - n)
         if (isPaired<W>()) packPairs(b, bWidth, kList, n, k, nSize, kSize, K)
         else packB<W>(b, bWidth, kList, n, k, nSize, kSize)
-        multiplyBlock<W>(c, cWidth, mList, m, n, mSize, nSize, kSize)
+        multiplyBlock<W, L>(c, cWidth, mList, m, n, mSize, nSize, kSize)
       }
     }
   }
@@ -76,7 +78,7 @@ function evenly(count: i32, most: i32): i32 {
 }
 
 /** Packs rows m.. of A as [tile][k][row]; rows past the end repeat the last one and are dropped later. */
-function packA<W>(
+function packA<W, L>(
   a: usize,
   aM: i32,
   aK: i32,
@@ -90,7 +92,7 @@ function packA<W>(
   let to = packedLeft()
   const last = mSize - 1
   for (let tile = 0, height = 0; tile < mSize; tile += height) {
-    height = heightOf<W, f32>(mSize - tile)
+    height = heightOf<W, L>(mSize - tile)
     const a0 = rowAt(a, unitAt(mList, m + tile), aM)
     const a1 = rowAt(a, unitAt(mList, m + min<i32>(tile + 1, last)), aM)
     const a2 = rowAt(a, unitAt(mList, m + min<i32>(tile + 2, last)), aM)
@@ -207,7 +209,7 @@ export function storePairs(to: usize, pairs: v128): void {
 }
 
 /** All tiles of the packed block of A by the packed block of B. */
-function multiplyBlock<W>(
+function multiplyBlock<W, L>(
   c: usize,
   cWidth: i32,
   mList: usize,
@@ -221,7 +223,7 @@ function multiplyBlock<W>(
   const size = LINE * <usize>kSize
   let left = packedLeft()
   for (let tile = 0, height = 0; tile < mSize; tile += height) {
-    height = heightOf<W, f32>(mSize - tile)
+    height = heightOf<W, L>(mSize - tile)
     const rows = min<i32>(height, mSize - tile)
     let row0 = rowAt(c, unitAt(mList, m + tile), cWidth) + bytes(n)
     let row1 = rowAt(c, unitAt(mList, m + min<i32>(tile + 1, last)), cWidth) + bytes(n)
@@ -233,8 +235,8 @@ function multiplyBlock<W>(
     for (let column = 0; column < nSize; column += WIDTH) {
       const columns = min<i32>(WIDTH, nSize - column)
       if (columns == WIDTH && rows == height) {
-        if (height > SHORT) multiplyTile<W, f32, Tall>(left, right, size, row0, row1, row2, row3, row4, row5)
-        else multiplyTile<W, f32, Short>(left, right, size, row0, row1, row2, row3)
+        if (height > SHORT) multiplyTile<W, L, Tall>(left, right, size, row0, row1, row2, row3, row4, row5)
+        else multiplyTile<W, L, Short>(left, right, size, row0, row1, row2, row3)
       } else {
         const at = bytes(n + column)
         for (let i = 0; i < rows; i++)
@@ -243,7 +245,7 @@ function multiplyBlock<W>(
             rowAt(c, unitAt(mList, m + tile + i), cWidth) + at,
             bytes(columns),
           )
-        multiplyEdge<W>(left, right, size, height)
+        multiplyEdge<W, L>(left, right, size, height)
         for (let i = 0; i < rows; i++)
           memory.copy(
             rowAt(c, unitAt(mList, m + tile + i), cWidth) + at,
@@ -264,20 +266,10 @@ function multiplyBlock<W>(
 }
 
 /** A tile of the given height on the scratch tile. */
-function multiplyEdge<W>(left: usize, right: usize, size: usize, height: i32): void {
+function multiplyEdge<W, L>(left: usize, right: usize, size: usize, height: i32): void {
   const to = edgeTile()
   const to3 = to + LINE * 3
   if (height > SHORT)
-    multiplyTile<W, f32, Tall>(
-      left,
-      right,
-      size,
-      to,
-      to + LINE,
-      to + LINE * 2,
-      to3,
-      to3 + LINE,
-      to3 + LINE * 2,
-    )
-  else multiplyTile<W, f32, Short>(left, right, size, to, to + LINE, to + LINE * 2, to3)
+    multiplyTile<W, L, Tall>(left, right, size, to, to + LINE, to + LINE * 2, to3, to3 + LINE, to3 + LINE * 2)
+  else multiplyTile<W, L, Short>(left, right, size, to, to + LINE, to + LINE * 2, to3)
 }

@@ -33,13 +33,21 @@ export const TALLEST: i32 = 6
 export type Short = i8
 export type Tall = i16
 
+/** A number of the left operand whose products are rounded in every build. One of the compiler's own types has to stand for it. */
+export type rounded = i32
+
+/** Whether products of L are rounded in every build. */
+function isRounded<L>(): bool {
+  return isInteger<L>()
+}
+
 /**
  * Left rows of a tall tile. Ten accumulators, three operands and a product fit the 15 registers engines have on x86. Fused
  * products need no register: then six rows fit, and of dots four do as much arithmetic, and engines unroll the shorter loop
  * further.
  */
 export function tall<W, L>(): i32 {
-  if (!FUSES || isPaired<W>() || isOpened<W>()) return 5
+  if (!FUSES || isPaired<W>() || isOpened<W>() || isRounded<L>()) return 5
   return isVector<L>() ? SHORT : TALLEST
 }
 
@@ -60,8 +68,9 @@ function isAlone<W, L>(): bool {
 }
 
 /** sum + a * b; of int16 and of bytes, in integers. */
-function accumulate<W>(sum: v128, a: v128, b: v128): v128 {
+function accumulate<W, L>(sum: v128, a: v128, b: v128): v128 {
   if (isOpened<W>()) return addByteProducts(sum, a, b)
+  if (isRounded<L>()) return f32x4.add(sum, f32x4.mul(a, b))
   return isPaired<W>() ? multiplyPairs(sum, a, b) : madd(sum, a, b)
 }
 
@@ -130,54 +139,54 @@ export class Tile {
       const w3 = WIDE ? v128.load(right, 48) : w1
       let x = isVector<L>() ? v128.load(left) : v128.load32_splat(left)
       let z = WIDE && isVector<L>() ? v128.load(left, 16) : x
-      a0 = accumulate<W>(a0, x, w0)
-      a1 = accumulate<W>(a1, z, w1)
+      a0 = accumulate<W, L>(a0, x, w0)
+      a1 = accumulate<W, L>(a1, z, w1)
       if (WIDE) {
-        a2 = accumulate<W>(a2, x, w2)
-        a3 = accumulate<W>(a3, z, w3)
+        a2 = accumulate<W, L>(a2, x, w2)
+        a3 = accumulate<W, L>(a3, z, w3)
       }
       x = isVector<L>() ? v128.load(left, VECTOR) : v128.load32_splat(left, 4)
       z = WIDE && isVector<L>() ? v128.load(left, VECTOR + 16) : x
-      b0 = accumulate<W>(b0, x, w0)
-      b1 = accumulate<W>(b1, z, w1)
+      b0 = accumulate<W, L>(b0, x, w0)
+      b1 = accumulate<W, L>(b1, z, w1)
       if (WIDE) {
-        b2 = accumulate<W>(b2, x, w2)
-        b3 = accumulate<W>(b3, z, w3)
+        b2 = accumulate<W, L>(b2, x, w2)
+        b3 = accumulate<W, L>(b3, z, w3)
       }
       x = isVector<L>() ? v128.load(left, VECTOR * 2) : v128.load32_splat(left, 8)
       z = WIDE && isVector<L>() ? v128.load(left, VECTOR * 2 + 16) : x
-      c0 = accumulate<W>(c0, x, w0)
-      c1 = accumulate<W>(c1, z, w1)
+      c0 = accumulate<W, L>(c0, x, w0)
+      c1 = accumulate<W, L>(c1, z, w1)
       if (WIDE) {
-        c2 = accumulate<W>(c2, x, w2)
-        c3 = accumulate<W>(c3, z, w3)
+        c2 = accumulate<W, L>(c2, x, w2)
+        c3 = accumulate<W, L>(c3, z, w3)
       }
       x = isVector<L>() ? v128.load(left, VECTOR * 3) : v128.load32_splat(left, 12)
       z = WIDE && isVector<L>() ? v128.load(left, VECTOR * 3 + 16) : x
-      d0 = accumulate<W>(d0, x, w0)
-      d1 = accumulate<W>(d1, z, w1)
+      d0 = accumulate<W, L>(d0, x, w0)
+      d1 = accumulate<W, L>(d1, z, w1)
       if (WIDE) {
-        d2 = accumulate<W>(d2, x, w2)
-        d3 = accumulate<W>(d3, z, w3)
+        d2 = accumulate<W, L>(d2, x, w2)
+        d3 = accumulate<W, L>(d3, z, w3)
       }
       if (height > 4) {
         x = isVector<L>() ? v128.load(left, VECTOR * 4) : v128.load32_splat(left, 16)
         z = WIDE && isVector<L>() ? v128.load(left, VECTOR * 4 + 16) : x
-        e0 = accumulate<W>(e0, x, w0)
-        e1 = accumulate<W>(e1, z, w1)
+        e0 = accumulate<W, L>(e0, x, w0)
+        e1 = accumulate<W, L>(e1, z, w1)
         if (WIDE) {
-          e2 = accumulate<W>(e2, x, w2)
-          e3 = accumulate<W>(e3, z, w3)
+          e2 = accumulate<W, L>(e2, x, w2)
+          e3 = accumulate<W, L>(e3, z, w3)
         }
       }
       if (height > 5) {
         x = isVector<L>() ? v128.load(left, VECTOR * 5) : v128.load32_splat(left, 20)
         z = WIDE && isVector<L>() ? v128.load(left, VECTOR * 5 + 16) : x
-        f0 = accumulate<W>(f0, x, w0)
-        f1 = accumulate<W>(f1, z, w1)
+        f0 = accumulate<W, L>(f0, x, w0)
+        f1 = accumulate<W, L>(f1, z, w1)
         if (WIDE) {
-          f2 = accumulate<W>(f2, x, w2)
-          f3 = accumulate<W>(f3, z, w3)
+          f2 = accumulate<W, L>(f2, x, w2)
+          f3 = accumulate<W, L>(f3, z, w3)
         }
       }
       left += leftBytes<L>() * <usize>height

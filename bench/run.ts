@@ -3,10 +3,11 @@
  * that says on what machine.
  *
  *   node scripts/node.mjs bench/run.ts [roofline] [products] [kernels] [compilers] [masked] [door] [decode] [threads]
- *     [context] [refresh] [zeros] [--shape NAME] [--layers N]
+ *     [compensation] [context] [refresh] [zeros] [--shape NAME] [--layers N]
  */
 import { parseArgs } from 'node:util'
 import { commandArguments, machine, runtime, endWhenIdle, write } from '../src/platform/platform.ts'
+import { run as compensation } from './compensation.ts'
 import { run as compilers } from './compilers.ts'
 import { run as context } from './context.ts'
 import { run as decode } from './decode.ts'
@@ -19,7 +20,7 @@ import { run as roofline } from './roofline.ts'
 import { run as threads } from './threads.ts'
 import { run as zeros } from './zeros.ts'
 
-const usual = { roofline, products, kernels, compilers, masked, door, decode, threads }
+const usual = { roofline, products, kernels, compilers, masked, door, decode, threads, compensation }
 
 const benches: Readonly<Record<string, (shape: string, layers?: number) => Promise<void>>> = {
   ...usual,

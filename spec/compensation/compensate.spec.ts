@@ -5,17 +5,18 @@
  * Tests src/compensation/compensate.ts, src/engine/folded_site.ts and src/compensation/held_moments.ts.
  */
 import fc from 'fast-check'
-import { describe } from 'vitest'
+import { describe, expect } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'
 import { BufferScope } from '../../src/backends/buffer_scope.ts'
 import { ReferenceBackend } from '../../src/backends/reference.ts'
 import { compensationBy } from '../../src/compensation/compensate.ts'
 import { foldSkipped } from '../../src/compensation/fold.ts'
 import { HeldMoments } from '../../src/compensation/held_moments.ts'
-import { maskModes } from '../../src/engine/active_layer.ts'
+import { maskModes, type MaskMode } from '../../src/engine/active_layer.ts'
 import { Conversation } from '../../src/engine/conversation.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
 import type { Sequence } from '../../src/engine/sequence.ts'
+import { storages, type Storage } from '../../src/engine/storages/index.ts'
 import type { Compensation, FoldedMatrix } from '../../src/masks/compensation.ts'
 import { denseMask, makeMask, type UnitKind, type UnitMask } from '../../src/masks/mask.ts'
 import type { MaskPlanner } from '../../src/masks/planner.ts'
@@ -24,13 +25,13 @@ import { programOf } from '../../src/engine/program.ts'
 import { memorySource, type HostTensor } from '../../src/tensor/memory_source.ts'
 import { owesBits } from '../../src/testing/op_agreement.ts'
 import type { Data } from '../../src/testing/seeded_data.ts'
-import { near, sameBits } from '../../src/verify/compare.ts'
+import { epsilon32, near, sameBits } from '../../src/verify/compare.ts'
 import { plainWeights } from '../../src/verify/model/plain_model.ts'
 import { configOf, maskOf, roomyModel, tensorsOf, tokensOf } from '../engine/cases.ts'
 import { overBackends, shareOfCases } from '../harness/backends.ts'
 import { anyData, killsByLaw, lawForAll, someOf, stateLaw } from '../harness/seed.ts'
 import { saidOfSkipped } from './least_squares.ts'
-import { randomMoments } from './random_moments.ts'
+import { layerOfNeurons, randomMoments } from './random_moments.ts'
 
 /** What is judged: a backend, what makes compensations, and what begins sequences. */
 interface Subject {
@@ -54,9 +55,10 @@ async function withLoaded(
   { backend }: Subject,
   drawn: Parameters<typeof tensorsOf>[0],
   work: (model: LanguageModel, tensors: ReadonlyMap<string, HostTensor>) => void,
+  storage: Storage = 'f32',
 ): Promise<void> {
   const tensors = tensorsOf(drawn)
-  const model = await LanguageModel.load(configOf(drawn), memorySource(tensors), backend)
+  const model = await LanguageModel.load(configOf(drawn), memorySource(tensors), backend, { storage })
   try {
     work(model, tensors)
   } finally {
@@ -134,24 +136,20 @@ function drawnMatrix(
   const prompt = data.floats('prompt', [T, N], 'smooth')
   const list = (kept: number): Int32Array =>
     Int32Array.from({ length: N }, (_, n) => n).filter((n) => mask[n] === kept)
+  const held = scope.upload(weight, [N, D])
   const matrix = {
     backend: scope.backend,
     layer: 0,
     kind: 'neurons' as const,
-    weight: scope.upload(weight, [N, D]),
+    of: weight,
+    shape: [N, D] as const,
+    weight: () => held,
     kept: list(1),
     skipped: list(0),
     prompt,
   }
   return { matrix, weight, prompt }
 }
-
-/** A model of one layer of N neurons, as moments are asked for it. */
-const shapeOf = (N: number): Parameters<typeof randomMoments>[0] =>
-  ({
-    config: { heads: 1, headSize: 1, neurons: N },
-    shape: { layers: 1, heads: 1, neurons: N },
-  }) as unknown as Parameters<typeof randomMoments>[0]
 
 /** A planner that decides what it is told, when the prompt has run, or in it. */
 const telling = (
@@ -194,6 +192,26 @@ const laws = {
         })
         near('logits', all[0], expected, 1e-2 * (1 + largest(expected)))
       }),
+  ),
+  stored: lawForAll(
+    'in every storage a compensated sequence has the same bits in every mode, and those of a mask that was folded before',
+    { ...sizes, storage: fc.constantFrom(...storages) },
+    (subject: Subject, { drawn, data, seed, storage }) =>
+      withLoaded(
+        subject,
+        drawn,
+        (model) => {
+          const [mask, tokens] = [maskOf(drawn, data), tokensOf(drawn, data)]
+          const compensation = subject.by(randomMoments(model, seed), { by: 'least-squares', ridge })
+          const [first, ...others] = ['pack', ...maskModes].map((mode) =>
+            logitsOf(subject.begin(model, { mask, compensation, mode: mode as MaskMode }), tokens, 1),
+          )
+          expect(first.every((value) => Number.isFinite(value))).toBe(true)
+          if (owesBits(subject.backend))
+            for (const [i, mode] of maskModes.entries()) sameBits(mode, others[i], first)
+        },
+        storage,
+      ),
   ),
   mean: lawForAll(
     'a sequence whose skipped units are their means is the dense model with these numbers in their place',
@@ -254,7 +272,7 @@ const laws = {
       data: anyData,
     },
     ({ backend, by }: Subject, { N, D, T, promptShare, seed, data }) => {
-      const moments = randomMoments(shapeOf(N), seed)
+      const moments = randomMoments(layerOfNeurons(N), seed)
       const scope = new BufferScope(backend)
       try {
         const { matrix, weight, prompt } = drawnMatrix(scope, data, [N, D, T])
@@ -269,9 +287,58 @@ const laws = {
         const rows = by(moments, { by: 'least-squares', ridge, promptShare }).fold(matrix).rows
         const expected = Float32Array.from({ length: kept.length * D }, (_, at) => {
           const [n, d] = [kept[Math.floor(at / D)], at % D]
-          return folded[d * N + n] - weight[n * D + d]
+          return folded[d * N + n]
         })
         near('rows', rows ?? [], expected, 1e-3 * (1 + largest(expected)))
+      } finally {
+        scope.dispose()
+      }
+    },
+  ),
+  orthogonal: lawForAll(
+    'but for λ, what is left of the output is orthogonal to the kept units, within what sums and solving round',
+    {
+      N: fc.integer({ min: 2, max: 60 }),
+      D: fc.integer({ min: 1, max: 4 }),
+      seed: fc.nat({ max: 99 }),
+      data: anyData,
+    },
+    ({ backend, by }: Subject, { N, D, seed, data }) => {
+      const moments = randomMoments(layerOfNeurons(N), seed)
+      const scope = new BufferScope(backend)
+      try {
+        const { matrix, weight } = drawnMatrix(scope, data, [N, D, 1])
+        const { kept, skipped } = matrix
+        if (kept.length === 0 || skipped.length === 0) return
+        const X = by(moments, { by: 'least-squares', ridge }).fold({ ...matrix, prompt: null }).rows
+        const C = matrixOf(moments, 'neurons', 0)
+        const all = Array.from({ length: N }, (_, n) => n)
+        const penalty = all.reduce((sum, n) => sum + (ridge * C[n * N + n]) / N, 0)
+        const a = (i: number, j: number): number => C[i * N + j] + (i === j ? penalty : 0)
+        const K = kept.length
+        const left: number[] = []
+        const bounds: number[] = []
+        for (const i of kept)
+          for (let d = 0; d < D; d++) {
+            const solved = [...kept].map((j, k) => [a(i, j), X?.[k * D + d] ?? weight[j * D + d], a(j, j)])
+            const given = all.map((n) => a(i, n) * weight[n * D + d])
+            left.push(
+              solved.reduce((sum, [c, x]) => sum + c * x, 0) - given.reduce((sum, one) => sum + one, 0),
+            )
+            // Of Rᵀ R = a, sizes multiply to at most the root of a_ii a_jj.
+            const sizes = solved.reduce(
+              (sum, [, x, square]) => sum + Math.sqrt(a(i, i) * square) * Math.abs(x),
+              0,
+            )
+            const givenSizes = given.reduce((sum, one) => sum + Math.abs(one), 0)
+            bounds.push(epsilon32 * (4 * (K + 3) * sizes + 2 * (N + 6) * givenSizes))
+          }
+        near(
+          'left',
+          left,
+          left.map(() => 0),
+          bounds,
+        )
       } finally {
         scope.dispose()
       }
@@ -375,13 +442,20 @@ killsByLaw(laws, {
         model.begin(options?.mode === 'skip' ? { ...options, compensation: null } : options),
     },
   },
+  stored: {
+    'lost where rows are skipped in place': {
+      ...right,
+      begin: (model, options) =>
+        model.begin(options?.mode === 'skip' ? { ...options, compensation: null } : options),
+    },
+  },
   mean: {
     'no compensation': folding(() => ({ rows: null, bias: null })),
     'twice the means': rowsBy((value) => 2 * value),
   },
   nothing: {
     'a sum in place of each row': folding((fold, matrix) => ({
-      rows: new Float32Array(matrix.kept.length * matrix.weight.shape[1]).fill(1e-4),
+      rows: new Float32Array(matrix.kept.length * matrix.shape[1]).fill(1e-4),
       bias: fold(matrix).bias,
     })),
   },
@@ -391,6 +465,11 @@ killsByLaw(laws, {
     'a token less': folding((fold, matrix) =>
       fold({ ...matrix, prompt: matrix.prompt?.map((value, n) => (n === 0 ? 0 : value)) ?? null }),
     ),
+  },
+  orthogonal: {
+    'no compensation': folding(() => ({ rows: null, bias: null })),
+    'half the ridge': settling(({ ridge: own = 0 }) => ({ ridge: own / 2 })),
+    'a thousandth more': rowsBy((value) => 1.001 * value),
   },
   anew: {
     'folded for the first mask of so many units': foldingOnce(),

@@ -8,7 +8,7 @@ import { encodeHeld, parseHeld } from '../../src/compensation/moments_file.ts'
 import { makeConfig } from '../../src/engine/config.ts'
 import { near, sameBits } from '../../src/verify/compare.ts'
 import { anyData, killsByLaw, lawForAll, stateLaw } from '../harness/seed.ts'
-import { randomMoments } from './random_moments.ts'
+import { layerOfNeurons, randomMoments } from './random_moments.ts'
 
 const config = makeConfig({ layers: 2, width: 4, heads: 2, neurons: 7, vocabulary: 5, positions: 8 })
 const shape = { layers: 2, heads: 2, neurons: 7 }
@@ -19,11 +19,25 @@ const textsOf = (seed: number, M: number): HeldMoments =>
 interface Subject {
   readonly weights: (moments: HeldMoments, squares: Float64Array | null) => Float64Array
   readonly copy: (moments: HeldMoments) => Promise<HeldMoments>
+  readonly triangle: (
+    moments: HeldMoments,
+    chosen: Int32Array,
+    w: Float64Array,
+    factor: number,
+    added: number,
+  ) => Float32Array
+  readonly areApart: (moments: HeldMoments, kept: Int32Array, others: Int32Array) => boolean
 }
 
 const right: Subject = {
   weights: (moments, squares) => moments.weights('neurons', 1, squares),
   copy: (moments) => parseHeld(encodeHeld(moments), { config, shape }),
+  triangle: (moments, chosen, w, factor, added) => {
+    const all = new Float32Array(chosen.length ** 2).fill(NaN)
+    moments.triangle('neurons', 0, chosen, w, factor, added, (rows, start) => all.set(rows, start))
+    return all
+  },
+  areApart: (moments, kept, others) => moments.areApart('neurons', 0, kept, others),
 }
 
 const squaresOf = (moments: HeldMoments, w: readonly number[]): Float64Array =>
@@ -64,6 +78,56 @@ const laws = {
         }
     },
   ),
+  triangle: lawForAll(
+    'the triangle of some numbers is what their rows have on the diagonal and above it, by equal bits, and 0 below',
+    {
+      seed: fc.nat({ max: 99 }),
+      N: fc.integer({ min: 1, max: 90 }),
+      M: fc.integer({ min: 1, max: 3 }),
+      data: anyData,
+    },
+    ({ triangle }: Subject, { seed, N, M, data }) => {
+      const moments = mixMoments(
+        Array.from({ length: M }, (_, m) => randomMoments(layerOfNeurons(N), 10 * seed + m)),
+      )
+      const mask = data.mask('chosen', N, (stream) => stream.chance(0.8))
+      const chosen = Int32Array.from({ length: N }, (_, n) => n).filter((n) => mask[n] === 1)
+      const w = Float64Array.from({ length: M }, (_, m) => m / M)
+      const rows = moments.rows('neurons', 0, chosen, w, 0.7)
+      const K = chosen.length
+      const expected = Float32Array.from({ length: K * K }, (_, at) => {
+        const [i, j] = [Math.floor(at / K), at % K]
+        return j < i ? 0 : rows[i * N + chosen[j]] + (i === j ? 0.5 : 0)
+      })
+      sameBits('triangle', triangle(moments, chosen, w, 0.7, 0.5), expected)
+    },
+  ),
+  apart: lawForAll(
+    'numbers are apart from others where no text has a correlation of one with the other',
+    { seed: fc.nat({ max: 99 }), N: fc.integer({ min: 1, max: 8 }), data: anyData },
+    ({ areApart }: Subject, { seed, N, data }) => {
+      const mask = data.mask('kept', N, (stream) => stream.chance(0.5))
+      const list = (kept: number): Int32Array =>
+        Int32Array.from({ length: N }, (_, n) => n).filter((n) => mask[n] === kept)
+      const [kept, others] = [list(1), list(0)]
+      const link = data.whole('link', 0, kept.length * others.length)
+      const texts = [0, 1].map((m) => {
+        const {
+          shape: own,
+          texts: [text],
+        } = randomMoments(layerOfNeurons(N), 2 * seed + m)
+        let pair = 0
+        const correlations = text.neurons[0].correlations.slice()
+        for (const i of kept)
+          for (const j of others) {
+            const [low, high] = [Math.min(i, j), Math.max(i, j)]
+            correlations[(high * (high - 1)) / 2 + low] = m === 1 && ++pair === link ? -5 : 0
+          }
+        return new HeldMoments(own, [{ ...text, neurons: [{ ...text.neurons[0], correlations }] }])
+      })
+      expect(areApart(mixMoments(texts), kept, others)).toBe(link === 0)
+    },
+  ),
   bytes: lawForAll(
     'moments that went through bytes have the same rows, weights and worths',
     { seed: fc.nat({ max: 99 }), M: fc.integer({ min: 1, max: 3 }) },
@@ -99,6 +163,25 @@ killsByLaw(laws, {
       ...right,
       weights: (moments, squares) => right.weights(moments, squares).map((one) => one * one),
     },
+  },
+  triangle: {
+    'nothing on the diagonal': {
+      ...right,
+      triangle: (moments, chosen, w, factor) => right.triangle(moments, chosen, w, factor, 0),
+    },
+    'equal weights': {
+      ...right,
+      triangle: (moments, chosen, w, factor, added) =>
+        right.triangle(moments, chosen, w.fill(1 / w.length), factor, added),
+    },
+  },
+  apart: {
+    'the first text alone': {
+      ...right,
+      areApart: ({ shape: own, texts }, kept, others) =>
+        right.areApart(new HeldMoments(own, [texts[0]]), kept, others),
+    },
+    never: { ...right, areApart: () => false },
   },
   bytes: {
     'the first text alone': {

@@ -5,16 +5,19 @@
  *   C = (1 - α) C of the calibration + α mean over the tokens of the prompt of a aᵀ
  *
  *   system  C_KK + λ mean(diag C) I = Rᵀ R       cholesky
- *   right   C_KS W_S                             W: [N, D], a row for each number of a unit
- *   X       Rᵀ R X = right                       solve_cholesky; kept rows become W_K + X
+ *   right   (C W)_K + λ mean(diag C) W_K         W: [N, D], a row for each number of a unit; known_products.ts
+ *   X       Rᵀ R X = right                       solve_cholesky; kept rows become X
  *
- * The prompt's part of C is never formed as a whole: with its kept columns A_K [T, K] it adds A_Kᵀ A_K to the system and
- * A_Kᵀ (A_S W_S) to the right side. In float32, by operations of the catalogue on the backend that holds the layer.
+ * That is W_K + (C_KK + λ mean(diag C) I)⁻¹ C_KS W_S, without the product of C_KS, which would be made anew for each mask. The
+ * prompt's part of C is never formed as a whole: with A [T, N] it adds A_Kᵀ A_K to the system and A_Kᵀ (A W) to the right side. In
+ * float32, by operations of the catalogue on the backend that holds the layer. Where C_KS is 0, rows keep their bits.
  */
+import type { Buffer } from '../backends/backend.ts'
 import { BufferScope } from '../backends/buffer_scope.ts'
 import type { Compensation, CompensationName, Folded, FoldedMatrix } from '../masks/compensation.ts'
 import { DEFAULT_RIDGE } from '../masks/compensation.ts'
 import type { HeldMoments } from './held_moments.ts'
+import { KnownProducts } from './known_products.ts'
 
 /** What a method says of its compensation. */
 export interface CompensationSettings {
@@ -25,35 +28,44 @@ export interface CompensationSettings {
   readonly promptShare?: number
 }
 
-/** Made once for each of these settings, so that a mask that is known is folded once. */
-const made = new WeakMap<HeldMoments, Map<string, Compensation>>()
+/** What was made of some moments. */
+interface Made {
+  /** By their settings, so that a mask that is known is folded once. */
+  readonly compensations: Map<string, Compensation>
+  /** By λ. */
+  readonly products: Map<number, KnownProducts>
+}
+const made = new WeakMap<HeldMoments, Made>()
 
 /** A compensation by these moments. The same settings give the same one. */
 export function compensationBy(moments: HeldMoments, settings: CompensationSettings): Compensation {
   const { by, ridge = DEFAULT_RIDGE, promptShare = 0 } = settings
-  const known = made.get(moments) ?? new Map<string, Compensation>()
-  made.set(moments, known)
+  const { compensations, products } = made.get(moments) ?? { compensations: new Map(), products: new Map() }
+  made.set(moments, { compensations, products })
   const key = `${by} ${ridge} ${promptShare}`
-  const found = known.get(key)
+  const found = compensations.get(key)
   if (found) return found
   const seesPrompt = promptShare > 0
+  const known = products.get(ridge) ?? new KnownProducts(moments, ridge)
+  products.set(ridge, known)
   const fold = (matrix: FoldedMatrix): Folded =>
-    by === 'mean' ? addMean(moments, promptShare, matrix) : leastSquares(moments, ridge, promptShare, matrix)
+    by === 'mean'
+      ? addMean(moments, promptShare, matrix)
+      : leastSquares(moments, known, ridge, promptShare, matrix)
   const own = { seesPrompt, fold: seesPrompt ? fold : once(fold) }
-  known.set(key, own)
+  compensations.set(key, own)
   return own
 }
 
 /** What was folded last of each matrix is remembered. */
 function once(fold: Compensation['fold']): Compensation['fold'] {
-  const last = new Map<string, { readonly kept: Int32Array; readonly folded: Folded }>()
+  const last = new WeakMap<object, { readonly kept: Int32Array; readonly folded: Folded }>()
   return (matrix) => {
-    const key = `${matrix.kind} ${matrix.layer}`
-    const known = last.get(key)
-    const { kept } = matrix
+    const { of, kept } = matrix
+    const known = last.get(of)
     if (known?.kept.length === kept.length && known.kept.every((n, i) => n === kept[i])) return known.folded
     const folded = fold(matrix)
-    last.set(key, { kept, folded })
+    last.set(of, { kept, folded })
     return folded
   }
 }
@@ -62,7 +74,8 @@ function once(fold: Compensation['fold']): Compensation['fold'] {
 function meanOf(prompt: Float32Array, N: number, of: (value: number) => number): Float64Array {
   const T = prompt.length / N
   const sums = new Float64Array(N)
-  for (let at = 0; at < prompt.length; at++) sums[at % N] += of(prompt[at]) / T
+  for (let start = 0; start < prompt.length; start += N)
+    for (let n = 0; n < N; n++) sums[n] += of(prompt[start + n]) / T
   return sums
 }
 
@@ -75,7 +88,7 @@ function share(own: Float64Array, prompt: Float64Array | null, promptShare: numb
 
 function addMean(moments: HeldMoments, promptShare: number, matrix: FoldedMatrix): Folded {
   const { backend, kind, layer, weight, skipped, prompt } = matrix
-  const [N, D] = weight.shape
+  const [N, D] = matrix.shape
   const w = moments.weights(kind, layer, prompt && meanOf(prompt, N, square))
   const shown = prompt && meanOf(prompt, N, (value) => value)
   const means = share(moments.mixed(kind, layer, 'means', w), shown, promptShare)
@@ -83,7 +96,7 @@ function addMean(moments: HeldMoments, promptShare: number, matrix: FoldedMatrix
   try {
     const bias = scope.allocate('f32', [1, D], 'anything')
     const x = scope.upload(Float32Array.from(means), [1, N])
-    backend.ops.linear_input_major(bias, x, weight, null, scope.upload(skipped))
+    backend.ops.linear_input_major(bias, x, weight(), null, scope.upload(skipped))
     return { rows: null, bias: backend.readF32(bias) }
   } finally {
     scope.dispose()
@@ -92,48 +105,71 @@ function addMean(moments: HeldMoments, promptShare: number, matrix: FoldedMatrix
 
 function leastSquares(
   moments: HeldMoments,
+  known: KnownProducts,
   ridge: number,
   promptShare: number,
-  { backend, kind, layer, weight, kept, skipped, prompt }: FoldedMatrix,
+  matrix: FoldedMatrix,
 ): Folded {
-  const [N, D] = weight.shape
+  const { backend, kind, layer, kept, skipped, prompt } = matrix
+  const [N, D] = matrix.shape
   const K = kept.length
   const shown = prompt && meanOf(prompt, N, square)
   const w = moments.weights(kind, layer, shown)
   const squares = share(moments.mixed(kind, layer, 'squares', w), shown, promptShare)
   const penalty = ridge * squares.reduce((sum, value) => sum + value / N, 0)
-  if (K === 0 || penalty === 0) return { rows: null, bias: null }
+  const isApart = !prompt && moments.areApart(kind, layer, kept, skipped)
+  if (K === 0 || penalty === 0 || isApart) return { rows: null, bias: null }
 
-  const rows = moments.rows(kind, layer, kept, w, prompt ? 1 - promptShare : 1)
-  const system = new Float32Array(K * K)
-  for (let i = 0; i < K; i++) {
-    for (let j = 0; j < K; j++) system[i * K + j] = rows[i * N + kept[j]]
-    system[i * K + i] += penalty
-  }
+  const factor = prompt ? 1 - promptShare : 1
   const { ops } = backend
   const scope = new BufferScope(backend)
   try {
-    const factor = scope.upload(system, [K, K])
+    const a = scope.allocate('f32', [K, K], 'anything')
+    moments.triangle(kind, layer, kept, w, factor, penalty, (rows, start) => backend.write(a, rows, start))
     const x = scope.allocate('f32', [K, D], 'anything')
-    const others = scope.upload(skipped)
-    ops.linear_input_major(x, scope.upload(rows, [K, N]), weight, null, others)
-    if (prompt && promptShare > 0) {
-      const T = prompt.length / N
-      const by = Math.sqrt(promptShare / T)
-      const scaled = prompt.map((value) => by * value)
-      const a = scope.upload(
-        Float32Array.from({ length: T * K }, (_, at) => scaled[Math.floor(at / K) * N + kept[at % K]]),
-        [T, K],
-      )
-      const rest = scope.allocate('f32', [T, D], 'anything')
-      ops.linear_input_major(rest, scope.upload(scaled, [T, N]), weight, null, others)
-      ops.linear_backward_weight(factor, a, a, null)
-      ops.linear_backward_weight(x, a, rest, null)
+    known.write(x, matrix, w, factor)
+    if (prompt && shown) {
+      const more = ridge * promptShare * shown.reduce((sum, value) => sum + value / N, 0)
+      addPrompt(scope, matrix, prompt, promptShare, more, a, x)
     }
-    ops.cholesky(factor, factor)
-    ops.solve_cholesky(x, x, factor)
+    ops.cholesky(a, a)
+    ops.solve_cholesky(x, x, a)
     return { rows: backend.readF32(x), bias: null }
   } finally {
     scope.dispose()
   }
+}
+
+/**
+ * Adds α / T A_Kᵀ A_K to a system and α / T A_Kᵀ (A W) + p W_K to its right side.
+ * @param promptShare α
+ * @param penalty p, the prompt's part of what the diagonal of the system has besides
+ */
+function addPrompt(
+  scope: BufferScope,
+  { weight, kept, shape: [N, D] }: FoldedMatrix,
+  prompt: Float32Array,
+  promptShare: number,
+  penalty: number,
+  system: Buffer,
+  right: Buffer,
+): void {
+  const { backend } = scope
+  const { ops } = backend
+  const [T, K] = [prompt.length / N, kept.length]
+  const by = promptShare / T
+  const own = new Float32Array(T * K)
+  for (let t = 0; t < T; t++) for (let k = 0; k < K; k++) own[t * K + k] = prompt[t * N + kept[k]]
+  const a = scope.upload(own, [T, K])
+  for (let at = 0; at < own.length; at++) own[at] *= by
+  const scaled = scope.upload(own, [T, K])
+  const products = scope.allocate('f32', [T, D], 'anything')
+  ops.linear_input_major(products, scope.upload(prompt, [T, N]), weight(), null, null)
+  ops.linear_backward_weight(system, scaled, a, null)
+  ops.linear_backward_weight(right, scaled, products, null)
+  const rows = scope.allocate('f32', [K, D], 'anything')
+  ops.copy_rows(rows, weight(), null, scope.upload(kept))
+  const more = backend.view(rows, [1, K * D])
+  ops.mask_units(more, more, scope.upload(new Float32Array(K).fill(penalty)))
+  ops.add(right, right, rows)
 }

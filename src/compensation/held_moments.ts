@@ -48,6 +48,10 @@ export function summarize(
 /** Those of one text: [L]. */
 type TextMoments = Readonly<Record<UnitKind, readonly UnitMoments[]>>
 
+/** Rows of a triangle that are made at a time, and columns of those. */
+const STRIP = 64
+const SIDE = 16
+
 /** Steps towards the weights of texts; each is exact on its line, and there are few texts. */
 const STEPS = 200
 
@@ -108,7 +112,9 @@ export class HeldMoments {
   /** A list of the texts, mixed: [N]. */
   mixed(kind: UnitKind, layer: number, name: 'means' | 'squares', w: Float64Array): Float64Array {
     const lists = this.texts.map((text) => text[kind][layer][name])
-    return Float64Array.from(lists[0], (_, n) => lists.reduce((sum, list, m) => sum + w[m] * list[n], 0))
+    const mixed = new Float64Array(lists[0].length)
+    for (const [m, list] of lists.entries()) for (let n = 0; n < mixed.length; n++) mixed[n] += w[m] * list[n]
+    return mixed
   }
 
   /** Rows of C, mixed, times a factor: [K, N]. */
@@ -116,6 +122,7 @@ export class HeldMoments {
     const N = this.texts[0][kind][layer].squares.length
     const rows = new Float32Array(chosen.length * N)
     this.texts.forEach((text, m) => {
+      if (w[m] === 0) return
       const { squares, correlations } = text[kind][layer]
       const roots = Float64Array.from(squares, Math.sqrt)
       for (let k = 0; k < chosen.length; k++) {
@@ -130,6 +137,63 @@ export class HeldMoments {
       }
     })
     return rows
+  }
+
+  /**
+   * What `rows` has of the same columns, on the diagonal and above it, and zeros below it: [K, K], some rows at a time.
+   * @param added to the diagonal
+   * @param take is given rows, good until it returns, and the place of their first number
+   */
+  triangle(
+    kind: UnitKind,
+    layer: number,
+    chosen: Int32Array,
+    w: Float64Array,
+    factor: number,
+    added: number,
+    take: (rows: Float32Array, start: number) => void,
+  ): void {
+    const K = chosen.length
+    const starts = chosen.map((i) => (i * (i - 1)) / 2)
+    const texts = this.texts.map((text) => {
+      const { squares, correlations } = text[kind][layer]
+      return { squares, correlations, roots: Float64Array.from(chosen, (i) => Math.sqrt(squares[i])) }
+    })
+    const strip = new Float32Array(Math.min(K, STRIP) * K)
+    for (let top = 0; top < K; top += STRIP) {
+      const bottom = Math.min(top + STRIP, K)
+      strip.fill(0)
+      for (const [m, { squares, correlations, roots }] of texts.entries()) {
+        const by = factor * w[m]
+        if (by === 0) continue
+        // Columns of the triangle are rows of the file: some at a time, so that both are read and written side by side.
+        for (let first = top; first < K; first += SIDE) {
+          const end = Math.min(first + SIDE, K)
+          for (let i = top; i < Math.min(end, bottom); i++) {
+            const own = (by * roots[i]) / ONE
+            const [at, to] = [chosen[i], (i - top) * K]
+            for (let j = Math.max(first, i + 1); j < end; j++)
+              strip[to + j] += own * correlations[starts[j] + at] * roots[j]
+          }
+        }
+        for (let i = top; i < bottom; i++) strip[(i - top) * K + i] += by * squares[chosen[i]]
+      }
+      for (let i = top; i < bottom; i++) strip[(i - top) * K + i] += added
+      take(strip.subarray(0, (bottom - top) * K), top * K)
+    }
+  }
+
+  /** Whether none of these numbers says anything of one of the others, in any text. @param kept, others ascending */
+  areApart(kind: UnitKind, layer: number, kept: Int32Array, others: Int32Array): boolean {
+    return this.texts.every((text) => {
+      const { correlations } = text[kind][layer]
+      return kept.every((i) =>
+        others.every((j) => {
+          const [low, high] = i < j ? [i, j] : [j, i]
+          return correlations[(high * (high - 1)) / 2 + low] === 0
+        }),
+      )
+    })
   }
 }
 

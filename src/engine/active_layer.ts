@@ -12,6 +12,7 @@
  */
 import type { Buffer } from '../backends/backend.ts'
 import { BufferScope } from '../backends/buffer_scope.ts'
+import { valuesOf } from '../backends/calls.ts'
 import type { LayerMask } from '../masks/planner.ts'
 import { keyHeadOf } from '../ops/attention.ts'
 import type { Value } from '../spec/program.ts'
@@ -161,15 +162,18 @@ export function activateLayer(
   }
 }
 
-/** Reads folded matrices and biases in place of the model's. Packed rows are copies. */
+/**
+ * Reads folded matrices and biases in place of the model's. Packed rows are copies, which may share scales with the matrix that
+ * they were packed from.
+ */
 function takeFolded(
   { matrices, biases, scope }: FoldedSite,
   isPacked: boolean,
   instructions: Instruction[],
 ): void {
-  if (isPacked) scope.dispose()
-  else
-    for (const [place, weight] of matrices) instructions[place - 1] = { ...instructions[place - 1], weight }
+  for (const [place, weight] of matrices)
+    if (isPacked) scope.free(valuesOf(weight))
+    else instructions[place - 1] = { ...instructions[place - 1], weight }
   for (const [place, bias] of biases) instructions[place - 1] = { ...instructions[place - 1], bias }
 }
 

@@ -4,7 +4,7 @@
  */
 import type { Backend, Buffer } from '../backends/backend.ts'
 import { BufferScope } from '../backends/buffer_scope.ts'
-import type { Compensation, Folded } from '../masks/compensation.ts'
+import type { Compensation } from '../masks/compensation.ts'
 import type { UnitKind } from '../masks/mask.ts'
 import type { HeldWeights } from './packing.ts'
 import { parametersOf, type UnitSite } from './plan.ts'
@@ -51,25 +51,28 @@ export function foldSite(
   const skipped = rowsOfUnits(chosenUnits(mask.map((value) => Number(value === 0))), size)
   const own = new BufferScope(backend)
   const changed = new Map(matrices)
-  const folded = new Map<number, Matrix>()
+  const foldedMatrices = new Map<number, Matrix>()
   const biases = new Map<number, Buffer>()
   try {
     for (const { place, value } of readers) {
       const [{ name }, bias] = parametersOf(value)
       const held = matrices.get(name) as Matrix
+      const shape = [step.width, value.width] as const
       const work = new BufferScope(backend)
       try {
-        const weight = widened(work, held, step.width, value.width)
         const shown = prompt?.[step.kind] ?? null
-        const added = by.fold({ backend, layer, kind: step.kind, weight, kept, skipped, prompt: shown })
-        const matrix = withRows(own, work, held, weight, kept, added)
-        if (matrix) {
+        let wide: Buffer | null = null
+        const weight = (): Buffer => (wide ??= widened(work, held, shape))
+        const asked = { backend, layer, kind: step.kind, of: held, shape, weight, kept, skipped }
+        const folded = by.fold({ ...asked, prompt: shown })
+        if (folded.rows) {
+          const matrix = withRows(own, held, shape, kept, folded.rows)
           changed.set(name, matrix)
-          folded.set(place, matrix)
+          foldedMatrices.set(place, matrix)
         }
-        if (added.bias) {
+        if (folded.bias) {
           const before = bias ? backend.readF32(matrices.get(bias.name) as Buffer) : null
-          biases.set(place, scope.upload(added.bias.map((more, d) => (before ? before[d] + more : more))))
+          biases.set(place, scope.upload(folded.bias.map((more, d) => (before ? before[d] + more : more))))
         }
       } finally {
         work.dispose()
@@ -79,11 +82,11 @@ export function foldSite(
     own.dispose()
     throw error
   }
-  return { weights: { backend, matrices: changed }, matrices: folded, biases, scope: own }
+  return { weights: { backend, matrices: changed }, matrices: foldedMatrices, biases, scope: own }
 }
 
 /** A matrix [N, D] in float32; itself where it is. */
-function widened(scope: BufferScope, held: Matrix, N: number, D: number): Buffer {
+function widened(scope: BufferScope, held: Matrix, [N, D]: readonly [number, number]): Buffer {
   const storage = storageIn(held)
   if (storage.dtype === 'f32') return held as Buffer
   const row = storage.open(scope.backend, held, D)
@@ -92,51 +95,40 @@ function widened(scope: BufferScope, held: Matrix, N: number, D: number): Buffer
   return scope.upload(values, [N, D])
 }
 
-/** A matrix with more in the rows that are kept, in the storage of what is held; null where nothing is added. */
+/** Rows of a matrix that are handed over at a time. */
+const STRIP = 64
+
+/** A matrix [N, D] with these rows [K, D] where they are kept and zeros elsewhere, in the storage of what is held. */
 function withRows(
-  own: BufferScope,
-  work: BufferScope,
+  scope: BufferScope,
   held: Matrix,
-  weight: Buffer,
+  shape: readonly [number, number],
   kept: Int32Array,
-  { rows }: Folded,
-): Matrix | null {
-  if (!rows?.some((value) => value !== 0)) return null
-  const { backend } = own
-  const [N, D] = weight.shape
-  const shape = [kept.length, D]
-  // A weight of -0 keeps its sign where nothing is added to it.
-  const more = work.upload(
-    rows.map((value) => (value === 0 ? -0 : value)),
-    shape,
-  )
-  const list = work.upload(kept)
-  const sums = work.allocate('f32', shape, 'anything')
-  backend.ops.copy_rows(sums, weight, null, list)
-  backend.ops.add(sums, sums, more)
+  rows: Float32Array,
+): Matrix {
   const storage = storageIn(held)
-  const whole = (storage.dtype === 'f32' ? own : work).allocate('f32', [N, D], 'anything')
-  backend.ops.copy_rows(whole, weight, null, work.upload(Int32Array.from({ length: N }, (_, n) => n)))
-  backend.ops.copy_rows(whole, sums, list, work.upload(kept.map((_, k) => k)))
-  if (storage.dtype === 'f32') return whole
-  return narrowed(own, storage, backend, whole)
+  const [N, D] = shape
+  // Rows that are rounded one by one are held alike whichever way the matrix lies.
+  const isTurned = storage.block > 1
+  const builder = storage.builder(scope, isTurned ? [D, N] : shape, isTurned)
+  const strip = new Float32Array((isTurned ? N : Math.min(N, STRIP)) * D)
+  for (let top = 0, k = 0; top < N; top += strip.length / D) {
+    const values = strip.subarray(0, Math.min(strip.length, (N - top) * D)).fill(0)
+    for (; k < kept.length && (kept[k] - top) * D < values.length; k++)
+      values.set(rows.subarray(k * D, (k + 1) * D), (kept[k] - top) * D)
+    builder.add({ start: top * D, values: isTurned ? turned(scope.backend, values, shape) : values })
+  }
+  return builder.build()
 }
 
-/** A matrix [N, D] in another storage. */
-function narrowed(
-  scope: BufferScope,
-  storage: ReturnType<typeof storageIn>,
-  backend: Backend,
-  whole: Buffer,
-): Matrix {
-  const [N, D] = whole.shape
-  const turned = backend.allocate('f32', [D, N], 'anything')
+/** [D, N] of a matrix [N, D]. */
+function turned(backend: Backend, values: Float32Array, shape: readonly [number, number]): Float32Array {
+  const scope = new BufferScope(backend)
   try {
-    backend.ops.transpose(turned, whole)
-    const builder = storage.builder(scope, [D, N], true)
-    builder.add({ start: 0, values: backend.readF32(turned) })
-    return builder.build()
+    const to = scope.allocate('f32', shape.toReversed(), 'anything')
+    backend.ops.transpose(to, scope.upload(values, shape))
+    return backend.readF32(to)
   } finally {
-    backend.free(turned)
+    scope.dispose()
   }
 }

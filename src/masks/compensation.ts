@@ -1,8 +1,8 @@
 /**
  * What takes the place of skipped units: zeros, their mean, or what the kept ones say of them (src/compensation).
  *
- * The engine knows no statistics. It hands over the matrix that adds the units of a layer up and gets what is added to it, once for
- * each mask; a token costs what it cost before.
+ * The engine knows no statistics. It hands over the matrix that adds the units of a layer up and gets what its kept rows become, once
+ * for each mask; a token costs what it cost before.
  */
 import type { Backend, Buffer } from '../backends/backend.ts'
 import { nameOption, rangeOption, type NameOption, type OptionRecord } from '../tensor/option.ts'
@@ -25,8 +25,11 @@ export interface FoldedMatrix {
   readonly backend: Backend
   readonly layer: number
   readonly kind: UnitKind
-  /** In float32, a row for each number of a unit. Not changed. */
-  readonly weight: Buffer // [N, D]
+  /** The matrix that the model holds, by which what is known of it is found again. */
+  readonly of: object
+  readonly shape: readonly [N: number, D: number]
+  /** Its numbers in float32, a row for each number of a unit: [N, D], made at the first call. Not changed. */
+  readonly weight: () => Buffer
   /** Rows that are kept, and the others, ascending; some of each. */
   readonly kept: Int32Array // [K]
   readonly skipped: Int32Array // [N - K]
@@ -34,11 +37,11 @@ export interface FoldedMatrix {
   readonly prompt: Float32Array | null // [T, N]
 }
 
-/** What is added; null adds nothing. */
+/** What a matrix becomes; null changes nothing. */
 export interface Folded {
-  /** To the kept rows. */
+  /** The kept rows. */
   readonly rows: Float32Array | null // [K, D]
-  /** To the bias. */
+  /** What is added to the bias. */
   readonly bias: Float32Array | null // [D]
 }
 

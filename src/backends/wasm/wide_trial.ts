@@ -23,7 +23,9 @@ import { placeCall, type Case, type PlacedCall } from './wide_cases.ts'
 type Kernels = Instance['kernels']
 
 /** The kernels that have wide tiles. */
-const tried: ReadonlySet<KernelName> = new Set(kernelNames.filter((name) => /^(linear|attention)/.test(name)))
+const tried: ReadonlySet<KernelName> = new Set(
+  kernelNames.filter((name) => /^(linear|attention|cholesky|solve_cholesky)/.test(name)),
+)
 
 /**
  * One token, few, many in short tiles and tall ones, and two blocks; sizes past the edges of vectors, blocks and tiles. What calls
