@@ -84,6 +84,7 @@ const modules: Readonly<Record<string, Columns>> = {
     window: measured,
     units: measured,
     sparsity: measured,
+    headSparsity: measured,
     planner: measured,
     every: measured,
     prompt: measured,

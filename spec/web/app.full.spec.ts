@@ -231,13 +231,14 @@ describe.skipIf(cannot)(`the page${why}`, { timeout }, () => {
     }
   })
 
-  test('equal computations are never shown as a speed-up: ten texts with nothing skipped', async () => {
+  // One of a hundred outcomes may be judged otherwise (spec/results/interleaved_rounds.spec.ts): here, whether the page judges.
+  test('equal computations are not shown as a speed-up: three texts with nothing skipped', async () => {
     await inPage(isolated.url, async (page) => {
       const all = 'layers 0 to 7 are dense.'
       await page.getByRole('button', { name: 'Settings' }).click()
       await rewritten(page, () => page.locator('#planner').selectOption('dense'), all)
       const told: string[] = []
-      for (let run = 0; run < 10; run++) {
+      for (let run = 0; run < 3; run++) {
         told.push(await page.locator('#headline .value').nth(1).innerText())
         await rewritten(page, () => page.getByRole('button', { name: 'Another text' }).click(), all)
       }

@@ -4,7 +4,7 @@
  * A backend owns buffers of numbers and runs the ops of the catalogue on them. `ops.<name>` takes the arrays and scalars of
  * the definition in src/ops/<name>.ts, in the same order, with buffers for arrays. Sizes follow from the shapes of the
  * buffers; a size that no array has is the last argument. Where weights may be stored in several ways, their storage
- * chooses the kernel. Calls happen in order; only `read`, `readF32` and `readI32` wait. Shapes, kinds of numbers and index
+ * chooses the kernel. Calls happen in order; only reads wait. Shapes, kinds of numbers and index
  * ranges are checked before a kernel runs (checked_ops.ts); inside, kernels trust them.
  *
  * Objects that hold buffers are disposed of, also by `using`. The reference below declares that for compilers with an older
@@ -209,7 +209,7 @@ export interface Backend {
   view(buffer: Buffer, shape: readonly number[], start?: number): Buffer
   /** A copy of the numbers of a buffer: bit patterns for half precision. */
   read(buffer: Buffer): Numbers
-  /** The same of several buffers, for which a device is waited once. */
+  /** `read` of each buffer, with one wait for all. */
   readAll(buffers: readonly Buffer[]): Numbers[]
   /** A copy of the numbers of a float32 buffer. */
   readF32(buffer: Buffer): Float32Array

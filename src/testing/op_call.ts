@@ -223,24 +223,25 @@ function haveSameBits(a: Numbers, b: Numbers): boolean {
 
 function readBack(backend: Backend, row: Kernel, seats: Seats): Record<string, Numbers> {
   const results: Record<string, Numbers> = {}
-  const all = [...seats].flatMap(([name, seated]) =>
-    seated === null ? [] : seated.watched.map((watched) => ({ name, seated, ...watched })),
-  )
-  const found = backend.readAll(all.map(({ buffer }) => buffer))
-  for (const [i, { name, seated, before, from, to }] of all.entries()) {
-    const after = found[i]
-    for (const [begin, end] of [
-      [0, from],
-      [to, before.length],
-    ]) {
-      if (haveSameBits(before.subarray(begin, end), after.subarray(begin, end))) continue
-      const at = before.findIndex((value, i) => i >= begin && i < end && !Object.is(after[i], value))
-      if (at < 0) continue
-      throw new Error(
-        `${row.name}.${name}: expected number ${at - from} of 0..${seated.buffer.length} untouched, got ${after[at]}`,
-      )
+  const buffers = [...seats.values()].flatMap((seated) => seated?.watched.map(({ buffer }) => buffer) ?? [])
+  const contents = backend.readAll(buffers).values()
+  for (const [name, seated] of seats) {
+    if (seated === null) continue
+    for (const { before, from, to } of seated.watched) {
+      const { value: after } = contents.next() as { value: Numbers }
+      for (const [begin, end] of [
+        [0, from],
+        [to, before.length],
+      ]) {
+        if (haveSameBits(before.subarray(begin, end), after.subarray(begin, end))) continue
+        const at = before.findIndex((value, i) => i >= begin && i < end && !Object.is(after[i], value))
+        if (at < 0) continue
+        throw new Error(
+          `${row.name}.${name}: expected number ${at - from} of 0..${seated.buffer.length} untouched, got ${after[at]}`,
+        )
+      }
+      if (seated.param.role !== 'in') results[name] ??= after.slice(from, to)
     }
-    if (seated.param.role !== 'in') results[name] ??= after.slice(from, to)
   }
   return results
 }

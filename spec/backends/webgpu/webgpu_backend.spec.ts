@@ -40,6 +40,9 @@ describe('on an adapter', () => {
       launches: before.launches + 6,
       bytesRead: before.bytesRead + 12,
     })
+    backend.ops.add(y, y, b)
+    backend.readAll([a, y, b])
+    expect(backend.counts).toMatchObject({ submissions: before.submissions + 2, reads: before.reads + 2 })
     for (const buffer of [a, b, y]) backend.free(buffer)
   })
 

@@ -245,7 +245,9 @@ export class GpuDevice extends Device {
     let start = 0
     return memory.map(({ address, bytes }, i) => {
       this.counts.bytesRead += bytes
-      const found = new Uint8Array(new Uint8Array(into, start + (offsetOf(address) % 4), bytes))
+      const found = new Uint8Array(
+        new Uint8Array(into, bytes === 0 ? 0 : start + (offsetOf(address) % 4), bytes),
+      )
       for (const part of pieces[i]) start += part.bytes
       return found
     })

@@ -1,7 +1,7 @@
 /**
  * The thread of a device: does what batches say, in order.
  */
-import { findGpu } from '../../platform/gpu.ts'
+import { awaitGpu, findGpu } from '../../platform/gpu.ts'
 import { listenAsThread } from '../../platform/platform.ts'
 import {
   command,
@@ -139,7 +139,7 @@ class DeviceThread {
     if (batch.answer === null) return
     if (size > 0) {
       const reading = this.#reading as GPUBuffer
-      await reading.mapAsync(READ, 0, size)
+      await awaitGpu(reading.mapAsync(READ, 0, size))
       new Uint8Array(batch.answer.into).set(new Uint8Array(reading.getMappedRange(0, size)))
       reading.unmap()
     }
