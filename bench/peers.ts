@@ -4,10 +4,10 @@
  *
  *   npm run bench:peers -- [--model FILE.gguf [--predictor FILE] | --shape NAME [--layers N]] [--storage LIST] [--rounds N]
  *     [--threads N] [--depths | --browser] [--json]
- *   npm run bench:peers -- --agree FOLDER [--json]
+ *   npm run bench:peers -- --agree FOLDER [--rounds N] [--json]
  *
- * `--depths` times long texts instead, dense, in int8 here and in Q8_0 there, with and without flash attention. `--agree` times nothing: it compares
- * the greedy tokens and log-probabilities of llama.cpp for every GGUF file of a folder.
+ * `--depths` times long texts instead, dense, in int8 here and in Q8_0 there, with and without flash attention. `--agree` compares
+ * the greedy tokens and log-probabilities of llama.cpp for every GGUF file of a folder; with `--rounds` it also times llama.cpp with them.
  *
  * Arms on one thread take turns with each other; then those on two threads do, if `--threads` does not name one number. Exit codes: 1 an arm disagrees, 2 usage, 4
  * the peers, or the model, are missing.
@@ -37,7 +37,8 @@ import {
   write,
 } from '../src/platform/platform.ts'
 import { MissingError } from '../src/tensor/errors.ts'
-import { agreementsIn } from './peers/agree.ts'
+import { figure } from './timing.ts'
+import { agreementsIn, timesIn } from './peers/agree.ts'
 import type { Arm } from './peers/decoder.ts'
 import { decoderGraph } from './peers/decoder_graph.ts'
 import { architectureFor } from './peers/gguf_model.ts'
@@ -106,7 +107,6 @@ function readFlags(args: readonly string[]): Flags {
         'shape',
         'layers',
         'storage',
-        'rounds',
         'threads',
         'depths',
         'browser',
@@ -254,13 +254,20 @@ async function compare(flags: Flags, folder: string): Promise<void> {
 }
 
 /** Prints a row for each GGUF file of a folder. @returns the exit code: 1 where one disagrees */
-async function agree(folder: string, json: boolean): Promise<number> {
+async function agree(folder: string, { rounds, json }: Flags): Promise<number> {
   const peer = `llama.cpp ${await describeLlama()}`
-  const rows = await agreementsIn(folder)
-  const lines = rows.map(
-    ({ model, family, tokens, equal, error, agrees }) =>
-      `${model} (${family}): ${equal} of ${tokens} greedy tokens equal, log-probabilities within ${error.toExponential(1)} of the largest${agrees ? '' : ': DISAGREES'}`,
-  )
+  const compared = await agreementsIn(folder)
+  const timed = rounds === undefined ? [] : await timesIn(folder, rounds)
+  const rows = compared.map((row, i) => ({
+    ...row,
+    ...Object.fromEntries(
+      timed.map(({ test, rates }) => [test, rates[i].samples.map((rate) => 1000 * rate)]),
+    ),
+  }))
+  const lines = compared.map(({ model, family, tokens, equal, error, agrees }, i) => {
+    const rates = timed.map(({ test, rates: own }) => `; ${test} ${figure(own[i], 1000)} tokens/s`).join('')
+    return `${model} (${family}): ${equal} of ${tokens} greedy tokens equal, log-probabilities within ${error.toExponential(1)} of the largest${agrees ? '' : ': DISAGREES'}${rates}`
+  })
   await write('stdout', json ? `${JSON.stringify({ peer, rows })}\n` : `${[peer, ...lines].join('\n')}\n`)
   return rows.every(({ agrees }) => agrees) ? 0 : 1
 }
@@ -277,7 +284,7 @@ async function main(args: readonly string[]): Promise<number> {
   const release = onInterrupt(() => void remove(folder).finally(() => exit(130)))
   try {
     const flags = readFlags(args)
-    if (flags.agree !== undefined) return await agree(flags.agree, flags.json ?? false)
+    if (flags.agree !== undefined) return await agree(flags.agree, flags)
     await makeFolder(folder)
     await compare(flags, folder)
     return 0

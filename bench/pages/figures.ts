@@ -13,6 +13,7 @@ import { tablesOf } from './grid_table.ts'
 import { markdownTable, pair } from './table.ts'
 import { peersTable, timesAsFast, type PeersResult } from './peers_table.ts'
 import { modelsInWords, modelsTable, type Agreements } from './models_table.ts'
+import { smallerTable, type Smaller } from './smaller_table.ts'
 import { weightsTable } from './weights_table.ts'
 import { overDense, tasksTable, type TaskRun } from './tasks_table.ts'
 
@@ -100,6 +101,8 @@ export function figuresOf(results: Results): object {
     /** Of `bench:peers`; another name is that of another model. */
     peers: (name = 'peers') => peersTable(results.resultOf(name) as PeersResult),
     weights: weightsTable,
+    /** Smaller models in llama.cpp. */
+    smaller: () => smallerTable(results.resultOf('smaller') as Smaller),
     /** How many times as fast an arm of this project is as a peer, on one thread. */
     timesAsFast: (ours: string, peer: string, test: string) =>
       timesAsFast(results.resultOf('peers') as PeersResult, ours, peer, test),

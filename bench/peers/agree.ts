@@ -1,15 +1,17 @@
 /**
  * Whether llama.cpp says the same of every GGUF file of a folder: both engines read the file, and continue one prompt greedily
- * each for itself. Compared are the tokens, and the log-probabilities of all tokens at each step.
+ * each for itself. Compared are the tokens, and the log-probabilities of all tokens at each step. And how fast it is with each of them.
  */
 import { createBackend } from '../../src/backends/select.ts'
 import { parseConfig } from '../../src/engine/config.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
+import { openFile } from '../../src/io/files.ts'
 import { openModelFolder } from '../../src/io/load.ts'
 import { joinPath, list } from '../../src/platform/platform.ts'
 import { MissingError } from '../../src/tensor/errors.ts'
-import { F16_TOLERANCE, promptOf, relativeError, type Decoder } from './decoder.ts'
+import { F16_TOLERANCE, INT8_TOLERANCE, promptOf, relativeError, type Decoder } from './decoder.ts'
 import { loadLlama } from './llama_cpp.ts'
+import { CAPACITY, timeArms, type Timed } from './measure.ts'
 
 /** Tokens of the prompt, and how many follow it. */
 const [PROMPT, STEPS] = [8, 16]
@@ -18,6 +20,8 @@ const [PROMPT, STEPS] = [8, 16]
 interface Agreement {
   readonly model: string
   readonly family: string
+  /** Of the file. */
+  readonly bytes: number
   /** How many greedy tokens were compared, and how many are equal before the first that differs. */
   readonly tokens: number
   readonly equal: number
@@ -26,7 +30,10 @@ interface Agreement {
    * one is not a number.
    */
   readonly error: number
-  /** Whether all tokens are equal and the difference is what llama.cpp's cache of half precision explains. */
+  /**
+   * Whether all tokens are equal and the difference is what llama.cpp's cache of half precision explains; of a file of blocks, whose
+   * activations it rounds to 8 bits, whether the difference is what that explains.
+   */
   readonly agrees: boolean
 }
 
@@ -61,23 +68,26 @@ async function continueGreedily(
   }
 }
 
-/** Compares two continuations of one prompt. */
+/** Compares two continuations of one prompt. @param isRounded whether one rounds activations */
 export function compareContinuations(
   ours: Continuation,
   theirs: Continuation,
+  isRounded = false,
 ): Pick<Agreement, 'tokens' | 'equal' | 'error' | 'agrees'> {
   const tokens = ours.tokens.length
   const differs = ours.tokens.findIndex((token, i) => theirs.tokens[i] !== token)
   const equal = differs === -1 ? tokens : differs
   // The step at which the first token differs follows equal ones too.
   const error = relativeError(ours.logs.slice(0, equal + 1), theirs.logs.slice(0, equal + 1))
-  return { tokens, equal, error, agrees: equal === tokens && error <= F16_TOLERANCE }
+  const agrees = isRounded ? error <= INT8_TOLERANCE : equal === tokens && error <= F16_TOLERANCE
+  return { tokens, equal, error, agrees }
 }
 
 async function agreeOn(folder: string, name: string): Promise<Agreement> {
   const path = joinPath(folder, name)
   const { configJson, source } = await openModelFolder(path)
   const config = parseConfig(configJson)
+  const isRounded = [...source.tensors.values()].some(({ stored }) => stored)
   const backend = await createBackend('wasm', { threads: 1 })
   const capacity = PROMPT + STEPS
   try {
@@ -96,7 +106,8 @@ async function agreeOn(folder: string, name: string): Promise<Agreement> {
     return {
       model: name.replace(/\.gguf$/i, ''),
       family: config.family,
-      ...compareContinuations(ours, theirs),
+      bytes: await bytesIn(path),
+      ...compareContinuations(ours, theirs, isRounded),
     }
   } finally {
     backend.dispose()
@@ -104,15 +115,42 @@ async function agreeOn(folder: string, name: string): Promise<Agreement> {
   }
 }
 
-/**
- * Compares all GGUF files of a folder, by name.
- * @throws MissingError MODEL_MISSING where it has none, PEERS_MISSING; what reading a file throws
- */
-export async function agreementsIn(folder: string): Promise<Agreement[]> {
+async function bytesIn(path: string): Promise<number> {
+  const file = await openFile(path)
+  await file.close()
+  return file.size
+}
+
+/** The GGUF files of a folder, by name. @throws MissingError MODEL_MISSING where it has none */
+async function filesIn(folder: string): Promise<string[]> {
   const names = (await list(folder)).filter((name) => /\.gguf$/i.test(name)).toSorted()
-  if (names.length === 0)
-    throw new MissingError('MODEL_MISSING', `--agree ${folder}: expected GGUF files, got none`)
+  if (names.length > 0) return names
+  throw new MissingError('MODEL_MISSING', `--agree ${folder}: expected GGUF files, got none`)
+}
+
+/** Compares all files of a folder. @throws as `filesIn`; MissingError PEERS_MISSING; what reading a file throws */
+export async function agreementsIn(folder: string): Promise<Agreement[]> {
   const rows: Agreement[] = []
-  for (const name of names) rows.push(await agreeOn(folder, name))
+  for (const name of await filesIn(folder)) rows.push(await agreeOn(folder, name))
   return rows
+}
+
+/**
+ * Times llama.cpp on one thread with each file of a folder, which take turns. The rates are in the order of the files.
+ * @throws as `agreementsIn`
+ */
+export async function timesIn(folder: string, rounds: number): Promise<Timed[]> {
+  const arms: { readonly name: string; readonly decoder: Decoder }[] = []
+  let vocabulary = Infinity
+  for (const name of await filesIn(folder)) {
+    const path = joinPath(folder, name)
+    const { configJson, source } = await openModelFolder(path)
+    await source.close()
+    const { vocabulary: own } = parseConfig(configJson)
+    vocabulary = Math.min(vocabulary, own)
+    arms.push({ name, decoder: await loadLlama(path, own, 1, CAPACITY) })
+  }
+  const timed = await timeArms(arms, vocabulary, rounds)
+  for (const { decoder } of arms) await decoder.dispose()
+  return timed
 }

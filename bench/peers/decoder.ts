@@ -3,7 +3,7 @@
  * check that two of them say the same.
  */
 import { ShadowError } from '../../src/tensor/errors.ts'
-import type { Format } from './gguf_writer.ts'
+import type { Format } from '../../src/io/gguf_formats.ts'
 
 /** Logits of one position, [V]; at once or later. */
 type Logits = Float32Array | Promise<Float32Array>

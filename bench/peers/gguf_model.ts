@@ -1,7 +1,5 @@
 /**
- * A model as a GGUF file of one format: every matrix in it, vectors and the position table in F32. The token table and the
- * head of a file of four bits are Q8_0: llama.cpp's quantiser does not round them to four bits either, but to Q6_K, and to Q8_0 where
- * a row is no multiple of 256.
+ * A model that has no file, as a GGUF file of one format; `src/io/gguf_output.ts` writes one that has a file.
  *
  * Llama, Qwen3 and Gemma 3 have architectures of their own, and are the same models; their tensors are those that the reader
  * (`src/io/gguf_model.ts`) knows. llama.cpp has no OPT: its `gpt2` has the same matrices, biases, layer norms and positions, but another
@@ -11,7 +9,6 @@
  * llama.cpp's `llama` rotates channel 2i of a head with 2i + 1, Hugging Face i with i + K/2: row b K/2 + i of a head of q and k is
  * row 2i + b of the file.
  */
-import type { GgufValue } from '../../src/io/gguf.ts'
 import { ggufNames } from '../../src/io/gguf_model.ts'
 import type { ModelConfig } from '../../src/engine/config.ts'
 import { moduleName, type Module } from '../../src/verify/model/modules.ts'
@@ -19,12 +16,15 @@ import { outerNames, POSITION_OFFSET } from './outer_names.ts'
 import { parameterShapes } from '../../src/engine/program.ts'
 import { UsageError } from '../../src/tensor/errors.ts'
 import type { TensorSource } from '../../src/tensor/tensor_source.ts'
-import { ggufFile, type Format, type WrittenTensor, type WrittenValue } from './gguf_writer.ts'
-
-/** What files say of their format, by ggml's numbers. */
-const fileTypes: Readonly<Record<Format, number>> = { F32: 0, F16: 1, Q4_0: 2, Q4_1: 3, Q8_0: 7 }
-/** The version of the layouts of blocks. */
-const QUANTIZATION_VERSION = 2
+import type { Format } from '../../src/io/gguf_formats.ts'
+import {
+  formatEntries,
+  formatOf,
+  ggufFile,
+  inPairs,
+  type WrittenTensor,
+  type WrittenValue,
+} from '../../src/io/gguf_writer.ts'
 
 /**
  * The bytes of a file.
@@ -44,8 +44,7 @@ export function ggufModel(
   const tensors = architecture === 'gpt2' ? gpt2Tensors(config) : tensorsOf(config, architecture)
   const entries = new Map<string, WrittenValue>([
     ['general.architecture', architecture],
-    ['general.file_type', { u32: fileTypes[format] }],
-    ['general.quantization_version', { u32: QUANTIZATION_VERSION }],
+    ...formatEntries(format),
     ...sizes(config, architecture),
     ...tokenizer,
   ])
@@ -56,12 +55,6 @@ export function ggufModel(
     read: () => read(source),
   }))
   return ggufFile(entries, written)
-}
-
-/** The format of a tensor in a file of this one. */
-function formatOf(name: string, shape: readonly number[], format: Format): Format {
-  if (shape.length === 1 || name === POSITIONS) return 'F32'
-  return (format === 'Q4_0' || format === 'Q4_1') && ENDS.includes(name) ? 'Q8_0' : format
 }
 
 /** The architectures that are written. */
@@ -124,7 +117,6 @@ interface Tensor {
 }
 
 const POSITIONS = 'position_embd.weight'
-const ENDS = ['token_embd.weight', 'output.weight']
 
 /** Tensors that are a parameter as it is. */
 function plain(config: ModelConfig): (name: string, parameter: string) => Tensor {
@@ -144,20 +136,9 @@ function tensorsOf(config: ModelConfig, architecture: Exclude<Architecture, 'gpt
   return [...names].flatMap(([name, { hugging, heads }]): Tensor[] => {
     if (config.tied && name === 'output.weight') return []
     const tensor = asIs(name, hugging)
-    const read: Tensor['read'] = async (source) => permuted(await tensor.read(source), headSize, width)
+    const read: Tensor['read'] = async (source) => inPairs(await tensor.read(source), headSize, width)
     return [heads === null ? tensor : { ...tensor, read }]
   })
-}
-
-/** Rows of heads of K rows, each from the order of halves to that of pairs of neighbours. */
-function permuted(values: Float32Array, K: number, columns: number): Float32Array {
-  const out = new Float32Array(values.length)
-  for (let row = 0; row * columns < values.length; row++) {
-    const inHead = row % K
-    const from = row - inHead + (K / 2) * (inHead % 2) + Math.floor(inHead / 2)
-    out.set(values.subarray(from * columns, (from + 1) * columns), row * columns)
-  }
-  return out
 }
 
 const gpt2Modules: readonly (readonly [string, Module])[] = [
@@ -209,21 +190,6 @@ function joined(parts: readonly Float32Array[]): Float32Array {
 }
 
 // ---- Tokenizers -------------------------------------------------------------------------------------------------
-
-/** The tokenizer of a file, as it is. */
-export function tokenizerOf(entries: ReadonlyMap<string, GgufValue>): Map<string, WrittenValue> {
-  const found = new Map<string, WrittenValue>()
-  for (const [key, value] of entries) if (key.startsWith('tokenizer.')) found.set(key, written(key, value))
-  return found
-}
-
-function written(key: string, value: GgufValue): WrittenValue {
-  if (typeof value === 'number') return { u32: value }
-  if (typeof value === 'string' || typeof value === 'boolean' || Array.isArray(value))
-    return value as WrittenValue
-  if (value instanceof Int32Array || value instanceof Float32Array) return value
-  throw new UsageError('MODEL', `${key}: expected int32 or float32, got another type`)
-}
 
 /** The kinds of tokens. */
 const [NORMAL, CONTROL, BYTE] = [1, 3, 6]

@@ -9,7 +9,7 @@
 import { readFile } from 'node:fs/promises'
 import { F16_TOLERANCE, INT8_TOLERANCE, type Arm, type Decoder } from './decoder.ts'
 import { architectureFor } from './gguf_model.ts'
-import type { Format } from './gguf_writer.ts'
+import type { Format } from '../../src/io/gguf_formats.ts'
 import { peerFolder } from './installed.ts'
 import { CAPACITY } from './measure.ts'
 import type { Subject } from './models.ts'

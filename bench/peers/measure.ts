@@ -4,7 +4,7 @@
  */
 import { MissingError } from '../../src/tensor/errors.ts'
 import { interleaveAsync, type Rates, type WaitingJob } from '../timing.ts'
-import type { Format } from './gguf_writer.ts'
+import type { Format } from '../../src/io/gguf_formats.ts'
 import { checkAgreement, promptOf, samplesOf, type Arm, type Decoder } from './decoder.ts'
 
 /** An arm that is ready. */
@@ -108,7 +108,10 @@ export class Roster {
   }
 }
 
-function job({ name, decoder }: LoadedArm, { prompt, steps, goesOn }: Task, vocabulary: number): WaitingJob {
+/** What is timed of an arm. */
+type Timeable = Pick<LoadedArm, 'name' | 'decoder'>
+
+function job({ name, decoder }: Timeable, { prompt, steps, goesOn }: Task, vocabulary: number): WaitingJob {
   const text = promptOf(prompt, vocabulary)
   let hasBegun = false
   const begin = async (): Promise<void> => {
@@ -130,7 +133,7 @@ function job({ name, decoder }: LoadedArm, { prompt, steps, goesOn }: Task, voca
 
 /** Times every arm at every task. Tasks that go on want arms that share no sequence. */
 export async function timeArms(
-  arms: readonly LoadedArm[],
+  arms: readonly Timeable[],
   vocabulary: number,
   rounds: number,
   tasks = shortTasks,

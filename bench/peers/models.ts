@@ -6,14 +6,13 @@ import { architectureByName } from '../../src/cost/architectures.ts'
 import { RandomBlock, RandomSource } from '../../src/bench/random_weights.ts'
 import { parseConfig, type ModelConfig } from '../../src/engine/config.ts'
 import { parameterShapes } from '../../src/engine/program.ts'
-import { openFile } from '../../src/io/files.ts'
-import { readGgufHeader } from '../../src/io/gguf.ts'
+import { convertCheckpoint } from '../../src/io/convert.ts'
+import { formats, type Format } from '../../src/io/gguf_formats.ts'
 import { openModelFolder } from '../../src/io/load.ts'
 import { exists, fileNameOf, joinPath, writeFileAtomic } from '../../src/platform/platform.ts'
 import { UsageError } from '../../src/tensor/errors.ts'
 import type { TensorSource } from '../../src/tensor/tensor_source.ts'
-import { ggufModel, plainTokenizer, tokenizerOf } from './gguf_model.ts'
-import { formats, type Format, type WrittenValue } from './gguf_writer.ts'
+import { ggufModel, plainTokenizer } from './gguf_model.ts'
 
 const SEED = 1
 /** Of vectors over matrices. Biases and norms of an untrained model are 0 and 1, which would hide one that is left out. */
@@ -74,7 +73,7 @@ const MAX_BYTES = 3 * 2 ** 30
 /** What all models have, from what tells them apart. */
 function subjectOf(
   about: Pick<Subject, 'name' | 'weights' | 'config' | 'rounds' | 'predictor' | 'folder' | 'open'>,
-  tokenizer: ReadonlyMap<string, WrittenValue>,
+  writeFile: (path: string, format: Format) => Promise<unknown>,
 ): Subject {
   const { config, folder, open } = about
   const numbers = [...parameterShapes(config).values()].reduce(
@@ -84,10 +83,7 @@ function subjectOf(
   const exact = 4 * numbers < MAX_BYTES ? 'f32' : 'f16'
   const file = async (format: Format): Promise<string> => {
     const path = joinPath(folder, `${format}.gguf`)
-    if (await exists(path)) return path
-    const source = await open()
-    await writeFileAtomic(path, ggufModel(config, source, format, tokenizer))
-    await source.close()
+    if (!(await exists(path))) await writeFile(path, format)
     return path
   }
   // A file of architecture gpt2 is a model that this project has not: it takes the weights before they are written.
@@ -100,6 +96,7 @@ function subjectOf(
 /** Random weights in the sizes of a shape. @throws UsageError LAYERS */
 export function shapeSubject(shape: Shape, folder: string, layers?: number): Subject {
   const config = shapeByName(shape, layers)
+  const source = new UntrainedSource(parameterShapes(config), SEED)
   const part = config.layers < architectureByName(shape).layers ? `, ${config.layers} layers` : ''
   return subjectOf(
     {
@@ -109,9 +106,10 @@ export function shapeSubject(shape: Shape, folder: string, layers?: number): Sub
       rounds: rounds[shape],
       predictor: null,
       folder,
-      open: async () => new UntrainedSource(parameterShapes(config), SEED),
+      open: async () => source,
     },
-    plainTokenizer(config.vocabulary),
+    (path, format) =>
+      writeFileAtomic(path, ggufModel(config, source, format, plainTokenizer(config.vocabulary))),
   )
 }
 
@@ -119,8 +117,6 @@ export function shapeSubject(shape: Shape, folder: string, layers?: number): Sub
 export async function fileSubject(path: string, predictor: string | null, folder: string): Promise<Subject> {
   const { configJson, source } = await openModelFolder(path)
   await source.close()
-  const file = await openFile(path)
-  const { entries } = await readGgufHeader(file, path).finally(() => file.close())
   return subjectOf(
     {
       name: fileNameOf(path).replace(/\.gguf$/i, ''),
@@ -131,7 +127,7 @@ export async function fileSubject(path: string, predictor: string | null, folder
       folder,
       open: async () => (await openModelFolder(path)).source,
     },
-    tokenizerOf(entries),
+    (to, type) => convertCheckpoint(path, to, { type }),
   )
 }
 

@@ -24,7 +24,7 @@ import {
   type Arm,
   type Decoder,
 } from './decoder.ts'
-import type { Format } from './gguf_writer.ts'
+import type { Format } from '../../src/io/gguf_formats.ts'
 import { CAPACITY, type Reference } from './measure.ts'
 import type { Subject } from './models.ts'
 

@@ -373,6 +373,22 @@ overBackends((backend) => {
       })
     })
 
+    test('is read beside others as alone: views at any place, of any kind, and empty ones', () => {
+      inScope((scope) => {
+        const bytes = scope.upload(Int8Array.from({ length: 11 }, (_, i) => i - 5))
+        const buffers = [
+          scope.upload(Float32Array.of(1, -0, NaN)),
+          backend.view(bytes, [3], 5),
+          scope.allocate('f32', [0]),
+          scope.upload(Uint16Array.of(1, 2, 3), [3], 'f16'),
+          bytes,
+          scope.upload(Int32Array.of(7)),
+        ]
+        expect(backend.readAll(buffers)).toEqual(buffers.map((buffer) => backend.read(buffer)))
+        expect(backend.readAll([])).toEqual([])
+      })
+    })
+
     test('is written and viewed inside its bounds, else SIZE', () => {
       inScope((scope) => {
         const buffer = scope.upload(Float32Array.of(1, 2, 3, 4))
@@ -478,6 +494,7 @@ overBackends((backend) => {
         () => backend.free(buffer),
         () => backend.readF32(buffer),
         () => backend.readF32(view),
+        () => backend.readAll([view]),
         () => backend.write(view, new Float32Array(1)),
         () => backend.zero(view),
         () => backend.view(buffer, [1]),

@@ -12,7 +12,7 @@ import {
   type Decoder,
 } from '../../bench/peers/decoder.ts'
 import { Roster, type Reference } from '../../bench/peers/measure.ts'
-import type { Format } from '../../bench/peers/gguf_writer.ts'
+import type { Format } from '../../src/io/gguf_formats.ts'
 import { MissingError, ShadowError } from '../../src/tensor/errors.ts'
 
 const peer = { name: 'peer', tolerance: 0.01 }
@@ -36,6 +36,13 @@ describe('greedy continuations of two engines', () => {
     ['another token', [1, 1, 1], ours.logs, 1],
   ])('%s is a disagreement', (_, tokens, logs, equal) => {
     expect(compareContinuations(ours, { tokens, logs })).toMatchObject({ equal, agrees: false })
+  })
+
+  test('of a file of blocks tokens may differ, and log-probabilities by what 8 bits of activations explain', () => {
+    const theirs = (log: number) => ({ tokens: [1, 1, 1], logs: [f32(-4, -1), f32(-1, log), f32(-2, -1)] })
+    expect(compareContinuations(ours, theirs(-1.3), true)).toMatchObject({ equal: 1, agrees: true })
+    expect(compareContinuations(ours, theirs(-1.3), false)).toMatchObject({ equal: 1, agrees: false })
+    expect(compareContinuations(ours, theirs(0), true)).toMatchObject({ equal: 1, agrees: false })
   })
 
   test('after the first token that differs nothing is compared: the texts are different ones', () => {

@@ -2,6 +2,7 @@
  * The tables of the bench of peers: rates in tokens per second, and ratios taken within rounds.
  */
 import { expect, test } from 'vitest'
+import { smallerTable } from '../../bench/pages/smaller_table.ts'
 import { weightsTable } from '../../bench/pages/weights_table.ts'
 import {
   ratiosOf,
@@ -113,4 +114,36 @@ test('by the sizes of Gemma 3 270M its head is most of the weights, which bounds
   // Scales and norms beside, and keys and values, which several heads share and which count as read.
   const keys = 17 * 2 * 640 * 256
   expect(Number(most)).toBeCloseTo((head + 18 * layer) / (head + layer + keys), 1)
+})
+
+test('a smaller model is told beside the dense file of its type, round by round', () => {
+  const row = (model: string, bytes: number, pp128: number[], tg32: number[]) => {
+    return { model, bytes, tokens: 16, equal: 15, pp128, tg32 }
+  }
+  const rows = [
+    row('dense.F32', 4e6, [10, 30, 20], [1, 2, 3]),
+    row('dense.Q8_0', 1e6, [1, 1, 1], [1, 1, 1]),
+    row('half.F32', 3e6, [20, 45, 20], [3, 3, 3]),
+  ]
+  const cells = smallerTable({ rows })
+    .trim()
+    .split('\n')
+    .slice(2)
+    .map((line) =>
+      line
+        .split('|')
+        .slice(1, -1)
+        .map((cell) => cell.trim()),
+    )
+  expect(cells).toEqual([
+    ['dense.F32', '4', '15 of 16', '20.0', '-', '2.0', '-'],
+    ['dense.Q8_0', '1', '15 of 16', '1.0', '-', '1.0', '-'],
+    ['half.F32', '3', '15 of 16', '20.0', '1.50', '3.0', '1.50'],
+  ])
+  const eight = (value: number): number[] => Array.from({ length: 8 }, (_, i) => value + i)
+  const long = [row('dense.F16', 1, eight(10), eight(10)), row('half.F16', 1, eight(12), eight(12))]
+  expect(smallerTable({ rows: long })).toContain('| 1.15 (1.12 to 1.20) |')
+  expect(() => smallerTable({ rows: rows.slice(1) })).toThrow(
+    'smaller.json half.F32: expected dense.F32 beside it',
+  )
 })

@@ -240,6 +240,7 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
     '--sparsity <share>': share,
     '--sparsity <list>': shares,
     '--head-sparsity <share>': share,
+    '--head-sparsity <list>': { ...shares, beside: ['--experiment', 'grid'] },
     '--neuron-sparsity <share>': share,
     '--seed <number>': coded('SEED', whole(0, '4294967296')),
     '--threads <count>': threads,

@@ -102,7 +102,9 @@ const nameCodes: Readonly<Record<string, string>> = {
 
 /** No other name than those is taken, and the line says all of them. */
 function choiceDoor({ long, argChoices: choices = [] }: Option): Door {
-  const wrong = ['no-such', '', choices[0].toUpperCase(), `${choices[0]} `]
+  const [first] = choices
+  const otherCase = first === first.toUpperCase() ? first.toLowerCase() : first.toUpperCase()
+  const wrong = ['no-such', '', otherCase, `${first} `]
   return { wrong: usage(nameCodes[long as string] ?? 'VALUE', `one of ${choices.join(', ')}`, ...wrong) }
 }
 

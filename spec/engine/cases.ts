@@ -2,7 +2,7 @@
  * How the laws of the model, which stand in src/verify/model, are stated here as tests.
  */
 import { describe, expect, test } from 'vitest'
-import type { Backend } from '../../src/backends/backend.ts'
+import { kernelSet, type Backend } from '../../src/backends/backend.ts'
 import { ReferenceBackend } from '../../src/backends/reference.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
 import type { ModelCase, ModelLaw, Subject } from '../../src/verify/model/cases.ts'
@@ -31,6 +31,16 @@ export function checkModel(law: ModelLaw, subject: Subject): Promise<void> {
   return checkOn(law, subject, { name: `model ${law.sentence}` })
 }
 
+/**
+ * The share of a model's cases that a backend tries besides `shareOfCases`: its kernels are judged on all cases by the laws of ops,
+ * and the engine that calls them is the same on every backend. A GPU, emulated or not, takes ten times as long as `wasm` and tries
+ * half of the cases. A fast set, each call of which is judged for itself, and threads that share every call try a fifth.
+ */
+function shareOfModels({ name, threads }: Backend): number {
+  if (kernelSet(name) === 'fast' || threads.threads > 1) return 1 / 5
+  return name === 'webgpu' || name === 'cuda-emulated' ? 1 / 2 : 1
+}
+
 /** States laws, one test each, over every backend, or those named. */
 export function stateLaws(
   chapter: string,
@@ -38,7 +48,7 @@ export function stateLaws(
   over: Over = overBackends,
 ): void {
   const declare = (backend: Backend): void => {
-    const share = shareOfCases(backend)
+    const share = shareOfCases(backend) * shareOfModels(backend)
     for (const law of Object.values(laws))
       test(law.sentence, () => checkModel(someOf(law, share), { backend, load: LanguageModel.load }))
   }

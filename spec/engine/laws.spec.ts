@@ -2,9 +2,9 @@
  * The laws of the whole model, over every backend. Each is stated in the file of its subject; mutants.spec.ts shows
  * that every one of them can fail.
  *
- * Tests src/engine/language_model.ts, src/engine/storages/, src/engine/sequence.ts, src/engine/unit_lists.ts,
- * src/engine/weight_layout.ts, src/masks/shift.ts,
- * src/spec/dejavu.ts, src/spec/training.ts and src/verify/model/modules.ts.
+ * Tests src/engine/language_model.ts, src/engine/loaded_model.ts, src/engine/storages/, src/engine/sequence.ts,
+ * src/engine/unit_lists.ts, src/engine/weight_layout.ts, src/masks/shift.ts, src/spec/dejavu.ts, src/spec/training.ts
+ * and src/verify/model/modules.ts.
  */
 import { overEveryBackend, overQuickBackends } from '../harness/backends.ts'
 import { engineLaws } from '../../src/verify/model/engine_laws.ts'

@@ -19,6 +19,7 @@ import { cellWords, gridCells, type Cell, type GridChoice } from '../../src/expe
 import { grid } from '../../src/experiments/grid.ts'
 import {
   gridFindings,
+  gridPlots,
   gridRows,
   poolRuns,
   type ComparedScore,
@@ -242,6 +243,28 @@ describe('the cells of the grid', () => {
     await expect(run({}, { planners: ['griffin'], units: ['heads'], speed: false })).rejects.toThrow(
       'grid: expected at least one cell',
     )
+  })
+
+  test('skip heads by shares of their own where those are asked for, both kinds by every pair', () => {
+    const choice = {
+      prefills: ['dense'],
+      planners: ['static'],
+      every: ['once'],
+      sparsities: [0.25, 0.5],
+    } as const
+    const sharesIn = (cells: readonly Cell[]): unknown[] =>
+      cells
+        .filter(({ method }) => method.scope === 'global')
+        .map(({ units, method }) => [units, method.headSparsity, method.neuronSparsity])
+    expect(small.source().model.shape).toMatchObject({ heads: 4, neurons: 24 })
+    expect(sharesIn(cellsOf({ ...choice, headSparsities: [0.5, 0.75] }))).toEqual([
+      ['heads', 0.5, 0],
+      ['heads', 0.75, 0],
+      ['neurons', 0, 0.25],
+      ['neurons', 0, 0.5],
+      ...[0.25, 0.5].flatMap((share) => [0.5, 0.75].map((heads) => ['both', heads, share])),
+    ])
+    expect(sharesIn(cellsOf(choice)).slice(-2)).toEqual([0.25, 0.5].map((share) => ['both', share, share]))
   })
 
   test('ask a given predictor in place of a trained one', () => {
@@ -484,6 +507,33 @@ function isByHand(rowsOf: RowsOf): void {
 }
 
 describe('the rows of the grid', () => {
+  test('of heads and neurons by shares of their own are of different budgets, which the findings say', () => {
+    const both = (planner: 'static' | 'griffin', headSparsity: number): MeasuredCell => ({
+      cell: {
+        units: 'both',
+        method: makeMethod({ planner, sparsity: 0.5, headSparsity, scope: 'per-layer', prefill: 'dense' }),
+      },
+      scores: windowsOf(planner === 'static' ? kls.local : kls.griffin, agreed),
+    })
+    const cells = [both('static', 0.25), both('griffin', 0.25), both('griffin', 0.75)]
+    const rows = gridRows(window, cells, null, true)
+    expect(
+      rows.map(({ sparsity, headSparsity, overStatic }) => [sparsity, headSparsity, overStatic]),
+    ).toEqual([
+      [50, 25, null],
+      [50, 25, near(ratio(less(kls.griffin, kls.local)).value)],
+      [50, 75, null],
+    ])
+    expect(gridRows(window, cells, null)[0]).not.toHaveProperty('headSparsity')
+    const [finding, ...others] = gridFindings(rows, cells)
+    expect(finding).toMatch(/^8 \+ 6, 50 % of neurons and 25 % of heads \(/)
+    expect(others).toEqual([])
+    expect(gridPlots(rows).map(({ title }) => title)).toEqual([
+      'Quality over sparsity: both with 25 % of heads, windows of 8 + 6',
+      'Quality over sparsity: both with 75 % of heads, windows of 8 + 6',
+    ])
+  })
+
   test('equal sums over sums by hand, and paired differences, with errors and p over documents', () =>
     isByHand(gridRows))
 

@@ -16,7 +16,7 @@
  * of a worker. After each test it must hold as many buffers as before.
  */
 import { afterEach, describe, expect, test } from 'vitest'
-import { backendNames, type Backend } from '../../src/backends/backend.ts'
+import { backendNames, type Backend, type BackendName } from '../../src/backends/backend.ts'
 import { CudaBackend, type CudaName } from '../../src/backends/cuda/cuda_backend.ts'
 import { Driver } from '../../src/backends/cuda/driver.ts'
 import { createBackend } from '../../src/backends/select.ts'
@@ -76,6 +76,12 @@ const underTest: readonly UnderTest[] = await Promise.all(names.filter(isInTier)
 /** The reference in the tier rest, for laws alone. */
 const referenceInRest: readonly UnderTest[] = isRest ? [await start('reference')] : []
 
+/** A backend of this tier with an empty memory. It shares the device: opening one takes a WebGPU backend a third of a second. */
+export async function openBackend(name: BackendName): Promise<Backend> {
+  const here = [...underTest, ...referenceInRest].find((one) => one.name === name)?.backend
+  return here?.sibling() ?? createBackend(name)
+}
+
 /** Shows those backends or builds as skipped that this tier does not judge. */
 function skipOutsideTier(these: readonly string[]): void {
   for (const name of these.filter((name) => !isInTier(name)))
@@ -114,10 +120,9 @@ export function shareOfCases({ name }: Backend): number {
   return name === 'reference' ? casesAtTier(1, 3) / 3 : 1
 }
 
-/** Declares the tests without the reference in the quick tier: what takes long, and judges kernels by the reference. */
-export function overKernels(declare: Declare, options?: OverOptions): void {
-  const reasons: Record<string, string> = isQuick ? { reference: 'is judged by npm run test:full' } : {}
-  stateWithout({ ...haveTheirOwn, ...reasons }, declare, options)
+/** Declares the tests without the reference: what takes long, and judges kernels by the reference. */
+export function overKernels(declare: Declare): void {
+  stateWithout({ ...haveTheirOwn, reference: 'is what kernels are judged by' }, declare)
 }
 
 /** Declares the tests once for every backend of the tier. */
@@ -168,6 +173,14 @@ export function overCudaBackends(declare: Declare): void {
 export function overFastBackends(declare: Declare): void {
   stateOver(
     underTest.filter(({ name }) => name.startsWith('cuda-fast')),
+    declare,
+  )
+}
+
+/** The same over the fast kernels of WebGPU. */
+export function overFastWebGpu(declare: Declare): void {
+  stateOver(
+    underTest.filter(({ name }) => name === 'webgpu-fast'),
     declare,
   )
 }

@@ -106,3 +106,13 @@ export async function breachOf(law: BackendLaw, backend: Backend, runs?: number)
 export async function verdict(law: BackendLaw, backend: Backend): Promise<string | null> {
   return (await breachOf(law, backend))?.why ?? null
 }
+
+/** One law for each name, so that mutants which it finds share it, and what has no bug is tried on it once. */
+export function oneEach<Name, Judge>(lawOf: (name: Name) => Judge): (name: Name) => Judge {
+  const made = new Map<Name, Judge>()
+  return (name) => {
+    const law = made.get(name) ?? lawOf(name)
+    made.set(name, law)
+    return law
+  }
+}

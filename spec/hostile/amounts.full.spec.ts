@@ -10,7 +10,7 @@ import { readers } from './readers.ts'
 import type { Reader } from './reader.ts'
 
 const isDeno = 'Deno' in globalThis
-const limits: Limits = { milliseconds: 8000, megabytes: 1024 }
+const limits: Limits = { milliseconds: 4000, megabytes: 1024 }
 
 async function findingsOf(
   { reader, place, size }: PlantedAmount,

@@ -9,6 +9,7 @@ import {
   F32,
   fewEntries,
   ggufFile,
+  layersThatDiffer,
   pieceEntries,
   Q4_0,
   Q6_K,
@@ -39,6 +40,7 @@ const words = [
   'general.alignment',
   'general.architecture',
   'llama.attention.head_count',
+  'deci.feed_forward_length',
   'llama.rope.scaling.type',
   'llama.vocab_size',
   'split.count',
@@ -147,6 +149,7 @@ export const ggufReaders: readonly Reader[] = [
     },
     valid: async () => [
       everyType(),
+      layersThatDiffer(),
       ggufFile({ entries: entriesWith(smallEntries('qwen2'), fewEntries), tensors: qwenTensors }),
       ggufFile({
         entries: entriesWith(smallEntries(), pieceEntries()),
@@ -187,6 +190,7 @@ export const ggufReaders: readonly Reader[] = [
         entries: entriesWith(smallEntries()),
         tensors: [...smallTensors(F16), rotationFactors([1, 1, 2, 3])],
       }),
+      layersThatDiffer(),
     ],
     words,
     repair: repairGguf,

@@ -1,9 +1,8 @@
 /**
  * Bugs planted in the operations of src/ops/activations.ts.
  */
-import * as geluLaws from '../../src/verify/ops/gelu_tanh_gate.ts'
 import * as reluLaws from '../../src/verify/ops/relu.ts'
-import * as siluGateLaws from '../../src/verify/ops/silu_gate.ts'
+import { geluTanhGateLaws as geluLaws, siluGateLaws } from '../../src/verify/ops/smooth_gate.ts'
 import { agree, mutant, type Mutant, gradients } from './mutant.ts'
 
 /** The mutants of this file. */

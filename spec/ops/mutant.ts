@@ -36,7 +36,7 @@ export function mutant<Name extends KernelName>(
 }
 
 /** Both agreement laws of an op. */
-export const agree: (name: KernelName) => BackendLaw[] = agreementLaws
+export const agree: (name: KernelName) => readonly BackendLaw[] = agreementLaws
 
 /** The law of every gradient rule of an op. */
 export function gradients(name: KernelName): BackendLaw[] {

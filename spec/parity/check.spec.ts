@@ -12,7 +12,7 @@ import type { TensorsToWrite } from '../../src/io/safetensors_writer.ts'
 import { InputError } from '../../src/tensor/errors.ts'
 import { casesOf, isLlama, pathOf, variants } from '../golden/golden.ts'
 import { goldenConfig } from '../golden/model.ts'
-import { overBackends } from '../harness/backends.ts'
+import { overQuickBackends } from '../harness/backends.ts'
 import { law } from '../harness/seed.ts'
 
 function tensors(entries: Record<string, [shape: number[], values: number[]]>): Map<string, ParityTensor> {
@@ -26,7 +26,7 @@ function asRead(written: TensorsToWrite): Map<string, ParityTensor> {
 }
 
 describe('our export passes against the golden files', () => {
-  overBackends((backend) => {
+  overQuickBackends((backend) => {
     for (const variant of variants)
       test(`${variant}: every case`, async () => {
         const source = await openSafetensors(pathOf(variant, 'model.safetensors'))

@@ -18,7 +18,7 @@ import {
 import { Random } from '../../src/tensor/random.ts'
 import { NetworkTrainer, type Loss, type TrainingSet } from '../../src/training/network_trainer.ts'
 import { trainNetwork } from '../../src/training/predictor_training.ts'
-import { inTier } from '../harness/backends.ts'
+import { inTier, openBackend } from '../harness/backends.ts'
 import { kills, law, lawForAll, stateLaw } from '../harness/seed.ts'
 import { portableNames, strictNames } from '../harness/strict.ts'
 
@@ -140,7 +140,7 @@ const gradientsAgree = lawForAll(
       lossInDouble({ ...given, values: moved })
     fc.pre(!inDouble(tables).nearKink)
     const chosen = Int32Array.from(set.rows.keys())
-    const backend = await createBackend(name)
+    const backend = await openBackend(name)
     const one = new trainer(backend, shape, values, chosen.length, 0, loss, 4)
     const found = one.gradients(set, chosen)
     const gradients = one.readGradients() as unknown as Tables
@@ -210,7 +210,7 @@ describe.each(inTier(portableNames))('a network on %s', (name) => {
     'measures the mean loss of any examples, and the gradients of a batch in larger buffers',
     { given: someCase, batch: fc.integer({ min: 1, max: 9 }), seed: fc.nat() },
     async ({ given, batch, seed }) => {
-      const backend = await createBackend(name)
+      const backend = await openBackend(name)
       measuresAnyExamples(backend, given, batch, seed)
       backend.dispose()
     },
@@ -219,7 +219,7 @@ describe.each(inTier(portableNames))('a network on %s', (name) => {
 
   test('learns a small set by heart', async () => {
     const { shape, set } = smallSet()
-    const backend = await createBackend(name)
+    const backend = await openBackend(name)
     const losses: number[] = []
     await trainNetwork(backend, shape, set, 1, { ...plain, onEpoch: ({ trained }) => losses.push(trained) })
     expect(losses[0]).toBeGreaterThan(0.5)
@@ -230,7 +230,7 @@ describe.each(inTier(portableNames))('a network on %s', (name) => {
 
   test('stops when it is told to, and frees its memory', async () => {
     const { shape, set } = smallSet()
-    const backend = await createBackend(name)
+    const backend = await openBackend(name)
     const interrupt = new AbortController()
     const options = { ...plain, signal: interrupt.signal, onEpoch: () => interrupt.abort() }
     await expect(trainNetwork(backend, shape, set, 1, options)).rejects.toThrow(/abort/)
@@ -244,7 +244,7 @@ law(
   { one: someCase },
   async ({ one: { shape, loss, set } }) => {
     const train = async (name: BackendName, seed: number): Promise<NetworkValues> => {
-      const backend = await createBackend(name)
+      const backend = await openBackend(name)
       const { values } = await trainNetwork(backend, shape, set, seed, {
         ...plain,
         epochs: 2,

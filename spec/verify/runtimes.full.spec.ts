@@ -13,7 +13,7 @@ import type { ParityRunOutput } from '../../src/cli/commands/parity_run.ts'
 import type { VerifyOutput } from '../../src/cli/commands/verify.ts'
 import { root } from '../cli/run_cli.ts'
 import { runSeed } from '../harness/seed.ts'
-import { fewCases, inWords, otherCases, runHere } from './same_cases.ts'
+import { fewCases, inWords, otherCases, ownRun } from './same_cases.ts'
 
 /** Deno from npm, which exists for Linux with glibc, macOS and Windows. */
 const deno = join(root, 'node_modules/deno/bin.cjs')
@@ -38,7 +38,7 @@ test.skipIf(!existsSync(deno))(
     const { laws: there } = JSON.parse(stdout) as { laws: LawReport[] }
     expect(there.filter(({ passed }) => !passed)).toEqual([])
     expect(there).toHaveLength(suite.length)
-    expect(otherCases(await runHere(fewCases('wasm')), there)).toEqual([])
+    expect(otherCases(await ownRun(), there)).toEqual([])
     process.stdout.write(inWords('deno', there))
   },
 )

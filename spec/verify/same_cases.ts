@@ -1,7 +1,10 @@
 /**
  * Whether two runs of the laws, on whatever runtimes, tried the same cases.
  */
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { NO_BACKEND, verify, type LawReport, type VerifyOptions } from '../../src/verify/index.ts'
+import { onceInThisRun } from '../harness/once.ts'
 import { runSeed, scaledRuns } from '../harness/seed.ts'
 
 /** What runtimes are compared on: the seed of this run, and few cases of each law. */
@@ -9,11 +12,14 @@ export function fewCases(...backends: string[]): VerifyOptions {
   return { backends, seed: runSeed(), runs: scaledRuns(5) / 100 }
 }
 
-/** Runs the laws in this process. */
-export async function runHere(options: VerifyOptions): Promise<LawReport[]> {
-  const reports: LawReport[] = []
-  for await (const report of verify(options)) reports.push(report)
-  return reports
+/** The laws on `wasm` in this process, for all spec files that compare a runtime with it. */
+export async function ownRun(): Promise<LawReport[]> {
+  const folder = await onceInThisRun('laws-on-wasm', async (into) => {
+    const reports: LawReport[] = []
+    for await (const report of verify(fewCases('wasm'))) reports.push(report)
+    writeFileSync(join(into, 'reports.json'), JSON.stringify(reports))
+  })
+  return JSON.parse(readFileSync(join(folder, 'reports.json'), 'utf8')) as LawReport[]
 }
 
 /** The laws, in words, that were tried on other cases there than here, on another number of them, or on one side only. */

@@ -4,7 +4,7 @@
  * A backend owns buffers of numbers and runs the ops of the catalogue on them. `ops.<name>` takes the arrays and scalars of
  * the definition in src/ops/<name>.ts, in the same order, with buffers for arrays. Sizes follow from the shapes of the
  * buffers; a size that no array has is the last argument. Where weights may be stored in several ways, their storage
- * chooses the kernel. Calls happen in order; only `read`, `readF32` and `readI32` wait. Shapes, kinds of numbers and index
+ * chooses the kernel. Calls happen in order; only reads wait. Shapes, kinds of numbers and index
  * ranges are checked before a kernel runs (checked_ops.ts); inside, kernels trust them.
  *
  * Objects that hold buffers are disposed of, also by `using`. The reference below declares that for compilers with an older
@@ -101,6 +101,17 @@ export interface CallReport {
   readonly gain: number | null
 }
 
+/** What a WebGPU adapter allows. */
+export interface AdapterLimits {
+  /** The most bytes of a binding. Larger matrices stand in several. */
+  readonly bindingBytes: number
+  /** The most bindings of a kernel. */
+  readonly bindings: number
+  /** Whether shaders may compute in half precision, and share numbers in a subgroup. No kernel needs either. */
+  readonly f16: boolean
+  readonly subgroups: boolean
+}
+
 /** A block of numbers inside a backend, row-major. Opaque: only its backend can look into it. */
 export interface Buffer {
   readonly dtype: Dtype
@@ -157,6 +168,8 @@ export interface Backend {
   readonly name: BackendName
   /** The device it computes on, in words; absent where backends of its kind have none but the processor. */
   readonly device?: string
+  /** What that device allows, where it is an adapter of WebGPU. */
+  readonly limits?: AdapterLimits
   /** Why it has another name, with other kernels, than was asked for; null or absent if it has that name. */
   readonly notExact?: string | null
   readonly ops: Ops
@@ -196,6 +209,8 @@ export interface Backend {
   view(buffer: Buffer, shape: readonly number[], start?: number): Buffer
   /** A copy of the numbers of a buffer: bit patterns for half precision. */
   read(buffer: Buffer): Numbers
+  /** `read` of each buffer, with one wait for all. */
+  readAll(buffers: readonly Buffer[]): Numbers[]
   /** A copy of the numbers of a float32 buffer. */
   readF32(buffer: Buffer): Float32Array
   /** A copy of the numbers of an int32 buffer. */

@@ -72,6 +72,11 @@ export abstract class CheckedBackend<Address> implements Backend {
   /** A copy of what a buffer holds. */
   protected abstract copyOut(buffer: OwnedBuffer<Address>): Numbers
 
+  /** The same of several. */
+  protected copyOutAll(buffers: readonly OwnedBuffer<Address>[]): Numbers[] {
+    return buffers.map((buffer) => this.copyOut(buffer))
+  }
+
   /** Ends what the backend started. @param buffers those not freed */
   protected abstract shutDown(buffers: readonly OwnedBuffer<Address>[]): void
 
@@ -130,6 +135,10 @@ export abstract class CheckedBackend<Address> implements Backend {
 
   read(buffer: Buffer): Numbers {
     return this.copyOut(this.#own(buffer, 'read'))
+  }
+
+  readAll(buffers: readonly Buffer[]): Numbers[] {
+    return this.copyOutAll(buffers.map((buffer) => this.#own(buffer, 'readAll')))
   }
 
   readF32(buffer: Buffer): Float32Array {

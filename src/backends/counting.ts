@@ -50,6 +50,10 @@ export class CountingBackend implements Backend {
     return new arrayTypes[dtype](length)
   }
 
+  readAll(buffers: readonly Buffer[]): Numbers[] {
+    return buffers.map((buffer) => this.read(buffer))
+  }
+
   readF32({ length }: Buffer): Float32Array {
     return new Float32Array(length)
   }

@@ -17,7 +17,7 @@ import { predictorFor } from '../predictor/suitable.ts'
 import { pause } from '../platform/pause.ts'
 import { hashTexts, makeProvenance, modelSource, type Provenance } from '../results/provenance.ts'
 import { interleave } from '../results/interleaved_rounds.ts'
-import { benchMethods, planOf, type BenchMethod, type BenchInputs } from './methods.ts'
+import { benchMethods, planOf, type BenchInputs } from './methods.ts'
 import { measureDepths, type DepthRow, type Depths } from './depths.ts'
 import { Job, randomIds, type Threads } from './job.ts'
 import { predictorBytes, randomPredictor } from './predictors.ts'
@@ -77,13 +77,9 @@ export interface BenchDevice {
 }
 
 /** Where the time of one method goes. */
-export interface MethodProfile extends Profile {
-  readonly model: string
-  readonly storage: Storage
-  readonly threadsAsked: Threads
-  readonly planner: BenchMethod['planner']
+export interface MethodProfile
+  extends Profile, Pick<BenchRow, 'model' | 'storage' | 'threadsAsked' | 'planner' | 'test'> {
   readonly requested: number | null
-  readonly test: string
 }
 
 /** What is profiled where no test decodes. */

@@ -5,11 +5,11 @@
  */
 import type { CacheStorage } from '../engine/layer_cache.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
-import type { Storage } from '../engine/storages/index.ts'
 import { now } from '../platform/platform.ts'
 import { pause } from '../platform/pause.ts'
 import { median } from '../results/interleaved_rounds.ts'
-import { randomIds, type Threads } from './job.ts'
+import { randomIds } from './job.ts'
+import type { BenchRow } from './rows.ts'
 
 /** Lengths of texts. At 0 tokens are decoded after the one that a text needs to begin with. */
 export const depths = [0, 128, 512, 1024, 2048, 4096, 8000] as const
@@ -18,10 +18,7 @@ export const depths = [0, 128, 512, 1024, 2048, 4096, 8000] as const
 const DECODED = 8
 
 /** The speed at one length. */
-export interface DepthRow {
-  readonly model: string
-  readonly storage: Storage
-  readonly threadsAsked: Threads
+export interface DepthRow extends Pick<BenchRow, 'model' | 'storage' | 'threadsAsked'> {
   readonly length: number
   /** Of the prompt, in tokens per second; null for none. */
   readonly prompt: number | null

@@ -6,7 +6,6 @@ import { randomScores } from '../criteria/random.ts'
 import type { UnitMask } from '../masks/mask.ts'
 import type { TopK } from '../masks/selection.ts'
 import type { MaskMode } from '../engine/active_layer.ts'
-import type { CacheStorage } from '../engine/layer_cache.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import { needs, plannersThat, predictorKindOf, type PlannerName } from '../planners/index.ts'
 import type { Predictor } from '../predictor/predictor_file.ts'
@@ -64,13 +63,10 @@ export function benchMethods(options: BenchMethodOptions): BenchMethod[] {
 }
 
 /** The inputs of the methods of one model. */
-export interface BenchInputs {
+export interface BenchInputs extends Pick<Plan, 'cache' | 'check'> {
   readonly predictors: readonly Predictor[]
   readonly mask: UnitMask | null
   readonly mode: MaskMode
-  readonly cache?: CacheStorage
-  /** Tokens from one dense check to the next. */
-  readonly check?: number
   readonly seed: number
   /** The backend that ranks units; default: the model's. */
   readonly topK?: TopK

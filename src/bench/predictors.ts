@@ -7,9 +7,12 @@
  *   dejavu-style   the same sizes, so that the two per-layer methods differ in when they are asked
  */
 import type { Backend } from '../backends/backend.ts'
-import { networkShape, type PredictorConfig, type PredictorKind } from '../predictor/predictor_config.ts'
-import { DejavuPredictor } from '../predictor/dejavu.ts'
-import { DejavuStylePredictor } from '../predictor/dejavu_style.ts'
+import {
+  networkCount,
+  networkShape,
+  type PredictorConfig,
+  type PredictorKind,
+} from '../predictor/predictor_config.ts'
 import { makePredictorConfig, type PredictorChoices } from '../predictor/make_predictor_config.ts'
 import {
   layerParameterLengths,
@@ -19,8 +22,7 @@ import {
   type NetworkValues,
 } from '../predictor/network.ts'
 import { recordOf } from '../tensor/records.ts'
-import type { Predictor } from '../predictor/predictor_file.ts'
-import { ShadowPredictor } from '../predictor/shadow.ts'
+import { makePredictor, type Predictor } from '../predictor/predictor_file.ts'
 import { type ModelConfig, featureWidths } from '../engine/config.ts'
 import { storageNamed, type Storage } from '../engine/storages/index.ts'
 import { RandomBlock } from './random_weights.ts'
@@ -49,17 +51,11 @@ export function randomPredictor(
   const about = { shape, ...featureWidths(model), criterion: 'none', seed, examples: 0, dataHash: null }
   const config = makePredictorConfig(kind, about, publishedSizes[kind])
   const block = new RandomBlock(seed)
-  const [ofHeads, ofNeurons] = unitKinds.map((unit) => randomNetwork(config, unit, block))
-  if (config.kind === 'shadow')
-    return new ShadowPredictor(backend, config, { heads: ofHeads, neurons: ofNeurons }, storage)
   // The same numbers in every layer, each layer with a copy of its own to read.
-  const ranked = Math.max(0, layers - 1)
-  const values = {
-    heads: Array.from({ length: ranked }, () => ofHeads),
-    neurons: Array.from({ length: ranked }, () => ofNeurons),
-  }
-  if (config.kind === 'dejavu') return new DejavuPredictor(backend, config, values, storage)
-  return new DejavuStylePredictor(backend, config, values, storage)
+  const copies = (network: NetworkValues): NetworkValues[] =>
+    Array.from({ length: networkCount(config) }, () => network)
+  const values = recordOf(unitKinds, (unit) => copies(randomNetwork(config, unit, block)))
+  return makePredictor(backend, config, values, storage)
 }
 
 function randomNetwork(config: PredictorConfig, unit: UnitKind, block: RandomBlock): NetworkValues {

@@ -15,6 +15,7 @@ import { tokensPerSecond } from '../evaluation/decode.ts'
 import { deviation, median, medianRatio } from '../results/interleaved_rounds.ts'
 import type { BenchMethod } from './methods.ts'
 import type { Measured, Threads } from './job.ts'
+import type { BenchSubject } from './subject.ts'
 
 /** The settings that rows have in common. */
 interface RowContext {
@@ -23,11 +24,7 @@ interface RowContext {
 }
 
 /** One row. What is not known is null. */
-export interface BenchRow {
-  /** Its name; random weights and left out layers are part of it. */
-  readonly model: string
-  readonly shape: string
-  readonly weights: 'random' | 'checkpoint'
+export interface BenchRow extends Pick<BenchSubject, 'model' | 'shape' | 'weights'> {
   readonly parameters: number
   readonly storage: Storage
   readonly backend: BackendName

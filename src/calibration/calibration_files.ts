@@ -177,7 +177,7 @@ async function checksumOf(
     const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
     lines.push(`${name} ${dtype} [${shape.join(', ')}] ${await sha256(bytes)}`)
   }
-  return sha256(new TextEncoder().encode(lines.join('\n')))
+  return sha256(lines.join('\n'))
 }
 
 /** Splits "heads.plainact" into heads and plainact. */

@@ -107,7 +107,7 @@ export async function storeManifest(manifest: CalibrationManifest): Promise<Stor
   const fields = Object.entries({ format, version, ...manifest })
   const lines = fields.map(([key, value]) => `  ${canonicalJson(key)}: ${canonicalJson(value)}`)
   const text = `{\n${lines.join(',\n')}\n}\n`
-  return { manifest, text, identity: await hashText(text) }
+  return { manifest, text, identity: await sha256(text) }
 }
 
 /**
@@ -118,16 +118,12 @@ export function hashWindows(windows: readonly Window[]): Promise<string> {
   const lines = windows.map(({ tokens, promptLength, genre }) =>
     canonicalJson([genre, promptLength, [...tokens]]),
   )
-  return hashText(lines.join('\n'))
+  return sha256(lines.join('\n'))
 }
 
 /** One hash for a mask. @returns 64 hexadecimal digits */
 export function hashMask({ heads, neurons }: UnitMask): Promise<string> {
-  return hashText(canonicalJson([[...heads], [...neurons]]))
-}
-
-function hashText(text: string): Promise<string> {
-  return sha256(new TextEncoder().encode(text))
+  return sha256(canonicalJson([[...heads], [...neurons]]))
 }
 
 /**
@@ -214,7 +210,7 @@ export async function parseStored(bytes: Uint8Array, path: string): Promise<Stor
   const stored = checkSchema(manifestSchema, toPlain(parseJson(bytes, path)), about)
   const { format: _format, version: _version, ...manifest } = stored
   const text = new TextDecoder().decode(bytes)
-  return { manifest, text, identity: await hashText(text) }
+  return { manifest, text, identity: await sha256(text) }
 }
 
 /** Examples, layers or units: bounded, because they decide how much memory is allocated. */

@@ -8,7 +8,7 @@ import type { Encode } from '../io/encode_pieces.ts'
 import type { PlacedRow } from '../io/row_file.ts'
 import { Random } from '../tensor/random.ts'
 import { inTurn, type Document } from '../data/corpus.ts'
-import { taskWindows } from '../data/tasks/prompts.ts'
+import { taskWindows, type PromptOptions } from '../data/tasks/prompts.ts'
 import type { Task } from '../data/tasks/task.ts'
 import { cutWindows, drawWindows, makeWordEncoder, type Window, type WindowSizes } from '../data/windows.ts'
 import type { CalibrationSource } from './examples.ts'
@@ -39,16 +39,8 @@ export interface TaskRows {
 }
 
 /** How rows become windows. */
-interface TaskSourceOptions extends SourceOptions {
-  /** Few-shot examples per row, drawn from the other rows of the task. */
-  readonly shots: number
-  /** Put before every prompt. */
-  readonly prefixIds: readonly number[]
-  /** The token of an empty prompt. */
-  readonly emptyId: number
-  /** The maximal number of tokens of a window. */
-  readonly positions: number
-}
+type TaskSourceOptions = SourceOptions &
+  Required<Pick<PromptOptions, 'shots' | 'prefixIds' | 'emptyId' | 'positions'>>
 
 /**
  * Windows of tasks. A smaller number gives a prefix of the same windows.

@@ -19,7 +19,7 @@ import { UsageError } from '../tensor/errors.ts'
 import { nameOption, orWord, type OptionRecord } from '../tensor/option.ts'
 import { addFlags } from './flags.ts'
 import { meanOf, momentsOf, openPredictors } from './planner_flags.ts'
-import { listOf, addOwnFlags } from './values.ts'
+import { addOwnFlags, listOf, sharesOf } from './values.ts'
 
 /** What a command is given that may run the grid. */
 export interface GridFlags {
@@ -27,6 +27,8 @@ export interface GridFlags {
   readonly predictor: readonly string[]
   readonly calibration?: string
   readonly units?: readonly Units[]
+  readonly sparsity?: readonly number[]
+  readonly headSparsity?: readonly number[]
   readonly prefill?: readonly Prefill[]
   readonly every?: readonly Every[]
   readonly windows?: readonly GridWindow[]
@@ -49,6 +51,10 @@ export function addGridFlags(command: Command): Command {
       '--units <list>',
       `which units are skipped, of ${unitChoices.join(', ')} (default: each)`,
       nameOption('UNITS', unitChoices),
+    ),
+    sharesOf(
+      '--head-sparsity <list>',
+      'shares of heads; --sparsity is of neurons then, and both are skipped by each pair (default: --sparsity)',
     ),
     listOf('--prefill <list>', 'how the prompt runs, dense or masked (default: each)', prefillOption),
     listOf(
@@ -96,6 +102,7 @@ const chosen = [
   'planner',
   'calibration',
   'units',
+  'headSparsity',
   'prefill',
   'every',
   'windows',
@@ -113,14 +120,33 @@ export function checkGridFlags(flags: GridFlags, experiments: readonly string[])
       'FLAGS',
       `${flagName(flag)}: expected --experiment grid, got ${experiments.join(',') || 'none'}`,
     )
+  const { units, sparsity, headSparsity } = flags
+  if (headSparsity && units?.every((one) => one === 'neurons'))
+    throw new UsageError('FLAGS', '--head-sparsity: expected --units heads or both, got neurons')
+  if (headSparsity && sparsity && units?.every((one) => one === 'heads'))
+    throw new UsageError(
+      'FLAGS',
+      '--sparsity: expected --units neurons or both beside --head-sparsity, got heads',
+    )
 }
 
-const flagName = (name: string): string => `--${name.replace('promptShare', 'prompt-share')}`
+const flagName = (name: string): string =>
+  `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
 
 /** The cells that were asked for. */
 export function gridChoice(
-  { planner, units, prefill, every, windows, compensate, promptShare, scores }: GridFlags,
-  sparsities: readonly number[] | undefined,
+  {
+    planner,
+    units,
+    sparsity: sparsities,
+    headSparsity: headSparsities,
+    prefill,
+    every,
+    windows,
+    compensate,
+    promptShare,
+    scores,
+  }: GridFlags,
   speed: boolean,
 ): GridChoice {
   return {
@@ -128,6 +154,7 @@ export function gridChoice(
     ...(planner && { planners: planner }),
     ...(units && { units }),
     ...(sparsities && { sparsities }),
+    ...(headSparsities && { headSparsities }),
     ...(prefill && { prefills: prefill }),
     ...(every && { every }),
     ...(windows && { windows }),

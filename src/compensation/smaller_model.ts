@@ -3,8 +3,8 @@
  * runs it. With second moments, what is skipped is first folded into what is kept (fold.ts).
  *
  * The form has one number of neurons and of heads for all layers. So each layer gets as many as the layer that keeps most, and
- * zeros in place of those that it lacks, which add nothing. Key heads are left out with the last head of their group; each group
- * gets as many heads as the group that keeps most. Where the form does not allow fewer heads (OPT, whose heads fill the width;
+ * zeros in place of those that it lacks, which add nothing; a form of GGUF lets each layer have its own. Key heads are left out with
+ * the last head of their group; each group gets as many heads as the group that keeps most. Where the form does not allow fewer heads (OPT, whose heads fill the width;
  * OLMo 2, whose norms span all heads), all stay, and the columns of those that are skipped become zeros.
  *
  * Rows keep their type and bits. A matrix that skipped units were folded into becomes float32.
@@ -14,12 +14,12 @@ import type { ModelConfig } from '../engine/config.ts'
 import { matchTensors } from '../engine/names.ts'
 import { layerOf, parametersOf, siteIn, type Section, type Step } from '../engine/plan.ts'
 import { modelPlan } from '../engine/program.ts'
-import type { Checkpoint } from '../io/convert.ts'
+import type { Checkpoint, OutputForm } from '../io/conversion.ts'
 import { refusal } from '../io/refusal.ts'
 import { unitKinds, type UnitKind, type UnitMask, type UnitShape } from '../masks/mask.ts'
 import { elementSize } from '../tensor/dtypes.ts'
 import { UsageError } from '../tensor/errors.ts'
-import { storedSource, type StoredTensor } from '../tensor/stored_source.ts'
+import { gather, madeTensor, storedSource, type StoredTensor } from '../tensor/stored_source.ts'
 import { rowsOf, type RawTensorSource, type TensorInfo } from '../tensor/tensor_source.ts'
 import { foldSkipped } from './fold.ts'
 import { momentWidths } from './moments.ts'
@@ -37,7 +37,10 @@ export type UnitCounts = Pick<UnitShape, UnitKind> & { readonly keyHeads: number
 
 /** A checkpoint with fewer units. */
 export interface SmallerCheckpoint extends Checkpoint {
+  /** Those of the layer that has most. */
   readonly units: UnitCounts
+  /** Whether layers have different numbers of them. */
+  readonly layersDiffer: boolean
 }
 
 /** Units of a layer side by side: their numbers, and -1 for a place that is filled with zeros. */
@@ -56,6 +59,7 @@ interface LayerPlaces {
  * @param config of the checkpoint
  * @param mask of ones and zeros, of the model's shape
  * @param compensation null leaves zeros in place of what is skipped
+ * @param form of the output
  * @throws InputError TENSOR_MISSING, TENSOR_SHAPE and others of `matchTensors`; while matrices are read also those of
  *   `Moments.read`, and MOMENTS_RIDGE if λ is too small for the moments of a layer
  */
@@ -64,8 +68,9 @@ export function smallerModel(
   config: ModelConfig,
   mask: UnitMask,
   compensation: Compensation | null,
+  form: OutputForm = {},
 ): SmallerCheckpoint {
-  const { units, places } = placesOf(config, mask)
+  const { units, places } = placesOf(config, mask, form)
   const { stored } = matchTensors(config, source.tensors)
   const selections = selectionsOf(config, mask, places)
   const byTensor = new Map<string, { readonly rows: number; readonly selection: Selection | null }[]>()
@@ -85,8 +90,10 @@ export function smallerModel(
           : sameTensor(source, info)
     tensors.set(info.name, changed)
   }
+  const counts = places.map(({ columns }) => `${columns.heads.length} ${columns.neurons.length}`)
   return {
     units,
+    layersDiffer: new Set(counts).size > 1,
     configJson: { ...configJson, ...fieldsOf(configJson, config, units) },
     source: storedSource('checkpoint', tensors, source.metadata, () => source.close()),
   }
@@ -109,6 +116,7 @@ function fieldsOf(
 function placesOf(
   config: ModelConfig,
   mask: UnitMask,
+  { layersDiffer = false, multiple = 1 }: OutputForm,
 ): { readonly units: UnitCounts; readonly places: readonly LayerPlaces[] } {
   const { layers, heads: H, keyHeads: G } = config
   const sections = Array.from({ length: layers }, (_, l) => layerOf(modelPlan(config), l))
@@ -116,10 +124,20 @@ function placesOf(
     const { heads, neurons } = layerMask(mask, l)
     return { heads: chosenUnits(heads), neurons: chosenUnits(neurons) }
   })
-  const most = (counts: readonly number[]): number => counts.reduce((a, b) => Math.max(a, b), 1)
-  const F = most(kept.map(({ neurons }) => neurons.length))
-  const neuronPlaces = kept.map(({ neurons }) => padded(neurons, F))
-  const units = { heads: H, keyHeads: G, neurons: F }
+  /** The places of each layer by what it needs: its own, or those of the layer that needs most. */
+  const roomFor = (
+    counts: readonly number[],
+  ): { readonly most: number; readonly each: readonly number[] } => {
+    const most = largest(counts)
+    return { most, each: counts.map((count) => (layersDiffer ? count : most)) }
+  }
+  const F = roomFor(
+    kept.map(({ neurons: { length } }) =>
+      Math.min(config.neurons, Math.ceil(Math.max(length, 1) / multiple) * multiple),
+    ),
+  )
+  const neuronPlaces = kept.map(({ neurons }, l) => padded(neurons, F.each[l]))
+  const units = { heads: H, keyHeads: G, neurons: F.most }
   if (!sections.every((section) => mayHaveFewerHeads(config, section)))
     return {
       units,
@@ -129,26 +147,31 @@ function placesOf(
         return { columns: { heads: own, neurons }, rows: { heads: null, keyHeads: null, neurons } }
       }),
     }
-  const each = H / G
+  const inGroupBefore = H / G
   const groups = kept.map(({ heads }) => {
-    const byGroup = Map.groupBy(heads, (head) => Math.floor(head / each))
+    const byGroup = Map.groupBy(heads, (head) => Math.floor(head / inGroupBefore))
     return [...byGroup].map(([group, own]) => ({ group, own: Int32Array.from(own) }))
   })
-  const keyHeads = most(groups.map(({ length }) => length))
-  const inGroup = most(groups.flatMap((own) => own.map(({ own: { length } }) => length)))
+  const keyHeads = roomFor(groups.map(({ length }) => Math.max(length, 1)))
+  const inGroup = roomFor(groups.map((own) => largest(own.map(({ own: { length } }) => length))))
   return {
-    units: { heads: keyHeads * inGroup, keyHeads, neurons: F },
+    units: { heads: keyHeads.most * inGroup.most, keyHeads: keyHeads.most, neurons: F.most },
     places: groups.map((own, l) => {
-      const heads = new Int32Array(keyHeads * inGroup).fill(-1)
-      own.forEach(({ own: members }, place) => heads.set(members, place * inGroup))
+      const heads = new Int32Array(keyHeads.each[l] * inGroup.each[l]).fill(-1)
+      own.forEach(({ own: members }, place) => heads.set(members, place * inGroup.each[l]))
       const keys = padded(
         Int32Array.from(own, ({ group }) => group),
-        keyHeads,
+        keyHeads.each[l],
       )
       const neurons = neuronPlaces[l]
       return { columns: { heads, neurons }, rows: { heads, keyHeads: keys, neurons } }
     }),
   }
+}
+
+/** The largest of these counts, at least 1. */
+function largest(counts: readonly number[]): number {
+  return counts.reduce((a, b) => Math.max(a, b), 1)
 }
 
 /** Whether heads of a layer can be left out: each has rows of its own in query, key and value, and the form says their size. */
@@ -226,24 +249,6 @@ function sameTensor(source: RawTensorSource, info: TensorInfo): StoredTensor {
   }
 }
 
-/** A tensor that is made whole when it is read. */
-function madeTensor(
-  info: TensorInfo,
-  shape: readonly number[],
-  dtype: TensorInfo['dtype'],
-  make: () => Promise<Uint8Array<ArrayBuffer>>,
-): StoredTensor {
-  const rowLength = rowsOf(shape).columns * elementSize(dtype)
-  return {
-    info: { name: info.name, dtype, shape, byteLength: rowsOf(shape).rows * rowLength },
-    rows: async (first, count) => (await make()).slice(first * rowLength, (first + count) * rowLength),
-    async *parts(length) {
-      const bytes = await make()
-      for (let done = 0; done < bytes.length; done += length) yield bytes.subarray(done, done + length)
-    },
-  }
-}
-
 /** A tensor of the rows of one or several parameters. */
 function rowTensor(
   source: RawTensorSource,
@@ -258,7 +263,7 @@ function rowTensor(
     first += rows
   }
   const rowLength = rowsOf(info.shape).columns * elementSize(info.dtype)
-  return madeTensor(info, [taken.length, ...info.shape.slice(1)], info.dtype, async () => {
+  return madeTensor(info.name, [taken.length, ...info.shape.slice(1)], info.dtype, async () => {
     const from = await source.readRaw(info.name)
     return gather(from, 1, taken, rowLength)
   })
@@ -276,7 +281,7 @@ function columnTensor(
   const taken = expand(selection)
   const isFolded = compensation !== null && kept.length > 0 && kept.length < width
   const dtype = isFolded ? 'F32' : info.dtype
-  return madeTensor(info, [D, taken.length], dtype, async () => {
+  return madeTensor(info.name, [D, taken.length], dtype, async () => {
     const from = isFolded
       ? await folded(await source.read(info.name), selection, compensation)
       : await source.readRaw(info.name)
@@ -311,21 +316,4 @@ function expand({ places, size }: Selection): Int32Array {
     const place = places[Math.floor(i / size)]
     return place < 0 ? -1 : place * size + (i % size)
   })
-}
-
-/** From each of D rows the pieces of `length` bytes with these numbers; zeros for -1. */
-function gather(
-  from: Uint8Array,
-  D: number,
-  taken: ArrayLike<number>,
-  length: number,
-): Uint8Array<ArrayBuffer> {
-  const to = new Uint8Array(D * taken.length * length)
-  const rowLength = from.length / D
-  for (let d = 0, at = 0; d < D; d++)
-    for (let i = 0; i < taken.length; i++, at += length) {
-      const begin = d * rowLength + taken[i] * length
-      if (taken[i] >= 0) to.set(from.subarray(begin, begin + length), at)
-    }
-  return to
 }

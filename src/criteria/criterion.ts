@@ -29,24 +29,24 @@ export interface CriterionCost {
   readonly backward: number
 }
 
-/** A criterion that scores each example. */
-export interface Criterion {
+/** What is said of every criterion. */
+interface CriterionDescription {
   readonly name: string
-  /** What it scores, in a sentence without formula. */
-  readonly help: string
   /** The formula, in one line. */
   readonly formula: string
   readonly cost: CriterionCost
+}
+
+/** A criterion that scores each example. */
+export interface Criterion extends CriterionDescription {
+  /** What it scores, in a sentence without formula. */
+  readonly help: string
   /** Scores of every unit of every layer: [L, H] and [L, F]. */
   score(input: CriterionInput): UnitScores
 }
 
 /** A criterion that scores a data set as a whole. */
-export interface DatasetCriterion {
-  readonly name: string
-  /** The formula, in one line. */
-  readonly formula: string
-  readonly cost: CriterionCost
+export interface DatasetCriterion extends CriterionDescription {
   /** Starts with an empty data set. @param seed of its random draws */
   begin(shape: UnitShape, seed: number): DatasetScores
 }

@@ -8,11 +8,7 @@ import { traceForward } from '../engine/trace.ts'
 import type { CriterionInput } from './criterion.ts'
 
 /** Tokens, and which of them are scored. */
-export interface Text {
-  readonly tokens: Int32Array // [T]
-  /** The tokens, or -100 where a position is not scored. */
-  readonly labels: Int32Array // [T]
-}
+export type Text = Pick<CriterionInput, 'tokens' | 'labels'>
 
 /** Options of the passes. */
 export interface PassOptions extends BackwardOptions {

@@ -7,10 +7,7 @@ import { InputError } from '../tensor/errors.ts'
 import { inTurn, loadBrown, splitDocuments, type Document } from './corpus.ts'
 
 /** A page of a text: what is read, and what its perplexity is counted over. */
-export interface Page {
-  readonly name: string
-  readonly genre: string
-  readonly text: string
+export interface Page extends Document {
   /** Its part of the stream; an empty line parts it from the next. */
   readonly stream: string
   /** Words of the page as it was published. */

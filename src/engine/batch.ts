@@ -5,11 +5,9 @@
  * from 0. So a sequence gets the same bits alone or in a batch, padded left or right. Values at padding are 0.
  */
 import type { UnitMask } from '../masks/mask.ts'
-import type { MaskPlanner } from '../masks/planner.ts'
 import { InputError, UsageError } from '../tensor/errors.ts'
 import type { LanguageModel } from './language_model.ts'
-import type { MaskMode } from './active_layer.ts'
-import type { CacheStorage } from './layer_cache.ts'
+import type { SequenceOptions } from './sequence.ts'
 
 /** One sequence of a batch. */
 export interface Unpadded {
@@ -76,15 +74,10 @@ export function repad(
   return padded
 }
 
-/** Masks of a batch, or who decides them. */
-export interface BatchOptions {
+/** Masks of a batch, or who decides them: a planner is asked once per sequence. */
+export interface BatchOptions extends Pick<SequenceOptions, 'planner' | 'mode' | 'cache'> {
   /** One mask for all sequences, or one per sequence. */
   readonly masks?: UnitMask | readonly (UnitMask | null)[] | null
-  /** Asked once per sequence. */
-  readonly planner?: MaskPlanner | null
-  readonly mode?: MaskMode
-  /** The storage of keys and values; default `int8` with weights that round activations, else `f32`. */
-  readonly cache?: CacheStorage
 }
 
 /**

@@ -144,10 +144,10 @@ const readers = {
   llama: readLlama,
   mistral: readLlama,
   qwen2: readLlama,
-  qwen3: readQwen3,
-  phi3: readPhi3,
+  qwen3: likeLlama('qwen3', { head_dim: 128 }),
+  phi3: likeLlama('llama', { rms_norm_eps: 1e-5, eos_token_id: 32_000 }),
   smollm3: readSmollm3,
-  olmo2: readOlmo2,
+  olmo2: likeLlama('olmo2', { rms_norm_eps: 1e-5 }),
   gemma2: readGemma2,
   gemma3_text: readGemma3,
 } as const satisfies Record<keyof typeof modelTypes, (fields: Fields) => ModelConfig>
@@ -303,19 +303,9 @@ function readLlama(all: Fields): ModelConfig {
   })
 }
 
-/** Qwen3: the fields of Llama. */
-function readQwen3(fields: Fields): ModelConfig {
-  return makeConfig({ ...readLlama({ head_dim: 128, ...withoutNulls(fields) }), family: 'qwen3' })
-}
-
-/** OLMo 2: the fields of Llama. */
-function readOlmo2(fields: Fields): ModelConfig {
-  return makeConfig({ ...readLlama({ rms_norm_eps: 1e-5, ...withoutNulls(fields) }), family: 'olmo2' })
-}
-
-/** Phi-3 and Phi-4-mini: the fields of Llama. */
-function readPhi3(fields: Fields): ModelConfig {
-  return readLlama({ rms_norm_eps: 1e-5, eos_token_id: 32_000, ...withoutNulls(fields) })
+/** The fields of Llama, some of which have other defaults. */
+function likeLlama(family: Family, usual: Fields): (fields: Fields) => ModelConfig {
+  return (fields) => makeConfig({ ...readLlama({ ...usual, ...withoutNulls(fields) }), family })
 }
 
 /** SmolLM3: the fields of Llama, and which layers rotate: those whose `no_rope_layers` is 1. */

@@ -72,26 +72,19 @@ export interface ConversationState {
   readonly sequence: SequenceState
 }
 
-/** A kept sequence and what it was fed. */
-interface Kept {
-  readonly model: LanguageModel
-  readonly sequence: Sequence
-  readonly tokens: readonly number[]
-  /** What must be equal, besides the mask. */
-  readonly mode: MaskMode
-  readonly cache: CacheStorage
-  readonly compensation: Compensation | null
-  readonly rewinds: boolean
-}
-
-/** How a begun sequence runs, for the moment it is kept. */
+/** How a sequence runs: what must be equal, besides the mask, for another to go on from it. */
 interface Running {
   readonly model: LanguageModel
   readonly mode: MaskMode
   readonly cache: CacheStorage
   readonly compensation: Compensation | null
   readonly rewinds: boolean
-  readonly decidesOnce: boolean
+}
+
+/** A kept sequence and what it was fed. */
+interface Kept extends Running {
+  readonly sequence: Sequence
+  readonly tokens: readonly number[]
 }
 
 /** Thrown through a feed when the planner decides the mask of the kept sequence. */
@@ -108,6 +101,7 @@ export class Conversation implements TextPlace {
   /** A turn is one prompt. */
   readonly tokens: readonly number[] = []
   readonly #keeps: boolean
+  /** How those run whose planner decides once. */
   readonly #running = new WeakMap<Sequence, Running>()
   #kept: Kept | null = null
   /** What it was made from, until the first turn. */
@@ -145,7 +139,7 @@ export class Conversation implements TextPlace {
     const { cache = defaultCache(model.weights.storage) } = options
     const decidesOnce = planner === null || isOneMask(planner)
     const compensation = planner?.compensation ?? options.compensation ?? null
-    const running = { model, mode, cache, compensation, rewinds, decidesOnce }
+    const running = decidesOnce ? { model, mode, cache, compensation, rewinds } : null
     const kept = this.#take() ?? this.#restore(model, compensation)
     const shared = kept ? sharedLength(kept.tokens, prompt) : 0
     let isUsed = false
@@ -177,7 +171,7 @@ export class Conversation implements TextPlace {
   keep(sequence: Sequence, tokens: readonly number[]): void {
     const running = this.#running.get(sequence)
     const { length } = sequence
-    if (!this.#keeps || this.#disposed || !running?.decidesOnce || length === 0) return sequence.dispose()
+    if (!this.#keeps || this.#disposed || !running || length === 0) return sequence.dispose()
     this.#take()?.sequence.dispose()
     this.#kept = { ...running, sequence, tokens: tokens.slice(0, length) }
   }
@@ -211,9 +205,9 @@ export class Conversation implements TextPlace {
     logits: Float32Array,
     reused: number,
     text: Int32Array,
-    running: Running,
+    running: Running | null,
   ): BegunSequence {
-    this.#running.set(sequence, running)
+    if (running) this.#running.set(sequence, running)
     return { sequence, logits, reused, text }
   }
 

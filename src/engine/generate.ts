@@ -5,27 +5,19 @@
  * later token costs one cached step under it, or is checked dense (next_tokens.ts). The loop gives the event loop a turn
  * now and then, so that timers, input and an abort get through while it works.
  */
-import type { MaskPlanner } from '../masks/planner.ts'
 import type { UnitMask } from '../masks/mask.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { expectOption, wholeOption, type OptionRecord } from '../tensor/option.ts'
 import { Conversation, type TextPlace } from './conversation.ts'
-import type { CacheStorage } from './layer_cache.ts'
 import type { LanguageModel } from './language_model.ts'
 import { expectCheckable, TokenChooser, type CheckCounts, type ChosenToken } from './next_tokens.ts'
 import { argmax, type Sampler } from './sampling.ts'
-import type { MaskMode } from './active_layer.ts'
+import type { SequenceOptions } from './sequence.ts'
 
 /** How a text is written and when it ends. */
-export interface GenerateOptions {
+export interface GenerateOptions extends Pick<SequenceOptions, 'mask' | 'planner' | 'mode' | 'cache'> {
   /** How many tokens at most. */
   readonly maxTokens: number
-  readonly mask?: UnitMask | null
-  readonly planner?: MaskPlanner | null
-  /** Default `auto`. */
-  readonly mode?: MaskMode
-  /** The storage of keys and values; default `int8` with weights that round activations, else `f32`. */
-  readonly cache?: CacheStorage
   /** Default greedy. */
   readonly sampler?: Sampler
   /**
@@ -77,7 +69,7 @@ export type GenerateEnd = 'stop' | 'length'
 const TURN = 25
 
 /** Positions after the prompt for which the cache has room at once; it grows for longer texts. */
-const MAX_RESERVED = 512
+export const MAX_RESERVED = 512
 
 /**
  * Writes on from a prompt. Leaving the loop early frees everything, as does an error.

@@ -9,12 +9,10 @@
  */
 import type { UnitMask } from '../masks/mask.ts'
 import type { MaskPlanner } from '../masks/planner.ts'
-import type { MaskMode } from '../engine/active_layer.ts'
 import { divergence, sumRow, type RowSum } from '../engine/divergence.ts'
 import { expectFinite } from '../engine/finite_logits.ts'
-import type { CacheStorage } from '../engine/layer_cache.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
-import type { Sequence } from '../engine/sequence.ts'
+import type { Sequence, SequenceOptions } from '../engine/sequence.ts'
 import { leakyMask } from '../planners/leaky.ts'
 import type { Window } from '../data/windows.ts'
 
@@ -25,14 +23,9 @@ export interface ScoredText extends Pick<Window, 'tokens' | 'promptLength' | 'wo
 }
 
 /** How a window runs. */
-interface ScoreOptions {
+interface ScoreOptions extends Pick<SequenceOptions, 'mode' | 'cache'> {
   /** Decides during the prompt; without one nothing is skipped. A leaky one is shown all tokens that are fed. */
   readonly planner?: MaskPlanner | null
-  /** A mask known beforehand, in place of a planner. */
-  readonly mask?: UnitMask | null
-  readonly mode?: MaskMode
-  /** The storage of keys and values; default `int8` if weights are int8, else `f32`. */
-  readonly cache?: CacheStorage
   /** The dense model's logits of the same tokens, to compare with. */
   readonly dense?: DenseLogits
 }

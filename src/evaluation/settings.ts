@@ -7,12 +7,11 @@
  * much one layer matters more than another. Standardised features learn more from the same examples, and so do errors
  * that are measured in each unit's own deviation. Networks wider than this brought nothing.
  */
-import type { FeatureScaling, Pooling, TargetScaling } from '../predictor/features.ts'
-import type { TrainingOptions } from '../training/predictor_training.ts'
+import type { PredictorSettings } from '../results/method.ts'
 import type { DecodeSizes } from './decode.ts'
 
 /** The sizes of an experiment. */
-export interface Settings {
+export interface Settings extends Omit<PredictorSettings, 'loss' | 'top'> {
   /** Most tokens of a window's prompt and of its continuation. */
   readonly prompt: number
   readonly continuation: number
@@ -26,15 +25,6 @@ export interface Settings {
   /** How many windows are scored. */
   readonly evaluation: number
   readonly sparsities: readonly number[]
-  readonly features: FeatureScaling
-  readonly targets: TargetScaling
-  /** The layer whose heads the predictor sees, and how it sees a whole prompt. */
-  readonly sourceLayer: number
-  readonly pooling: Pooling
-  /** Hidden units of the two networks. */
-  readonly headHidden: number
-  readonly neuronHidden: number
-  readonly training: Omit<TrainingOptions, 'signal' | 'onEpoch'>
   readonly decode: DecodeSizes
 }
 

@@ -7,10 +7,10 @@ import { criterionByName } from '../criteria/index.ts'
 import type { AchievedSparsity } from '../masks/achieved.ts'
 import { wrapPlanner, type MaskPlanner } from '../masks/planner.ts'
 import { backendTopK, type UnitScores } from '../masks/selection.ts'
-import type { MaskMode } from '../engine/active_layer.ts'
-import { defaultCache, type CacheStorage } from '../engine/layer_cache.ts'
+import { defaultCache } from '../engine/layer_cache.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import { makeSampler } from '../engine/sampling.ts'
+import type { SequenceOptions } from '../engine/sequence.ts'
 import { traceForward } from '../engine/trace.ts'
 import { NOT_SCORED } from '../ops/cross_entropy.ts'
 import { lastHeadOutputs } from '../planners/dejavu_style.ts'
@@ -211,9 +211,7 @@ export function windowsUnder(
 }
 
 /** How windows run under every method. */
-export interface EvaluatorOptions {
-  readonly mode?: MaskMode
-  readonly cache?: CacheStorage
+export interface EvaluatorOptions extends Pick<SequenceOptions, 'mode' | 'cache'> {
   /** Whether scores are compared with dense logits that are read here, once for all methods; a text then is a single window. */
   readonly compared?: boolean
 }

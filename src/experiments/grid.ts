@@ -37,6 +37,7 @@ export const grid: Experiment = {
   async run(context): Promise<Finding> {
     const { settings, cache, grid: choice = {} } = context
     const { windows = windowsOf(settings), speed = true } = choice
+    const apart = choice.headSparsities !== undefined
     const { predictors, mean, moments } = cache.options
     const cells = gridCells({
       model: cache.model,
@@ -51,12 +52,12 @@ export const grid: Experiment = {
     const found: string[] = []
     for (const window of windows) {
       const measured = await measureWindow(context, window, cells)
-      const own = gridRows(window, measured, timed?.speeds ?? null)
+      const own = gridRows(window, measured, timed?.speeds ?? null, apart)
       rows.push(...own)
       found.push(...gridFindings(own, measured))
     }
     return {
-      columns: gridColumns,
+      columns: gridColumns(apart),
       rows,
       plots: gridPlots(rows),
       paper: null,

@@ -5,7 +5,7 @@
  *             so within layers
  *   when      as the planner does by itself; shadow and dejavu also once, after every 16 tokens and at every token
  *   prompt    dense and masked
- *   units     heads, neurons, and both by the same share
+ *   units     heads, neurons, and both: by the same share, or by each share of neurons with each of heads
  *   instead   zeros in place of what is skipped; where that is asked for, also its mean, or least squares of what is kept, without
  *             and with a share of the prompt
  *
@@ -61,6 +61,8 @@ export interface GridChoice {
   readonly units?: readonly Units[]
   /** Default: those of the settings, up to 80 %. */
   readonly sparsities?: readonly number[]
+  /** Shares of heads; those above are of neurons then. */
+  readonly headSparsities?: readonly number[]
   readonly prefills?: readonly Prefill[]
   /** Decisions at other times are left out. */
   readonly every?: readonly Every[]
@@ -111,12 +113,29 @@ function scopesOf(planner: PlannerName): Scope[] {
 function sharesOf(
   { heads, neurons }: UnitShape,
   units: Units,
-  sparsity: number,
+  asked: Budget,
 ): Required<Pick<Method, 'headSparsity' | 'neuronSparsity'>> {
   return {
-    headSparsity: units === 'neurons' ? 0 : Math.round(sparsity * heads) / heads,
-    neuronSparsity: units === 'heads' ? 0 : Math.round(sparsity * neurons) / neurons,
+    headSparsity: units === 'neurons' ? 0 : Math.round(asked.heads * heads) / heads,
+    neuronSparsity: units === 'heads' ? 0 : Math.round(asked.neurons * neurons) / neurons,
   }
+}
+
+/** Shares that are asked for. */
+interface Budget {
+  readonly heads: number
+  readonly neurons: number
+}
+
+function budgetsOf(
+  units: Units,
+  sparsities: readonly number[],
+  headSparsities?: readonly number[],
+): Budget[] {
+  const same = (share: number): Budget => ({ heads: share, neurons: share })
+  if (!headSparsities || units === 'neurons') return sparsities.map(same)
+  if (units === 'heads') return headSparsities.map(same)
+  return sparsities.flatMap((neurons) => headSparsities.map((heads) => ({ heads, neurons })))
 }
 
 /** Which units a cell's method skips. */
@@ -146,22 +165,23 @@ export function gridCells({ model, settings, given = {}, choice = {} }: CellOpti
     planners = plannerNames,
     units = unitChoices,
     sparsities = settings.sparsities.filter((sparsity) => sparsity <= MAX_SPARSITY),
+    headSparsities,
     prefills: prompts = prefills,
     every: times,
     scores = ['plainact'],
   } = choice
   const skipping = planners.filter((planner) => planner !== 'dense')
   return units.flatMap((kind) =>
-    sparsities.flatMap((sparsity) =>
+    budgetsOf(kind, sparsities, headSparsities).flatMap((budget) =>
       skipping.flatMap((planner) =>
         scopesOf(planner).flatMap((scope) => {
-          const base = cellMethod(settings, given, planner, sparsity, scope)
+          const base = cellMethod(settings, given, planner, budget.neurons, scope)
           return timesOf(planner)
             .filter((every) => times?.includes(every) ?? true)
             .flatMap((every) => prompts.map((prefill) => ({ ...base, every, prefill })))
             .map((method): Cell => ({
               units: kind,
-              method: { ...method, ...sharesOf(model.shape, kind, sparsity) },
+              method: { ...method, ...sharesOf(model.shape, kind, budget) },
             }))
             .flatMap((cell) =>
               scoredWays(settings, scores, cell.method)
@@ -250,7 +270,12 @@ export function cellWords(method: Method): {
   }
 }
 
+/** The shares of a cell in words. */
+export function budgetOf({ method: { sparsity, headSparsity } }: Cell): string {
+  return `${sparsity} ${headSparsity}`
+}
+
 /** Whether two cells skip the same units by the same share: what a difference is taken between. */
 export function isPeer(a: Cell, b: Cell): boolean {
-  return a.units === b.units && a.method.sparsity === b.method.sparsity
+  return a.units === b.units && budgetOf(a) === budgetOf(b)
 }

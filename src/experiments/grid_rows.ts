@@ -25,7 +25,7 @@ import type { MethodScore } from '../evaluation/window_evaluator.ts'
 import type { Column, Plot, Row } from '../results/experiment_result.ts'
 import { scoresOf, type MeasuredRun } from '../results/measured_run.ts'
 import { holm } from '../results/paired_test.ts'
-import { cellWords, isPeer, unitsOf, type Cell, type GridWindow } from './grid_cells.ts'
+import { budgetOf, cellWords, isPeer, unitsOf, type Cell, type GridWindow } from './grid_cells.ts'
 
 /** A score of a window that was compared with dense. */
 export type ComparedScore = MethodScore & ComparedCost
@@ -52,11 +52,12 @@ export function poolRuns(runs: readonly MeasuredRun[]): MeasuredCell[] {
   return [...pooled.values()]
 }
 
-/** The columns of a row. */
-export const gridColumns: readonly Column[] = [
+/** The columns of a row. @param apart whether shares of heads were asked for apart */
+export const gridColumns = (apart: boolean): readonly Column[] => [
   { key: 'window', label: 'prompt + continuation' },
   { key: 'units', label: 'units' },
   { key: 'sparsity', label: 'asked', unit: '%', digits: 0 },
+  ...(apart ? [{ key: 'headSparsity', label: 'asked, heads', unit: '%', digits: 0 }] : []),
   { key: 'planner', label: 'planner' },
   { key: 'every', label: 'decides' },
   { key: 'prompt', label: 'prompt' },
@@ -81,11 +82,16 @@ const nameOf = ({ prompt, continuation }: GridWindow): string => `${prompt} + ${
 const isUsable = (planner: unknown): boolean =>
   !['dense', 'oracle', 'random'].includes(String(planner).split(',')[0])
 
-/** The rows of windows of a shape. @param speeds tokens per second; null where they were not measured */
+/**
+ * The rows of windows of a shape.
+ * @param speeds tokens per second; null where they were not measured
+ * @param apart whether shares of heads were asked for apart
+ */
 export function gridRows(
   window: GridWindow,
   measured: readonly MeasuredCell[],
   speeds: ReadonlyMap<Cell | null, number> | null,
+  apart = false,
 ): Row[] {
   const differences = overReference(measured)
   return measured.map((one): Row => {
@@ -99,6 +105,7 @@ export function gridRows(
       window: nameOf(window),
       units: cell?.units ?? null,
       sparsity: 100 * (cell?.method.sparsity ?? 0),
+      ...(apart && { headSparsity: cell?.units === 'both' ? 100 * (cell.method.headSparsity ?? 0) : null }),
       ...(cell ? cellWords(cell.method) : { planner: 'dense', every: null, prompt: 'dense' }),
       heads: 100 * heads,
       neurons: 100 * neurons,
@@ -121,7 +128,7 @@ function overReference(measured: readonly MeasuredCell[]): ReadonlyMap<MeasuredC
   const found = new Map<MeasuredCell, TestedDifference>()
   const budgets = Map.groupBy(
     measured.filter(({ cell }) => cell !== null),
-    ({ cell }) => `${cell?.units} ${cell?.method.sparsity}`,
+    ({ cell }) => cell && `${cell.units} ${budgetOf(cell)}`,
   )
   for (const cells of budgets.values()) {
     const compared = cells.flatMap((one) => {
@@ -182,8 +189,13 @@ export function gridFindings(rows: readonly Row[], measured: readonly MeasuredCe
 }
 
 /** What was asked, and what is skipped of all units of the model. */
-function sayBudget({ units, sparsity, heads, neurons }: Row): string {
-  const asked = `${Math.round(10 * Number(sparsity)) / 10} % of ${units === 'both' ? 'heads and neurons' : String(units)}`
+function sayBudget({ units, sparsity, headSparsity = null, heads, neurons }: Row): string {
+  const percent = (share: Row[string]): string => `${Math.round(10 * Number(share)) / 10} %`
+  const words = units === 'both' ? 'heads and neurons' : String(units)
+  const asked =
+    headSparsity === null
+      ? `${percent(sparsity)} of ${words}`
+      : `${percent(sparsity)} of neurons and ${percent(headSparsity)} of heads`
   const shares = [units !== 'neurons' && heads, units !== 'heads' && neurons].filter((one) => one !== false)
   return `${asked} (skipped of all: ${shares.map((share) => `${Number(share).toFixed(1)} %`).join(' and ')})`
 }
@@ -205,7 +217,10 @@ export function sayP(p: number): string {
 /** For each shape of windows and each kind of units: KL over sparsity, and over decode speed where that was measured. */
 export function gridPlots(rows: readonly Row[]): Plot[] {
   const cells = rows.filter(({ planner }) => planner !== 'dense')
-  const groups = Map.groupBy(cells, ({ window, units }) => `${String(units)}, windows of ${String(window)}`)
+  const groups = Map.groupBy(cells, ({ window, units, headSparsity = null }) => {
+    const heads = headSparsity === null ? '' : ` with ${Math.round(Number(headSparsity))} % of heads`
+    return `${String(units)}${heads}, windows of ${String(window)}`
+  })
   return [...groups].flatMap(([name, group]): Plot[] => {
     const plotOf = (title: string, key: 'sparsity' | 'speed', label: string): Plot => ({
       title: `${title}: ${name}`,

@@ -36,7 +36,7 @@ export const sparsePlanners: readonly PlannerName[] = [
 ] satisfies Exclude<PlannerName, 'dense'>[]
 
 /** What the methods have in common. */
-interface ComparisonOptions {
+export interface ComparisonOptions {
   readonly planners?: readonly PlannerName[]
   readonly criterion: string
   readonly baselineCriterion: string

@@ -13,13 +13,12 @@
  */
 import { median, ratioInterval } from '../results/interleaved_rounds.ts'
 import { criterionByName } from '../criteria/index.ts'
-import type { Scope } from '../masks/budget.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import { now } from '../platform/platform.ts'
-import { predictorKindOf, type PlannerName } from '../planners/index.ts'
+import { predictorKindOf } from '../planners/index.ts'
 import type { ShadowPredictor } from '../predictor/shadow.ts'
 import { UsageError } from '../tensor/errors.ts'
-import { comparisonMethods } from './methods.ts'
+import { comparisonMethods, type ComparisonOptions } from './methods.ts'
 import { isReleased, learns, methodRow, type Method } from '../results/method.ts'
 import {
   ExperimentCache,
@@ -43,23 +42,18 @@ import { settingsBySize, type ExperimentSize, type Settings } from '../evaluatio
 import { WorkMeter } from './remaining_time.ts'
 import type { UnitKind } from '../masks/mask.ts'
 
-/** What a run is of; all but the model and the way to its text has a default. */
-export interface ReproduceOptions extends Omit<
-  CacheOptions,
-  'prompt' | 'continuation' | 'shotWindows' | 'signal' | 'onProgress' | 'onMeasured'
-> {
+/**
+ * What a run is of; all but the model and the way to its text has a default: all planners, dense always there, by plainact, the two
+ * DejaVu baselines by l2norm, in global scope.
+ */
+export interface ReproduceOptions
+  extends
+    Omit<CacheOptions, 'prompt' | 'continuation' | 'shotWindows' | 'signal' | 'onProgress' | 'onMeasured'>,
+    Partial<ComparisonOptions> {
   /** Default: `usual`. */
   readonly size?: ExperimentSize
   /** Settings that differ from those of the size. */
   readonly settings?: Partial<Settings>
-  /** Which planners to compare; dense is always there. Default: all. */
-  readonly planners?: readonly PlannerName[]
-  /** Default: plainact. */
-  readonly criterion?: string
-  /** Of the two DejaVu baselines; default: l2norm. */
-  readonly baselineCriterion?: string
-  /** Default: global. */
-  readonly scope?: Scope
   /** Default: 0. */
   readonly seed?: number
   /** Whether decode speed is measured. Default: yes. */

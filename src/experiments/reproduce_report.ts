@@ -3,26 +3,17 @@
  * HTML report shows.
  */
 import type { Sparsity } from '../masks/achieved.ts'
-import type { Scope } from '../masks/budget.ts'
 import type { PlannerName } from '../planners/index.ts'
 import type { UnitKind } from '../masks/mask.ts'
 import { figure, percent, sayDifference } from '../results/cells.ts'
-import { AS_RELEASED } from '../results/method.ts'
-import type { Column, ExperimentResult, LayerSparsity, Plot, Row } from '../results/experiment_result.ts'
+import { AS_RELEASED, type MethodRow } from '../results/method.ts'
+import type { Column, ExperimentResult, Plot, Row } from '../results/experiment_result.ts'
 import { wrapLines } from '../results/fold.ts'
 import { judgeRatio } from '../results/interleaved_rounds.ts'
-import type { MeasuredRun } from '../results/measured_run.ts'
-import type { Provenance } from '../results/provenance.ts'
 import { formatTable } from '../results/terminal.ts'
 
 /** One method. */
-export interface ReproduceRow {
-  readonly planner: PlannerName
-  /** `none` where no criterion decides: dense and random. */
-  readonly criterion: string
-  readonly scope: Scope
-  /** Share of the ranked units that was to be skipped; 0 for dense. */
-  readonly sparsity: number
+export interface ReproduceRow extends MethodRow {
   readonly seed: number
   /** What was skipped of the whole model, the dense first layer counted, averaged over windows. */
   readonly achieved: Sparsity
@@ -51,9 +42,11 @@ export interface Comparison {
 }
 
 /** What a run found, finished or not. */
-export interface ReproduceReport {
+export interface ReproduceReport
+  extends
+    Pick<ExperimentResult, 'provenance' | 'seconds'>,
+    Required<Pick<ExperimentResult, 'layers' | 'measured'>> {
   readonly rows: readonly ReproduceRow[]
-  readonly provenance: Provenance
   /** False if the run was stopped; the rows then cover the windows that every method has scored. */
   readonly complete: boolean
   readonly calibrationWindows: number
@@ -64,11 +57,6 @@ export interface ReproduceReport {
    */
   readonly predictorLoss: Readonly<Record<UnitKind, number | null>> | null
   readonly shadowAgainstStatic: readonly Comparison[]
-  /** What each row skipped, layer by layer. */
-  readonly layers: readonly LayerSparsity[]
-  /** What each window cost under each method; none if the run was stopped before all were scored. */
-  readonly measured: readonly MeasuredRun[]
-  readonly seconds: number
 }
 
 function find(report: ReproduceReport, planner: PlannerName, sparsity: number): number | null {

@@ -8,6 +8,9 @@
  *
  * A change of the checkpoint may be given, such as leaving units out; then configuration and tensors are those of its result.
  *
+ * The output of a GGUF file may be one again (gguf_output.ts). It is read back before it is moved: its configuration has to be that of
+ * what was written.
+ *
  * Safetensors cannot share values, so a storage of torch is written once for each tensor that uses it. The exception is an
  * lm_head that `config.json` ties to the embedding table and that has the same values: it is left out, as in Hugging Face,
  * because readers of a tied model use the table. Without `config.json` nothing is left out.
@@ -15,6 +18,7 @@
 import { absolutePath, fileNameOf, folderOf, joinPath, writeFileAtomic } from '../platform/platform.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { RawTensorSource, TensorInfo } from '../tensor/tensor_source.ts'
+import type { Checkpoint, Conversion, ConvertOptions } from './conversion.ts'
 import { kindOf, readWhole } from './files.ts'
 import { objectOf, parseJson, toPlain } from './json.ts'
 import { expectInside } from './inside.ts'
@@ -33,45 +37,13 @@ const CONFIG = 'config.json'
 /** Files that are copied with the weights, if they exist. */
 const companions = [CONFIG, ...tokenizerFiles, ...chatFiles, 'special_tokens_map.json', 'added_tokens.json']
 
-/** A checkpoint in the form of Hugging Face. */
-export interface Checkpoint {
-  /** The fields of config.json. */
-  readonly configJson: Readonly<Record<string, unknown>>
-  readonly source: RawTensorSource
-}
-
-/** Options of a conversion. */
-interface ConvertOptions {
-  /** Changes the checkpoint before it is written. The result's source closes that of the input. */
-  readonly change?: (from: Checkpoint) => Checkpoint | Promise<Checkpoint>
-  /** The maximal size of a file in bytes, unless one tensor is larger; several files have an index. */
-  readonly shardSize?: number
-  /** Whether to replace existing files. */
-  readonly force?: boolean
-  /** Cancels the conversion and removes its files. */
-  readonly signal?: AbortSignal
-  readonly onProgress?: (progress: { doneBytes: number; totalBytes: number; name: string }) => void
-}
-
-/** The result of a conversion. */
-export interface Conversion {
-  /** The files of the output, in the order in which they were moved. */
-  readonly files: readonly WrittenFile[]
-  readonly tensors: number
-  /** Bytes of tensors. */
-  readonly bytes: number
-  /** Tensors that shared their stored values with another one; they were written separately. */
-  readonly repeated: readonly string[]
-  /** The tied lm_head, if it was left out. */
-  readonly leftOut: readonly string[]
-}
-
 /**
  * Converts a checkpoint.
  * @param from a model folder, a file of weights, an index of several, or a GGUF file
- * @param to a folder, created if it is missing; or one file, if the name ends with ".safetensors"
- * @throws UsageError OUTPUT for several parts in one file, an output equal to the input, or a changed checkpoint beside the input
- *   or in one file, which has no place for its configuration; OUTPUT_EXISTS for an output that exists, or a folder with weights
+ * @param to a folder, created if it is missing; or one file, if the name ends with ".safetensors" or ".gguf"
+ * @throws UsageError OUTPUT for several parts in one file, an output equal to the input, a changed checkpoint beside the input
+ *   or in one file of safetensors, which has no place for its configuration, a GGUF file of another input or of a model that it cannot
+ *   say; OUTPUT_EXISTS for an output that exists, or a folder with weights
  *   that readers would prefer; InputError MODEL_CONFIG for a checkpoint to be changed that has none; those of the reader of the
  *   source and of the change
  */
@@ -80,7 +52,8 @@ export async function convertCheckpoint(
   to: string,
   options: ConvertOptions = {},
 ): Promise<Conversion> {
-  const toFile = to.endsWith('.safetensors')
+  const toGguf = isGguf(to)
+  const toFile = toGguf || to.endsWith('.safetensors')
   const { shardSize, force = false, signal } = options
   if (toFile && shardSize !== undefined)
     throw new UsageError('OUTPUT', `${to}: expected a folder for several files, got the name of a file`)
@@ -92,6 +65,10 @@ export async function convertCheckpoint(
     (toFile ? fileNameOf(to) === fileNameOf(weights) : /\.safetensors(\.index\.json)?$/.test(weights))
   )
     throw new UsageError('OUTPUT', `${to}: expected another path than that of the input, got the input`)
+  if (toGguf) {
+    const { convertGguf } = await import('./gguf_output.ts')
+    return convertGguf(weights, place, options)
+  }
   if (options.change && (toFile || isInside))
     throw new UsageError(
       'OUTPUT',
@@ -155,7 +132,8 @@ async function changed(
     const own = beside.find(({ name }) => name === CONFIG)
     if (!own) throw refusal('MODEL_CONFIG', folderOf(weights), `${CONFIG} in it`, 'no such file')
     const json = objectOf(parseJson(await own.read(), CONFIG), 'MODEL_CONFIG', CONFIG)
-    const result = await change({ configJson: toPlain(json) as Checkpoint['configJson'], source })
+    const configJson = toPlain(json) as Checkpoint['configJson']
+    const result = await change({ configJson, source }, {})
     const text = jsonFile(CONFIG, result.configJson)
     return {
       source: result.source,

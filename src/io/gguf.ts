@@ -50,6 +50,8 @@ export interface GgufTensor {
 /** The header of a file. */
 export interface GgufHeader {
   readonly entries: ReadonlyMap<string, GgufValue>
+  /** Where each entry has its type and value, in bytes. */
+  readonly places: ReadonlyMap<string, readonly [start: number, end: number]>
   readonly tensors: ReadonlyMap<string, GgufTensor>
 }
 
@@ -194,11 +196,14 @@ function parseHeader(cursor: Cursor, fileSize: number): GgufHeader {
   const tensorCount = cursor.count('tensors', LEAST_TENSOR, MAX_TENSORS)
   const entryCount = cursor.count('entries', LEAST_ENTRY, MAX_ENTRIES)
   const entries = new Map<string, GgufValue>()
+  const places = new Map<string, readonly [number, number]>()
   for (let i = 0; i < entryCount; i++) {
     const start = cursor.at
     const key = cursor.text('a key')
     if (entries.has(key)) throw cursor.refuse('GGUF_KEY', 'every key once', `${quote(key)} twice`, start)
+    const begin = cursor.at
     entries.set(key, readValue(cursor, key))
+    places.set(key, [begin, cursor.at])
   }
   const alignment = alignmentOf(entries, cursor)
   const described: Described[] = []
@@ -210,7 +215,7 @@ function parseHeader(cursor: Cursor, fileSize: number): GgufHeader {
     names.add(tensor.name)
     described.push(tensor)
   }
-  return { entries, tensors: placeTensors(described, cursor, alignment, fileSize) }
+  return { entries, places, tensors: placeTensors(described, cursor, alignment, fileSize) }
 }
 
 function checkStart(cursor: Cursor, fileSize: number): void {

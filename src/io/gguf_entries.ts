@@ -81,6 +81,16 @@ export class GgufEntries {
     throw this.#refuse(key, `a list of ${count} numbers`)
   }
 
+  /** A whole number from 1 for each of so many, or one for all of at most `most`. @throws InputError GGUF_ENTRY */
+  wholeOrEach(key: string, count: number, most: number): readonly number[] {
+    if (count > most) throw this.#refuse(key, `at most ${most} numbers`)
+    const each = ArrayBuffer.isView(this.#entries.get(key))
+      ? [...this.numbers(key, count)]
+      : Array.from({ length: count }, () => this.whole(key))
+    if (each.every((number) => Number.isSafeInteger(number) && number > 0)) return each
+    throw this.#refuse(key, 'whole numbers from 1')
+  }
+
   /** Refuses a key whose value is another one, unless it is missing. @throws InputError GGUF_UNSUPPORTED */
   expect(key: string, expected: number | boolean | string): void {
     const value = this.#entries.get(key)

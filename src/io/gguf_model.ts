@@ -11,12 +11,17 @@
  * k are permuted accordingly, and are put back here: row 2i + b of a head in the file is row b K/2 + i of Hugging Face.
  * Most others have Hugging Face's order. `rope_freqs` divides the frequencies, as the scaling of Llama 3 does.
  *
+ * `deci` is `llama` with numbers of heads and neurons for each layer. The form of Hugging Face has one number for all: a layer gets as many
+ * as the one that has most, and zeros in place of those that it lacks, which add nothing.
+ *
  * Norms of Gemma multiply by 1 + w. Its files have 1 + w, which is what is handed out; `rms_norm_offset: 0` says so.
  *
  * Tensors are read in parts of a few megabytes and turned into float32 on the way; halves stay halves.
  */
+import { concatenate } from '../tensor/concatenate.ts'
 import { elementSize } from '../tensor/dtypes.ts'
-import { storedSource, type StoredTensor } from '../tensor/stored_source.ts'
+import { BLOCK } from '../tensor/int4.ts'
+import { partsOf, storedSource, type StoredTensor } from '../tensor/stored_source.ts'
 import { rowsOf, type RawTensorSource } from '../tensor/tensor_source.ts'
 import { checkSource, readSampling, type ChatTemplate, type OwnSampling } from './chat_template.ts'
 import { openWith, readParts, readUnchanged, type RangedFile } from './files.ts'
@@ -54,20 +59,24 @@ export async function readGguf(file: RangedFile, name: string): Promise<GgufMode
   const architecture = entries.oneOf('general.architecture', architectureNames)
   const { tensors } = header
   const factors = tensors.get(ROTATION_FACTORS) ?? tensors.get(SHORT_FACTORS)
+  const units = architecture === LAYERWISE ? readUnits(entries, architecture, tensors, name) : null
   const configJson = readConfig(
     entries,
     architecture,
     tensors,
     factors && (await readFactors(file, name, factors)),
+    units?.most,
   )
   const stored = new Map<string, StoredTensor>()
   const spare: Float32Array<ArrayBuffer>[] = []
   for (const tensor of tensors.values()) {
     const known = tensorOf(tensor, name, architecture, configJson.num_hidden_layers as number)
     if (known === null) continue
-    const { hugging, heads } = known
-    const pairs = heads && rowsOf(tensor.shape).rows / (configJson[heads] as number)
-    stored.set(hugging, storedTensor({ file, name, spare }, tensor, hugging, pairs))
+    const { hugging, heads, layer, module } = known
+    const own = units?.layers[layer]
+    const pairs = heads && rowsOf(tensor.shape).rows / (own?.[heads] ?? (configJson[heads] as number))
+    const found = storedTensor({ file, name, spare }, tensor, hugging, pairs)
+    stored.set(hugging, own && units ? spread(found, module, own, units.most, name) : found)
   }
   const vocabulary = readGgufVocabulary(entries, name)
   const rows = configJson.vocab_size as number
@@ -192,8 +201,11 @@ const architectures = {
   },
   // A constant of llama.cpp.
   smollm3: { modules: { ...norms, ...products }, isPermuted: true, fields: { no_rope_layer_interval: 4 } },
+  deci: { modules: { ...norms, ...products }, isPermuted: true, fields: { model_type: 'llama' } },
 } as const satisfies Record<string, ArchitectureForm>
 type Architecture = keyof typeof architectures
+/** That whose layers may have different numbers of units. */
+export const LAYERWISE = 'deci'
 /** The architectures that are read, by their names in llama.cpp. */
 export const architectureNames: readonly Architecture[] = Object.keys(architectures) as Architecture[]
 
@@ -203,39 +215,52 @@ const SHORT_FACTORS = 'rope_factors_short.weight'
 const LONG_FACTORS = 'rope_factors_long.weight'
 
 /** The name of a tensor, and the entry of the configuration with the number of heads in which its rows are permuted. */
-interface Known {
+export interface KnownTensor {
   readonly hugging: string
+  /** -1 outside of the layers. */
+  readonly layer: number
+  /** Its name in a layer; that of the file outside. */
+  readonly module: string
   readonly heads: 'num_attention_heads' | 'num_key_value_heads' | null
 }
 
 /** The weights of a model with so many layers by their names in a file; a tied head among them. */
-export function ggufNames(architecture: Architecture, layers: number): Map<string, Known> {
+export function ggufNames(architecture: Architecture, layers: number): Map<string, KnownTensor> {
   const { modules, isPermuted }: ArchitectureForm = architectures[architecture]
   const known = new Map(
-    [...outer].map(([name, hugging]): [string, Known] => [name, { hugging, heads: null }]),
+    [...outer].map(([name, hugging]): [string, KnownTensor] => [name, outside(name, hugging)]),
   )
   for (let layer = 0; layer < layers; layer++)
     for (const [module, name] of Object.entries(modules))
       known.set(`blk.${layer}.${module}.weight`, {
         hugging: `model.layers.${layer}.${name}.weight`,
+        layer,
+        module,
         heads: (isPermuted && permuted.get(module)) || null,
       })
   return known
 }
+
+const outside = (module: string, hugging: string): KnownTensor => ({
+  hugging,
+  layer: -1,
+  module,
+  heads: null,
+})
 
 /**
  * What a tensor is; null for one that is not a parameter. A layer has one way to be written, so that no two tensors are the
  * same parameter.
  * @throws InputError GGUF_UNSUPPORTED
  */
-function tensorOf(
-  { name }: GgufTensor,
+export function tensorOf(
+  { name }: Pick<GgufTensor, 'name'>,
   file: string,
   architecture: Architecture,
   layers: number,
-): Known | null {
-  const outside = outer.get(name)
-  if (outside !== undefined) return { hugging: outside, heads: null }
+): KnownTensor | null {
+  const hugging = outer.get(name)
+  if (hugging !== undefined) return outside(name, hugging)
   if (name === ROTATION_FACTORS) return null
   if (architecture === 'phi3' && (name === SHORT_FACTORS || name === LONG_FACTORS)) return null
   const [, layer, module = '', part] = /^blk\.(0|[1-9]\d{0,8})\.(\w+)\.(weight|bias)$/.exec(name) ?? []
@@ -248,10 +273,11 @@ function tensorOf(
   if (found === undefined || (part === 'bias' && !biased?.test(module)))
     throw refuseTensor('GGUF_UNSUPPORTED', file, name, `a tensor of ${architecture}`, 'another')
   const heads = isPermuted ? permuted.get(module) : undefined
-  return { hugging: `model.layers.${layer}.${found}.${part}`, heads: heads ?? null }
+  const place = { layer: Number(layer), module }
+  return { hugging: `model.layers.${layer}.${found}.${part}`, ...place, heads: heads ?? null }
 }
 
-const permuted: ReadonlyMap<string, Known['heads']> = new Map([
+const permuted: ReadonlyMap<string, KnownTensor['heads']> = new Map([
   ['attn_q', 'num_attention_heads'],
   ['attn_k', 'num_key_value_heads'],
 ])
@@ -263,11 +289,12 @@ function readConfig(
   architecture: Architecture,
   tensors: ReadonlyMap<string, GgufTensor>,
   factors: readonly number[] | undefined,
+  most: Units | undefined,
 ): Record<string, unknown> {
   const own = (key: string): string => `${architecture}.${key}`
   const optional = (key: string, name: string): Record<string, number> =>
     entries.has(key) ? { [name]: entries.whole(key) } : {}
-  const heads = entries.whole(own('attention.head_count'))
+  const heads = most?.num_attention_heads ?? entries.whole(own('attention.head_count'))
   const width = entries.whole(own('embedding_length'))
   const keyLength = own('attention.key_length')
   const headSize = entries.has(keyLength) ? entries.whole(keyLength) : width / heads
@@ -301,9 +328,11 @@ function readConfig(
     num_hidden_layers: layers,
     num_attention_heads: heads,
     num_key_value_heads: heads,
-    ...optional(own('attention.head_count_kv'), 'num_key_value_heads'),
+    ...(most ?? {
+      ...optional(own('attention.head_count_kv'), 'num_key_value_heads'),
+      intermediate_size: entries.whole(own('feed_forward_length')),
+    }),
     ...optional(keyLength, 'head_dim'),
-    intermediate_size: entries.whole(own('feed_forward_length')),
     vocab_size: table ? rowsOf(table.shape).rows : entries.whole(own('vocab_size')),
     max_position_embeddings: isShort ? Math.min(context, entries.whole(original)) : context,
     // Of a file that has a window every layer slides.
@@ -321,6 +350,150 @@ function readConfig(
     ...optional('tokenizer.ggml.bos_token_id', 'bos_token_id'),
     ...(ends.size > 0 && { eos_token_id: ends.size === 1 ? [...ends][0] : [...ends] }),
     ...optional('tokenizer.ggml.padding_token_id', 'pad_token_id'),
+  }
+}
+
+// ---- Layers that differ -----------------------------------------------------------------------------------------
+
+/** How many units a layer has, by the names of config.json. */
+interface Units {
+  readonly num_attention_heads: number
+  readonly num_key_value_heads: number
+  readonly intermediate_size: number
+}
+
+/** The units of each layer, and the most of each kind: groups of keys, heads in a group, neurons. */
+interface LayerUnits {
+  readonly layers: readonly Units[]
+  readonly most: Units
+}
+
+/**
+ * The units that the entries say, which are those of the tensors.
+ * @throws InputError GGUF_ENTRY for layers without units, GGUF_SHAPE for others than those of the tensors
+ */
+function readUnits(
+  entries: GgufEntries,
+  architecture: Architecture,
+  tensors: ReadonlyMap<string, GgufTensor>,
+  file: string,
+): LayerUnits {
+  const own = (key: string): string => `${architecture}.${key}`
+  const count = entries.whole(own('block_count'))
+  const columnsOf = (layer: number, module: string): number => {
+    const { shape = [0, 0] } = tensors.get(`blk.${layer}.${module}.weight`) ?? {}
+    return rowsOf(shape).columns
+  }
+  const size = entries.has(own('attention.key_length')) ? entries.whole(own('attention.key_length')) : null
+  const lists = {
+    num_attention_heads: entries.wholeOrEach(own('attention.head_count'), count, tensors.size),
+    num_key_value_heads: entries.wholeOrEach(own('attention.head_count_kv'), count, tensors.size),
+    intermediate_size: entries.wholeOrEach(own('feed_forward_length'), count, tensors.size),
+  }
+  const headSize = size ?? entries.whole(own('embedding_length')) / lists.num_attention_heads[0]
+  const layers = Array.from({ length: count }, (_, l): Units => {
+    const units = {
+      num_attention_heads: lists.num_attention_heads[l],
+      num_key_value_heads: lists.num_key_value_heads[l],
+      intermediate_size: lists.intermediate_size[l],
+    }
+    const found = [columnsOf(l, 'attn_output'), columnsOf(l, 'ffn_down')]
+    const said = [units.num_attention_heads * headSize, units.intermediate_size]
+    if (said.some((columns, i) => columns !== found[i]) || !Number.isInteger(headsOfGroup(units)))
+      throw refusal(
+        'GGUF_SHAPE',
+        `${file} layer ${l}`,
+        `heads of ${headSize} numbers in groups of one size, and neurons, as the entries say`,
+        `${units.num_attention_heads} heads in ${units.num_key_value_heads} groups, ${units.intermediate_size} neurons, and matrices of ${found.join(' and ')} columns`,
+      )
+    return units
+  })
+  const most = (of: (units: Units) => number): number => layers.reduce((a, one) => Math.max(a, of(one)), 0)
+  const groups = most((units) => units.num_key_value_heads)
+  return {
+    layers,
+    most: {
+      num_attention_heads: groups * most(headsOfGroup),
+      num_key_value_heads: groups,
+      intermediate_size: most((units) => units.intermediate_size),
+    },
+  }
+}
+
+const headsOfGroup = (units: Units): number => units.num_attention_heads / units.num_key_value_heads
+
+/** Matrices whose rows or columns are units of a layer. */
+const unitsOf: ReadonlyMap<string, readonly ['rows' | 'columns', keyof Units]> = new Map([
+  ['attn_q', ['rows', 'num_attention_heads']],
+  ['attn_k', ['rows', 'num_key_value_heads']],
+  ['attn_v', ['rows', 'num_key_value_heads']],
+  ['attn_output', ['columns', 'num_attention_heads']],
+  ['ffn_gate', ['rows', 'intermediate_size']],
+  ['ffn_up', ['rows', 'intermediate_size']],
+  ['ffn_down', ['columns', 'intermediate_size']],
+])
+
+/** Where units of a layer go: the first unit of a run, its place among those of the layer that has most, and how many run on. */
+type Run = readonly [from: number, to: number, count: number]
+
+function runsOf(kind: keyof Units, own: Units, most: Units): Run[] {
+  if (kind !== 'num_attention_heads') return [[0, 0, own[kind]]]
+  const [each, room] = [headsOfGroup(own), headsOfGroup(most)]
+  return Array.from({ length: own.num_key_value_heads }, (_, group) => [group * each, group * room, each])
+}
+
+/** A tensor of a layer with zeros for the units that the layer lacks. @throws InputError GGUF_SHAPE */
+function spread(tensor: StoredTensor, module: string, own: Units, most: Units, file: string): StoredTensor {
+  const [axis, kind] = unitsOf.get(module) ?? []
+  if (axis === undefined || kind === undefined) return tensor
+  const { info, blocks } = tensor
+  const { stored, ...about } = info
+  const { rows, columns } = rowsOf(info.shape)
+  /** Rows are moved as they follow each other, columns within each row. */
+  const D = axis === 'rows' ? 1 : rows
+  const unit = (rows * columns) / D / own[kind]
+  if (!Number.isInteger(unit) || (axis === 'rows' && unit % columns !== 0)) {
+    const expected = `${axis} of ${own[kind]} units`
+    throw refuseTensor('GGUF_SHAPE', file, info.name, expected, `[${info.shape.join(', ')}]`)
+  }
+  const runs = runsOf(kind, own, most).map((run) => run.map((units) => units * unit))
+  const width = most[kind] * unit
+  const shape = axis === 'rows' ? [width / columns, columns] : [rows, width]
+  const turn = (bytes: Uint8Array): Uint8Array<ArrayBuffer> => {
+    const number = bytes.length / (rows * columns)
+    const out = new Uint8Array(D * width * number)
+    const before = bytes.length / D
+    for (let d = 0; d < D; d++)
+      for (const [from, to, count] of runs) {
+        const begin = d * before + from * number
+        out.set(bytes.subarray(begin, begin + count * number), (d * width + to) * number)
+      }
+    return out
+  }
+  const rowLength = shape[1] * elementSize(info.dtype)
+  const made = async (): Promise<Uint8Array<ArrayBuffer>> => turn(await tensor.rows(0, rows))
+  // What is moved has to be whole blocks.
+  const moved =
+    blocks && [width, ...runs.flat()].every((numbers) => numbers % BLOCK === 0) ? blocks : undefined
+  const madeBlocks = async ({
+    rowLength: length,
+    parts,
+  }: NonNullable<typeof blocks>): Promise<Uint8Array> => {
+    const all: Uint8Array[] = []
+    for await (const part of parts(length * rows)) all.push(part.slice())
+    return turn(concatenate(Uint8Array, all))
+  }
+  return {
+    info: { ...about, shape, byteLength: shape[0] * rowLength, ...(!blocks || moved ? { stored } : {}) },
+    rows: async (first, count) => (await made()).slice(first * rowLength, (first + count) * rowLength),
+    parts: (length) => partsOf(made, length),
+    ...(moved && {
+      blocks: {
+        type: moved.type,
+        rowLength: (shape[1] / columns) * moved.rowLength,
+        parts: (length) => partsOf(() => madeBlocks(moved), length),
+      },
+    }),
   }
 }
 

@@ -48,7 +48,7 @@ export type DoJob = (job: Job, context: JobContext) => Promise<Uint8Array>
 
 /** The name of a job's result: 64 hexadecimal digits. @throws TypeError as `canonicalJson` */
 export function jobKey(job: Job): Promise<string> {
-  return sha256(new TextEncoder().encode(jobText(job)))
+  return sha256(jobText(job))
 }
 
 /** A job as text: the same for equal jobs. @throws TypeError as `canonicalJson` */

@@ -318,16 +318,11 @@ export const stored = (param: ArrayParam, scales: ArrayParam | null = null): Sto
 })
 
 /** What is said of one kernel. */
-interface KernelDescription<Args extends readonly unknown[]> {
-  formula: string
-  reference: (...args: Args) => void
-  flops: (sizes: Sizes) => number
-  agreement?: Agreement
-  relaxed?: Relaxed<Args>
-  fast?: Relaxed<Args>
-  bytes?: (sizes: Sizes) => number
-  gradients?: readonly GradientRule[]
-}
+type KernelDescription<Args extends readonly unknown[]> = Pick<
+  Kernel<Args>,
+  'formula' | 'reference' | 'flops'
+> &
+  Partial<Pick<Kernel<Args>, 'agreement' | 'relaxed' | 'fast' | 'bytes' | 'gradients'>>
 
 interface OpDescription<Args extends readonly unknown[]> extends KernelDescription<Args> {
   name: string

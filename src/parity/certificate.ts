@@ -80,11 +80,8 @@ async function hashesOf(backend: BackendName): Promise<Hashes> {
 }
 
 /** What is read of a certificate: of which backend, device (null for the processor), hashes and how many ops it is. */
-export interface CertificateSummary extends Hashes {
-  readonly backend: BackendName
-  readonly version: string
-  readonly date: string
-  readonly device: string | null
+export interface CertificateSummary
+  extends Hashes, Pick<Provenance, 'backend' | 'version' | 'date' | 'device'> {
   readonly passed: boolean
   readonly ops: number
   readonly hasModel: boolean

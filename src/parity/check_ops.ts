@@ -17,18 +17,16 @@ import { compareOutputs, type Owed } from '../testing/op_agreement.ts'
 import { arraysOf } from '../testing/op_case.ts'
 import { openOpFile, opFileName, opsOfFiles, readNumbers, type StoredCase } from './op_files.ts'
 import { hintOf, type AnsweredCase } from './op_hints.ts'
+import type { OpOutcome } from './run_ops.ts'
 import { worseOf, type PlacedDifference } from './worst.ts'
 
 /** The result of the file of one op. */
-export interface OpCheck {
-  readonly op: KernelName
-  readonly passed: boolean
-  readonly cases: number
+export interface OpCheck extends Pick<
+  OpOutcome,
+  'op' | 'passed' | 'cases' | 'compared' | 'differing' | 'worst'
+> {
   /** Cases in which a number is past what is allowed. */
   readonly failedCases: readonly number[]
-  readonly compared: number
-  readonly differing: number
-  readonly worst: PlacedDifference | null
   /** Why there are no numbers to compare, or null. */
   readonly mismatch: string | null
   /** What the failure usually means, where that could be told; null otherwise. */

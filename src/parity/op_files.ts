@@ -15,8 +15,8 @@ import type { RawTensorSource, SourceDtype } from '../tensor/tensor_source.ts'
 import type { InputError } from '../tensor/errors.ts'
 import { evaluate } from '../testing/op_agreement.ts'
 import { arraysOf, shapeOf } from '../testing/op_case.ts'
-import { sizesOf, type Value, type Values } from '../testing/op_call.ts'
-import { casesOf, type SuiteOptions } from './op_suite.ts'
+import { sizesOf, type Value } from '../testing/op_call.ts'
+import { casesOf, type OpCase, type SuiteOptions } from './op_suite.ts'
 
 /** The first entries of the metadata of every file. */
 export const opFormat = 'shadowllm-op 1'
@@ -79,10 +79,7 @@ export function withOneNaN(numbers: Numbers): Numbers {
 }
 
 /** A case read from a file. */
-export interface StoredCase {
-  readonly index: number
-  readonly sizes: Sizes
-  readonly values: Values
+export interface StoredCase extends Pick<OpCase, 'index' | 'sizes' | 'values'> {
   /** The result of the definition. */
   readonly expected: Readonly<Record<string, Numbers>>
 }

@@ -12,21 +12,17 @@ import { bufferShape, type Kernel, type Sizes } from '../ops/op.ts'
 import { now } from '../platform/platform.ts'
 import { pause } from '../platform/pause.ts'
 import { aligned, callRaw, sizesOf, type Values } from '../testing/op_call.ts'
-import { boundOf, compareOutputs, evaluate, owedBy } from '../testing/op_agreement.ts'
+import { boundOf, compareOutputs, evaluate, owedBy, type Comparison } from '../testing/op_agreement.ts'
 import { casesOf, type OpCase, type SuiteOptions } from './op_suite.ts'
 import { worseOf, type PlacedDifference } from './worst.ts'
 
 /** The result of one op. */
-export interface OpOutcome {
+export interface OpOutcome extends Omit<Comparison, 'worst'> {
   readonly op: KernelName
-  readonly passed: boolean
   /** What it owes: equal bits, or to be within the bound of its row. */
   readonly owes: 'bits' | 'bound'
   /** Calls made. */
   readonly cases: number
-  /** Numbers compared, and how many of them have other bits than the definition's. */
-  readonly compared: number
-  readonly differing: number
   /** The number that is furthest past what is allowed, else furthest off, and the call it was seen in. */
   readonly worst: PlacedDifference | null
   /** What the first call that failed said, or null. */

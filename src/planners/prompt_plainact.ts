@@ -7,12 +7,12 @@ import { withPass } from '../criteria/pass.ts'
 import { plainact } from '../criteria/plainact.ts'
 import type { Budget } from '../masks/budget.ts'
 import type { PromptView } from '../masks/planner.ts'
-import { referenceTopK, type TopK, type UnitScores } from '../masks/selection.ts'
+import { referenceTopK, type UnitScores } from '../masks/selection.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import { NOT_SCORED } from '../ops/cross_entropy.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { rankingPlanner, type RankingPlanner } from './ranking.ts'
-import type { PlannerRecord } from './record.ts'
+import type { PlannerRecord, PlannerSources } from './record.ts'
 
 /**
  * A criterion's scores of one text, dense.
@@ -42,12 +42,7 @@ export function scoreContinuation(
 }
 
 /** Options of a prompt planner. */
-export interface PromptPlannerOptions {
-  /** Default plainact. */
-  readonly criterion?: Criterion
-  readonly seed?: number
-  readonly topK?: TopK
-}
+export type PromptPlannerOptions = Pick<PlannerSources, 'criterion' | 'seed' | 'topK'>
 
 /** Keeps the units with the highest scores for the loss of the prompt, which must have at least two tokens. */
 export function promptPlanner(

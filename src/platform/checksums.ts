@@ -5,9 +5,9 @@ import { builtin, hostProcess, type ModuleTypes } from './builtin.ts'
 import { openRange } from './files.ts'
 import { PlatformError } from './platform_error.ts'
 
-/** SHA-256 as 64 hexadecimal digits. */
-export function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
-  return hexDigest('SHA-256', bytes)
+/** SHA-256 of bytes, or of a text in UTF-8, as 64 hexadecimal digits. */
+export function sha256(content: Uint8Array<ArrayBuffer> | string): Promise<string> {
+  return hexDigest('SHA-256', typeof content === 'string' ? new TextEncoder().encode(content) : content)
 }
 
 /**

@@ -7,34 +7,23 @@ import {
   shadowDefaults,
   type PredictorConfigBase,
   type DejavuConfig,
-  type LossName,
   type PredictorConfig,
   type PredictorKind,
   type ShadowConfig,
 } from './predictor_config.ts'
 import { predictorConfigSchema } from './predictor_config_schema.ts'
-import type { FeatureScaling, Pooling, TargetScaling } from './features.ts'
-
-/** The choices; not every kind of predictor has all of them. */
-export interface PredictorChoices {
-  readonly headHidden?: number
-  readonly neuronHidden?: number
-  readonly features?: FeatureScaling
-  /** For predictors that learn scores: ShadowLLM and the per-layer baseline. */
-  readonly targets?: TargetScaling
-  /** ShadowLLM only. */
-  readonly loss?: LossName
-  readonly sourceLayer?: number
-  readonly pooling?: Pooling
-  /** For predictors that learn labels: the shares of units that count as best. */
-  readonly top?: readonly number[]
-}
 
 /** The part of a config that is given by the model and the data. */
 export type PredictorOrigin = Pick<
   PredictorConfigBase,
   'shape' | 'width' | 'contextWidth' | 'criterion' | 'seed' | 'examples' | 'dataHash'
 >
+
+/**
+ * The choices; not every kind of predictor has all of them. Those that learn labels have `top`, those that learn scores `targets`, and
+ * ShadowLLM's alone `loss`, `sourceLayer` and `pooling`.
+ */
+export type PredictorChoices = Partial<Omit<ShadowConfig, 'kind' | 'ranksFrom' | keyof PredictorOrigin>>
 
 /** The choices of each kind, with their defaults. */
 const DEFAULT_CHOICES = {

@@ -110,3 +110,8 @@ export function networkShape(config: PredictorConfig, kind: UnitKind): NetworkSh
   const layers = Math.max(0, config.shape.layers - firstRankedBy(config))
   return { inputs, hidden, outputs: layers * units, pools: config.pooling === 'attention' }
 }
+
+/** How many networks a predictor has for each kind of unit: one for the model, or one for each layer from 1. */
+export function networkCount({ kind, shape }: PredictorConfig): number {
+  return kind === 'shadow' ? 1 : Math.max(0, shape.layers - 1)
+}

@@ -18,7 +18,7 @@ import { readFinite } from '../io/read_finite.ts'
 import { openSafetensors, parseSafetensors } from '../io/safetensors.ts'
 import { encodeSafetensors, writeSafetensors, type TensorToWrite } from '../io/safetensors_writer.ts'
 import type { RawTensorSource, TensorSource } from '../tensor/tensor_source.ts'
-import { networkShape, type PredictorConfig, featureWidth } from './predictor_config.ts'
+import { networkCount, networkShape, type PredictorConfig, featureWidth } from './predictor_config.ts'
 import { configEntry, predictorConfigText, readPredictorConfig } from './predictor_config_schema.ts'
 import { DejavuPredictor } from './dejavu.ts'
 import { DejavuStylePredictor } from './dejavu_style.ts'
@@ -78,19 +78,39 @@ function metadataOf({ config }: Predictor): Record<string, string> {
 }
 
 /** The tensors of a predictor's file. */
-export function predictorTensors(predictor: Predictor): Map<string, TensorToWrite> {
+export function predictorTensors({ config, networks, moments }: Predictor): Map<string, TensorToWrite> {
   const tensors = new Map<string, TensorToWrite>()
-  const width = featureWidth(predictor.config)
-  if (predictor.kind === 'shadow') {
-    for (const kind of unitKinds) addNetwork(tensors, kind, predictor.networks[kind])
-    if (predictor.moments) addMoments(tensors, [width], [predictor.moments])
-    return tensors
-  }
-  const { networks, moments } = predictor
   for (const kind of unitKinds)
-    networks[kind].forEach((network, i) => addNetwork(tensors, `${kind}.${i + 1}`, network))
-  if (moments) addMoments(tensors, [moments.length, width], moments)
+    [networks[kind]].flat().forEach((network, i) => addNetwork(tensors, prefixOf(config, kind, i), network))
+  if (moments) addMoments(tensors, momentsShape(config), [moments].flat())
   return tensors
+}
+
+/** What the networks of a kind of unit are called in a file: those of layers have their numbers. */
+function prefixOf({ kind }: PredictorConfig, unit: UnitKind, i: number): string {
+  return kind === 'shadow' ? unit : `${unit}.${i + 1}`
+}
+
+function momentsShape(config: PredictorConfig): number[] {
+  const width = featureWidth(config)
+  return config.kind === 'shadow' ? [width] : [networkCount(config), width]
+}
+
+/**
+ * A predictor of any kind in a backend.
+ * @param values of its `networkCount` networks for each kind of unit
+ * @throws UsageError MLP_SHAPE or MOMENTS if the values do not fit the config
+ */
+export function makePredictor(
+  backend: Backend,
+  config: PredictorConfig,
+  values: LayerValues,
+  storage: Storage = 'f32',
+): Predictor {
+  if (config.kind === 'dejavu') return new DejavuPredictor(backend, config, values, storage)
+  if (config.kind === 'dejavu-style') return new DejavuStylePredictor(backend, config, values, storage)
+  const [[heads], [neurons], [moments]] = [values.heads, values.neurons, values.moments ?? []]
+  return new ShadowPredictor(backend, config, { heads, neurons, moments }, storage)
 }
 
 /**
@@ -138,15 +158,7 @@ export async function parsePredictor(bytes: Uint8Array, backend: Backend): Promi
 async function predictorOf(source: RawTensorSource, backend: Backend, storage: Storage): Promise<Predictor> {
   try {
     const config = readPredictorConfig(source.metadata.get(configEntry))
-    if (config.kind === 'shadow') {
-      const heads = await readNetwork(source, 'heads', networkShape(config, 'heads'))
-      const neurons = await readNetwork(source, 'neurons', networkShape(config, 'neurons'))
-      const moments = config.features === 'dataset' ? await readMoments(source, [featureWidth(config)]) : []
-      return new ShadowPredictor(backend, config, { heads, neurons, moments: moments[0] }, storage)
-    }
-    const values = await readLayers(source, config)
-    if (config.kind === 'dejavu') return new DejavuPredictor(backend, config, values, storage)
-    return new DejavuStylePredictor(backend, config, values, storage)
+    return makePredictor(backend, config, await readValues(source, config), storage)
   } finally {
     await source.close()
   }
@@ -170,16 +182,13 @@ function addMoments(
   }
 }
 
-async function readLayers(source: TensorSource, config: PredictorConfig): Promise<LayerValues> {
+async function readValues(source: TensorSource, config: PredictorConfig): Promise<LayerValues> {
   const values: Record<UnitKind, NetworkValues[]> = { heads: [], neurons: [] }
   for (const kind of unitKinds)
-    for (let layer = 1; layer < config.shape.layers; layer++)
-      values[kind].push(await readNetwork(source, `${kind}.${layer}`, networkShape(config, kind)))
-  const count = config.shape.layers - 1
-  return {
-    ...values,
-    moments: config.features === 'dataset' ? await readMoments(source, [count, featureWidth(config)]) : null,
-  }
+    for (let i = 0; i < networkCount(config); i++)
+      values[kind].push(await readNetwork(source, prefixOf(config, kind, i), networkShape(config, kind)))
+  const isScaled = config.features === 'dataset'
+  return { ...values, moments: isScaled ? await readMoments(source, momentsShape(config)) : null }
 }
 
 async function readNetwork(

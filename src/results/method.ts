@@ -16,9 +16,9 @@ import { criterionByName, MOMENTS_CRITERION } from '../criteria/index.ts'
 import { makeBudget, type Budget, type Scope } from '../masks/budget.ts'
 import type { Compensation, CompensationName } from '../masks/compensation.ts'
 import type { MaskPlanner, Prefill } from '../masks/planner.ts'
-import { backendTopK, type TopK, type UnitScores } from '../masks/selection.ts'
+import { backendTopK, type UnitScores } from '../masks/selection.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
-import type { FeatureScaling, Pooling, TargetScaling } from '../predictor/features.ts'
+import type { PredictorChoices } from '../predictor/make_predictor_config.ts'
 import {
   defaultEvery,
   defaultPrefill,
@@ -29,8 +29,8 @@ import {
   type PlannerName,
 } from '../planners/index.ts'
 import { makePlanner } from '../planners/make.ts'
-import { given } from '../planners/record.ts'
-import { denseLayers, type LossName } from '../predictor/predictor_config.ts'
+import { given, type PlannerSources } from '../planners/record.ts'
+import { denseLayers } from '../predictor/predictor_config.ts'
 import type { Predictor } from '../predictor/predictor_file.ts'
 import { predictorFor } from '../predictor/suitable.ts'
 import { UsageError } from '../tensor/errors.ts'
@@ -55,18 +55,8 @@ export interface ExampleSettings {
   readonly pruned?: number
 }
 
-/** How a predictor is trained. */
-export interface PredictorSettings {
-  readonly headHidden: number
-  readonly neuronHidden: number
-  readonly features: FeatureScaling
-  readonly targets: TargetScaling
-  /** Of ShadowLLM's predictor; the others have a layer each. */
-  readonly sourceLayer: number
-  readonly pooling: Pooling
-  readonly loss: LossName
-  /** Shares of best units, by which labels are made. */
-  readonly top: readonly number[]
+/** How a predictor is made, every choice of all kinds said, and how it is trained. */
+export interface PredictorSettings extends Required<PredictorChoices> {
   readonly training: Omit<TrainingOptions, 'signal'>
 }
 
@@ -247,14 +237,7 @@ function compensationOf(
 }
 
 /** The inputs of one text. */
-interface PlanContext {
-  /** random, and criteria that draw: default 0. */
-  readonly seed?: number
-  /** oracle: the scores of this text. */
-  readonly oracleScores?: UnitScores
-  /** The backend that ranks units; default: the model's. */
-  readonly topK?: TopK
-}
+type PlanContext = Pick<PlannerSources, 'seed' | 'oracleScores' | 'topK'>
 
 /**
  * How much a method keeps. A planner that ranks neurons keeps all heads.

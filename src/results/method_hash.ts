@@ -51,16 +51,16 @@ export function methodHash(): Promise<MethodHash> {
 
 async function hashMethod(): Promise<MethodHash> {
   const calibration = await hashPlaces(calibrationPlaces)
-  return { calibration, all: await hashText([calibration, await hashPlaces(otherPlaces)]) }
+  return { calibration, all: await sha256(`${calibration}\n${await hashPlaces(otherPlaces)}`) }
 }
 
 /** SHA-256 of names and contents of sources: files and folders by their path under src/. */
 export async function hashPlaces(places: readonly string[]): Promise<string> {
   const table = await readTable()
-  if (table === null) return hashText(await listHashes(places))
+  if (table === null) return sha256((await listHashes(places)).join('\n'))
   const below = (place: string): string[] =>
     table.filter((line) => line.startsWith(`${place} `) || line.startsWith(`${place}/`))
-  return hashText(places.flatMap(below))
+  return sha256(places.flatMap(below).join('\n'))
 }
 
 /** Path and SHA-256 of each of these sources, a line each. Default: of all that decide a number. */
@@ -81,10 +81,6 @@ async function readTable(): Promise<readonly string[] | null> {
   const path = pathOfUrl(new URL('source_hashes.json', import.meta.url))
   if ((await fileKind(path)) !== 'file') return null
   return JSON.parse(new TextDecoder().decode(await readFile(path))) as string[]
-}
-
-function hashText(lines: readonly string[]): Promise<string> {
-  return sha256(new TextEncoder().encode(lines.join('\n')))
 }
 
 async function addHashes(lines: string[], root: string, place: string): Promise<void> {

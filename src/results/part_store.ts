@@ -37,7 +37,7 @@ export type PartDescription = Readonly<Record<string, unknown>>
 
 /** The name of the part with this description: 64 hexadecimal digits. @throws TypeError as `canonicalJson` */
 export function partKey(description: PartDescription): Promise<string> {
-  return hashText(canonicalJson(description))
+  return sha256(canonicalJson(description))
 }
 
 /**
@@ -103,7 +103,7 @@ export class PartStore {
       if (Object.values(files).includes(noFile))
         throw new TypeError('files: expected files only, got a folder')
       // Named by what it holds: two processes that do the same work end with one folder.
-      const folder = `${key}.${(await hashText(canonicalJson(files))).slice(0, 16)}`
+      const folder = `${key}.${(await sha256(canonicalJson(files))).slice(0, 16)}`
       const entry = await makeEntry(description, { folder, files } satisfies FileTable)
       await asCache(path, async () => {
         await settle(making, joinPath(this.path, folder), files)
@@ -152,7 +152,7 @@ interface Entry {
 /** `{"checksum":"...","description":...,"value":...}`; the checksum is of all that comes after it. */
 async function makeEntry(description: PartDescription, value: unknown): Promise<Entry> {
   const rest = `"description":${canonicalJson(description)},"value":${canonicalJson(value)}}`
-  const text = `{"checksum":"${await hashText(rest)}",${rest}`
+  const text = `{"checksum":"${await sha256(rest)}",${rest}`
   return { text, value: (JSON.parse(text) as { value: unknown }).value }
 }
 
@@ -162,7 +162,7 @@ async function readEntry(path: string, description: PartDescription): Promise<En
   const text = new TextDecoder().decode(await asCache(path, () => readFile(path)))
   const [, checksum, rest] = /^\{"checksum":"([0-9a-f]{64})",(.*)$/s.exec(text) ?? []
   const opening = `"description":${canonicalJson(description)},"value":`
-  if (rest === undefined || !rest.startsWith(opening) || (await hashText(rest)) !== checksum) return null
+  if (rest === undefined || !rest.startsWith(opening) || (await sha256(rest)) !== checksum) return null
   try {
     const { value } = JSON.parse(text) as { value: unknown }
     return rest === `${opening}${canonicalJson(value)}}` ? { text, value } : null
@@ -209,10 +209,6 @@ async function hashFolder(folder: string): Promise<Record<string, string>> {
     files.push([name, (await fileKind(path)) === 'file' ? await sha256File(path) : noFile])
   }
   return Object.fromEntries(files)
-}
-
-function hashText(text: string): Promise<string> {
-  return sha256(new TextEncoder().encode(text))
 }
 
 /** Runs what touches the store, and puts the system's refusal into our words. @throws ShadowError CACHE (exit code 5) */

@@ -56,12 +56,8 @@ export function modelSource(name: string, hash: string, origin: HubOrigin | null
 }
 
 /** The part of the provenance that only the run itself knows. */
-interface ProvenanceInputs {
+interface ProvenanceInputs extends Pick<Provenance, 'model' | 'data' | 'seed' | 'argv'> {
   readonly backend: Pick<Backend, 'name' | 'device'>
-  readonly model: ModelSource
-  readonly data: Source
-  readonly seed: number
-  readonly argv: readonly string[]
 }
 
 /** Completes what a run knows with what its surroundings tell. */
@@ -86,7 +82,7 @@ export async function makeProvenance(inputs: ProvenanceInputs): Promise<Provenan
 export async function hashFiles(paths: readonly string[]): Promise<string> {
   const hashes: string[] = []
   for (const path of paths) hashes.push(await sha256File(path))
-  return hashes.length === 1 ? hashes[0] : sha256(new TextEncoder().encode(hashes.join('\n')))
+  return hashes.length === 1 ? hashes[0] : sha256(hashes.join('\n'))
 }
 
 /** One hash for texts and their names. */
@@ -94,7 +90,7 @@ export function hashTexts(
   texts: readonly { readonly name: string; readonly text: string }[],
 ): Promise<string> {
   const all = texts.map(({ name, text }) => `${name}\n${text.length}\n${text}`).join('\n')
-  return sha256(new TextEncoder().encode(all))
+  return sha256(all)
 }
 
 const root = new URL('../../', import.meta.url)

@@ -48,11 +48,7 @@ export interface AnswerForm {
 }
 
 /** A text with its end. */
-interface WholeChoice extends ChoiceEnd {
-  readonly text: string
-  readonly thinking: string
-  readonly scores: readonly TokenScore[]
-}
+type WholeChoice = ChoiceEnd & Piece
 
 /** How log-probabilities are told. */
 export interface FormOptions {

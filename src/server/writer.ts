@@ -13,40 +13,31 @@
  * `maskTokens` the length of the context, the answer has the bits of `shadowllm eval`. Where the answer is checked dense, the
  * whole prompt runs dense, and is scored so.
  */
-import { expectCheckable, TokenChooser } from '../engine/next_tokens.ts'
+import { expectCheckable, TokenChooser, type NextTokens } from '../engine/next_tokens.ts'
 import { makeSampler, type SamplerOptions } from '../engine/sampling.ts'
-import type { TextRun } from '../engine/generate.ts'
-import type { CacheStorage } from '../engine/layer_cache.ts'
+import { MAX_RESERVED, type TextRun } from '../engine/generate.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
-import type { MaskMode } from '../engine/active_layer.ts'
-import type { Sequence } from '../engine/sequence.ts'
+import type { Sequence, SequenceOptions } from '../engine/sequence.ts'
 import type { Tokenizer } from '../io/tokenizer.ts'
 import { ThinkingSplitter } from '../io/thinking.ts'
 import type { UnitMask } from '../masks/mask.ts'
 import type { MaskPlanner } from '../masks/planner.ts'
+import type { ReadPrompt } from './reading.ts'
 import { StopText } from './stop_text.ts'
 import { scoreTokens, unscored, type TokenScore } from './token_scores.ts'
 
 /** A text to be written. */
-export interface WritingTask {
-  /** The prompt, at least one token: [T]. */
-  readonly ids: Int32Array
-  readonly maxTokens: number
+export interface WritingTask
+  extends ReadPrompt, Pick<SequenceOptions, 'mode' | 'cache'>, Pick<NextTokens, 'check'> {
   readonly sampling: SamplerOptions
   /** Null is dense. */
   readonly planner: MaskPlanner | null
-  /** Tokens from one dense check to the next. */
-  readonly check?: number
-  readonly mode?: MaskMode
-  readonly cache?: CacheStorage
   /** Ids that end the text. */
   readonly stopIds: ReadonlySet<number>
   /** Texts that end it. */
   readonly stops: readonly string[]
   /** How many of the likeliest tokens are told; null for no log-probabilities. */
   readonly likeliest: number | null
-  /** The prompt as text, if it is given back before the answer. */
-  readonly echo: string | null
   /** How many tokens of an echoed and scored prompt planners see. */
   readonly maskTokens: number
   /** Whether a space that begins the answer is part of it. */
@@ -77,11 +68,8 @@ export interface Written extends TextRun {
 /** Tokens of a dense prompt that are read in one step. */
 const STEP = 32
 
-/** Positions after the prompt for which the cache has room at once; it grows for longer texts. */
-const MAX_RESERVED = 512
-
-/** A prompt that has been read. */
-interface ReadPrompt {
+/** A prompt that has run. */
+interface RunPrompt {
   readonly sequence: Sequence
   /** Of its last token: [V]. */
   readonly logits: Float32Array
@@ -148,7 +136,7 @@ export function* writeText(
 }
 
 /** Reads the prompt, and scores its tokens where they are echoed with log-probabilities. */
-function* readPrompt(model: LanguageModel, task: WritingTask): Generator<null, ReadPrompt, void> {
+function* readPrompt(model: LanguageModel, task: WritingTask): Generator<null, RunPrompt, void> {
   const { ids, planner, check, mode, cache, maxTokens, likeliest, echo } = task
   const isScored = echo !== null && likeliest !== null
   const scores: TokenScore[] = isScored ? [unscored(ids[0])] : []

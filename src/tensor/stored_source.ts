@@ -1,7 +1,7 @@
 /**
  * A TensorSource over stored bytes: the checks and conversions that every file format shares.
  */
-import { checkFloat, decodeFloats, elementSize } from './dtypes.ts'
+import { checkFloat, decodeFloats, elementSize, type SourceDtype } from './dtypes.ts'
 import { InputError } from './errors.ts'
 import { quote } from './quote.ts'
 import { checkRows, rowsInParts, rowsOf, type RawTensorSource, type TensorInfo } from './tensor_source.ts'
@@ -62,4 +62,43 @@ export function storedSource(
     },
     close,
   }
+}
+
+/** A tensor that is made whole when it is read. @param make its bytes */
+export function madeTensor(
+  name: string,
+  shape: readonly number[],
+  dtype: SourceDtype,
+  make: () => Promise<Uint8Array<ArrayBuffer>>,
+): StoredTensor {
+  const { rows, columns } = rowsOf(shape)
+  const rowLength = columns * elementSize(dtype)
+  return {
+    info: { name, dtype, shape, byteLength: rows * rowLength },
+    rows: async (first, count) => (await make()).slice(first * rowLength, (first + count) * rowLength),
+    parts: (length) => partsOf(make, length),
+  }
+}
+
+/** What is made whole, in parts. */
+export async function* partsOf(make: () => Promise<Uint8Array>, length: number): AsyncGenerator<Uint8Array> {
+  const bytes = await make()
+  for (let done = 0; done < bytes.length; done += length) yield bytes.subarray(done, done + length)
+}
+
+/** From each of D rows the pieces of `length` bytes with these numbers; zeros for -1. */
+export function gather(
+  from: Uint8Array,
+  D: number,
+  taken: ArrayLike<number>,
+  length: number,
+): Uint8Array<ArrayBuffer> {
+  const to = new Uint8Array(D * taken.length * length)
+  const rowLength = from.length / D
+  for (let d = 0, at = 0; d < D; d++)
+    for (let i = 0; i < taken.length; i++, at += length) {
+      const begin = d * rowLength + taken[i] * length
+      if (taken[i] >= 0) to.set(from.subarray(begin, begin + length), at)
+    }
+  return to
 }

@@ -223,10 +223,12 @@ function haveSameBits(a: Numbers, b: Numbers): boolean {
 
 function readBack(backend: Backend, row: Kernel, seats: Seats): Record<string, Numbers> {
   const results: Record<string, Numbers> = {}
+  const buffers = [...seats.values()].flatMap((seated) => seated?.watched.map(({ buffer }) => buffer) ?? [])
+  const contents = backend.readAll(buffers).values()
   for (const [name, seated] of seats) {
     if (seated === null) continue
-    for (const { buffer, before, from, to } of seated.watched) {
-      const after = backend.read(buffer)
+    for (const { before, from, to } of seated.watched) {
+      const { value: after } = contents.next() as { value: Numbers }
       for (const [begin, end] of [
         [0, from],
         [to, before.length],

@@ -12,6 +12,7 @@
 import type { Backend } from '../backends/backend.ts'
 import type { UnitScores } from '../masks/selection.ts'
 import {
+  networkCount,
   networkShape,
   type DejavuConfig,
   type DejavuStyleConfig,
@@ -19,8 +20,6 @@ import {
   type ShadowConfig,
   featureWidth,
 } from '../predictor/predictor_config.ts'
-import { DejavuPredictor } from '../predictor/dejavu.ts'
-import { DejavuStylePredictor } from '../predictor/dejavu_style.ts'
 import type { CalibrationExample } from '../predictor/example.ts'
 import {
   featureMoments,
@@ -28,12 +27,11 @@ import {
   type FeatureMoments,
   type FeatureScaling,
 } from '../predictor/features.ts'
-import type { LayerValues } from '../predictor/layer_networks.ts'
-import type { Predictor } from '../predictor/predictor_file.ts'
+import { makePredictor, type Predictor } from '../predictor/predictor_file.ts'
 import { promptInput } from '../predictor/predict.ts'
-import { ShadowPredictor } from '../predictor/shadow.ts'
 import { targetsOf } from '../predictor/targets.ts'
 import { UsageError } from '../tensor/errors.ts'
+import { recordOf } from '../tensor/records.ts'
 import type { Loss, TrainingSet } from './network_trainer.ts'
 import {
   trainNetwork,
@@ -68,70 +66,73 @@ export interface TrainedPredictor<Kind extends Predictor = Predictor> {
   readonly heldOut: Readonly<Record<UnitKind, number>>
 }
 
+/** The predictor of a config. */
+type PredictorOf<Config extends PredictorConfig> = Extract<Predictor, { readonly kind: Config['kind'] }>
+
 /**
- * Trains ShadowLLM's predictor.
+ * Trains a predictor of any kind, by its config.
  * @throws UsageError EXAMPLES for fewer than two examples, or examples without the scores or features of the config; the signal's reason
  */
-export async function trainShadow(
+export async function trainPredictor<Config extends PredictorConfig>(
   backend: Backend,
-  config: ShadowConfig,
+  config: Config,
   examples: readonly CalibrationExample[],
   options: PredictorTraining,
-): Promise<TrainedPredictor<ShadowPredictor>> {
+): Promise<TrainedPredictor<PredictorOf<Config>>> {
   checkExamples(config, examples)
-  const inputs = examples.map(({ features }) => promptInput(config, features))
-  const { rows, moments } = scaleRows(inputs, featureWidth(config), config.features)
-  const networks = unitKinds.map((kind) => ({
-    kind,
-    layer: null,
-    set: { rows, targets: examples.map((example) => targetsOf(config, scoresOf(config, example), kind)) },
-    loss: config.loss === 'mse' ? mse : ({ name: 'bce', negativeWeight: 1 } as const),
-  }))
-  const trained = await trainNetworks(backend, config, networks, options)
-  const [heads, neurons] = trained
-  return {
-    predictor: new ShadowPredictor(backend, config, {
-      heads: heads.values,
-      neurons: neurons.values,
-      moments,
-    }),
-    heldOut: { heads: heads.heldOut, neurons: neurons.heldOut },
+  const layers = Array.from({ length: networkCount(config) }, (_, i) =>
+    config.kind === 'shadow' ? null : i + 1,
+  )
+  const inputs = layers.map((layer) => {
+    const read = examples.map((example) => seenBy(config, example, layer))
+    return scaleRows(read, featureWidth(config), config.features)
+  })
+  const jobs = unitKinds.flatMap((kind) => {
+    const targets = examples.map((example) => targetsOf(config, scoresOf(config, example), kind))
+    const units = config.shape[kind]
+    return layers.map((layer, i): Job => {
+      const own = layer === null ? targets : targets.map((all) => rowOf(all, layer - 1, units))
+      return { kind, layer, set: { rows: inputs[i].rows, targets: own }, loss: lossOf(config, kind, own) }
+    })
+  })
+  const trained = await trainNetworks(backend, config, jobs, options)
+  const of = (kind: UnitKind): TrainedNetwork[] => trained.filter((_, i) => jobs[i].kind === kind)
+  const moments = inputs.map((input) => input.moments).filter((one) => one !== null)
+  const values = {
+    ...recordOf(unitKinds, (kind) => of(kind).map((network) => network.values)),
+    moments: config.features === 'dataset' ? moments : null,
   }
+  const mean = (kind: UnitKind): number =>
+    of(kind).reduce((total, { heldOut }) => total + heldOut / layers.length, 0)
+  const predictor = makePredictor(backend, config, values) as PredictorOf<Config>
+  return { predictor, heldOut: recordOf(unitKinds, mean) }
 }
 
-/**
- * Trains the per-layer baseline of the paper's code.
- * @throws UsageError EXAMPLES for fewer than two examples; the signal's reason
- */
-export async function trainDejavuStyle(
-  backend: Backend,
-  config: DejavuStyleConfig,
-  examples: readonly CalibrationExample[],
-  options: PredictorTraining,
-): Promise<TrainedPredictor<DejavuStylePredictor>> {
-  const seen = (example: CalibrationExample, layer: number): Float32Array =>
-    rowOf(example.features.last, layer, featureWidth(config))
-  const { values, heldOut } = await trainLayers(backend, config, examples, seen, () => mse, options)
-  return { predictor: new DejavuStylePredictor(backend, config, values), heldOut }
+/** Trains ShadowLLM's predictor. */
+export const trainShadow: typeof trainPredictor<ShadowConfig> = trainPredictor
+
+/** Trains the per-layer baseline of the paper's code. */
+export const trainDejavuStyle: typeof trainPredictor<DejavuStyleConfig> = trainPredictor
+
+/** Trains DejaVu's predictors. */
+export const trainDejavu: typeof trainPredictor<DejavuConfig> = trainPredictor
+
+/** What the network of a layer reads of an example; null: that of the whole model. */
+function seenBy(
+  config: PredictorConfig,
+  { features }: CalibrationExample,
+  layer: number | null,
+): Float32Array {
+  if (config.kind === 'shadow') return promptInput(config, features)
+  const [l, width] = [layer as number, featureWidth(config)]
+  return config.kind === 'dejavu' ? rowOf(features.stream, l - 1, width) : rowOf(features.last, l, width)
 }
 
-/**
- * Trains DejaVu's predictors.
- * @throws UsageError EXAMPLES for fewer than two examples; the signal's reason
- */
-export async function trainDejavu(
-  backend: Backend,
-  config: DejavuConfig,
-  examples: readonly CalibrationExample[],
-  options: PredictorTraining,
-): Promise<TrainedPredictor<DejavuPredictor>> {
-  const seen = (example: CalibrationExample, layer: number): Float32Array =>
-    rowOf(example.features.stream, layer - 1, featureWidth(config))
-  const { values, heldOut } = await trainLayers(backend, config, examples, seen, dejavuLoss, options)
-  return { predictor: new DejavuPredictor(backend, config, values), heldOut }
+function lossOf(config: PredictorConfig, kind: UnitKind, targets: readonly Float32Array[]): Loss {
+  if (config.kind === 'dejavu') return dejavuLoss(kind, targets)
+  if (config.kind === 'shadow' && config.loss === 'bce') return { name: 'bce', negativeWeight: 1 }
+  return { name: 'mse' }
 }
-
-const mse: Loss = { name: 'mse' }
 
 /** The weight of a label of 0 is the share of labels that are 1, as in DejaVu's code, which adds 0.005 for neurons. */
 function dejavuLoss(kind: UnitKind, targets: readonly Float32Array[]): Loss {
@@ -143,18 +144,6 @@ function dejavuLoss(kind: UnitKind, targets: readonly Float32Array[]): Loss {
   }
   const share = count === 0 ? 1 : total / count
   return { name: 'bce', negativeWeight: kind === 'heads' ? share : share + 0.005 }
-}
-
-/** Any kind of predictor, by its config. @throws as the trainings of each kind */
-export function trainPredictor(
-  backend: Backend,
-  config: PredictorConfig,
-  examples: readonly CalibrationExample[],
-  options: PredictorTraining,
-): Promise<TrainedPredictor> {
-  if (config.kind === 'shadow') return trainShadow(backend, config, examples, options)
-  if (config.kind === 'dejavu') return trainDejavu(backend, config, examples, options)
-  return trainDejavuStyle(backend, config, examples, options)
 }
 
 /** One network to be trained. */
@@ -179,44 +168,6 @@ async function trainNetworks(
     trained.push(await trainNetwork(backend, networkShape(config, kind), set, config.seed, network))
   }
   return trained
-}
-
-/** Trains the networks of layers 1 to L-1. */
-async function trainLayers(
-  backend: Backend,
-  config: DejavuStyleConfig | DejavuConfig,
-  examples: readonly CalibrationExample[],
-  seen: (example: CalibrationExample, layer: number) => Float32Array,
-  lossOf: (kind: UnitKind, targets: readonly Float32Array[]) => Loss,
-  options: PredictorTraining,
-): Promise<{ values: LayerValues; heldOut: Record<UnitKind, number> }> {
-  checkExamples(config, examples)
-  const layers = Array.from({ length: config.shape.layers - 1 }, (_, i) => i + 1)
-  const inputs = layers.map((layer) => {
-    const read = examples.map((example) => seen(example, layer))
-    return scaleRows(read, featureWidth(config), config.features)
-  })
-  const jobs = unitKinds.flatMap((kind) => {
-    const targets = examples.map((example) => targetsOf(config, scoresOf(config, example), kind))
-    const units = config.shape[kind]
-    return layers.map((layer, i) => {
-      const own = targets.map((all) => rowOf(all, layer - 1, units))
-      return { kind, layer, set: { rows: inputs[i].rows, targets: own }, loss: lossOf(kind, own) }
-    })
-  })
-  const trained = await trainNetworks(backend, config, jobs, options)
-  const of = (kind: UnitKind): TrainedNetwork[] => trained.filter((_, i) => jobs[i].kind === kind)
-  const mean = (kind: UnitKind): number =>
-    of(kind).reduce((total, { heldOut }) => total + heldOut / layers.length, 0)
-  const moments = inputs.map((input) => input.moments).filter((one) => one !== null)
-  return {
-    values: {
-      heads: of('heads').map(({ values }) => values),
-      neurons: of('neurons').map(({ values }) => values),
-      moments: config.features === 'dataset' ? moments : null,
-    },
-    heldOut: { heads: mean('heads'), neurons: mean('neurons') },
-  }
 }
 
 /** Scaled inputs, and the moments of the data set if they were scaled by them. @param inputs [D] or [T, D] each */

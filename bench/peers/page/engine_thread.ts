@@ -5,7 +5,7 @@ import { serveCalls, type CallTable } from '../../../src/web/engine/worker_rpc.t
 import { openModelFolder } from '../../../src/io/load.ts'
 import { joinPath, listenAsThread, mountFolder } from '../../../src/platform/platform.ts'
 import type { Arm, Decoder } from '../decoder.ts'
-import type { Format } from '../gguf_writer.ts'
+import type { Format } from '../../../src/io/gguf_formats.ts'
 import type { Subject } from '../models.ts'
 import { exactReference, ourArms } from '../our_arms.ts'
 import type { PageOrder } from './order.ts'

@@ -3,7 +3,7 @@
  * there are, what is put into them, which kernels run, and what must be read of them.
  */
 import type { Backend, Buffer as BackendBuffer, Ops, ThreadReport } from '../../../src/backends/backend.ts'
-import { kernelIn } from '../../../src/backends/cuda/fast_launch.ts'
+import { kernelIn } from '../../../src/backends/cuda/launch.ts'
 import { makeCheckedOps } from '../../../src/backends/checked_ops.ts'
 import {
   boundsOf,
@@ -90,6 +90,10 @@ export class RecordingBackend implements Backend {
     const { dtype, address } = ownedBuffer<Recorded>(this, buffer, 'read')
     this.#program.equal(address, dtype, withOneNaN(address.numbers))
     return address.numbers.slice()
+  }
+
+  readAll(buffers: readonly BackendBuffer[]): Numbers[] {
+    return buffers.map((buffer) => this.read(buffer))
   }
 
   readF32(buffer: BackendBuffer): Float32Array {

@@ -6,7 +6,7 @@ import type { KernelName } from '../../../src/ops/catalog.ts'
 import { agreementLaws } from '../../../src/verify/ops/agreement.ts'
 import type { BackendLaw } from '../../../src/verify/ops/law.ts'
 import type { Plant } from '../../../scripts/sources.ts'
-import { verdict } from '../../harness/mutate.ts'
+import { oneEach, verdict } from '../../harness/mutate.ts'
 import { manyGradients, manyQueries, type Attention } from './block_laws.ts'
 
 /** Where a bug is planted, and what finds it. */
@@ -27,21 +27,19 @@ export function common(law: BackendLaw): Mutant['law'] {
 }
 
 /** Every small size of an op. */
-export function smallSizes(name: KernelName): Mutant['law'] {
-  return common(agreementLaws(name)[0])
-}
+export const smallSizes: (name: KernelName) => Mutant['law'] = oneEach((name) =>
+  common(agreementLaws(name)[0]),
+)
 
 /** Random sizes of an op, up to several tiles. */
-export function randomSizes(name: KernelName): Mutant['law'] {
-  return common(agreementLaws(name)[1])
-}
+export const randomSizes: (name: KernelName) => Mutant['law'] = oneEach((name) =>
+  common(agreementLaws(name)[1]),
+)
 
 /** Many queries, at the edges of blocks, tiles and streams. */
-export function edgesOf(name: Attention): Mutant['law'] {
-  return (backend) => {
-    for (let seed = 0; seed < 40; seed++) manyQueries(backend, name, seed)
-  }
-}
+export const edgesOf: (name: Attention) => Mutant['law'] = oneEach((name) => (backend) => {
+  for (let seed = 0; seed < 40; seed++) manyQueries(backend, name, seed)
+})
 
 /** Gradients of many queries, at the edges of blocks and windows. */
 export const gradientsAtEdges: Mutant['law'] = (backend) => {

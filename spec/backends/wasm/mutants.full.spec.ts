@@ -528,7 +528,7 @@ describe.each([
 
   test('without a bug the same laws pass', async () => {
     const backend = await start(await readCommitted(build))
-    for (const { law } of Object.values(mutants)) await law(backend)
+    for (const law of new Set(Object.values(mutants).map(({ law }) => law))) await law(backend)
     backend.dispose()
   })
 })

@@ -1,7 +1,7 @@
 /**
  * `shadowllm reproduce`: what a ctrl-C leaves. Tests src/cli/commands/reproduce.ts; spec/cli/options states its flags.
  */
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -51,6 +51,39 @@ describe('reproduce', () => {
     })
     expect([code, meanwhile]).toEqual([130, [expect.stringMatching(/^shadowllm-parts\./)]])
     expect(readdirSync(temporary)).toEqual([])
+  })
+
+  test('a report names the text that was scored, and that of the calibration', async () => {
+    const names = [join(folder, 'pages.raw'), join(folder, 'learnt.txt')]
+    const article = 'The house stands by the river, and the river runs to the sea. '.repeat(12)
+    writeFileSync(names[0], `\n = House = \n\n ${article}\n`)
+    writeFileSync(names[1], article)
+    const calibration = join(folder, 'calibration')
+    const learnt = [
+      '--prompt',
+      '24',
+      '--continuation',
+      '16',
+      '--text',
+      names[1],
+      '--limit',
+      '2',
+      '--output',
+      calibration,
+      '--quiet',
+    ]
+    expect(await runInside(['calibrate', '-m', model, ...learnt])).toMatchObject({ code: 0, stderr: '' })
+    const grid =
+      '--experiment grid --quick --no-speed --no-cache --limit 1 --sparsity 0.5 --windows 24+16 --units neurons'
+    const once = '--prefill dense --every once --planner static --json'
+    const args = ['reproduce', '-m', model, ...`${grid} ${once}`.split(' '), '--wikitext', names[0]]
+    const textOf = async (...more: string[]): Promise<unknown> =>
+      JSON.parse((await runInside([...args, ...more])).stdout)
+    const data = (name: string): object => ({ provenance: { data: { name } } })
+    expect(await textOf('--calibration', calibration)).toMatchObject(
+      data('pages.raw; calibration: learnt.txt'),
+    )
+    expect(await textOf()).toMatchObject(data('pages.raw; calibration: Brown corpus'))
   })
 })
 

@@ -5,9 +5,12 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { startLines } from '../../../src/cli/commands/serve.ts'
 import { runCommandLine } from '../../../src/cli/run.ts'
+import { maskModes } from '../../../src/engine/active_layer.ts'
+import { LanguageModel } from '../../../src/engine/language_model.ts'
+import type { Sequence } from '../../../src/engine/sequence.ts'
 import { writeModel } from '../options/small_files.ts'
 import { quietSession } from '../run_inside.ts'
 
@@ -66,6 +69,37 @@ test.each([
 ])('an address that others reach, with the key "%s", is told of: %j', async (key, words) => {
   expect((await answersWith(key || undefined, '--host', '0.0.0.0')).stderr).toBe(words)
 })
+
+test.each(maskModes)(
+  '--mode %s is the mode of the sequences that answer, scored prompts included',
+  async (mode) => {
+    const spy = vi.spyOn(LanguageModel.prototype, 'begin')
+    const interrupt = new AbortController()
+    let asking: Promise<number> = Promise.resolve(0)
+    const ask = async (address: string): Promise<number> => {
+      const body = JSON.stringify({ prompt: [1, 2, 3], max_tokens: 2, logprobs: 1, echo: true })
+      const headers = { 'content-type': 'application/json' }
+      const { status } = await fetch(new URL('/v1/completions', address), { method: 'POST', headers, body })
+      return status
+    }
+    const print = (text: string): void => void (asking = ask(text.trim()).finally(() => interrupt.abort()))
+    const planning = ['--planner', 'random', '--sparsity', '0.25', '--mask-tokens', '2', '--mode', mode]
+    const args = ['serve', '-m', model, '--port', '0', '--quiet', ...planning]
+    try {
+      const code = await runCommandLine({
+        ...quietSession(print, args),
+        environment: () => undefined,
+        signal: interrupt.signal,
+      })
+      expect([code, await asking]).toEqual([0, 200])
+      const modes = spy.mock.results.map(({ value }) => (value as Sequence).mode)
+      expect(modes).toHaveLength(2)
+      expect(new Set(modes)).toEqual(new Set([mode]))
+    } finally {
+      spy.mockRestore()
+    }
+  },
+)
 
 test('without --quiet it tells what it serves, how to ask it, and each request', async () => {
   let [stderr, address, answered] = ['', '', 0]

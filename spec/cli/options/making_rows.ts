@@ -358,6 +358,14 @@ const convertTable: CommandTable = {
   ],
 }
 
+/** The same of a GGUF file, to another. */
+const convertGguf: CommandTable = {
+  ...convertTable,
+  always: '{model.gguf} {out}/c.gguf',
+  result: (seen) => seen.file('c.gguf'),
+  rows: [{ flag: '--type', values: [null, 'F16', 'Q8_0'] }],
+}
+
 const convertOver: CommandTable = {
   ...convertTable,
   always: '{model} {filled}',
@@ -392,6 +400,7 @@ export const makingTables: readonly CommandTable[] = [
   pretrainTable,
   pretrainWords,
   convertTable,
+  convertGguf,
   convertOver,
   convertHub,
 ]

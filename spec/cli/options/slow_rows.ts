@@ -142,6 +142,7 @@ const reproduceGrid: CommandTable = {
   rows: [
     { flag: '--planner', values: ['static', 'griffin'] },
     { flag: '--units', values: ['neurons', 'heads'] },
+    { flag: '--head-sparsity', beside: '--units both', values: [null, '0.25', '0.25,0.75'] },
     { flag: '--prefill', values: ['dense', 'masked'] },
     {
       flag: '--every',

@@ -15,6 +15,8 @@ import { predictorKinds } from '../../../src/predictor/predictor_config.ts'
 import { savePredictor } from '../../../src/predictor/predictor_file.ts'
 import { Random } from '../../../src/tensor/random.ts'
 
+const goldenGguf = new URL('../../../fixtures/golden-llama/gguf/models/llama_gqa.F32.gguf', import.meta.url)
+
 const tokens = [...specialTokens, ...byteCharacters]
 
 /** Sizes of the models. */
@@ -142,6 +144,7 @@ export async function writeSmallFiles(): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), 'shadowllm-options-'))
   await writeModel(join(folder, 'model'), 3)
   await writeModel(join(folder, 'other'), 4)
+  cpSync(goldenGguf, join(folder, 'model.gguf'))
   writeDescription(join(folder, 'small-config'), 2)
   writeDescription(join(folder, 'swapped-tokenizer'), 2, [...specialTokens, ...byteCharacters.toReversed()])
   await writePredictors(join(folder, 'predictors'), 5)

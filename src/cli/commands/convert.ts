@@ -1,15 +1,17 @@
 /**
- * `shadowllm convert`: any checkpoint that can be read, written as safetensors with the same bytes; or a smaller model, without the
- * units that a mask skips.
+ * `shadowllm convert`: any checkpoint that can be read, written as safetensors with the same bytes, or a GGUF file as another; or a
+ * smaller model, without the units that a mask skips.
  */
 import type { Command } from 'commander'
 import { openMoments, type Moments } from '../../compensation/moments_file.ts'
-import { smallerModel, type UnitCounts } from '../../compensation/smaller_model.ts'
+import { smallerModel, type SmallerCheckpoint, type UnitCounts } from '../../compensation/smaller_model.ts'
 import { parseConfig } from '../../engine/config.ts'
 import { checkMask } from '../../engine/unit_lists.ts'
-import { convertCheckpoint, type Checkpoint, type Conversion } from '../../io/convert.ts'
+import type { Checkpoint, Conversion, OutputForm } from '../../io/conversion.ts'
+import { convertCheckpoint } from '../../io/convert.ts'
+import { formats, type Format } from '../../io/gguf_formats.ts'
 import type { HubOrigin } from '../../io/hub.ts'
-import { findModelFiles } from '../../io/load.ts'
+import { findModelFiles, isGguf } from '../../io/load.ts'
 import { refusal } from '../../io/refusal.ts'
 import { DEFAULT_RIDGE, ridgeOption } from '../../masks/compensation.ts'
 import { readMask } from '../../masks/mask_file.ts'
@@ -21,22 +23,24 @@ import { checkOutput, checkOutputFolder, whileWriting } from '../output.ts'
 import { printResult } from '../report.ts'
 import type { Session } from '../session.ts'
 import { countOf, formatBytes, formatColumns, formatCount } from '../words.ts'
-import { bytes, addOwnFlags } from '../values.ts'
+import { addOwnFlags, bytes, oneOf } from '../values.ts'
 
 const help = `
 SOURCE is a model's folder, one weights file (.safetensors, .bin, .gguf or an .index.json), or a name on the hub. OUTPUT
-is a folder, which gets the configuration and the tokenizer too, or a file that ends with .safetensors.
+is a folder, which gets the configuration and the tokenizer too, or a file that ends with .safetensors or, if SOURCE
+is a GGUF file, with .gguf.
 
 Names, types, shapes and bytes stay as they are; nothing is rounded. Safetensors cannot share values: tensors that share
 them in a .bin are each written. Only a head that config.json ties to the token table is left out, as Hugging Face does:
 a reader of a tied model takes the table.
 
 Of a GGUF file the tensors get the names and the order of rows of Hugging Face. Safetensors has no quantised blocks: they
-become the float32 numbers that they stand for, exactly, and take up to eight times the space.
+become the float32 numbers that they stand for, exactly, and take up to eight times the space. A GGUF file has the same
+numbers, or rounds matrices to --type as llama.cpp does; it keeps tokenizer and chat template.
 
 With --mask the output is a model of fewer neurons and heads, without those that "shadowllm masks --output" skipped. Every layer
 gets as many as the layer that keeps most, filled up with zeros; OPT and OLMo 2 keep all heads, of zeros where they are
-skipped. --moments folds what is skipped into what is kept, by least squares over the moments that
+skipped. Layers of a GGUF file of the architecture llama keep as many as the mask says (llama.cpp calls it deci then). --moments folds what is skipped into what is kept, by least squares over the moments that
 "shadowllm calibrate --moments" collected; those matrices become float32.
 
 Examples:
@@ -44,16 +48,22 @@ Examples:
   $ shadowllm convert opt-6.7b opt-6.7b-parts --shard-size 5GB
   $ shadowllm convert pytorch_model.bin model.safetensors
   $ shadowllm convert SmolLM2-135M-Instruct.Q4_1.gguf smollm2
-  $ shadowllm convert smollm2 smaller --mask mask.safetensors --moments traces/moments.safetensors`
+  $ shadowllm convert smollm2 smaller --mask mask.safetensors --moments traces/moments.safetensors
+  $ shadowllm convert SmolLM2-135M-Instruct.Q4_1.gguf smaller.gguf --mask mask.safetensors --type Q8_0`
 
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
   addOwnFlags(
     command
       .argument('<source>', 'folder, weights file or name on the hub')
-      .argument('<output>', 'folder, or a file that ends with .safetensors'),
+      .argument('<output>', 'folder, or a file that ends with .safetensors or .gguf'),
     [
       ['--shard-size <bytes>', 'split into files of at most so many bytes of tensors', bytes],
+      [
+        '--type <type>',
+        `type of the matrices of a .gguf file, of ${formats.join(', ')} (default: F32)`,
+        oneOf(formats),
+      ],
       ['--force', 'replace existing files'],
       ['--mask <file>', 'leave out the units that this mask skips, as "shadowllm masks --output" wrote it'],
       ['--moments <file>', 'fold them into the others by these moments of "shadowllm calibrate --moments"'],
@@ -72,6 +82,7 @@ export function define(command: Command, session: Session): void {
 interface ConvertFlags extends Pick<ModelFlags, 'revision' | 'offline'> {
   readonly shardSize?: number
   readonly force?: boolean
+  readonly type?: Format
   readonly mask?: string
   readonly moments?: string
   readonly ridge?: number
@@ -84,28 +95,30 @@ export interface ConvertOutput extends Conversion {
   readonly output: string
   /** Units of a layer of a smaller model. */
   readonly units?: UnitCounts
+  /** Whether those are of the layer that has most, and others have fewer. */
+  readonly layersDiffer?: true
   /** Where a model of the hub is from. */
   readonly hub?: HubOrigin
 }
 
 async function run(session: Session, source: string, output: string, flags: ConvertFlags): Promise<void> {
-  checkFlags(flags)
-  await (output.endsWith('.safetensors') ? checkOutput(output) : checkOutputFolder(output))
+  checkFlags(output, flags)
+  await (output.endsWith('.safetensors') || isGguf(output) ? checkOutput(output) : checkOutputFolder(output))
   const { path, origin } = await findWithProgress(session, source, flags)
   const moments = flags.moments === undefined ? null : await openMoments(flags.moments)
   try {
     if (moments) await checkMoments(moments, path)
-    let units: UnitCounts | undefined
+    let smaller: SmallerCheckpoint | undefined
     const conversion = await whileWriting(output, () =>
       convertCheckpoint(path, output, {
         shardSize: flags.shardSize,
+        type: flags.type,
         force: flags.force,
         change:
           flags.mask === undefined
             ? undefined
-            : async (from) => {
-                const smaller = await withoutSkipped(from, flags, moments)
-                ;({ units } = smaller)
+            : async (from, form) => {
+                smaller = await withoutSkipped(from, form, flags, moments)
                 return smaller
               },
         signal: session.signal,
@@ -117,7 +130,8 @@ async function run(session: Session, source: string, output: string, flags: Conv
       source,
       output,
       ...conversion,
-      ...(units && { units }),
+      ...(smaller && { units: smaller.units }),
+      ...(smaller?.layersDiffer && { layersDiffer: true }),
       ...(origin && { hub: origin }),
     }
     await printResult(session, flags, all, () => describe(output, all))
@@ -126,8 +140,10 @@ async function run(session: Session, source: string, output: string, flags: Conv
   }
 }
 
-/** @throws UsageError FLAGS for flags that need another one */
-function checkFlags({ mask, moments, ridge }: ConvertFlags): void {
+/** @throws UsageError FLAGS for flags that need another one, or another output */
+function checkFlags(output: string, { type, mask, moments, ridge }: ConvertFlags): void {
+  if (type !== undefined && !isGguf(output))
+    throw new UsageError('FLAGS', `--type: expected an output that ends with .gguf, got ${output}`)
   if (moments !== undefined && mask === undefined)
     throw new UsageError('FLAGS', '--moments: expected --mask with it')
   if (ridge !== undefined && moments === undefined)
@@ -145,18 +161,19 @@ async function checkMoments({ path, origin }: Moments, model: string): Promise<v
 /** The model without the units that the mask skips. */
 async function withoutSkipped(
   from: Checkpoint,
+  form: OutputForm,
   { mask: path, ridge = DEFAULT_RIDGE }: ConvertFlags,
   moments: Moments | null,
-): Promise<ReturnType<typeof smallerModel>> {
+): Promise<SmallerCheckpoint> {
   const config = parseConfig(from.configJson)
   const mask = await readMask(path as string, config)
   checkMask(mask, config, true)
-  return smallerModel(from, config, mask, moments && { moments, ridge })
+  return smallerModel(from, config, mask, moments && { moments, ridge }, form)
 }
 
 function describe(
   output: string,
-  { files, tensors, bytes, repeated, leftOut, units }: ConvertOutput,
+  { files, tensors, bytes, repeated, leftOut, units, layersDiffer }: ConvertOutput,
 ): string {
   const table = formatColumns(
     files.map(({ name, bytes: size }) => [name, formatBytes(size)]),
@@ -164,7 +181,7 @@ function describe(
   )
   const lines = [
     `${output}: ${countOf(tensors, 'tensor')}, ${formatBytes(bytes)}`,
-    ...(units ? [describeUnits(units)] : []),
+    ...(units ? [`${layersDiffer ? 'a layer, at most' : 'a layer'}: ${describeUnits(units)}`] : []),
     ...leftOut.map((name) => `left out: ${name}, which config.json ties to the token table`),
     ...repeated.map((name) => `written again, because safetensors cannot share values: ${name}`),
   ]
@@ -173,5 +190,5 @@ function describe(
 
 function describeUnits({ heads, keyHeads, neurons }: UnitCounts): string {
   const groups = keyHeads === heads ? '' : ` in ${formatCount(keyHeads)} groups`
-  return `a layer: ${formatCount(heads)} heads${groups}, ${formatCount(neurons)} neurons`
+  return `${formatCount(heads)} heads${groups}, ${formatCount(neurons)} neurons`
 }

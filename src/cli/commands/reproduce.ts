@@ -28,7 +28,7 @@ import { settingsBySize, type ExperimentSize, type Settings } from '../../evalua
 import { type Scope } from '../../masks/budget.ts'
 import { loadBrown, splitDocuments } from '../../data/corpus.ts'
 import { readWikitext } from '../../data/wikitext.ts'
-import { joinPath, remove, temporaryFolder, temporaryName } from '../../platform/platform.ts'
+import { fileNameOf, joinPath, remove, temporaryFolder, temporaryName } from '../../platform/platform.ts'
 import {
   featureScalings,
   targetScalings,
@@ -240,11 +240,21 @@ type Parts = Pick<
 async function evaluatedText({
   wikitext,
   final,
+  calibration: folder,
+  moments,
 }: ReproduceFlags): Promise<Pick<Parts, 'evaluated' | 'dataName'>> {
   if (final) return { evaluated: splitDocuments(await loadBrown()).final, dataName: 'Brown corpus, final' }
   if (wikitext === undefined) return {}
   const { name, pages } = await readWikitext(wikitext)
-  return { evaluated: pages, dataName: `${name}; calibration: Brown corpus` }
+  const calibration = folder === undefined ? 'Brown corpus' : await calibratedText(folder)
+  const others = moments.length > 0 ? `; moments: ${moments.map(fileNameOf).join(', ')}` : ''
+  return { evaluated: pages, dataName: `${name}; calibration: ${calibration}${others}` }
+}
+
+/** The text of a calibration. @throws InputError as `openCalibration` */
+async function calibratedText(folder: string): Promise<string> {
+  const { openCalibration } = await import('../../calibration/open.ts')
+  return (await openCalibration(folder)).manifest.data.name
 }
 
 function run(
@@ -334,7 +344,7 @@ async function runExperiments(
         openCache,
         measured,
         command: commandOf(name, flags),
-        grid: gridChoice(flags, flags.sparsity, flags.speed),
+        grid: gridChoice(flags, flags.speed),
       }
       const result = await runByName(name, context)
       results.push(result)

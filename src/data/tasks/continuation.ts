@@ -10,7 +10,7 @@
 import { UsageError } from '../../tensor/errors.ts'
 import { Random } from '../../tensor/random.ts'
 import type { Document } from '../corpus.ts'
-import { cutWindows, drawWindows, type Window } from '../windows.ts'
+import { cutWindows, drawWindows, type Window, type WindowSizes } from '../windows.ts'
 import type { Asked, Request } from './prompts.ts'
 import type { Metric } from './task.ts'
 
@@ -21,17 +21,12 @@ export const continuationMetrics: readonly Metric[] = ['acc', 'acc_norm', 'acc_m
 /** Wrong answers beside the right one. */
 const distractors = 3
 
-/** How questions are made. */
-export interface ContinuationOptions {
+/** How questions are made of windows: a prompt is a context, a continuation an answer. */
+export interface ContinuationOptions extends WindowSizes {
   readonly documents: readonly Document[]
   /** How many questions. */
   readonly count: number
   readonly seed: number
-  /** Most tokens of a context, `prefixIds` included, and of an answer. */
-  readonly prompt: number
-  readonly continuation: number
-  /** The text at the start of every context. */
-  readonly prefixIds: readonly number[]
   /** The token before an answer that is asked alone, where nothing begins a context. */
   readonly emptyId: number
   readonly encodeWords: (text: string) => Int32Array[]

@@ -9,17 +9,14 @@ import type { JobRunner } from '../../jobs/runner.ts'
 import { methodHash } from '../../results/method_hash.ts'
 import { Random } from '../../tensor/random.ts'
 import type { Asked } from '../../data/tasks/prompts.ts'
-import type { Metric } from '../../data/tasks/task.ts'
+import type { Task } from '../../data/tasks/task.ts'
 import { evaluateJobs } from '../jobs/evaluate_job.ts'
 import { inputsFrom, type Method, type MethodSources } from '../../results/method.ts'
 import type { EvaluatedText, MethodScore } from '../window_evaluator.ts'
 import { answerOf, textsOf, type Answer } from './score.ts'
 
 /** A task made ready. */
-export interface TaskRun {
-  readonly name: string
-  readonly version: number
-  readonly metrics: readonly Metric[]
+export interface TaskRun extends Pick<Task, 'name' | 'version' | 'metrics'> {
   readonly shots: number
   /** How many questions there were before any limit. */
   readonly original: number

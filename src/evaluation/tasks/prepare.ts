@@ -6,8 +6,7 @@ import { fileNameOf } from '../../platform/platform.ts'
 import { InputError, UsageError } from '../../tensor/errors.ts'
 import type { Document } from '../../data/corpus.ts'
 import { hashFiles, hashTexts, type Source } from '../../results/provenance.ts'
-import { makeWordEncoder } from '../../data/windows.ts'
-import type { Encode } from '../../io/encode_pieces.ts'
+import { makeWordEncoder, type WindowSizes } from '../../data/windows.ts'
 import {
   askContinuations,
   continuationMetrics,
@@ -16,32 +15,23 @@ import {
 } from '../../data/tasks/continuation.ts'
 import { findRows, findTrainRows, readRows } from '../../data/tasks/find_rows.ts'
 import { taskByName } from '../../data/tasks/index.ts'
-import { askRows } from '../../data/tasks/prompts.ts'
+import { askRows, type PromptOptions } from '../../data/tasks/prompts.ts'
 import { countCharacters } from '../../data/tasks/task.ts'
 import type { TaskRun } from './asking.ts'
 
-/** The inputs of tasks. */
-export interface PrepareOptions {
+/** The inputs of tasks; the sizes are those of the continuation task. */
+export interface PrepareOptions
+  extends WindowSizes, Required<Pick<PromptOptions, 'encode' | 'shots' | 'seed' | 'limit'>> {
   readonly config: ModelConfig
-  readonly encode: Encode
-  /** The ids that the model expects before a text. */
-  readonly prefixIds: readonly number[]
   readonly decode: (tokens: Int32Array) => string
   /** Folder of row files. */
   readonly data?: string
   /** Files of rows by task; they come before the folder. */
   readonly rows: ReadonlyMap<string, string>
-  readonly shots: number
-  readonly seed: number
-  /** Questions of each task at most; null for all. */
-  readonly limit: number | null
   /** Whether the model's first token, `</s>` of OPT, comes before each context of a task of rows. */
   readonly bos: boolean
   /** Text of the continuation task. */
   readonly documents: () => Promise<{ name: string; documents: readonly Document[] }>
-  /** Most tokens of its contexts and answers. */
-  readonly prompt: number
-  readonly continuation: number
 }
 
 /** Questions of the continuation task by default. */

@@ -39,9 +39,14 @@ import {
   type NamedModel,
   type Provenance,
 } from '../../results/provenance.ts'
-import { cutWindows, drawWindows, makeWordEncoder, type Window } from '../../data/windows.ts'
+import {
+  cutWindows,
+  drawWindows,
+  makeWordEncoder,
+  type Window,
+  type WindowSizes,
+} from '../../data/windows.ts'
 import type { Encode } from '../../io/encode_pieces.ts'
-import type { HeldMoments } from '../../compensation/held_moments.ts'
 import { encodeHeld } from '../../compensation/moments_file.ts'
 import {
   learns,
@@ -50,6 +55,7 @@ import {
   type ExampleSettings,
   type Method,
   type MethodInputs,
+  type MethodSources,
 } from '../../results/method.ts'
 import type { JobRunner } from '../../jobs/runner.ts'
 import type { JobModel } from '../../jobs/job_model.ts'
@@ -60,29 +66,21 @@ import { predictorFor } from '../../predictor/suitable.ts'
 import { methodHash, type MethodHash } from '../../results/method_hash.ts'
 import { openTrained, saveTrained, trainMethod } from './trained.ts'
 
-/** The inputs of experiments. */
-export interface CacheOptions extends NamedModel {
+/**
+ * The inputs of experiments. Predictors and mean scores that are given take the place of what is learnt, for methods that say nothing
+ * of how to learn; the caller disposes them.
+ */
+export interface CacheOptions extends NamedModel, WindowSizes, MethodSources {
   readonly model: LanguageModel
   /** Text to ids, nothing added. */
   readonly encode: Encode
-  /** What the model expects before a text; every window begins with it. */
-  readonly prefixIds: readonly number[]
   /** Default: the Brown corpus. */
   readonly documents?: readonly Document[]
   /** Documents to evaluate on in place of those that the split keeps for it; nothing is learnt from them. */
   readonly evaluated?: readonly Document[]
   readonly dataName?: string
-  /** Most tokens of a window's prompt and of its continuation. */
-  readonly prompt: number
-  readonly continuation: number
   /** Makes the windows of examples with shots; required for these. */
   readonly shotWindows?: ShotWindows
-  /** Predictors that are asked in place of trained ones, by methods that have no settings of one; the caller disposes them. */
-  readonly predictors?: readonly Predictor[]
-  /** Mean scores that are ranked by in place of those of examples, by methods that have none. */
-  readonly mean?: UnitScores
-  /** The moments that methods read. */
-  readonly moments?: HeldMoments
   /** Keeps parts between runs; without one they are in memory only. */
   readonly store?: PartStore | null
   /** Calibrates and evaluates in place of this process; the caller closes it. */

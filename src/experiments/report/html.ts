@@ -61,7 +61,7 @@ ${provenanceList(provenance)}
 
 /** The content security policy, which allows the style sheet of the page and nothing else. */
 async function policy(): Promise<string> {
-  const hex = await sha256(new TextEncoder().encode(pageStyle))
+  const hex = await sha256(pageStyle)
   const bytes = hex.match(/../g) ?? []
   const hash = btoa(String.fromCharCode(...bytes.map((byte) => Number.parseInt(byte, 16))))
   return `default-src 'none'; style-src 'sha256-${hash}'; base-uri 'none'; form-action 'none'`

@@ -18,6 +18,7 @@ import { activations, type Activation } from '../../ops/activations.ts'
 import type { Rotary, RotaryScaling } from '../../ops/rotary.ts'
 import type { LanguageModel } from '../../engine/language_model.ts'
 import type { LoadOptions } from '../../engine/weight_reader.ts'
+import type { OptConfig } from '../../spec/opt.ts'
 import { memorySource, type HostTensor } from '../../tensor/memory_source.ts'
 import type { TensorSource } from '../../tensor/tensor_source.ts'
 import { lawForAll, type Law, type LawForAll } from '../law.ts'
@@ -40,18 +41,9 @@ export interface Subject {
 export type ModelLaw = Law<Subject>
 
 /** The plain data a model is made from. */
-export interface ModelCase {
-  readonly layers: number
-  readonly heads: number
-  readonly headSize: number
-  readonly neurons: number
-  readonly vocabulary: number
-  readonly positions: number
+export interface ModelCase extends Omit<OptConfig, 'width'> {
   /** Width of the token table; 0 for the model's own. */
   readonly embeddingWidth: number
-  readonly preNorm: boolean
-  readonly finalNorm: boolean
-  readonly tied: boolean
   /** What a model of the Llama family has besides; null or nothing for one of OPT. */
   readonly llama?: LlamaCase | null
   /** Of weights, tokens and masks. */

@@ -11,13 +11,12 @@ import { same, sameBits } from '../compare.ts'
 import { forAll, withLoaded } from './cases.ts'
 import {
   anyCache,
-  anyStorage,
+  anyRun,
   askedOnce,
   engineCase,
   made,
   maskSchedule,
   masksUnder,
-  modes,
   plannerOf,
 } from './engine_cases.ts'
 import { fickle } from './planner_laws.ts'
@@ -67,9 +66,7 @@ export const checkLaws = {
       drawn: engineCase,
       schedule: maskSchedule,
       how: askedForChecks,
-      storage: anyStorage,
-      cache: anyCache,
-      mode: modes,
+      ...anyRun,
       check: tokensBetween,
       maxTokens: fc.nat({ max: 9 }),
       sampling: someSampling,
@@ -123,9 +120,7 @@ export const checkLaws = {
       drawn: engineCase,
       schedule: maskSchedule,
       how: askedForChecks,
-      storage: anyStorage,
-      cache: anyCache,
-      mode: modes,
+      ...anyRun,
       // The prompt, what runs again after it, and what runs before that under the mask.
       first: fc.nat({ max: 11 }),
       more: fc.nat({ max: 11 }),

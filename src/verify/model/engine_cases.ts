@@ -499,3 +499,5 @@ export const modes = fc.constantFrom(...maskModes)
 export const anyStorage = fc.constantFrom(...storages)
 /** Any storage of keys and values. */
 export const anyCache = fc.constantFrom(...cacheStorages)
+/** How a text is run: what weights and the cache are stored as, and how masks are carried out. */
+export const anyRun = { storage: anyStorage, cache: anyCache, mode: modes } as const

@@ -8,7 +8,7 @@ import fc from 'fast-check'
 import type { Backend } from '../../backends/backend.ts'
 import { kernels, type KernelName } from '../../ops/catalog.ts'
 import { compareOutputs, evaluate, owedBy } from '../../testing/op_agreement.ts'
-import type { Kernel, Sizes } from '../../ops/op.ts'
+import type { Kernel, Numbers, Sizes } from '../../ops/op.ts'
 import { callRaw, sizesOf, type Placing, type Values } from '../../testing/op_call.ts'
 import { Data, type DataKind } from '../../testing/seeded_data.ts'
 import { arraysOf, fitSizes, lettersOf, limitsOf, makeValues, variantsOf } from '../../testing/op_case.ts'
@@ -22,9 +22,17 @@ const kinds: readonly DataKind[] = ['plain', 'steep', 'ties', 'wild', 'edges', '
 /** The largest value of a letter in the random sweep: past the tiles of a blocked GEMM, small enough to be quick. */
 const mostLarge: Readonly<Record<string, number>> = { T: 19, S: 70, C: 90, P: 40, H: 5, G: 5, K: 70, B: 9 }
 
-/** @throws Error naming the number in which the backend's call differs most from the reference, by more than it may. */
-export function checkAgreement(backend: Backend, name: KernelName, values: Values, placing: Placing): void {
-  const expected = evaluate(name, values)
+/**
+ * @param expected the definition's outputs, for callers that compare several backends with them
+ * @throws Error naming the number in which the backend's call differs most from the reference, by more than it may.
+ */
+export function checkAgreement(
+  backend: Backend,
+  name: KernelName,
+  values: Values,
+  placing: Placing,
+  expected: Record<string, Numbers> = evaluate(name, values),
+): void {
   const actual = callRaw(backend, name, values, placing)
   const { passed, worst } = compareOutputs(name, values, expected, actual, owedBy(backend))
   if (!passed && worst !== null)
@@ -33,7 +41,10 @@ export function checkAgreement(backend: Backend, name: KernelName, values: Value
     )
 }
 
-/** Every size 0..33 of each letter, the others small, at every offset, in every variant. */
+/**
+ * Every size 0..33 of each letter, the others small, at every offset, in every variant. A kernel of WebGPU counts numbers from the
+ * start of a binding and knows no alignment: there each size has one offset in each variant, another than its neighbours.
+ */
 function everySmallSize(name: KernelName): BackendLaw {
   const row = kernels[name]
   const variants = variantsOf(row)
@@ -42,7 +53,8 @@ function everySmallSize(name: KernelName): BackendLaw {
     for (const letter of lettersOf(row))
       for (let size = 0; size <= mostSmall; size++)
         for (let offset = 0; offset <= 4; offset++)
-          for (const { absent, aliased } of variants) {
+          for (const [way, { absent, aliased }] of variants.entries()) {
+            if (backend.name.startsWith('webgpu') && offset !== (size + way) % 5) continue
             const wanted: Record<string, number> = {}
             for (const other of lettersOf(row)) wanted[other] = data.pick([1, 2, 3, 5])
             for (const limit of limitsOf(row)) if (data.chance(0.5)) wanted[limit] = mostSmall
@@ -80,7 +92,11 @@ function shortenLists(row: Kernel, wanted: Sizes): Sizes {
   return sizes
 }
 
-/** The agreement laws of one op. */
-export function agreementLaws(name: KernelName): BackendLaw[] {
-  return [everySmallSize(name), randomSizes(name)]
+const made = new Map<KernelName, readonly BackendLaw[]>()
+
+/** The agreement laws of one op; the same objects each time. */
+export function agreementLaws(name: KernelName): readonly BackendLaw[] {
+  const laws = made.get(name) ?? [everySmallSize(name), randomSizes(name)]
+  made.set(name, laws)
+  return laws
 }

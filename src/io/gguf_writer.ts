@@ -1,5 +1,5 @@
 /**
- * GGUF files, version 3, as src/io/gguf.ts reads them; and float32 numbers rounded to their types by ggml's own rules
+ * Writes GGUF files, version 3, as gguf.ts reads them; and rounds float32 numbers to their types by ggml's own rules
  * (quantize_row_*_ref), so that llama.cpp reads here what its own tools would have written:
  *
  *   Q8_0  d = max |x| / 127                              q = round(x / d), halves away from zero
@@ -9,30 +9,80 @@
  * Every operation is rounded to float32, and numbers are multiplied by the inverse of d as it is before it is stored in
  * half precision, as m is.
  */
-import { ggufTypes, type GgufType } from '../../src/io/gguf_blocks.ts'
-import { narrowToF16 } from '../../src/tensor/halves.ts'
+import { narrowToF16 } from '../tensor/halves.ts'
+import { ggufTypes, type GgufType } from './gguf_blocks.ts'
+import type { Format } from './gguf_formats.ts'
 
-/** The types that are written, by ggml's names. */
-export const formats = ['F32', 'F16', 'Q8_0', 'Q4_0', 'Q4_1'] as const
-export type Format = (typeof formats)[number]
+/** What files say of their format, by ggml's numbers. */
+const fileTypes: Readonly<Record<Format, number>> = { F32: 0, F16: 1, Q4_0: 2, Q4_1: 3, Q8_0: 7 }
+/** The version of the layouts of blocks. */
+const QUANTIZATION_VERSION = 2
 
-/** A value of an entry. A number says which of two types it has; a list of numbers is of int32 or float32. */
+/**
+ * A value of an entry. A number says which of two types it has; a list of numbers is of int32 or float32. Bytes are a type and a
+ * value as another file has them.
+ */
 export type WrittenValue =
   | string
   | boolean
+  | Uint8Array
   | readonly string[]
   | Int32Array
   | Float32Array
   | { readonly u32: number }
   | { readonly f32: number }
 
-/** A tensor whose numbers are asked for when their turn comes. */
+/** A tensor that is asked for when its turn comes. */
 export interface WrittenTensor {
   readonly name: string
-  readonly format: Format
+  /** A type that is read. */
+  readonly format: string
   /** Sizes with the fastest last; rows of a quantised type are whole blocks. */
   readonly shape: readonly number[]
-  readonly read: () => Promise<Float32Array>
+  /** Numbers, for a format that they can be rounded to; or bytes in that type. */
+  readonly read: () => Promise<Float32Array | Uint8Array<ArrayBuffer>>
+}
+
+/** The bytes that a tensor takes in a file. */
+export function bytesOf({ format, shape }: WrittenTensor): number {
+  const [, { numbers, bytes }] = typeOf(format)
+  return (numbersOf(shape) / numbers) * bytes
+}
+
+/** Numbers of a block; 1 for a format without. */
+export function blockOf(format: Format): number {
+  return typeOf(format)[1].numbers
+}
+
+/** The entries that tell the format of a file. */
+export function formatEntries(format: Format): [string, WrittenValue][] {
+  return [
+    ['general.file_type', { u32: fileTypes[format] }],
+    ['general.quantization_version', { u32: QUANTIZATION_VERSION }],
+  ]
+}
+
+/**
+ * The format of a tensor in a file of this one: vectors and positions are F32, rows that are not whole blocks F16. The token table and the
+ * head of a file of four bits are Q8_0: llama.cpp's quantiser does not round them to four bits either, but to Q6_K, and to Q8_0 where a
+ * row is no multiple of 256.
+ */
+export function formatOf(name: string, shape: readonly number[], format: Format): Format {
+  if (shape.length === 1 || name === 'position_embd.weight') return 'F32'
+  if (shape[1] % blockOf(format) !== 0) return 'F16'
+  const isEnd = name === 'token_embd.weight' || name === 'output.weight'
+  return isEnd && (format === 'Q4_0' || format === 'Q4_1') ? 'Q8_0' : format
+}
+
+/** Rows of heads of K rows, each from the order of halves to that of pairs of neighbours (gguf_model.ts). */
+export function inPairs(values: Float32Array, K: number, columns: number): Float32Array {
+  const out = new Float32Array(values.length)
+  for (let row = 0; row * columns < values.length; row++) {
+    const inHead = row % K
+    const from = row - inHead + (K / 2) * (inHead % 2) + Math.floor(inHead / 2)
+    out.set(values.subarray(from * columns, (from + 1) * columns), row * columns)
+  }
+  return out
 }
 
 const ALIGNMENT = 32
@@ -48,18 +98,19 @@ export async function* ggufFile(
   header.bytes(new TextEncoder().encode(MAGIC)).u32(VERSION).u64(tensors.length).u64(entries.size)
   for (const [key, value] of entries) header.text(key).value(value)
   let offset = 0
-  for (const { name, format, shape } of tensors) {
+  for (const tensor of tensors) {
+    const { name, format, shape } = tensor
     header.text(name).u32(shape.length)
     for (const size of shape.toReversed()) header.u64(size)
-    const [code, type] = typeOf(format)
-    header.u32(code).u64(offset)
-    offset += padded((numbersOf(shape) / type.numbers) * type.bytes)
+    header.u32(typeOf(format)[0]).u64(offset)
+    offset += padded(bytesOf(tensor))
   }
   const head = header.finish()
   yield head
   yield new Uint8Array(padded(head.length) - head.length)
   for (const { format, read } of tensors) {
-    const bytes = encode(format, await read())
+    const values = await read()
+    const bytes = values instanceof Uint8Array ? values : encode(format as Format, values)
     yield bytes
     yield new Uint8Array(padded(bytes.length) - bytes.length)
   }
@@ -131,7 +182,7 @@ const encodeQ4_1: BlockEncoder = (x, at, out, to) => {
 
 const blockEncoders = { Q8_0: encodeQ8_0, Q4_0: encodeQ4_0, Q4_1: encodeQ4_1 }
 
-function typeOf(format: Format): readonly [code: number, type: GgufType] {
+function typeOf(format: string): readonly [code: number, type: GgufType] {
   return [...ggufTypes].find(([, { name }]) => name === format) as [number, GgufType]
 }
 
@@ -172,6 +223,7 @@ class HeaderWriter {
   value(value: WrittenValue): this {
     if (typeof value === 'string') return this.u32(TEXT).text(value)
     if (typeof value === 'boolean') return this.u32(BOOLEAN).bytes(Uint8Array.of(Number(value)))
+    if (value instanceof Uint8Array) return this.bytes(value)
     if ('u32' in value) return this.u32(U32).u32(value.u32)
     if ('f32' in value) return this.u32(F32).numbers(Float32Array.of(value.f32))
     this.u32(ARRAY)
