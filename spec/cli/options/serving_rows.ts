@@ -89,7 +89,7 @@ export const servingTable: CommandTable = {
       values: ['{"terse":false}', '{"terse":true}'],
       shows: ({ served }) => served?.chat,
     },
-    { flag: '--drain', values: ['30', '0'], shows: ({ served }) => served?.last, is: [200, 0] },
+    { flag: '--drain', values: ['30', '0'], shows: ({ served }) => served?.last, is: [200, 503] },
     { flag: '--model', values: ['{model}', '{other}'] },
     ...hubRows(),
     {
