@@ -274,7 +274,7 @@ export class App {
     this.#controls.show({ isWriting: this.#session.isWriting, canWrite: opt !== null })
     byId('texts').toggleAttribute('data-first', this.#isFirst)
     byId<HTMLButtonElement>('save').disabled = !trace || isWriting || trace.columns.length === 0
-    showPlanner((trace?.settings ?? settings).planner, trace, isWriting)
+    showPlanner(trace?.settings ?? settings, trace, isWriting)
     showOverview(trace, masks, this.#column)
     this.#texts.show(trace, this.#column)
     this.#timeline.show({

@@ -33,7 +33,7 @@ export const tourSteps: readonly TourStep[] = [
     isBelow: true,
     title: 'Only the best stay lit',
     words:
-      'Drag the slider. Lit units are computed for all words that follow. The others are not: their weights are not even read, and that is where the time is saved.',
+      'Drag the slider. Lit units are computed, for the prompt too and for all words that follow. The others are not: their weights are not even read, which saves the time.',
   },
   {
     about: 'texts',

@@ -97,7 +97,7 @@ export const proofs: readonly Proof[] = [
     address: 'shadowllm.generate',
     law: 'engineText',
     cases: 60,
-    bug: 'the mask is not applied to the tokens that are written',
+    bug: 'no mask is applied, neither to the prompt nor to what is written',
     line: 'text = Int32Array.of(...text, mostLikely(model.forward(text, mask).logits))',
     planted: 'text = Int32Array.of(...text, mostLikely(model.forward(text, null).logits))',
   },
