@@ -237,6 +237,7 @@ export class App {
   }
 
   #choose(column: number, cell: Cell | null): void {
+    if (cell !== this.#cell) this.#inspector.open()
     this.#change(() => {
       this.#follows &&= column === (this.#trace?.columns.length ?? 0) - 1
       this.#column = column

@@ -51,7 +51,7 @@ export const proofs: readonly Proof[] = [
     cases: 60,
     bug: 'keys are not rotated',
     line: "const context = attention(turned(q), turned(k), project('v', G), K, formOf(config, l)) // [T, H K]",
-    planted: "const context = attention(turned(q), k, project('v', G), K, formOf(config, l))",
+    planted: "const context = attention(turned(q), k, project('v', G), K, formOf(config, l)) // [T, H K]",
   },
   {
     address: 'plainact.sensitivity',

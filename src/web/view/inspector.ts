@@ -49,12 +49,19 @@ export class Inspector {
   readonly #toggle = make('button', { type: 'button', id: 'switch' })
   readonly #clear = make('button', { type: 'button', text: 'Undo all' })
   readonly #next = make('div')
+  readonly #close = make('button', { type: 'button', class: 'quiet close', text: 'Close' })
 
   constructor(root: HTMLElement, actions: InspectorActions) {
     this.#root = root
     this.#pick.addEventListener('change', () => actions.choose(this.#pick.value))
     this.#toggle.addEventListener('click', () => actions.toggle())
     this.#clear.addEventListener('click', () => actions.clear())
+    this.#close.addEventListener('click', () => this.#root.classList.remove('open'))
+  }
+
+  /** On a small screen, shows what was chosen as a sheet at its lower edge. */
+  open(): void {
+    this.#root.classList.add('open')
   }
 
   /** Shows a unit, or a hint how to choose one. */
@@ -85,6 +92,7 @@ export class Inspector {
     if (this.#title.parentElement) return
     const actions = make('div', { class: 'actions' }, this.#toggle, this.#clear)
     this.#root.replaceChildren(
+      this.#close,
       this.#title,
       this.#about,
       this.#verdict,
