@@ -46,7 +46,7 @@ export const tourSteps: readonly TourStep[] = [
     isBelow: true,
     title: 'Was the choice right?',
     words:
-      'Tick “Compare with the oracle”. Orange units were kept for nothing, hollow ones are missing. Choose any unit to see its score, and switch it off to see the next word change.',
+      'Tick “Compare with the oracle”. Orange units were kept for nothing, hollow ones are missing. Choose any unit to see its score, and switch it off to see by how much the next word changes: often by little.',
   },
 ]
 
