@@ -125,9 +125,9 @@ export function linked(specification?: string): Plugin {
   }
 }
 
-/** What the worker of the page loads later, if at all: laws, other forms of models, chats, CUDA. */
+/** What the worker of the page loads later, if at all: laws, other forms of models, chats, GPUs. */
 const later =
-  /\/src\/(?:verify|spec|training|backends\/cuda|io\/(?:hub|gguf|torch|pickle|zip|parquet|chat|convert))/
+  /\/src\/(?:verify|spec|training|backends\/(?:cuda|webgpu)|web\/engine\/faster_model|io\/(?:hub|gguf|torch|pickle|zip|parquet|chat|convert))/
 
 /** Whether the worker needs a module for its first text: those come in one file, as each level of imports costs a round trip. */
 const isOfFirstText = (id: string): boolean => id.includes('/src/') && !later.test(id)

@@ -12,7 +12,8 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { kernelIn, type KernelSet } from '../../src/backends/cuda/fast_launch.ts'
+import type { KernelSet } from '../../src/backends/backend.ts'
+import { kernelIn } from '../../src/backends/cuda/launch.ts'
 import type { KernelName } from '../../src/ops/catalog.ts'
 import { hashOf, root, type Plant, type Sources } from '../sources.ts'
 import { compile, whyMissing } from '../tool.ts'

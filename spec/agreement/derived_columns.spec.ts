@@ -189,7 +189,7 @@ test('every column of a report has an entry', () => {
   const found = readdirSync(src, { recursive: true, encoding: 'utf8' })
     .filter((path) => path.endsWith('.ts') && !path.endsWith('published.ts'))
     .flatMap((path) => {
-      const keys = [...readFileSync(join(src, path), 'utf8').matchAll(/\{ key: '(\w+)', label/g)].map(
+      const keys = [...readFileSync(join(src, path), 'utf8').matchAll(/\{\s+key: '(\w+)',\s+label/g)].map(
         ([, key]) => key,
       )
       return keys.length === 0 || path.endsWith('html_tables.ts')

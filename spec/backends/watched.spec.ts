@@ -4,6 +4,7 @@
 import { expect, test } from 'vitest'
 import { createBackend } from '../../src/backends/select.ts'
 import { watchBackend } from '../../src/backends/watched.ts'
+import type { WebGpuBackend } from '../../src/backends/webgpu/webgpu_backend.ts'
 import { overBackends } from '../harness/backends.ts'
 
 overBackends((backend) => {
@@ -23,6 +24,17 @@ overBackends((backend) => {
     for (const [, , milliseconds] of calls) expect(milliseconds).toBeGreaterThanOrEqual(0)
     watched.free(x)
     watched.free(y)
+  })
+
+  test('a device has done each op when its time is known', () => {
+    const { counts } = backend as Partial<WebGpuBackend>
+    if (counts === undefined) return
+    const x = backend.upload(Float32Array.of(-1, 2))
+    const submissions: number[] = []
+    const watched = watchBackend(backend, () => submissions.push(counts.submissions))
+    for (let i = 0; i < 3; i++) watched.ops.relu(x, x)
+    expect(submissions.map((count) => count - submissions[0])).toEqual([0, 1, 2])
+    backend.free(x)
   })
 
   test('buffers are those of the backend behind it, and so are names and counts', () => {

@@ -206,6 +206,31 @@ describe.skipIf(cannot)(`the page${why}`, { timeout }, () => {
     })
   })
 
+  test('where WebGPU gives other numbers the page says so, and nothing of it is fetched before the model writes', async () => {
+    const withGpu = await startChromium({ webgpu: true })
+    try {
+      const page = await withGpu.newPage({ viewport: { width: 1280, height: 900 } })
+      const said = watchPage(page)
+      await page.addInitScript(watchInPage)
+      const fetched: number[] = []
+      page.on('request', (request) => {
+        if (/faster_model|webgpu_backend|gpu_thread/.test(request.url())) fetched.push(Date.now())
+      })
+      await page.goto(isolated.url)
+      await page.locator('#texts:not([data-first]) .token').first().waitFor({ timeout })
+      const begun = Date.now()
+      await eventually(() => lineOf(page, 'model-line')).toMatch(
+        /WebAssembly on several threads; WebGPU gives other numbers here, so it is not used$|WebGPU: [\d,]+ tokens\/s, WebAssembly: [\d,]+ tokens\/s; uses Web\w+$/,
+      )
+      expect(fetched.length).toBeGreaterThanOrEqual(3)
+      expect(Math.min(...fetched)).toBeGreaterThan(begun)
+      const { shifts, violations } = await watched(page)
+      expect({ shifts, violations, faults: said.faults }).toEqual({ shifts: [], violations: [], faults: [] })
+    } finally {
+      await withGpu.close()
+    }
+  })
+
   // One of a hundred outcomes may be judged otherwise (spec/results/interleaved_rounds.spec.ts): here, whether the page judges.
   test('equal computations are not shown as a speed-up: three texts with nothing skipped', async () => {
     await inPage(isolated.url, async (page) => {

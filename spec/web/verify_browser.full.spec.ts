@@ -18,8 +18,7 @@ import { runSeed } from '../harness/seed.ts'
 import { fewCases, inWords, otherCases, ownRun } from '../verify/same_cases.ts'
 import { chromiumPath, startChromium, watchPage, withoutChromium } from './chromium.ts'
 import { serveFolder } from './static_server.ts'
-import type { OpFound, ParityFound } from './verify_page/parity.ts'
-import type { ParityTask } from './verify_page/parity_thread.ts'
+import type { OpFound, ParityFound, ParityTask } from './verify_page/parity.ts'
 
 /** What was found on one backend, with what looks at none. */
 function onBackend(reports: readonly LawReport[], name: string): LawReport[] {
@@ -122,10 +121,8 @@ describe.skipIf(chromiumPath === null)(`in a page${withoutChromium}`, () => {
         expect([...said.lines, ...said.faults]).toEqual([])
         expect(found.models.map(({ passed }) => passed)).toEqual([true, true])
         expect(found.ops.map(({ op }) => op)).toEqual(kernelNames)
-        // This adapter owes no bits: it flushes. Definitions round some numbers as they store them, where nothing watches whether they
-        // are subnormal, so one call in twenty may differ unexplained, or one of a few.
-        const allowed = ({ equal }: OpFound): number => Math.max(1, equal / 20)
-        expect(found.ops.filter((one) => one.equal === 0 || one.wrong.length > allowed(one))).toEqual([])
+        // This adapter owes no bits: it flushes. Each difference is explained by that.
+        expect(found.ops.filter(({ equal, wrong }) => equal === 0 || wrong.length > 0)).toEqual([])
         process.stdout.write(`chromium ${withGpu.version()}, ${parityInWords(found)}\n`)
       } finally {
         await withGpu.close()

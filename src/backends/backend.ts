@@ -101,6 +101,17 @@ export interface CallReport {
   readonly gain: number | null
 }
 
+/** What a WebGPU adapter allows. */
+export interface AdapterLimits {
+  /** The most bytes of a binding. Larger matrices stand in several. */
+  readonly bindingBytes: number
+  /** The most bindings of a kernel. */
+  readonly bindings: number
+  /** Whether shaders may compute in half precision, and share numbers in a subgroup. No kernel needs either. */
+  readonly f16: boolean
+  readonly subgroups: boolean
+}
+
 /** A block of numbers inside a backend, row-major. Opaque: only its backend can look into it. */
 export interface Buffer {
   readonly dtype: Dtype
@@ -157,6 +168,8 @@ export interface Backend {
   readonly name: BackendName
   /** The device it computes on, in words; absent where backends of its kind have none but the processor. */
   readonly device?: string
+  /** What that device allows, where it is an adapter of WebGPU. */
+  readonly limits?: AdapterLimits
   /** Why it has another name, with other kernels, than was asked for; null or absent if it has that name. */
   readonly notExact?: string | null
   readonly ops: Ops

@@ -72,8 +72,8 @@ export abstract class CheckedBackend<Address> implements Backend {
   /** A copy of what a buffer holds. */
   protected abstract copyOut(buffer: OwnedBuffer<Address>): Numbers
 
-  /** A copy of what each buffer holds. */
-  protected copyAllOut(buffers: readonly OwnedBuffer<Address>[]): Numbers[] {
+  /** The same of several. */
+  protected copyOutAll(buffers: readonly OwnedBuffer<Address>[]): Numbers[] {
     return buffers.map((buffer) => this.copyOut(buffer))
   }
 
@@ -138,7 +138,7 @@ export abstract class CheckedBackend<Address> implements Backend {
   }
 
   readAll(buffers: readonly Buffer[]): Numbers[] {
-    return this.copyAllOut(buffers.map((buffer) => this.#own(buffer, 'readAll')))
+    return this.copyOutAll(buffers.map((buffer) => this.#own(buffer, 'readAll')))
   }
 
   readF32(buffer: Buffer): Float32Array {

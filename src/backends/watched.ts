@@ -7,8 +7,8 @@
  */
 import { now } from '../platform/platform.ts'
 import { opNames, type KernelName, type OpName } from '../ops/catalog.ts'
-import type { Backend, Ops } from './backend.ts'
-import { flatCall, type Argument, type FlatArgument } from './calls.ts'
+import type { Backend, Ops, StoredBuffer } from './backend.ts'
+import { flatCall, valuesOf, type Argument, type FlatArgument } from './calls.ts'
 
 /** Called after each op: its kernel, and the arguments of the kernel, sizes included. */
 export type OnOp = (name: KernelName, args: readonly FlatArgument[], milliseconds: number) => void
@@ -18,8 +18,12 @@ export function watchBackend(backend: Backend, onOp: OnOp): Backend {
   return wrapOps(backend, (op, run) => (...args) => {
     const start = now()
     run(...args)
-    // A device computes asynchronously.
-    backend.deviceTime?.()
+    // A device computes asynchronously; one without a clock is waited for by reading a number that the op wrote.
+    if (backend.deviceTime !== undefined) backend.deviceTime()
+    else if (backend.device !== undefined) {
+      const written = valuesOf(args[0] as StoredBuffer)
+      backend.read(backend.view(written, [Math.min(1, written.length)]))
+    }
     const milliseconds = now() - start
     const call = flatCall(op, args)
     onOp(call.kernel, call.args, milliseconds)

@@ -8,7 +8,7 @@ import { InputError } from '../tensor/errors.ts'
 import type { App } from './app.ts'
 import { chosenFiles, droppedFiles, refusalOfFiles } from './dropped.ts'
 import { embeddedModelFiles, embeddedNames, type EmbeddedWeights } from './embedded/embedded_model.ts'
-import type { HubModelInfo } from './engine/model_info.ts'
+import type { BackendChoice, HubModelInfo } from './engine/model_info.ts'
 import type { ModelSource } from './engine/remote_model.ts'
 import { lineOf, type Session } from './session.ts'
 import { encodeTrace, parseTrace } from './trace/trace_file.ts'
@@ -91,6 +91,8 @@ async function openModel(
     await session.open(source, name, storage, onProgress)
     line.textContent = modelLine(session)
     await app.begin()
+    const choice = await session.choose()
+    if (choice) showChoice(session, line, choice)
   } catch (error) {
     if ((error as Error).name === 'AbortError') return
     const stays = session.opt ? `, and ${session.opt.info.name} stays open` : ''
@@ -101,14 +103,31 @@ async function openModel(
   }
 }
 
-function modelLine({ opt }: Session): string {
+/** Says on what the model runs, and what was measured. */
+function showChoice(session: Session, line: HTMLElement, { speeds, reason, words }: BackendChoice): void {
+  const rate = (speed: number): string => `${Math.round(speed).toLocaleString('en')} tokens/s`
+  if (words) line.title = words
+  if (speeds) {
+    const used = speeds.webgpu > speeds.wasm ? 'WebGPU' : 'WebAssembly'
+    line.textContent = modelLine(
+      session,
+      `WebGPU: ${rate(speeds.webgpu)}, WebAssembly: ${rate(speeds.wasm)}; uses ${used}`,
+    )
+  } else if (reason === 'inexact')
+    line.textContent = modelLine(session, `${onWasm}; WebGPU gives other numbers here, so it is not used`)
+  else if (reason === 'failed') line.textContent = modelLine(session, `${onWasm}; WebGPU failed`)
+}
+
+const onWasm = `WebAssembly on ${isIsolated() ? 'several threads' : 'one thread'}`
+
+function modelLine({ opt }: Session, runs: string = onWasm): string {
   if (!opt) return ''
   const { name, config, storage } = opt.info
   const { layers, heads, neurons, width } = config
   const shape = `${layers} layers of ${heads} heads and ${neurons.toLocaleString('en')} neurons, width ${width}`
   const isEmbedded = Object.values(embeddedNames).includes(name)
   const weights = name === embeddedNames.rounded ? 'weights rounded to four bits' : `${storage} weights`
-  return `${isEmbedded ? 'The embedded model, tiny-opt' : name}: ${shape}; ${weights}, WebAssembly on ${isIsolated() ? 'several threads' : 'one thread'}`
+  return `${isEmbedded ? 'The embedded model, tiny-opt' : name}: ${shape}; ${weights}, ${runs}`
 }
 
 const threadsLine = isIsolated()

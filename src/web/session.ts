@@ -5,7 +5,7 @@
 import type { OpenProgress } from '../library/options.ts'
 import { isIsolated } from '../platform/platform.ts'
 import { ShadowError } from '../tensor/errors.ts'
-import type { HubModelInfo } from './engine/model_info.ts'
+import type { BackendChoice, HubModelInfo } from './engine/model_info.ts'
 import { RemoteModel, type ModelSource } from './engine/remote_model.ts'
 import { startEngine } from './engine/start_engine.ts'
 import type { RpcClient } from './engine/worker_rpc.ts'
@@ -33,6 +33,8 @@ export class Session {
   #opt: RemoteModel | null = null
   #writing: AbortController | null = null
   #opening: AbortController | null = null
+  /** While it is measured where the model runs faster, no text is begun. */
+  #choosing: Promise<unknown> | null = null
 
   /** Starts the engine, if it has not started. */
   start(): void {
@@ -85,6 +87,35 @@ export class Session {
     await last?.dispose()
   }
 
+  /**
+   * Has the open model run where it decodes faster, between two texts: on WebGPU or on WebAssembly, with the same numbers.
+   * @returns what was measured; null if a text is being generated or another model is opened
+   */
+  async choose(): Promise<BackendChoice | null> {
+    const opt = this.#opt
+    const signal = this.#opening?.signal
+    if (!opt || this.#writing) return null
+    const measuring = opt.faster({ signal })
+    this.#choosing = measuring.catch(() => {})
+    try {
+      const { choice, model } = await measuring
+      if (this.#opt !== opt) {
+        await model?.dispose()
+        return null
+      }
+      if (model) {
+        this.#opt = model
+        await opt.dispose()
+      }
+      return choice
+    } catch (error) {
+      if (signal?.aborted) return null
+      throw error
+    } finally {
+      this.#choosing = null
+    }
+  }
+
   /** The size of a model of the hub. @throws as `lookUpModel` */
   async lookUp(id: string): Promise<HubModelInfo> {
     return (await this.rpc.call('lookUp', [id])) as HubModelInfo
@@ -112,6 +143,7 @@ export class Session {
       onTrace(trace)
     }
     try {
+      if (this.#choosing) await this.#choosing
       const events = this.#opt.study(prompt, { ...settings, maxTokens: PAGE_TOKENS, signal: writing.signal })
       for (;;) {
         const { done, value } = await events.next()

@@ -6,7 +6,7 @@
  */
 import { createHash } from 'node:crypto'
 import { allowancesOf, boundOf, evaluate } from '../../../src/testing/op_agreement.ts'
-import { kernelIn } from '../../../src/backends/cuda/fast_launch.ts'
+import { kernelIn } from '../../../src/backends/cuda/launch.ts'
 import { withOneNaN } from '../../../src/parity/op_files.ts'
 import { sizesOf, type Value, type Values } from '../../../src/testing/op_call.ts'
 import { casesOf, defaultCallsOf, type OpCall, type OpCase } from '../../../src/parity/op_suite.ts'

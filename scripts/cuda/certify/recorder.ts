@@ -3,7 +3,7 @@
  * there are, what is put into them, which kernels run, and what must be read of them.
  */
 import type { Backend, Buffer as BackendBuffer, Ops, ThreadReport } from '../../../src/backends/backend.ts'
-import { kernelIn } from '../../../src/backends/cuda/fast_launch.ts'
+import { kernelIn } from '../../../src/backends/cuda/launch.ts'
 import { makeCheckedOps } from '../../../src/backends/checked_ops.ts'
 import {
   boundsOf,

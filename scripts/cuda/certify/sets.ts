@@ -2,7 +2,7 @@
  * The sets of kernels that the module has, and what each owes.
  */
 import type { BackendName } from '../../../src/backends/backend.ts'
-import { fastOps, kernelIn } from '../../../src/backends/cuda/fast_launch.ts'
+import { fastOps, kernelIn } from '../../../src/backends/cuda/launch.ts'
 import { owedBy, type Owed } from '../../../src/testing/op_agreement.ts'
 import { kernelNames, type KernelName } from '../../../src/ops/catalog.ts'
 

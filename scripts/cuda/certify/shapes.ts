@@ -10,7 +10,7 @@
  * Weights are there several times, read one after the other as those of layers are, so that no cache holds them. What is
  * packed must give the numbers of what is gathered, bit for bit, and some numbers of dense are computed again by the host.
  */
-import { kernelIn } from '../../../src/backends/cuda/fast_launch.ts'
+import { kernelIn } from '../../../src/backends/cuda/launch.ts'
 import { architectureByName } from '../../../src/cost/architectures.ts'
 import { kernels, type KernelName } from '../../../src/ops/catalog.ts'
 import type { Dtype } from '../../../src/ops/op.ts'

@@ -12,7 +12,7 @@ import { ProgramWriter } from '../../../scripts/cuda/certify/program.ts'
 import { manifestOf, manifestPath, modulePath, parseUsage } from '../../../scripts/cuda/module.ts'
 import { kernelsHash, readSources } from '../../../scripts/cuda/sources.ts'
 import { hashOf, root } from '../../../scripts/sources.ts'
-import { fastOps } from '../../../src/backends/cuda/fast_launch.ts'
+import { fastOps } from '../../../src/backends/cuda/launch.ts'
 import { kernelNames, kernels, type KernelName } from '../../../src/ops/catalog.ts'
 import type { Kernel } from '../../../src/ops/op.ts'
 

@@ -1,14 +1,11 @@
 /**
  * The CUDA backends without a device: their errors, and how kernels are launched.
- *
- * Tests src/backends/cuda/launch.ts.
  */
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { CudaBackend } from '../../../src/backends/cuda/cuda_backend.ts'
 import { Driver } from '../../../src/backends/cuda/driver.ts'
-import { kernelIn } from '../../../src/backends/cuda/fast_launch.ts'
-import { launchOf, MAX_DYNAMIC_SHARED } from '../../../src/backends/cuda/launch.ts'
+import { kernelIn, launchOf, MAX_DYNAMIC_SHARED } from '../../../src/backends/cuda/launch.ts'
 import { backendNames } from '../../../src/backends/backend.ts'
 import { createBackend } from '../../../src/backends/select.ts'
 import { MAX_CONTEXT } from '../../../src/ops/attention.ts'

@@ -10,7 +10,7 @@
  * Tests src/ops/attention_relaxed.ts, src/ops/layer_norm_fast.ts and src/ops/relaxed.ts.
  */
 import { describe, test } from 'vitest'
-import { fastOps } from '../../../src/backends/cuda/fast_launch.ts'
+import { fastOps } from '../../../src/backends/cuda/launch.ts'
 import type { KernelName } from '../../../src/ops/catalog.ts'
 import { overFastBackends } from '../../harness/backends.ts'
 import { agreementLaws } from '../../../src/verify/ops/agreement.ts'

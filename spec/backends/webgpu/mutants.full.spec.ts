@@ -19,8 +19,8 @@ statePlants({
   'sums whose last term is left out': { op: 'linear', from: 'i < p.I; i++', to: 'i < p.I - 1; i++' },
   'terms added from the second one on': {
     op: 'linear_input_major',
-    from: 'for (var r = 0; r < terms; r++)',
-    to: 'for (var r = min(1, terms - 1); r < terms; r++)',
+    from: 'for (var r = 0; r < p.R; r++)',
+    to: 'for (var r = min(1, p.R - 1); r < p.R; r++)',
   },
   'a bias that is not added': {
     op: 'linear_input_major',

@@ -1,5 +1,5 @@
 /**
- * Bugs planted in WGSL: each is compiled and must be found by a law of its op; without it the same laws must pass.
+ * Bugs planted in WGSL: each is compiled and must be found by a law of its op. Without it these laws pass, as spec/ops states them.
  */
 import { expect, test } from 'vitest'
 import { exactKernels } from '../../../src/backends/webgpu/exact_kernels.ts'
@@ -55,9 +55,5 @@ export function statePlants(plants: Readonly<Record<string, Plant>>): void {
       {},
       () => plant(one),
     )
-  withWebGpu('without a bug the same laws pass', async (backend) => {
-    for (const law of new Set(Object.values(plants).map(lawOf)))
-      expect(await verdict(law, backend)).toBeNull()
-  })
   test('there are at least twenty', () => expect(Object.keys(plants).length).toBeGreaterThanOrEqual(20))
 }

@@ -15,7 +15,7 @@ test.each(kernelNames)(
   '%s: each run is of a pass, each pass is run, and its numbers fit into the uniform block',
   (name) => {
     const { passes, runs } = exactKernels[name]
-    const found = new Set(runs(() => 3).map(({ pass }) => pass))
+    const found = new Set(runs === undefined ? ['main'] : runs(() => 3).map(({ pass }) => pass))
     expect([...found].sort()).toEqual(Object.keys(passes).sort())
     expect(4 * (uniformHead.length + kernels[name].params.length + 1)).toBeLessThanOrEqual(UNIFORM_BYTES)
   },

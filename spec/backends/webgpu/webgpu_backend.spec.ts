@@ -2,7 +2,7 @@
  * The WebGPU backend in the quick tier: what it refuses, one submission for what is read, and memory. The full tier states every law
  * of ops and models over it.
  *
- * Tests src/backends/webgpu/gpu_device.ts, src/backends/webgpu/gpu_thread.ts and src/platform/gpu.ts.
+ * Tests src/backends/device_backend.ts, src/backends/webgpu/gpu_device.ts, src/backends/webgpu/gpu_thread.ts and src/platform/gpu.ts.
  */
 import { describe, expect, test } from 'vitest'
 import { createBackend } from '../../../src/backends/select.ts'
@@ -44,6 +44,22 @@ describe('on an adapter', () => {
     backend.readAll([a, y, b])
     expect(backend.counts).toMatchObject({ submissions: before.submissions + 2, reads: before.reads + 2 })
     for (const buffer of [a, b, y]) backend.free(buffer)
+  })
+
+  withWebGpu('several buffers of any kind are read in one submission', (backend) => {
+    const values = [Float32Array.of(1, 2), Int8Array.of(3, 4, 5), new Float32Array(0), Int32Array.of(6)]
+    const buffers = values.map((one) => backend.upload(one))
+    const views = [backend.view(buffers[0], [1], 1), backend.view(buffers[1], [1], 1)]
+    const before = { ...backend.counts }
+    const expected = [...values, Float32Array.of(2), Int8Array.of(4)]
+    expect(backend.readAll([...buffers, ...views])).toEqual(expected)
+    expect(backend.counts).toMatchObject({
+      submissions: before.submissions + 1,
+      reads: before.reads + 1,
+      bytesRead: before.bytesRead + 20,
+    })
+    expect(backend.readAll([])).toEqual([])
+    for (const buffer of buffers) backend.free(buffer)
   })
 
   withWebGpu('memory that was given back is zeros where zeros were asked for', (backend) => {

@@ -42,18 +42,39 @@ describe('doctor', () => {
     [{ set: 'relaxed' }, 'works, relaxed'],
     [{ device: 'llvmpipe' }, 'works, exact: llvmpipe'],
     [
+      {
+        device: 'llvmpipe',
+        limits: { bindingBytes: 2 ** 27, bindings: 10, f16: false, subgroups: true },
+      },
+      'works, exact: llvmpipe; 10 bindings of 128 MiB at most, no f16, subgroups',
+    ],
+    [
       { set: 'fast', notExact: 'add(1e-39, 0): expected 1e-39, got 0', device: 'SwiftShader' },
       'works, fast (add(1e-39, 0): expected 1e-39, got 0): SwiftShader',
     ],
     [{ works: false, set: null, reason: 'expected 0, got 1' }, 'does not work: expected 0, got 1'],
   ])('a backend is described in a line: %o', (found, line) => {
-    const state = { name: 'webgpu', works: true, device: null, set: 'exact', notExact: null } as const
+    const state = {
+      name: 'webgpu',
+      works: true,
+      device: null,
+      limits: null,
+      set: 'exact',
+      notExact: null,
+    } as const
     expect(describeBackend({ ...state, absent: false, reason: null, ...found })).toBe(line)
   })
 
   test('backends that lack the same have one row, and no other have', () => {
-    const here = { device: null, set: 'exact', notExact: null, absent: false, reason: null } as const
-    const gone = { device: null, set: null, notExact: null, works: false } as const
+    const here = {
+      device: null,
+      limits: null,
+      set: 'exact',
+      notExact: null,
+      absent: false,
+      reason: null,
+    } as const
+    const gone = { device: null, limits: null, set: null, notExact: null, works: false } as const
     const lacks = (name: BackendName, what: string): BackendState => ({
       name,
       ...gone,

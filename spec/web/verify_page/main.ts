@@ -4,8 +4,8 @@
  */
 import type { LawReport, VerifyOptions } from '../../../src/verify/index.ts'
 import type { ThreadAnswer } from './laws_thread.ts'
-import type { ParityFound } from './parity.ts'
-import type { ParityAnswer, ParityTask } from './parity_thread.ts'
+import type { ParityFound, ParityTask } from './parity.ts'
+import type { ParityAnswer } from './parity_thread.ts'
 
 /**
  * Has a thread do a task, and ends it when `take` gives back a result. Rejects with the words of what ended the thread before.

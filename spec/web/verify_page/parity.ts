@@ -3,6 +3,10 @@
  */
 import { isSubnormal, rounding } from './watched_rounding.ts'
 import type { Backend, BackendName } from '../../../src/backends/backend.ts'
+import { createBackend } from '../../../src/backends/select.ts'
+import { exactKernels } from '../../../src/backends/webgpu/exact_kernels.ts'
+import { float32Wgsl } from '../../../src/backends/webgpu/float32_wgsl.ts'
+import { WebGpuBackend } from '../../../src/backends/webgpu/webgpu_backend.ts'
 import { makeConfig, type Family } from '../../../src/engine/config.ts'
 import { initialWeights } from '../../../src/engine/initial_weights.ts'
 import { LanguageModel } from '../../../src/engine/language_model.ts'
@@ -13,6 +17,14 @@ import { runModel, type ModelOutcome } from '../../../src/parity/run_model.ts'
 import { memorySource } from '../../../src/tensor/memory_source.ts'
 import { compareOutputs, evaluate, owedBy, owesBits } from '../../../src/testing/op_agreement.ts'
 import { callRaw } from '../../../src/testing/op_call.ts'
+import { wordsOf } from './words_of.ts'
+
+/** What is compared: WebGPU with the exact kernels, whatever the adapter is like, or with those that it gets. */
+export interface ParityTask {
+  readonly kernels: 'exact' | 'own'
+  readonly families: readonly Family[]
+  readonly seed: number
+}
 
 /** Calls of an op whose numbers are what the backend owes, bits or bounds, and the others. */
 export interface OpFound {
@@ -34,18 +46,35 @@ export interface ParityFound {
   readonly ops: readonly OpFound[]
 }
 
+/** What a comparison finds, or what ended it. */
+export function answerTask(task: ParityTask): Promise<ParityFound | { error: string }> {
+  return findParity(task).catch((error: unknown) => ({ error: wordsOf(error) }))
+}
+
 /** Compares small models and every op, on the cases of `parity run`. */
-export async function findParity(
-  backend: Backend,
-  reference: Backend,
-  families: readonly Family[],
-  seed: number,
-): Promise<ParityFound> {
-  const models: ModelOutcome[] = []
-  for (const family of families) models.push(await compareModel(family, seed, backend, reference))
-  const ops = kernelNames.map((op) => compareOp(op, seed, backend))
-  const { name, notExact = null, device = null } = backend
-  return { name, notExact, device, models, ops }
+async function findParity({ kernels, families, seed }: ParityTask): Promise<ParityFound> {
+  expectWatched()
+  const own = kernels === 'own' ? undefined : { kernels: exactKernels, library: float32Wgsl }
+  const backend = await WebGpuBackend.create('webgpu', {}, own)
+  const reference = await createBackend('reference')
+  try {
+    const models: ModelOutcome[] = []
+    for (const family of families) models.push(await compareModel(family, seed, backend, reference))
+    const ops = kernelNames.map((op) => compareOp(op, seed, backend))
+    const { name, notExact, device } = backend
+    return { name, notExact, device, models, ops }
+  } finally {
+    backend.dispose()
+    reference.dispose()
+  }
+}
+
+/** @throws Error if the definitions kept Math.fround before it was watched: every difference would look unexplained */
+function expectWatched(): void {
+  rounding.sawSubnormal = false
+  // The quotient alone is subnormal.
+  evaluate('soft_cap', { y: new Float32Array(1), x: Float32Array.of(2e-38), cap: 50, N: 1 })
+  if (!rounding.sawSubnormal) throw new Error('the definitions are not watched')
 }
 
 /** Tensors, gradients, masks, greedy tokens and their logits. */

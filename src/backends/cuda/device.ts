@@ -4,10 +4,11 @@
  */
 import { kernels, type KernelName } from '../../ops/catalog.ts'
 import { MissingError } from '../../tensor/errors.ts'
+import type { KernelSet } from '../backend.ts'
 import type { KernelFunction } from '../calls.ts'
+import { Device, type DeviceMemory } from '../device_backend.ts'
 import type { Driver } from './driver.ts'
-import { kernelIn, type KernelSet } from './fast_launch.ts'
-import { MAX_DYNAMIC_SHARED } from './launch.ts'
+import { kernelIn, MAX_DYNAMIC_SHARED } from './launch.ts'
 import type { LoadedKernel } from './launch_memory.ts'
 import { kernelFiles } from '../kernel_files.ts'
 import { Stream } from './stream.ts'
@@ -28,8 +29,8 @@ export interface DeviceOptions {
   readonly graphs?: boolean
 }
 
-/** A device with the kernels loaded. Shared by the backends on it, and given back with the last one. */
-export class Device {
+/** A device with the kernels loaded. */
+export class CudaDevice extends Device {
   readonly driver: Driver
   /** Its name, its compute capability, and the newest CUDA that the driver has. */
   readonly name: string
@@ -39,14 +40,17 @@ export class Device {
   /** Bytes of shared memory that a launch may ask for. */
   readonly #shared: number
   #kernels = 0
-  #users = 0
 
   /**
    * The first device of a driver.
    * @param backend what it is called in errors
    * @throws MissingError CUDA_DEVICE if there is none, or one too old, CUDA_CALL if a call fails; nothing is held then
    */
-  static async open(driver: Driver, backend: string, { graphs = true }: DeviceOptions = {}): Promise<Device> {
+  static async open(
+    driver: Driver,
+    backend: string,
+    { graphs = true }: DeviceOptions = {},
+  ): Promise<CudaDevice> {
     const image = terminated(await kernelFiles.cuda())
     const device = driver.firstDevice(backend)
     const name = describeDevice(driver, device, backend)
@@ -57,7 +61,7 @@ export class Device {
       driver.call('cuCtxSetCurrent', context)
       module = driver.create('cuModuleLoadData', image)
       // The stream comes last: nothing after it can fail.
-      return new Device(driver, device, name, module, shared, new Stream(driver, graphs))
+      return new CudaDevice(driver, device, name, module, shared, new Stream(driver, graphs))
     } catch (error) {
       if (module !== 0) driver.tryCall('cuModuleUnload', module)
       driver.tryCall('cuDevicePrimaryCtxRelease_v2', device)
@@ -73,6 +77,7 @@ export class Device {
     shared: number,
     stream: Stream,
   ) {
+    super()
     this.driver = driver
     this.#device = device
     this.name = name
@@ -81,14 +86,24 @@ export class Device {
     this.stream = stream
   }
 
-  /** Another backend uses this device. */
-  retain(): void {
-    this.#users++
+  /** Memory; a byte for nothing, because an empty list is not the list that is not there. */
+  allocate(bytes: number): number | null {
+    return this.stream.allocate(Math.max(1, bytes))
   }
 
-  /** A backend no longer does; the last one gives back everything that was made on it. */
-  release(): void {
-    if (--this.#users > 0) return
+  giveBack(...memory: readonly DeviceMemory[]): void {
+    this.stream.giveBack(...memory)
+  }
+
+  further(address: number, bytes: number): number {
+    return address + bytes
+  }
+
+  clear(address: number, bytes: number, isNew: boolean): void {
+    this.stream.clear(address, bytes, isNew)
+  }
+
+  protected end(): void {
     this.stream.destroy()
     this.driver.tryCall('cuModuleUnload', this.#module)
     this.driver.tryCall('cuDevicePrimaryCtxRelease_v2', this.#device)

@@ -6,6 +6,7 @@
  * device is idle, for work may still use it.
  */
 import type { Numbers } from '../../ops/op.ts'
+import type { DeviceMemory } from '../device_backend.ts'
 import type { SteadyMemory } from '../../platform/platform.ts'
 import type { Driver } from './driver.ts'
 import { Graphs, MAX_NODES, type GraphCounts } from './graphs.ts'
@@ -19,12 +20,6 @@ export const NON_BLOCKING = 1
 const STAGED_BYTES = 2 ** 18
 /** Bytes that may wait to be given back. */
 const MAX_LEFT_BYTES = 2 ** 26
-
-/** Memory of the device. */
-export interface DeviceMemory {
-  readonly address: number
-  readonly bytes: number
-}
 
 /** A stream, and what is on its way to it. */
 export class Stream {

@@ -102,17 +102,17 @@ const say = (value: number): string => (Object.is(value, -0) ? '-0' : `${value}`
 export function whyNotExact(device: GpuDevice, library: string = float32Wgsl): string | null {
   const [a, b] = pairs()
   const N = a.length
-  const pieces = [4 * N * trials.length, 4 * N, 4 * N].map((bytes) => {
-    const found = device.allocate(bytes)
-    return { address: found?.address ?? 0, bytes, isThere: found !== null }
+  const pieces = [4 * N * trials.length, 4 * N, 4 * N].flatMap((bytes) => {
+    const address = device.allocate(bytes)
+    return address === null ? [] : { address, bytes }
   })
   try {
-    if (!pieces.every(({ isThere }) => isThere)) return 'it has no memory for the trial'
+    if (pieces.length < 3) return 'it has no memory for the trial'
     const [y, x, z] = pieces.map(({ address }) => address)
     device.copyIn(x, new Uint8Array(a.buffer), true)
     device.copyIn(z, new Uint8Array(b.buffer), true)
     device.kernelOf(definition, kernel, library)(y, x, z, N)
-    const found = new Float32Array(device.copyOut({ address: y, bytes: pieces[0].bytes })[0].buffer)
+    const found = new Float32Array(device.copyOut([pieces[0]])[0].buffer as ArrayBuffer)
     for (let n = 0; n < N; n++)
       for (const [i, [wgsl, value]] of trials.entries()) {
         const expected = fround(value(a[n], b[n]))
@@ -122,6 +122,6 @@ export function whyNotExact(device: GpuDevice, library: string = float32Wgsl): s
       }
     return null
   } finally {
-    for (const { address, bytes, isThere } of pieces) if (isThere) device.giveBack(address, bytes)
+    device.giveBack(...pieces)
   }
 }

@@ -8,9 +8,7 @@ import { VALUE_BLOCK } from '../../ops/attention_i8.ts'
 import type { KernelName } from '../../ops/catalog.ts'
 import { NOT_SCORED } from '../../ops/cross_entropy.ts'
 import { BLOCK, BLOCK_BYTES, TILE } from '../../tensor/int4.ts'
-
-/** The value of a size letter of a call. */
-export type Size = (letter: string) => number
+import { rotaryWork, type Size } from '../launches.ts'
 
 /** A run of a pass: how many threads it has, and which rows it is for where it is not for all. */
 interface Run {
@@ -24,7 +22,8 @@ interface Run {
 export interface WgslKernel {
   /** The text of each pass. */
   readonly passes: Readonly<Record<string, string>>
-  readonly runs: (of: Size) => readonly Run[]
+  /** Default: `main`, for each number of the first output. */
+  readonly runs?: (of: Size) => readonly Run[]
   /** Whether a workgroup, not a thread, does each piece of work. */
   readonly isGrouped?: boolean
   /** Words of scratch; default none. */
@@ -34,7 +33,10 @@ export interface WgslKernel {
 /** Words of scratch that a kernel takes at once, about; what needs more goes through its rows in parts. */
 const SCRATCH_WORDS = 2 ** 20
 
-/** A kernel of one pass. */
+/** A thread for each number of the first output. */
+const each = (code: string): WgslKernel => ({ passes: { main: code } })
+
+/** A kernel of one pass with other threads. */
 const single = (count: (of: Size) => number, code: string): WgslKernel => ({
   passes: { main: code },
   runs: (of) => [{ pass: 'main', count: count(of) }],
@@ -44,9 +46,6 @@ const product =
   (...letters: string[]) =>
   (of: Size): number =>
     letters.reduce((all, letter) => all * (Number(letter) || of(letter)), 1)
-
-/** A thread for each of N numbers. */
-const each = (code: string): WgslKernel => single(product('N'), code)
 
 /** Passes over these letters, one after the other, with some words of scratch for each value of the first letter. */
 function several(
@@ -114,10 +113,9 @@ const steps = (length: string, term: (i: string) => string): string => `
 
 // ---- Products -----------------------------------------------------------------------------------------------------
 
-const embedding = single(product('T', 'D'), `set_y(n, table(ids(n / p.D) * p.D + n % p.D));`)
+const embedding = each(`set_y(n, table(ids(n / p.D) * p.D + n % p.D));`)
 
-const linear = single(
-  product('T', 'O'),
+const linear = each(
   `let o = n % p.O;${chosen('rows', 'o')}
   if (!chosen) { set_y(n, 0); return; }
   let xs = n / p.O * p.I;
@@ -127,15 +125,12 @@ const linear = single(
   set_y(n, sum);`,
 )
 
-const linearInputMajor = single(
-  product('T', 'O'),
+const linearInputMajor = each(
   `let o = n % p.O;
   let xs = n / p.O * p.I;
-  let terms = select(p.I, p.R, has_inputs);
   var sum = zero();
-  for (var r = 0; r < terms; r++) {
-    var i = r;
-    if (has_inputs) { i = inputs(r); }
+  for (var r = 0; r < p.R; r++) {
+    let i = inputs(r);
     sum = add(sum, mul(x(xs + i), weight(i * p.O + o)));
   }
   if (has_bias) { sum = add(sum, bias(o)); }
@@ -170,9 +165,7 @@ const linearI8 = several(
           + i32(bits_scratch(at + 4 + i)) * (i32(four << 8u) >> 24u) + i32(bits_scratch(at + 5 + i)) * (i32(four) >> 24u);
       }
       for (var i = whole; i < p.I; i++) { sum += i32(bits_scratch(at + 2 + i)) * weight(ws + i); }
-      var b = zero();
-      if (has_bias) { b = bias(o); }
-      set_y(n, add(mul(mul(scratch(at), scales(o)), f32(sum)), b));`,
+      set_y(n, add(mul(mul(scratch(at), scales(o)), f32(sum)), bias(o)));`,
     ],
   ],
   (of) => of('T') * (of('I') + 2),
@@ -221,9 +214,7 @@ const linearI4 = several(
         let minimum = widen_f16(word_weight(quad + 8 + row * 2) & 0xffffu);
         sum = add(sum, block_term(scale, minimum, scratch(at), product, scratch(at + 1)));
       }
-      var b = zero();
-      if (has_bias) { b = bias(o); }
-      set_y(n, add(sum, b));`,
+      set_y(n, add(sum, bias(o)));`,
     ],
   ],
   (of) => of('T') * of('B') * 10,
@@ -234,28 +225,24 @@ const linearInputMajorI8 = several(
     [
       'T',
       `let xs = n * p.I;
-      let terms = select(p.I, p.R, has_inputs);
       let at = n * (p.I + 2);
-      ${steps('terms', () => `mul(x(xs + select(i, inputs(i), has_inputs)), scales(select(i, inputs(i), has_inputs)))`)}
+      ${steps('p.R', () => `mul(x(xs + inputs(i)), scales(inputs(i)))`)}
       set_scratch(at, step);
-      for (var i = 0; i < terms; i++) {
-        let unit = select(i, inputs(i), has_inputs);
+      for (var i = 0; i < p.R; i++) {
+        let unit = inputs(i);
         set_scratch(at + 2 + i, of_bits(u32(nearest_step(mul(x(xs + unit), scales(unit)), step, levels))));
       }`,
     ],
     [
       'T O',
       `let o = n % p.O;
-      let terms = select(p.I, p.R, has_inputs);
       let at = n / p.O * (p.I + 2);
       var sum = 0;
-      for (var i = 0; i < terms; i++) {
+      for (var i = 0; i < p.R; i++) {
         let q = i32(bits_scratch(at + 2 + i));
-        sum += q * weight(select(i, inputs(i), has_inputs) * p.O + o);
+        sum += q * weight(inputs(i) * p.O + o);
       }
-      var b = zero();
-      if (has_bias) { b = bias(o); }
-      set_y(n, add(mul(scratch(at), f32(sum)), b));`,
+      set_y(n, add(mul(scratch(at), f32(sum)), bias(o)));`,
     ],
   ],
   (of) => of('T') * (of('I') + 2),
@@ -268,13 +255,12 @@ const linearInputMajorI4 = several(
       'T B',
       `let t = n / p.B;
       let b = n % p.B;
-      let terms = select(p.I, p.R, has_inputs);
       let at = t * (4 * p.B + p.I);
       var most = 0.0;
-      var from_ = terms;
+      var from_ = p.R;
       var to_ = 0;
-      for (var r = 0; r < terms; r++) {
-        let i = select(r, inputs(r), has_inputs);
+      for (var r = 0; r < p.R; r++) {
+        let i = inputs(r);
         if (blocks(i) != b) { continue; }
         most = larger(most, size_of(x(t * p.I + i)));
         from_ = min(from_, r);
@@ -283,7 +269,7 @@ const linearInputMajorI4 = several(
       let step = divide(most, 127);
       var total = 0;
       for (var r = from_; r < to_; r++) {
-        let i = select(r, inputs(r), has_inputs);
+        let i = inputs(r);
         if (blocks(i) != b) { continue; }
         let q = nearest_step(x(t * p.I + i), step, 127);
         total += q;
@@ -308,16 +294,14 @@ const linearInputMajorI4 = several(
         if (from_ >= to_) { continue; }
         var product = 0;
         for (var r = from_; r < to_; r++) {
-          let i = select(r, inputs(r), has_inputs);
+          let i = inputs(r);
           if (blocks(i) != b) { continue; }
           product += i32(bits_scratch(at + 4 * p.B + r)) * ((weight((tile * p.S + i) * 32 + byte_) >> shift) & 15);
         }
         let place = (tile * p.B + b) * ${2 * TILE} + o % ${TILE};
         sum = add(sum, block_term(scales(place), scales(place + ${TILE}), scratch(at + 4 * b), product, scratch(at + 4 * b + 1)));
       }
-      var b = zero();
-      if (has_bias) { b = bias(o); }
-      set_y(n, add(sum, b));`,
+      set_y(n, add(sum, bias(o)));`,
     ],
   ],
   (of) => of('T') * (4 * of('B') + of('I')),
@@ -338,16 +322,17 @@ const rmsScale = `
   ${striped('sum', 'p.D', (i) => `mul(x(row + ${i}), x(row + ${i}))`)}
   let scale = divide(1, root(add(divide(sum, f32(p.D)), p.epsilon)));`
 
-/** Softmax of rows of `width` numbers, in \`scratch\` one word a row beside them. */
-const softmax = several(
-  [
-    ['T', `${largest('most', 'p.V', (i) => `x(n * p.V + ${i})`)} set_scratch(n, most);`],
-    ['T V', `set_y(n, exp32(sub(x(n), scratch(n / p.V))));`],
-    ['T', `${striped('total', 'p.V', (i) => `y(n * p.V + ${i})`)} set_scratch(n, total);`],
-    ['T V', `set_y(n, divide(y(n), scratch(n / p.V)));`],
-  ],
-  (of) => of('T'),
-)
+/** Exponentials of rows, and their sum in scratch; then a last pass. */
+const exponentials = (to: string, from: string, last: string): WgslKernel =>
+  several(
+    [
+      ['T', `${largest('most', 'p.V', (i) => `${from}(n * p.V + ${i})`)} set_scratch(n, most);`],
+      ['T V', `set_${to}(n, exp32(sub(${from}(n), scratch(n / p.V))));`],
+      ['T', `${striped('total', 'p.V', (i) => `${to}(n * p.V + ${i})`)} set_scratch(n, total);`],
+      ['T V', last],
+    ],
+    product('T'),
+  )
 
 /** Sums of one number: a thread for each lane, then one. */
 function total(term: (i: string) => string, finish: string): WgslKernel {
@@ -387,11 +372,8 @@ const copyListed = (width: string, count: (of: Size) => number, code: string): W
     }`,
     copy: `let r = n / (${width});
     let at = n % (${width});
-    var slot = r;
-    if (has_slots) {
-      if (scratch(r) > 0) { return; }
-      slot = slots(r);
-    }
+    if (has_slots) { if (scratch(r) > 0) { return; } }
+    let slot = slots(r);
     let row = rows(r);
     ${code}`,
   },
@@ -411,7 +393,7 @@ const placeOfByte = (row: string): string =>
 
 const rotary = (to: string, from: string, direction: number): WgslKernel =>
   single(
-    (of) => of('T') * of('H') * (of('K') - Math.floor(of('R') / 2)),
+    rotaryWork,
     `let half = p.R / 2;
     let parts = p.K - half;
     let i = n % parts;
@@ -439,64 +421,80 @@ const keyHead = `
   var g = 0;
   if (has_key_heads) { g = key_heads(h); } else { g = i32(u32(h) * u32(p.G) / u32(p.H)); }`
 
-/**
- * Rows are tokens and heads; a token has p.many times H of them. Each has room for the positions that a token sees at most, and for
- * what is known of the row.
- */
+/** Some rows at a time, in order: the numbers of the first one and how many they are, and how many threads each kind of pass has. */
+interface Rows<Kind extends string> extends Pick<Run, 'first' | 'many'> {
+  readonly counts: Readonly<Record<Kind, number>>
+}
+
+/** Passes over some rows, each with the threads of its kind, then over the next ones. */
+function inRows<Kind extends string>(
+  passes: readonly (readonly [Kind, string])[],
+  parts: (of: Size) => readonly Rows<Kind>[],
+  scratch: (of: Size) => number,
+): WgslKernel {
+  return {
+    passes: Object.fromEntries(passes.map(([, code], i) => [`${i}`, code])),
+    runs: (of) =>
+      parts(of).flatMap(({ counts, ...part }) =>
+        passes.map(([kind], i) => ({ pass: `${i}`, count: counts[kind], ...part })),
+      ),
+    scratch,
+  }
+}
+
+/** The parts of `all` numbers, `most` at a time. Nothing is a part too, for outputs that are zeros then. */
+function partsOf(all: number, most: number): { readonly first: number; readonly many: number }[] {
+  return Array.from({ length: Math.max(1, Math.ceil(all / most)) }, (_, i) => {
+    return { first: i * most, many: Math.min(most, all - i * most) }
+  })
+}
+
+/** How many of `all` go through scratch at once, each taking so many words. */
+const atOnce = (all: number, words: number): number =>
+  Math.max(1, Math.min(all, Math.floor(SCRATCH_WORDS / Math.max(1, words))))
+
+/** Rows are tokens and heads. Each has room for the positions that a token sees at most, and for what is known of the row. */
 function attentionOf(
-  more: number | ((of: Size) => number),
+  more: readonly [wgsl: string, words: (of: Size) => number],
   prepare: readonly (readonly ['row' | 'number' | 'position', string])[],
   value: string,
 ): WgslKernel {
-  const room = (of: Size): number => Math.min(of('S'), of('W')) + (typeof more === 'number' ? more : more(of))
-  const tokens = (of: Size): number =>
-    Math.max(1, Math.min(of('T'), Math.floor(SCRATCH_WORDS / Math.max(1, of('H') * room(of)))))
-  const head = (index: string, isChosen = true): string => `
+  const room = (of: Size): number => Math.min(of('S'), of('W')) + more[1](of)
+  const tokens = (of: Size): number => atOnce(of('T'), of('H') * room(of))
+  const head = (index: string, otherwise: string): string => `
   let row = ${index};
   let t = p.first + row / p.H;
   let h = row % p.H;
-  ${isChosen ? `${chosen('heads', 'h')} if (!chosen) { return; }` : ''}
+  let query_at = (t * p.H + h) * p.K;${chosen('heads', 'h')}
+  if (!chosen) { ${otherwise} return; }
   let width = min(p.S, p.W);
-  let at = row * (width + ${typeof more === 'number' ? more : 'p.K + 2 + width + width / 64 + 2'});
-  let query_at = (t * p.H + h) * p.K;${seen}${keyHead}
+  let at = row * (width + ${more[0]});${seen}${keyHead}
   let key_at = g * p.C + start;`
-  const index = { row: 'n', number: 'n / p.K', position: 'n / min(p.S, p.W)' }
-  const rest = {
-    row: '',
-    number: 'let k = n % p.K;',
-    position: 'let s = n % width; if (s >= seen) { return; }',
+  const starts = {
+    row: head('n', ''),
+    number: `let k = n % p.K; ${head('n / p.K', 'set_y(query_at + k, 0);')}`,
+    position: `${head('n / min(p.S, p.W)', '')} let s = n % width; if (s >= seen) { return; }`,
   }
-  const passes = Object.fromEntries(
-    prepare.map(([kind, code], i) => [`${i}`, `${head(index[kind])} ${rest[kind]} ${code}`]),
+  return inRows(
+    [...prepare, ['number', value] as const].map(([kind, code]) => [kind, `${starts[kind]} ${code}`]),
+    (of) =>
+      partsOf(of('T'), tokens(of)).map(({ first, many }) => {
+        const rows = many * of('H')
+        const counts = { row: rows, number: rows * of('K'), position: rows * Math.min(of('S'), of('W')) }
+        return { first, counts }
+      }),
+    (of) => tokens(of) * of('H') * room(of),
   )
-  const last = `let k = n % p.K;${head('n / p.K', false)}${chosen('heads', 'h')}
-  if (!chosen) { set_y(query_at + k, 0); return; }
-  ${value}`
-  return {
-    passes: { ...passes, value: last },
-    runs: (of) => {
-      const runs: Run[] = []
-      const many = tokens(of)
-      const width = Math.min(of('S'), of('W'))
-      for (let first = 0; first < of('T'); first += many) {
-        const rows = Math.min(many, of('T') - first) * of('H')
-        const counts = { row: rows, number: rows * of('K'), position: rows * width }
-        for (const [i, [kind]] of prepare.entries()) runs.push({ pass: `${i}`, count: counts[kind], first })
-        runs.push({ pass: 'value', count: rows * of('K'), first })
-      }
-      return runs
-    },
-    scratch: (of) => tokens(of) * of('H') * room(of),
-  }
 }
 
 /** Exponentials of a row's scores, which stand in scratch from \`at\` on: their largest, themselves, and their sum. */
 const mostOfRow = `${largest('most', 'seen', (i) => `scratch(at + ${i})`)} set_scratch(at + width, most);`
 const expOfRow = `set_scratch(at + s, exp32(sub(scratch(at + s), scratch(at + width))));`
 const sumOfRow = `${striped('total', 'seen', (i) => `scratch(at + ${i})`)} set_scratch(at + width, total);`
+const shareOfRow = `set_scratch(at + s, divide(scratch(at + s), scratch(at + width)));`
 
 const attention = attentionOf(
-  1,
+  ['1', () => 1],
   [
     [
       'position',
@@ -507,7 +505,7 @@ const attention = attentionOf(
     ['row', mostOfRow],
     ['position', expOfRow],
     ['row', sumOfRow],
-    ['position', `set_scratch(at + s, divide(scratch(at + s), scratch(at + width)));`],
+    ['position', shareOfRow],
   ],
   `var sum = zero();
   for (var s = 0; s < seen; s++) { sum = add(sum, mul(scratch(at + s), value((key_at + s) * p.K + k))); }
@@ -519,10 +517,13 @@ const attention = attentionOf(
  * their blocks.
  */
 const attentionI8 = attentionOf(
-  (of) => {
-    const width = Math.min(of('S'), of('W'))
-    return of('K') + 2 + width + Math.floor(width / VALUE_BLOCK) + 2
-  },
+  [
+    `p.K + 2 + width + width / ${VALUE_BLOCK} + 2`,
+    (of) => {
+      const width = Math.min(of('S'), of('W'))
+      return of('K') + 2 + width + Math.floor(width / VALUE_BLOCK) + 2
+    },
+  ],
   [
     [
       'row',
@@ -576,14 +577,14 @@ const attentionI8 = attentionOf(
 
 /** The gradient goes through some heads at a time, in order: a row is a head of them and a token, with its weights and their gradients. */
 function attentionBackward(): WgslKernel {
-  const room = (of: Size): number => 2 * of('T') + 1
-  const heads = (of: Size): number =>
-    Math.max(1, Math.min(of('H'), Math.floor(SCRATCH_WORDS / Math.max(1, of('T') * room(of)))))
+  const room = (of: Size): number => of('T') * (2 * of('T') + 1)
+  const heads = (of: Size): number => atOnce(of('H'), room(of))
   const row = (index: string): string => `
   let row = ${index};
   let t = row % p.T;
   let h = p.first + row / p.T;
-  let at = row * (2 * p.T + 1);
+  let width = 2 * p.T;
+  let at = row * (width + 1);
   let seen = min(t + 1, p.W);
   let start = t + 1 - seen;
   let g = i32(u32(h) * u32(p.G) / u32(p.H));
@@ -597,30 +598,24 @@ function attentionBackward(): WgslKernel {
   )
   const passes: readonly (readonly ['row' | 'number' | 'position' | 'past', string])[] = [
     ['position', `${position} ${score} set_scratch(at + s, cap_score(score, p.cap));`],
-    [
-      'row',
-      `${row('n')} ${largest('most', 'seen', (i) => `scratch(at + ${i})`)} set_scratch(at + 2 * p.T, most);`,
-    ],
-    ['position', `${position} set_scratch(at + s, exp32(sub(scratch(at + s), scratch(at + 2 * p.T))));`],
-    [
-      'row',
-      `${row('n')} ${striped('total', 'seen', (i) => `scratch(at + ${i})`)} set_scratch(at + 2 * p.T, total);`,
-    ],
+    ['row', `${row('n')} ${mostOfRow}`],
+    ['position', `${position} ${expOfRow}`],
+    ['row', `${row('n')} ${sumOfRow}`],
     [
       'position',
-      `${position} set_scratch(at + s, divide(scratch(at + s), scratch(at + 2 * p.T)));
+      `${position} ${shareOfRow}
       ${striped('slope', 'p.K', (i) => `mul(y_grad(query_at + ${i}), value((key_at + s) * p.K + ${i}))`)}
       set_scratch(at + p.T + s, slope);`,
     ],
     [
       'row',
       `${row('n')} ${striped('mean', 'seen', (i) => `mul(scratch(at + ${i}), scratch(at + p.T + ${i}))`)}
-      set_scratch(at + 2 * p.T, mean);`,
+      set_scratch(at + width, mean);`,
     ],
     [
       'position',
       `${position}
-      var slope = mul(scratch(at + s), sub(scratch(at + p.T + s), scratch(at + 2 * p.T)));
+      var slope = mul(scratch(at + s), sub(scratch(at + p.T + s), scratch(at + width)));
       if (p.cap > 0) {${score}
         slope = mul(slope, cap_slope(score, p.cap));
       }
@@ -656,28 +651,17 @@ function attentionBackward(): WgslKernel {
       set_key_grad(n, of_key);`,
     ],
   ]
-  return {
-    passes: Object.fromEntries(passes.map(([, code], i) => [`${i}`, code])),
-    runs: (of) => {
-      const runs: Run[] = []
-      const most = heads(of)
+  return inRows(
+    passes,
+    (of) =>
       // Without heads the gradients of keys and values are zeros.
-      for (let first = 0; first === 0 || first < of('H'); first += most) {
-        const many = Math.min(most, of('H') - first)
-        const rows = many * of('T')
-        const counts = {
-          row: rows,
-          number: rows * of('K'),
-          position: rows * of('T'),
-          past: of('T') * of('G') * of('K'),
-        }
-        for (const [i, [kind]] of passes.entries())
-          runs.push({ pass: `${i}`, count: counts[kind], first, many })
-      }
-      return runs
-    },
-    scratch: (of) => heads(of) * of('T') * room(of),
-  }
+      partsOf(of('H'), heads(of)).map((part) => {
+        const rows = part.many * of('T')
+        const [number, position] = [rows * of('K'), rows * of('T')]
+        return { ...part, counts: { row: rows, number, position, past: of('T') * of('G') * of('K') } }
+      }),
+    (of) => heads(of) * room(of),
+  )
 }
 
 /** Lists of the highest scores: a thread for each run of neighbouring units. */
@@ -754,6 +738,16 @@ const gateBackward = (before: string, gate: string, up: string): WgslKernel =>
     set_gate_grad(n, ${gate});
     set_up_grad(n, ${up});`)
 
+/** That of a gate z s, s being one over `d`; `inner` is what z s' is over s (1 - s). */
+const sigmoidBackward = (d: string, inner: string): WgslKernel =>
+  gateBackward(
+    `let d = ${d};
+    let s = divide(1, d);
+    let slope = mul(s, add(1, ${inner}));`,
+    'mul(mul(dy, u), slope)',
+    'mul(dy, divide(z, d))',
+  )
+
 /** How much a target counts in bce. */
 const weighed = (i: string): string =>
   `add(mul(target_of(${i}), sub(1, p.negative_weight)), p.negative_weight)`
@@ -825,21 +819,15 @@ const quantizeRow = (y: string, from: string, length: string, to: string): strin
 
 /** The head at place r of a list, and the place of token t in its cache. */
 const cacheHead = `
-  var h = r;
-  if (has_heads) { h = heads(r); }
+  let h = heads(r);
   let place = h * p.C + p.P + t;`
-const cacheHeads = (of: Size): number => of('T') * Math.max(of('H'), of('R'))
-const isHead = `if (r >= select(p.H, p.R, has_heads)) { return; }`
 
 /** The exact kernels that exist. */
 export const exactKernels: Readonly<Record<KernelName, WgslKernel>> = {
   embedding,
   embedding_bf16: embedding,
   embedding_f16: embedding,
-  embedding_i8: single(
-    product('T', 'D'),
-    `let row = ids(n / p.D); set_y(n, mul(scales(row), f32(table(row * p.D + n % p.D))));`,
-  ),
+  embedding_i8: each(`let row = ids(n / p.D); set_y(n, mul(scales(row), f32(table(row * p.D + n % p.D))));`),
   linear,
   linear_bf16: linear,
   linear_f16: linear,
@@ -867,21 +855,19 @@ export const exactKernels: Readonly<Record<KernelName, WgslKernel>> = {
       ['T', `${rmsScale} set_scratch(n, scale);`],
       ['T D', `set_y(n, mul(mul(x(n), scratch(n / p.D)), weight(n % p.D)));`],
     ],
-    (of) => of('T'),
+    product('T'),
   ),
   rotary: rotary('y', 'x', 1),
   rotary_backward: rotary('x_grad', 'y_grad', -1),
   cache_append: single(
-    (of) => cacheHeads(of) * of('K'),
+    product('T', 'R', 'K'),
     `let r = n / p.K / p.T;
-    ${isHead}
     let t = n / p.K % p.T;${cacheHead}
     set_cache(place * p.K + n % p.K, x((t * p.H + h) * p.K + n % p.K));`,
   ),
   cache_append_i8: single(
-    cacheHeads,
+    product('T', 'R'),
     `let r = n / p.T;
-    ${isHead}
     let t = n % p.T;${cacheHead}
     let from_ = (t * p.H + h) * p.K;
     ${quantizeRow('cache', 'from_', 'p.K', 'place * p.K')}
@@ -895,15 +881,15 @@ export const exactKernels: Readonly<Record<KernelName, WgslKernel>> = {
   gelu_tanh_gate: each(`set_y(n, mul(divide(gate(n), gelu_denominator(gate(n))), up(n)));`),
   soft_cap: each(`set_y(n, cap_score(x(n), p.cap));`),
   add: each(`set_y(n, add(a(n), b(n)));`),
-  mask_units: single(product('T', 'U', 'K'), `set_y(n, mul(x(n), mask(n / p.K % p.U)));`),
+  mask_units: each(`set_y(n, mul(x(n), mask(n / p.K % p.U)));`),
   exp: each(`set_y(n, exp32(x(n)));`),
   log: each(`set_y(n, log32(x(n)));`),
-  softmax,
+  softmax: exponentials('y', 'x', 'set_y(n, divide(y(n), scratch(n / p.V)));'),
   sum: total((i) => `x(${i})`, `set_total(0, add(total(0), sum));`),
   sum_squares: total((i) => `mul(x(${i}), x(${i}))`, `set_total(0, add(total(0), sum));`),
-  transpose: single(product('O', 'I'), `set_y(n % p.I * p.O + n / p.I, x(n));`),
-  transpose_bf16: single(product('O', 'I'), `set_y(n % p.I * p.O + n / p.I, bits_x(n));`),
-  transpose_f16: single(product('O', 'I'), `set_y(n % p.I * p.O + n / p.I, bits_x(n));`),
+  transpose: each(`set_y(n % p.I * p.O + n / p.I, x(n));`),
+  transpose_bf16: each(`set_y(n % p.I * p.O + n / p.I, bits_x(n));`),
+  transpose_f16: each(`set_y(n % p.I * p.O + n / p.I, bits_x(n));`),
   cholesky,
   solve_cholesky: solveCholesky,
   narrow_bf16: each(`set_y(n, narrow_to_bf16(x(n)));`),
@@ -933,19 +919,16 @@ export const exactKernels: Readonly<Record<KernelName, WgslKernel>> = {
     }`,
   ),
   linear_backward_weight: single(
-    (of) => Math.max(of('O'), of('R')) * of('I'),
-    `let r = n / p.I;
-    let i = n % p.I;
-    if (r >= select(p.O, p.R, has_rows)) { return; }
-    let o = select(r, rows(r), has_rows);
+    product('R', 'I'),
+    `let i = n % p.I;
+    let o = rows(n / p.I);
     var sum = weight_grad(o * p.I + i);
     for (var t = 0; t < p.T; t++) { sum = add(sum, mul(y_grad(t * p.O + o), x(t * p.I + i))); }
     set_weight_grad(o * p.I + i, sum);`,
   ),
   linear_backward_bias: single(
-    (of) => Math.max(of('O'), of('R')),
-    `if (n >= select(p.O, p.R, has_rows)) { return; }
-    let o = select(n, rows(n), has_rows);
+    product('R'),
+    `let o = rows(n);
     var sum = bias_grad(o);
     for (var t = 0; t < p.T; t++) { sum = add(sum, y_grad(t * p.O + o)); }
     set_bias_grad(o, sum);`,
@@ -1014,20 +997,10 @@ export const exactKernels: Readonly<Record<KernelName, WgslKernel>> = {
   attention_backward: attentionBackward(),
   relu_backward: each(`if (x(n) > 0) { set_x_grad(n, y_grad(n)); } else { set_x_grad(n, 0); }`),
   relu_gate_backward: gateBackward('', 'select(0, mul(dy, u), z > 0)', 'select(0, mul(dy, z), z > 0)'),
-  silu_gate_backward: gateBackward(
-    `let d = denominator(z);
-    let s = divide(1, d);
-    let slope = mul(s, add(1, mul(z, sub(1, s))));`,
-    'mul(mul(dy, u), slope)',
-    'mul(dy, divide(z, d))',
-  ),
-  gelu_tanh_gate_backward: gateBackward(
-    `let d = gelu_denominator(z);
-    let s = divide(1, d);
-    let inner = mul(1.5957691216057308, add(1, mul(0.134145, mul(z, z))));
-    let slope = mul(s, add(1, mul(mul(z, sub(1, s)), inner)));`,
-    'mul(mul(dy, u), slope)',
-    'mul(dy, divide(z, d))',
+  silu_gate_backward: sigmoidBackward('denominator(z)', 'mul(z, sub(1, s))'),
+  gelu_tanh_gate_backward: sigmoidBackward(
+    'gelu_denominator(z)',
+    'mul(mul(z, sub(1, s)), mul(1.5957691216057308, add(1, mul(0.134145, mul(z, z)))))',
   ),
   soft_cap_backward: each(
     `if (p.cap > 0) { set_x_grad(n, mul(y_grad(n), cap_slope(x(n), p.cap))); } else { set_x_grad(n, y_grad(n)); }`,
@@ -1040,41 +1013,29 @@ export const exactKernels: Readonly<Record<KernelName, WgslKernel>> = {
       ],
       ['T V', `set_x_grad(n, mul(y(n), sub(y_grad(n), scratch(n / p.V))));`],
     ],
-    (of) => of('T'),
-  ),
-  log_sum_exp: single(
     product('T'),
+  ),
+  log_sum_exp: each(
     `${largest('most', 'p.V', (i) => `x(n * p.V + ${i})`)}
     ${striped('total', 'p.V', (i) => `exp32(sub(x(n * p.V + ${i}), most))`)}
     set_y(n, add(most, log32(total)));`,
   ),
-  log_sum_exp_backward: single(
-    product('T', 'V'),
-    `set_x_grad(n, mul(y_grad(n / p.V), exp32(sub(x(n), y(n / p.V)))));`,
-  ),
-  cross_entropy: single(
-    product('T'),
+  log_sum_exp_backward: each(`set_x_grad(n, mul(y_grad(n / p.V), exp32(sub(x(n), y(n / p.V)))));`),
+  cross_entropy: each(
     `let label = labels(n);
     if (label == ${NOT_SCORED}) { set_nll(n, 0); return; }
     ${largest('most', 'p.V', (i) => `logits(n * p.V + ${i})`)}
     ${striped('total', 'p.V', (i) => `exp32(sub(logits(n * p.V + ${i}), most))`)}
     set_nll(n, sub(log32(total), sub(logits(n * p.V + label), most)));`,
   ),
-  cross_entropy_backward: several(
-    [
-      ['T', `${largest('most', 'p.V', (i) => `logits(n * p.V + ${i})`)} set_scratch(n, most);`],
-      ['T V', `set_logits_grad(n, exp32(sub(logits(n), scratch(n / p.V))));`],
-      ['T', `${striped('total', 'p.V', (i) => `logits_grad(n * p.V + ${i})`)} set_scratch(n, total);`],
-      [
-        'T V',
-        `let label = labels(n / p.V);
-        if (label == ${NOT_SCORED}) { set_logits_grad(n, 0); return; }
-        var probability = divide(logits_grad(n), scratch(n / p.V));
-        if (n % p.V == label) { probability = sub(probability, 1); }
-        set_logits_grad(n, mul(nll_grad(n / p.V), probability));`,
-      ],
-    ],
-    (of) => of('T'),
+  cross_entropy_backward: exponentials(
+    'logits_grad',
+    'logits',
+    `let label = labels(n / p.V);
+    if (label == ${NOT_SCORED}) { set_logits_grad(n, 0); return; }
+    var probability = divide(logits_grad(n), scratch(n / p.V));
+    if (n % p.V == label) { probability = sub(probability, 1); }
+    set_logits_grad(n, mul(nll_grad(n / p.V), probability));`,
   ),
   mse: total(
     (i) => `mul(sub(prediction(${i}), target_of(${i})), sub(prediction(${i}), target_of(${i})))`,

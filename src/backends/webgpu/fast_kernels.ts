@@ -4,9 +4,9 @@
  * zeroed, and a token alone equals itself among others.
  */
 import type { KernelName } from '../../ops/catalog.ts'
-import type { Size, WgslKernel } from './exact_kernels.ts'
+import type { Size } from '../launches.ts'
+import { chosen, type WgslKernel } from './exact_kernels.ts'
 import { GROUP } from './shader.ts'
-import { chosen } from './exact_kernels.ts'
 
 /** Tokens that share a read of a weight. */
 const TOKENS = 4

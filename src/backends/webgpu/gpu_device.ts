@@ -5,28 +5,22 @@
 import { arrayTypes, elementCount, type ArrayParam, type Kernel, type Sizes } from '../../ops/op.ts'
 import { shareBytes, startThread, type Thread, type ThreadCode } from '../../platform/platform.ts'
 import { MissingError } from '../../tensor/errors.ts'
+import type { AdapterLimits } from '../backend.ts'
 import type { KernelFunction } from '../calls.ts'
+import { Device, type DeviceMemory as Piece } from '../device_backend.ts'
+import { outputsOf } from '../launches.ts'
 import { DeviceMemory, offsetOf } from './device_memory.ts'
 import type { WgslKernel } from './exact_kernels.ts'
 import {
-  ANSWERED,
-  CLEAR,
+  command,
   CONTROL_BYTES,
-  COPY,
-  LAUNCH,
-  PROGRESS,
-  STATUS,
   statuses,
-  TEXT_BYTES,
   TEXT_START,
   UNIFORM_BYTES,
+  word,
   type Batch,
   type DeviceReport,
   type DeviceSetup,
-  type GroupOrder,
-  type Part,
-  type PipelineOrder,
-  type Upload,
   type WindowOrder,
 } from './gpu_protocol.ts'
 import { GROUP, shaderText, uniformHead, type Place } from './shader.ts'
@@ -67,8 +61,8 @@ export interface DeviceCounts {
   pipelines: number
 }
 
-/** A device, and what is on its way to it. Shared by the backends on it. */
-export class GpuDevice {
+/** A device, and what is on its way to it. */
+export class GpuDevice extends Device {
   readonly name: string
   readonly memory: DeviceMemory
   readonly counts: DeviceCounts = { submissions: 0, launches: 0, reads: 0, bytesRead: 0, pipelines: 0 }
@@ -77,17 +71,18 @@ export class GpuDevice {
   readonly #thread: Thread
   readonly #control: Int32Array<SharedArrayBuffer>
   readonly #windowBytes: number
-  readonly #bindings: number
+  readonly limits: AdapterLimits
   readonly #patience: number
   readonly #pipelines = new Map<string, number>()
   readonly #groups = new Map<string, number>()
   #nextGroup = 0
   #batch = new OpenBatch()
   /** Pieces that were given back, which commands of this batch may use. */
-  #left: { readonly address: number; readonly bytes: number }[] = []
+  #left: Piece[] = []
   #scratch = { address: 0, words: 0 }
   #failure: MissingError | null = null
-  #users = 0
+  /** The memory that was allocated last, if it holds zeros. */
+  #zeros = NaN
 
   /** @throws MissingError GPU_MISSING if this runtime has no WebGPU, or no adapter; THREADS_MISSING */
   static async open(backend: string, options: GpuOptions = {}): Promise<GpuDevice> {
@@ -123,25 +118,19 @@ export class GpuDevice {
     report: Exclude<DeviceReport, { missing: string }>,
     { patience = PATIENCE }: GpuOptions,
   ) {
+    super()
     this.#backend = backend
     this.#thread = thread
     this.#control = new Int32Array(control)
     this.name = report.device
     this.#windowBytes = report.windowBytes
-    this.#bindings = report.bindings
+    this.limits = report.limits
     this.#patience = patience
     this.memory = new DeviceMemory(report.windowBytes, (windows) => this.#makeWindows(windows))
     thread.release()
   }
 
-  /** Another backend uses this device. */
-  retain(): void {
-    this.#users++
-  }
-
-  /** A backend no longer does; the last one ends the device. */
-  release(): void {
-    if (--this.#users > 0) return
+  protected end(): void {
     // Ending a device that hangs would hang too. Its thread is left alone; Dawn ends the process with it, noisily.
     if (this.#failure?.code !== 'GPU_HUNG') void this.#thread.end()
   }
@@ -165,16 +154,17 @@ export class GpuDevice {
       const windows = [
         ...new Set(found.flatMap((one) => (one === null ? [] : range(one.windows[0], one.windows[1])))),
       ].sort((a, b) => a - b)
-      if (windows.length > this.#bindings)
+      if (windows.length > this.limits.bindings)
         throw new MissingError(
           'GPU_LIMIT',
-          `${name}: expected a device with ${windows.length} bindings, got ${this.#bindings}`,
+          `${name}: expected a device with ${windows.length} bindings, got ${this.limits.bindings}`,
         )
       const places = found.map((one): Place =>
         one === null ? null : [windows.indexOf(one.windows[0]), windows.indexOf(one.windows[1])],
       )
       const group = this.#groupOf(windows)
-      for (const { pass, count, first = 0, many = 0 } of kernel.runs(of)) {
+      const runs = kernel.runs?.(of) ?? [{ pass: 'main', count: outputsOf(definition, of) }]
+      for (const { pass, count, first = 0, many = 0 } of runs) {
         if (count === 0) continue
         const pipeline = this.#pipelineOf(definition, pass, kernel, places, windows.length, library)
         const uniforms = this.#batch.launch(
@@ -197,27 +187,34 @@ export class GpuDevice {
     }
   }
 
-  /** Memory for so many bytes; null if there is not enough, even when all that was given back is free. */
-  allocate(bytes: number): { readonly address: number; readonly isZero: boolean } | null {
+  allocate(bytes: number): number | null {
     this.#expectWorking()
-    const found = this.memory.allocate(bytes)
-    if (found !== null || this.#left.length === 0) return found
-    this.#submit(null)
-    return this.memory.allocate(bytes)
+    let found = this.memory.allocate(bytes)
+    if (found === null && this.#left.length > 0) {
+      this.#submit(null)
+      found = this.memory.allocate(bytes)
+    }
+    if (found === null) return null
+    this.#zeros = found.isZero ? found.address : NaN
+    return found.address
   }
 
-  /** Gives memory back, once nothing of this batch uses it. */
-  giveBack(address: number, bytes: number): void {
-    this.#left.push({ address, bytes })
-    this.#batch.waiting += bytes
+  giveBack(...memory: readonly Piece[]): void {
+    this.#left.push(...memory)
+    for (const { bytes } of memory) this.#batch.waiting += bytes
     if (this.#failure === null && this.#batch.waiting > MAX_WAITING) this.#submit(null)
+  }
+
+  further(address: number, bytes: number): number {
+    return this.memory.further(address, bytes)
   }
 
   /** Sets bytes to 0, whole words. @param isNew whether nothing has used them since they were allocated */
   clear(address: number, bytes: number, isNew: boolean): void {
+    if (isNew && address === this.#zeros) return
     this.#expectWorking()
     for (const { window, offset, bytes: length } of this.memory.parts(address, bytes))
-      this.#batch.command(isNew, CLEAR, window, offset, length, 0)
+      this.#batch.command(isNew, command.clear, window, offset, length, 0)
   }
 
   /** Copies bytes to the device, whole words. @param isNew as in `clear` */
@@ -230,29 +227,29 @@ export class GpuDevice {
       done += length
       this.#batch.waiting += length
       if (isNew && length > STAGED) this.#batch.uploads.push({ window, offset, values: shareBytes(values) })
-      else this.#batch.command(isNew, COPY, window, offset, length, this.#batch.stage(values))
+      else this.#batch.command(isNew, command.copy, window, offset, length, this.#batch.stage(values))
     }
     if (this.#batch.waiting > MAX_WAITING) this.#submit(null)
   }
 
-  /** Bytes of the device, when everything before has been done: of each range, in one submission. */
-  copyOut(
-    ...ranges: readonly { readonly address: number; readonly bytes: number }[]
-  ): Uint8Array<ArrayBuffer>[] {
-    const partsOf = ranges.map(({ address, bytes }) => this.memory.parts(address, bytes))
-    const parts = partsOf.flat()
-    const into = new SharedArrayBuffer(sizeOf(parts))
+  /** Bytes of the device, when everything before has been done. */
+  copyOut(memory: readonly Piece[]): Uint8Array[] {
+    const pieces = memory.map(({ address, bytes }) => this.memory.parts(address, bytes))
+    const parts = pieces.flat()
+    const into = new SharedArrayBuffer(parts.reduce((sum, { bytes }) => sum + bytes, 0))
     if (parts.length > 0) {
       this.#submit({ parts, into })
       this.#await()
       this.counts.reads++
     }
-    let at = 0
-    return ranges.map(({ address, bytes }, i) => {
-      const from = at + (offsetOf(address) % 4)
-      at += sizeOf(partsOf[i])
+    let start = 0
+    return memory.map(({ address, bytes }, i) => {
       this.counts.bytesRead += bytes
-      return new Uint8Array(new Uint8Array(into, bytes === 0 ? 0 : from, bytes))
+      const found = new Uint8Array(
+        new Uint8Array(into, bytes === 0 ? 0 : start + (offsetOf(address) % 4), bytes),
+      )
+      for (const part of pieces[i]) start += part.bytes
+      return found
     })
   }
 
@@ -272,14 +269,15 @@ export class GpuDevice {
   #scratchOf(words: number): Found | null {
     if (words === 0) return null
     if (words > this.#scratch.words) {
-      if (this.#scratch.words > 0) this.giveBack(this.#scratch.address, 4 * this.#scratch.words)
-      const found = this.allocate(4 * words)
-      if (found === null)
+      const before = this.#scratch
+      if (before.words > 0) this.giveBack({ address: before.address, bytes: 4 * before.words })
+      const address = this.allocate(4 * words)
+      if (address === null)
         throw new MissingError(
           'BACKEND_MEMORY',
           `backend ${this.#backend}: expected room for ${4 * words} more bytes`,
         )
-      this.#scratch = { address: found.address, words }
+      this.#scratch = { address, words }
     }
     const { address } = this.#scratch
     return { windows: this.memory.windowsOf(address, 4 * words), start: offsetOf(address) / 4 }
@@ -333,7 +331,7 @@ export class GpuDevice {
     for (const key of this.#groups.keys())
       if (destroyed.length > 0 && key.split(' ').some((id) => destroyed.includes(Number(id))))
         this.#groups.delete(key)
-    if (answer !== null) Atomics.store(this.#control, ANSWERED, 0)
+    if (answer !== null) Atomics.store(this.#control, word.answered, 0)
     if (batch.launches > 0 || (answer?.parts.length ?? 0) > 0) this.counts.submissions++
     this.#thread.send({ ...batch.closed(), destroyed, answer } satisfies Batch)
   }
@@ -342,18 +340,18 @@ export class GpuDevice {
   #await(mayLackMemory = false): boolean {
     let before = -1
     // The notice of an answer may come after the answer was seen, and wake up who waits for the next one.
-    while (Atomics.load(this.#control, ANSWERED) === 0) {
-      const progress = Atomics.load(this.#control, PROGRESS)
-      if (Atomics.wait(this.#control, ANSWERED, 0, this.#patience) !== 'timed-out') continue
+    while (Atomics.load(this.#control, word.answered) === 0) {
+      const progress = Atomics.load(this.#control, word.progress)
+      if (Atomics.wait(this.#control, word.answered, 0, this.#patience) !== 'timed-out') continue
       if (progress === before)
         this.#fail('GPU_HUNG', `expected an answer within ${this.#patience} ms, got none`)
       before = progress
     }
-    const status = this.#control[STATUS]
+    const status = this.#control[word.status]
     if (status === statuses.done) return true
     if (status === statuses.memory && mayLackMemory) return false
     const text = new TextDecoder().decode(
-      new Uint8Array(new Uint8Array(this.#control.buffer, TEXT_START, this.#control[TEXT_BYTES])),
+      new Uint8Array(new Uint8Array(this.#control.buffer, TEXT_START, this.#control[word.textBytes])),
     )
     const words = text.replace(/\s+/g, ' ').trim()
     if (status === statuses.memory) return this.#fail('BACKEND_MEMORY', `expected room, got none: ${words}`)
@@ -368,8 +366,6 @@ export class GpuDevice {
   }
 }
 
-const sizeOf = (parts: readonly Part[]): number => parts.reduce((sum, { bytes }) => sum + bytes, 0)
-
 /** Where an array stands. */
 interface Found {
   readonly windows: readonly [first: number, last: number]
@@ -379,12 +375,15 @@ interface Found {
 const range = (first: number, last: number): number[] =>
   Array.from({ length: last - first + 1 }, (_, i) => first + i)
 
+/** A list of a batch that grows. */
+type Mutable<List extends 'pipelines' | 'groups' | 'windows' | 'uploads'> = Batch[List][number][]
+
 /** What has been collected for a submission. */
 class OpenBatch {
-  readonly pipelines: PipelineOrder[] = []
-  readonly groups: GroupOrder[] = []
-  readonly windows: WindowOrder[] = []
-  readonly uploads: Upload[] = []
+  readonly pipelines: Mutable<'pipelines'> = []
+  readonly groups: Mutable<'groups'> = []
+  readonly windows: Mutable<'windows'> = []
+  readonly uploads: Mutable<'uploads'> = []
   /** Commands on new memory, which nothing before them uses: they come first, so that launches follow each other. */
   readonly #early: number[] = []
   readonly #commands: number[] = []
@@ -417,7 +416,7 @@ class OpenBatch {
     group: number,
     groups: number,
   ): { readonly ints: Int32Array; readonly floats: Float32Array } {
-    this.#commands.push(LAUNCH, pipeline, group, groups, 0)
+    this.#commands.push(command.launch, pipeline, group, groups, 0)
     const start = UNIFORM_BYTES * this.launches++
     if (start + UNIFORM_BYTES > this.#uniforms.byteLength) {
       const more = new SharedArrayBuffer(2 * this.#uniforms.byteLength)

@@ -2,16 +2,17 @@
  * What the thread of a device and its caller say to each other. WebGPU answers later; backends are read at once. So a thread of its
  * own talks to the device, and who reads waits for the thread in shared memory.
  */
+import type { AdapterLimits } from '../backend.ts'
 
 /** A pipeline to be compiled: its shader, and how many windows are bound. */
-export interface PipelineOrder {
+interface PipelineOrder {
   readonly id: number
   readonly text: string
   readonly windows: number
 }
 
 /** A group of bindings: the uniform block, then these windows. */
-export interface GroupOrder {
+interface GroupOrder {
   readonly id: number
   readonly windows: readonly number[]
 }
@@ -30,17 +31,22 @@ export interface Part {
 }
 
 /** What is copied to the device before the commands of its batch. */
-export interface Upload {
+interface Upload {
   readonly window: number
   readonly offset: number
   readonly values: Uint8Array
 }
 
-/** Commands are runs of COMMAND numbers, the first of which is one of these. */
-export const LAUNCH = 0 // pipeline, group, workgroups; the uniforms of launches follow each other
-export const COPY = 1 // window, offset, bytes, where they are staged
-export const CLEAR = 2 // window, offset, bytes
-export const COMMAND = 5
+/** Commands are runs of `size` numbers, the first of which says which it is. */
+export const command = {
+  /** pipeline, group, workgroups; the uniforms of launches follow each other */
+  launch: 0,
+  /** window, offset, bytes, where they are staged */
+  copy: 1,
+  /** window, offset, bytes */
+  clear: 2,
+  size: 5,
+} as const
 
 /** Work for the device, in this order: what is made, uploads, commands in one submission, what is read, what is destroyed. */
 export interface Batch {
@@ -66,15 +72,14 @@ export interface DeviceSetup {
 
 /** The answer to it: what was found, or why there is nothing. */
 export type DeviceReport =
-  | { readonly device: string; readonly windowBytes: number; readonly bindings: number }
+  | { readonly device: string; readonly windowBytes: number; readonly limits: AdapterLimits }
   | { readonly missing: string }
 
-/** Words of the control block: whether the thread has answered, how, and what it has done so far. */
-export const ANSWERED = 0
-export const STATUS = 1
-export const PROGRESS = 2
-/** Bytes of the text of a failure, and the text. */
-export const TEXT_BYTES = 3
+/**
+ * Words of the control block: whether the thread has answered, how, what it has done so far, and how long the text of a failure is.
+ */
+export const word = { answered: 0, status: 1, progress: 2, textBytes: 3 } as const
+/** Where that text starts. */
 export const TEXT_START = 16
 export const CONTROL_BYTES = 4096
 

@@ -4,18 +4,12 @@
 import { awaitGpu, findGpu } from '../../platform/gpu.ts'
 import { listenAsThread } from '../../platform/platform.ts'
 import {
-  ANSWERED,
-  CLEAR,
-  COMMAND,
+  command,
   CONTROL_BYTES,
-  COPY,
-  LAUNCH,
-  PROGRESS,
-  STATUS,
   statuses,
-  TEXT_BYTES,
   TEXT_START,
   UNIFORM_BYTES,
+  word,
   type Batch,
   type DeviceReport,
   type DeviceSetup,
@@ -89,10 +83,10 @@ class DeviceThread {
   #answer(status: number, message: string): void {
     const bytes = new TextEncoder().encode(message).subarray(0, CONTROL_BYTES - TEXT_START)
     this.#text.set(bytes)
-    this.#control[TEXT_BYTES] = bytes.length
-    this.#control[STATUS] = status
-    Atomics.store(this.#control, ANSWERED, 1)
-    Atomics.notify(this.#control, ANSWERED)
+    this.#control[word.textBytes] = bytes.length
+    this.#control[word.status] = status
+    Atomics.store(this.#control, word.answered, 1)
+    Atomics.notify(this.#control, word.answered)
   }
 
   async #do(batch: Batch): Promise<void> {
@@ -141,7 +135,7 @@ class DeviceThread {
         this.#groups.delete(group)
       }
     }
-    void queue.onSubmittedWorkDone().then(() => Atomics.add(this.#control, PROGRESS, 1))
+    void queue.onSubmittedWorkDone().then(() => Atomics.add(this.#control, word.progress, 1))
     if (batch.answer === null) return
     if (size > 0) {
       const reading = this.#reading as GPUBuffer
@@ -156,9 +150,9 @@ class DeviceThread {
     const encoder = this.#device.createCommandEncoder()
     let pass: GPUComputePassEncoder | null = null
     let launches = 0
-    for (let i = 0; i < commands.length; i += COMMAND) {
-      const [kind, a, b, c, from] = commands.subarray(i, i + COMMAND)
-      if (kind === LAUNCH) {
+    for (let i = 0; i < commands.length; i += command.size) {
+      const [kind, a, b, c, from] = commands.subarray(i, i + command.size)
+      if (kind === command.launch) {
         pass ??= encoder.beginComputePass()
         pass.setPipeline(this.#pipelines.get(a) as GPUComputePipeline)
         pass.setBindGroup(0, this.#groups.get(b) as GPUBindGroup, [UNIFORM_BYTES * launches++])
@@ -167,8 +161,8 @@ class DeviceThread {
       }
       pass?.end()
       pass = null
-      if (kind === CLEAR) encoder.clearBuffer(this.#window(a), b, c)
-      else if (kind === COPY)
+      if (kind === command.clear) encoder.clearBuffer(this.#window(a), b, c)
+      else if (kind === command.copy)
         encoder.copyBufferToBuffer(this.#staging as GPUBuffer, from, this.#window(a), b, c)
     }
     pass?.end()
@@ -257,7 +251,12 @@ async function open({ control, windowBytes }: DeviceSetup): Promise<[DeviceThrea
   const report = {
     device: [...new Set(words)].join(', '),
     windowBytes: Math.floor(Math.min(most, windowBytes ?? most) / 256) * 256,
-    bindings,
+    limits: {
+      bindingBytes: most,
+      bindings,
+      f16: adapter.features.has('shader-f16'),
+      subgroups: adapter.features.has('subgroups'),
+    },
   }
   return [new DeviceThread(device, control), report]
 }

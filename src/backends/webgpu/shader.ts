@@ -7,10 +7,11 @@
  *   bits_x(i)   its bits
  *   word_x(i)   of bytes: four of them from byte i on
  *   set_x(i, v) of arrays that are written; half precision takes bits
- *   has_x       whether it is there
+ *   has_x       whether it is there; an absent list has every number in its place, an absent array of floats has +0
  *
- * and every size and scalar as `p.T`. In a grouped kernel a workgroup runs for each `n`, and `thread` is which of its threads. Arrays stand in windows of memory, each a binding. An array that is larger than a binding may be
- * stands in several, one after the other.
+ * and every size and scalar as `p.T`. In a grouped kernel a workgroup runs for each `n`, and `thread` is which of its threads.
+ * Arrays stand in windows of memory, each a binding. An array that is larger than a binding may be stands in several, one after
+ * the other.
  */
 import type { ArrayParam, Dtype, Kernel } from '../../ops/op.ts'
 import type { WgslKernel } from './exact_kernels.ts'
@@ -116,7 +117,7 @@ export function shaderText(
     if (place === null)
       return `const has_${name} = false;
 fn bits_${name}(i: i32) -> u32 { return 0u; }
-fn ${name}(i: i32) -> ${isFloat(dtype) ? 'f32' : 'i32'} { return 0; }
+fn ${name}(i: i32) -> ${isFloat(dtype) ? 'f32 { return zero(); }' : 'i32 { return i; }'}
 fn set_${name}(i: i32, v: ${shift === 0 && isFloat(dtype) ? 'f32' : shift === 1 ? 'u32' : 'i32'}) {}`
     const parts = [
       `const has_${name} = true;`,

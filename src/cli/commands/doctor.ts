@@ -2,7 +2,13 @@
  * `shadowllm doctor`: what this machine and runtime offer, and whether each backend really computes here.
  */
 import type { Command } from 'commander'
-import { backendNames, kernelSet, type BackendName, type KernelSet } from '../../backends/backend.ts'
+import {
+  backendNames,
+  kernelSet,
+  type AdapterLimits,
+  type BackendName,
+  type KernelSet,
+} from '../../backends/backend.ts'
 import { createBackend, tryWide, type WideReport } from '../../backends/select.ts'
 import { machine, residentMemory, runtime, type Machine, type Runtime } from '../../platform/platform.ts'
 import { probeWasm, type WasmFeatures } from '../../platform/wasm_features.ts'
@@ -21,7 +27,9 @@ Ends with exit code 1 if a backend does not work. Not counted: wasm-relaxed with
 without a GPU, the emulated ones without their emulator, and webgpu without an adapter or its package.
 
 A backend is exact if it owes the bits of the definitions; relaxed and fast ones owe bounds. webgpu tries its adapter at
-the start: one that does not keep the float contract runs webgpu-fast, and what it got wrong is named.
+the start: one that does not keep the float contract runs webgpu-fast, and what it got wrong is named. Beside the adapter
+stands how much of a matrix one binding holds (larger ones are split), and what its shaders could use; no kernel needs
+half precision or subgroups.
 
 Examples:
   $ shadowllm doctor
@@ -33,6 +41,8 @@ export interface BackendState {
   readonly works: boolean
   /** What it computes on; null where that is the processor, or where it does not work. */
   readonly device: string | null
+  /** What that allows, where it is an adapter of WebGPU; null otherwise. */
+  readonly limits: AdapterLimits | null
   /** Its kernels; null where it does not work. */
   readonly set: KernelSet | null
   /** Why these are not the exact ones, where its device decides; null otherwise. */
@@ -110,6 +120,7 @@ async function tryBackend(name: BackendName): Promise<BackendState> {
         name,
         works,
         device: backend.device ?? null,
+        limits: backend.limits ?? null,
         set: kernelSet(backend.name),
         notExact: backend.notExact ?? null,
         absent: false,
@@ -124,6 +135,7 @@ async function tryBackend(name: BackendName): Promise<BackendState> {
       name,
       works: false,
       device: null,
+      limits: null,
       set: null,
       notExact: null,
       absent,
@@ -180,8 +192,13 @@ const reasonOf = ({ name, reason }: BackendState): string => `${reason}`.replace
 
 /** A backend in words: "works, exact: llvmpipe". */
 export function describeBackend(state: BackendState): string {
-  const { works, device, set, notExact } = state
+  const { works, device, limits, set, notExact } = state
   if (!works) return `does not work: ${reasonOf(state)}`
   const kernels = notExact === null ? set : `${set} (${notExact})`
-  return `works, ${kernels}${device === null ? '' : `: ${device}`}`
+  return `works, ${kernels}${device === null ? '' : `: ${device}`}${limits === null ? '' : `; ${describeLimits(limits)}`}`
+}
+
+function describeLimits({ bindingBytes, bindings, f16, subgroups }: AdapterLimits): string {
+  const has = [f16 ? 'f16' : 'no f16', subgroups ? 'subgroups' : 'no subgroups']
+  return `${bindings} bindings of ${formatBytes(bindingBytes)} at most, ${has.join(', ')}`
 }

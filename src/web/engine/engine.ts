@@ -23,27 +23,41 @@ import { UsageError } from '../../tensor/errors.ts'
 import { recordOf } from '../../tensor/records.ts'
 import type { Ids } from '../../tensor/ndarrays.ts'
 import type { VerifyOptions } from '../../verify/index.ts'
+import type { fasterModel } from './faster_model.ts'
 import type { HubModelInfo, ModelInfo, NextToken } from './model_info.ts'
 import { predictorParts } from './predictor_parts.ts'
 import { study } from './study.ts'
 import type { StudyOptions } from './study_types.ts'
 import type { CallTable } from './worker_rpc.ts'
 
-/** A new engine without models. */
-export function createEngine(): CallTable {
-  const models = new Map<number, { readonly opt: ShadowModel; readonly folder: string | null }>()
+/** An open model, the folder of its files if they were given, and how it was opened. */
+interface Held {
+  readonly opt: ShadowModel
+  readonly folder: string | null
+  readonly given: OpenOptions
+}
+
+/** Loaded when it is first asked. */
+const findFaster: typeof fasterModel = async (...given) =>
+  (await import('./faster_model.ts')).fasterModel(...given)
+
+/** A new engine without models. @param find finds where a model runs faster */
+export function createEngine(find: typeof fasterModel = findFaster): CallTable {
+  const models = new Map<number, Held>()
   let handles = 0
   let folders = 0
-  const modelOf = (handle: unknown): ShadowModel => {
+  const heldOf = (handle: unknown): Held => {
     const held = models.get(handle as number)
-    if (held) return held.opt
+    if (held) return held
     throw new UsageError(
       'DISPOSED',
       `model: expected the handle of an open model, got ${describeValue(handle)}`,
     )
   }
-  const keep = (opt: ShadowModel, folder: string | null): ModelInfo => {
-    models.set(++handles, { opt, folder })
+  const modelOf = (handle: unknown): ShadowModel => heldOf(handle).opt
+  const keep = (held: Held): ModelInfo => {
+    models.set(++handles, held)
+    const { opt } = held
     const { name, origin, files, config, model, tokenizer } = opt
     const { threads } = model.backend
     const { storage } = model.weights
@@ -53,10 +67,11 @@ export function createEngine(): CallTable {
   return {
     async open({ signal, progress }, source, options) {
       const given = { ...readOptions<OpenOptions>(options), signal, onProgress: progress }
-      if (typeof source === 'string') return keep(await ShadowModel.fromPretrained(source, given), null)
+      if (typeof source === 'string')
+        return keep({ opt: await ShadowModel.fromPretrained(source, given), folder: null, given })
       const folder = mountFolder(`folder-${++folders}`, readFiles(source))
       try {
-        return keep(await ShadowModel.fromPretrained(folder, given), folder)
+        return keep({ opt: await ShadowModel.fromPretrained(folder, given), folder, given })
       } catch (error) {
         unmountFolder(folder)
         throw error
@@ -82,6 +97,19 @@ export function createEngine(): CallTable {
     async *verify({ signal }, options) {
       const { verify } = await import('../../verify/index.ts')
       yield* verify({ ...readOptions<VerifyOptions>(options), signal })
+    },
+    async faster({ signal }, handle) {
+      const held = heldOf(handle)
+      const { opt, folder, given } = held
+      // Files of a hub are not kept: they would come a second time.
+      if (folder === null) return { choice: { speeds: null, reason: 'missing', words: null }, info: null }
+      const open = (): Promise<ShadowModel> =>
+        ShadowModel.fromPretrained(folder, { storage: given.storage, backend: 'webgpu', signal })
+      const { choice, faster } = await find(opt, open, signal)
+      if (faster === null) return { choice, info: null }
+      // The files are those of both models, and go with the last one.
+      models.set(handle as number, { ...held, folder: null })
+      return { choice, info: keep({ opt: faster, folder, given }) }
     },
     async dispose(_, handle) {
       const held = models.get(handle as number)

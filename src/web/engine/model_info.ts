@@ -18,6 +18,16 @@ export interface ModelInfo {
   readonly hasTokenizer: boolean
 }
 
+/** Whether WebGPU runs a model, and why. */
+export interface BackendChoice {
+  /** Tokens per second that each decodes; the faster one is used. Null where WebGPU was not measured: WebAssembly is used. */
+  readonly speeds: { readonly wasm: number; readonly webgpu: number } | null
+  /** Why it was not measured: no adapter, one whose numbers differ, or an error. */
+  readonly reason: 'missing' | 'inexact' | 'failed' | null
+  /** The adapter, and what it gets wrong; or the error. */
+  readonly words: string | null
+}
+
 /** A model of the hub, and its size. */
 export interface HubModelInfo {
   readonly origin: HubOrigin

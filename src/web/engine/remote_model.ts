@@ -10,7 +10,7 @@ import type { OpenOptions, OpenProgress, Perplexity } from '../../library/option
 import type { GenerateEnd } from '../../engine/generate.ts'
 import type { PlanOptions } from '../../library/planner_options.ts'
 import { asNdarray, type FloatArray, type Ids } from '../../tensor/ndarrays.ts'
-import type { ModelInfo, NextToken } from './model_info.ts'
+import type { BackendChoice, ModelInfo, NextToken } from './model_info.ts'
 import type { PredictorParts } from './predictor_parts.ts'
 import type { RpcClient } from './worker_rpc.ts'
 import type { StudyEnd, StudyEvent, StudyOptions } from './study_types.ts'
@@ -99,6 +99,20 @@ export class RemoteModel {
   /** What is inside the model's predictor for a prompt; null without one (`predictor_parts.ts`). */
   async predictor(prompt: Int32Array): Promise<PredictorParts | null> {
     return (await this.#rpc.call('predictor', [this.info.handle, prompt])) as PredictorParts | null
+  }
+
+  /**
+   * Measures whether WebGPU decodes faster. If it does, the model is opened there too, with the same numbers: dispose of one of both.
+   * Models of the hub are not measured: their files would be downloaded again.
+   */
+  async faster({ signal }: Pick<OpenOptions, 'signal'> = {}): Promise<{
+    readonly choice: BackendChoice
+    readonly model: RemoteModel | null
+  }> {
+    const found = await this.#rpc.call('faster', [this.info.handle], { signal })
+    const { choice, info } = found as { choice: BackendChoice; info: ModelInfo | null }
+    const model = info && new RemoteModel(this.#rpc, { ...info, name: this.info.name })
+    return { choice, model }
   }
 
   /** Frees the model. Safe to call twice. */

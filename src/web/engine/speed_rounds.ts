@@ -16,7 +16,7 @@ const ROUNDS = { least: 12, most: 40 }
 /** Milliseconds after which a large model is timed in no more than the least rounds. */
 const LONG = 3000
 /** Tokens of a turn. */
-const TURN = 4
+export const TURN = 4
 /** The least time of a token, in milliseconds. */
 export const LEAST_TIME = 1e-3
 
@@ -35,11 +35,9 @@ export async function measureRounds(
 ): Promise<SpeedRounds | null> {
   const wanted = Math.min(ROUNDS.most, Math.max(ROUNDS.least, tokens.length))
   const rounds = Math.min(wanted, Math.floor((model.config.positions - prompt.length) / TURN))
-  const [sparse, dense]: [number[], number[]] = [[], []]
   const enough = Array.from({ length: Math.max(0, rounds) }, () => 1)
   if (tokens.length === 0 || ratioInterval(enough, enough) === null) return null
   const sequences: Sequence[] = []
-  const read = [0, 0]
   try {
     for (const decides of [planner, null]) {
       const capacity = prompt.length + rounds * TURN
@@ -47,21 +45,38 @@ export async function measureRounds(
       sequences.push(sequence)
       sequence.feed(prompt, 'last')
     }
-    const begun = now()
-    for (let round = 0; round < rounds; round++) {
-      if (round >= ROUNDS.least && now() - begun > LONG) break
-      for (const turn of turnOrder(round, 2)) {
-        await pause(signal)
-        const next = (): Int32Array => Int32Array.of(tokens[read[turn]++ % tokens.length])
-        sequences[turn].feed(next(), 'last')
-        const start = now()
-        for (let i = 1; i < TURN; i++) sequences[turn].feed(next(), 'last')
-        // A coarse clock may show no time at all.
-        ;[sparse, dense][turn].push(Math.max(LEAST_TIME, (now() - start) / (TURN - 1)))
-      }
-    }
+    const [sparse, dense] = await timeTurns(sequences, tokens, { least: ROUNDS.least, most: rounds }, signal)
+    return { sparse, dense }
   } finally {
     for (const sequence of sequences) sequence.dispose()
   }
-  return { sparse, dense }
+}
+
+/**
+ * Milliseconds per token of sequences that read the same tokens in turns, again from the first if need be: a list of each. What takes
+ * long has the least rounds.
+ * @throws the signal's reason
+ */
+export async function timeTurns(
+  sequences: readonly Sequence[],
+  tokens: readonly number[],
+  rounds: { readonly least: number; readonly most: number },
+  signal?: AbortSignal,
+): Promise<number[][]> {
+  const times = sequences.map((): number[] => [])
+  const read = sequences.map(() => 0)
+  const begun = now()
+  for (let round = 0; round < rounds.most; round++) {
+    if (round >= rounds.least && now() - begun > LONG) break
+    for (const turn of turnOrder(round, sequences.length)) {
+      await pause(signal)
+      const next = (): Int32Array => Int32Array.of(tokens[read[turn]++ % tokens.length])
+      sequences[turn].feed(next(), 'last')
+      const start = now()
+      for (let i = 1; i < TURN; i++) sequences[turn].feed(next(), 'last')
+      // A coarse clock may show no time at all.
+      times[turn].push(Math.max(LEAST_TIME, (now() - start) / (TURN - 1)))
+    }
+  }
+  return times
 }

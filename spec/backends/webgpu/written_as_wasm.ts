@@ -1,0 +1,37 @@
+/**
+ * A text of SmolLM2 on WebGPU: greedy tokens and their logits are those of WASM, bit for bit.
+ */
+import { expect } from 'vitest'
+import { createBackend } from '../../../src/backends/select.ts'
+import { parseConfig } from '../../../src/engine/config.ts'
+import { LanguageModel } from '../../../src/engine/language_model.ts'
+import type { Storage } from '../../../src/engine/storages/index.ts'
+import { openModelFolder } from '../../../src/io/load.ts'
+import { smollm2File } from '../../harness/smollm2.ts'
+
+/** Writes so many tokens after a prompt of six. */
+export async function writesAsWasm(storage: Storage, count: number): Promise<void> {
+  const models: LanguageModel[] = []
+  for (const name of ['wasm', 'webgpu'] as const) {
+    const folder = await openModelFolder(smollm2File)
+    const backend = await createBackend(name)
+    const config = parseConfig(folder.configJson)
+    models.push(await LanguageModel.load(config, folder.source, backend, { storage }))
+    await folder.source.close()
+  }
+  expect(models.map(({ backend }) => backend.name)).toEqual(['wasm', 'webgpu'])
+  const sequences = models.map((model) => model.begin())
+  const bits = (logits: Float32Array): Int32Array =>
+    new Int32Array(logits.buffer, logits.byteOffset, logits.length)
+  let tokens = Int32Array.of(1, 504, 3575, 282, 4649, 314)
+  for (let n = 0; n < count; n++) {
+    const [expected, actual] = sequences.map((sequence) => sequence.feed(tokens))
+    expect(bits(actual)).toEqual(bits(expected))
+    tokens = Int32Array.of(expected.indexOf(expected.reduce((most, one) => Math.max(most, one))))
+  }
+  for (const sequence of sequences) sequence.dispose()
+  for (const model of models) {
+    model.dispose()
+    model.backend.dispose()
+  }
+}
