@@ -112,7 +112,11 @@ export function linked(specification?: string): Plugin {
   return {
     name: 'shadowllm-links',
     transformIndexHtml(html) {
-      const links = { ...sourceLinks(readRepository()), ...(specification && { specification }) }
+      const links = {
+        ...sourceLinks(readRepository()),
+        ...(specification && { specification }),
+        siteLinks: specification ? '<a href="../">Home</a> <a href="../reference/">Reference</a>' : '',
+      }
       return Object.entries(links).reduce(
         (text, [name, address]) => text.replaceAll(`{{${name}}}`, address),
         html,

@@ -16,6 +16,7 @@ const definitions: ReadonlyMap<string, string> = new Map([
   ['scaling of targets', 'predictor.targets'],
   ['DejaVu baseline', 'dejavu.dejavu'],
   ['how often the predictor runs', 'shadowllm.plan'],
+  ["the prompt's own pass", 'shadowllm.generate'],
   ['random numbers', 'training.trainNetwork'],
 ])
 

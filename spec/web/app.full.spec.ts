@@ -396,7 +396,7 @@ describe.skipIf(cannot)(`the page${why}`, { timeout }, () => {
       await eventually(() => timeline.getAttribute('aria-valuenow')).toBe('2')
       expect(await lineOf(page, 'column-line')).toMatch(/^Token 2 of \d+/)
       await page.locator('#layers').focus()
-      expect(await page.locator('#inspector h3').innerText()).toBe('Head 0 of layer 1')
+      expect(await page.locator('#inspector h3').innerText()).toBe('Head 6 of layer 4')
       // The likeliest of what comes next is what was written there.
       const [, second] = await tokensOf(page)
       await eventually(async () => (await barsOf(page))[0].split(/\s/)[0]).toBe(second.replace(/^ /, '·'))
@@ -412,12 +412,12 @@ describe.skipIf(cannot)(`the page${why}`, { timeout }, () => {
       await eventually(() => barsOf(page)).toEqual(before)
       // Past the eight heads of the layer; in the picture each neuron is a cell of its own.
       await page.locator('#layers').focus()
-      for (let i = 0; i < 9; i++) await page.keyboard.press('ArrowRight')
-      await eventually(() => page.locator('#inspector h3').innerText()).toBe('Neuron 1 of layer 1')
+      for (let i = 0; i < 3; i++) await page.keyboard.press('ArrowRight')
+      await eventually(() => page.locator('#inspector h3').innerText()).toBe('Neuron 1 of layer 4')
       expect(await page.locator('#inspector dl').innerText()).toMatch(/Rank\s+[\d,]+ of 7,168/)
       await page.keyboard.press('ArrowDown')
       await eventually(() => page.locator('#layers').getAttribute('aria-label')).toContain(
-        'Neuron 1 of layer 2',
+        'Neuron 1 of layer 5',
       )
       await page.keyboard.press('Tab')
       expect(await page.evaluate(() => document.activeElement?.id)).toBe('compare')
@@ -428,7 +428,7 @@ describe.skipIf(cannot)(`the page${why}`, { timeout }, () => {
       await page.keyboard.press('ArrowDown')
       await eventually(() => page.locator('#inspector select option').count()).toBeGreaterThan(8)
       await page.locator('#inspector select').selectOption({ index: 1 })
-      await eventually(() => page.locator('#inspector h3').innerText()).toMatch(/^Neuron \d+ of layer 2$/)
+      await eventually(() => page.locator('#inspector h3').innerText()).toMatch(/^Neuron \d+ of layer 5$/)
       expect(await page.locator('#layer-table tbody tr').count()).toBe(8)
       expect(await page.locator('#layer-table tbody tr').first().textContent()).toContain('0, dense')
     })

@@ -1,5 +1,13 @@
 /**
- * The criteria, by name.
+ * How a unit is scored. The criteria by name, from outputs a and gradients g of the loss:
+ *
+ * - `plainact`: the sum over the tokens of |a g|, inside a head of |a · g|: the criterion of ShadowLLM
+ * - `plainact-weight`: plainact as the released code has it, with weights and their gradients for neurons
+ * - `plainact-signed`: plainact without the absolute value; `snip`: the size of that
+ * - `l2norm`, `l2norm-pre`: the length of a over all tokens; of neurons before their activation function
+ * - `gradnorm`, `fisher`, `grasp`: by the gradient alone; squared products; what the whole gradient would gain
+ * - `nwot`, `attention`, `second-order`, `random`: variety over tokens; focus; curvature; a random number
+ * - `jacov`, `epenas`: of whole data sets
  *
  * @module
  */
@@ -53,7 +61,7 @@ const optionOf = (list: readonly { readonly name: string }[]): NameOption<string
     list.map(({ name }) => name),
   )
 
-/** What cannot be recovered of a unit: a criterion that moments have (src/compensation/worth.ts), and no single example. */
+/** The name of the criterion by what the other units cannot recover of a unit. It comes from moments of a calibration (`collect`), not from one example. */
 export const MOMENTS_CRITERION = 'obs'
 
 /** The name of a criterion that scores may be of. */

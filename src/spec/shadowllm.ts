@@ -55,13 +55,13 @@ function stack(rows: readonly Float32Array[]): Tensor {
   return tensor(Float32Array.from(rows.flatMap((row) => [...row])), rows.length, rows[0].length)
 }
 
-/** The mask for a prompt [P]. */
+/** The mask for a prompt [P]. Only layer 0 has run over it then: the layers above run under the mask. */
 export function plan(model: Model, predictor: Predictor, prompt: Int32Array, budget: Budget): Units {
   const scores = predict(predictor, model.contextOf(prompt), model.heads, model.neurons)
   return selectMask(scores, budget)
 }
 
-/** The most likely next tokens after a prompt [P], all under its mask: [count]. */
+/** The most likely next tokens after a prompt [P]: [count]. The mask holds for the prompt's own tokens too, and for all that follow. */
 export function generate(model: Model, prompt: Int32Array, mask: Mask, count: number): Int32Array {
   let text = prompt
   while (text.length < prompt.length + count)

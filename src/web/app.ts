@@ -27,8 +27,8 @@ import { Switches } from './trace/switches.ts'
 import { decisionOf, Masks, type Trace } from './trace/trace.ts'
 import { placeOf, unitFacts, type Unit, type UnitFacts } from './trace/unit_facts.ts'
 
-/** What is looked at when the page opens: the first head of the first ranked layer. */
-const FIRST_UNIT: Unit = { kind: 'heads', layer: 1, index: 0 }
+/** What is looked at when the page opens: the head of the embedded model that the first prompt needs most. */
+const FIRST_UNIT: Unit = { kind: 'heads', layer: 4, index: 6 }
 
 function cellOf({ kind, layer, index }: Unit): Cell {
   return { kind, layer, span: { start: index, end: index + 1 } }
@@ -237,6 +237,7 @@ export class App {
   }
 
   #choose(column: number, cell: Cell | null): void {
+    if (cell !== this.#cell) this.#inspector.open()
     this.#change(() => {
       this.#follows &&= column === (this.#trace?.columns.length ?? 0) - 1
       this.#column = column
@@ -274,7 +275,7 @@ export class App {
     this.#controls.show({ isWriting: this.#session.isWriting, canWrite: opt !== null })
     byId('texts').toggleAttribute('data-first', this.#isFirst)
     byId<HTMLButtonElement>('save').disabled = !trace || isWriting || trace.columns.length === 0
-    showPlanner((trace?.settings ?? settings).planner, trace, isWriting)
+    showPlanner(trace?.settings ?? settings, trace, isWriting)
     showOverview(trace, masks, this.#column)
     this.#texts.show(trace, this.#column)
     this.#timeline.show({
@@ -321,7 +322,7 @@ export class App {
     )
     const switched = this.#switches.size > 0 ? mask : null
     if (inspected) this.#next.ask(this.#isOfModel ? trace : null, this.#column, decided, switched)
-    this.#inspector.show(inspected && { ...inspected, next: this.#next.shown })
+    this.#inspector.show(inspected && { ...inspected, next: this.#isFirst ? [] : this.#next.shown })
   }
 
   /** One line about a cell. */
@@ -400,6 +401,7 @@ export class App {
       isOn,
       isSwitched,
       switches: this.#switches.size,
+      nextOf: `Token ${this.#column + 1}, after “… ${textBefore(trace, this.#column)}”`,
       switchLabel: `Switch ${units.length > 1 ? 'the bin' : 'it'} ${isOn ? 'off' : 'on'}`,
     }
   }
@@ -423,6 +425,12 @@ export class App {
     for (const unit of units) this.#switches.set(unit, on === isAnyOn([unit], decided) ? null : on)
     this.#refresh()
   }
+}
+
+/** The last tokens before a column. */
+function textBefore({ pieces, columns }: Trace, column: number): string {
+  const written = columns.slice(0, column).map(({ text }) => text)
+  return [...pieces, ...written].slice(-3).join('').trim()
 }
 
 function openPredictor(): void {

@@ -95,7 +95,8 @@ async function openModel(
     if (choice) showChoice(session, line, choice)
   } catch (error) {
     if ((error as Error).name === 'AbortError') return
-    app.tell(`${name} cannot be opened. ${lineOf(error)}`)
+    const stays = session.opt ? `, and ${session.opt.info.name} stays open` : ''
+    app.tell(`${name} cannot be opened${stays}: ${lineOf(error).replace(`${name}: `, '')}`)
     line.textContent = session.opt ? modelLine(session) : 'No model is open.'
   } finally {
     bar.classList.add('idle')
@@ -234,6 +235,6 @@ async function openTrace(file: File, app: App): Promise<void> {
     app.tell('')
     answer.textContent = `${trace.columns.length} tokens of ${trace.model.name}, as saved.`
   } catch (error) {
-    answer.textContent = lineOf(error)
+    answer.textContent = `${file.name} is no trace that can be opened: ${lineOf(error).replace(`${file.name}: `, '')}`
   }
 }

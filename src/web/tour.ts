@@ -26,14 +26,14 @@ export const tourSteps: readonly TourStep[] = [
     about: 'settings',
     title: 'A prompt is read once',
     words:
-      'Layer 0 reads your prompt and is computed in full. What it makes of the prompt goes to a small predictor, the diamond, which scores all heads and neurons of the layers after it.',
+      'Layer 0 reads your prompt and is computed in full. What its heads give out at the last token goes to a small predictor, the diamond, which scores all heads and neurons of the layers after it.',
   },
   {
     about: 'skip',
     isBelow: true,
     title: 'Only the best stay lit',
     words:
-      'Drag the slider. Lit units are computed for all words that follow. The others are not: their weights are not even read, and that is where the time is saved.',
+      'Drag the slider. Lit units are computed, for the prompt too and for all words that follow. The others are not: their weights are not even read, which saves the time.',
   },
   {
     about: 'texts',
@@ -46,7 +46,7 @@ export const tourSteps: readonly TourStep[] = [
     isBelow: true,
     title: 'Was the choice right?',
     words:
-      'Tick “Compare with the oracle”. Orange units were kept for nothing, hollow ones are missing. Choose any unit to see its score, and switch it off to see the next word change.',
+      'Tick “Compare with the oracle”. Orange units were kept for nothing, hollow ones are missing. Choose any unit to see its score, and switch it off to see by how much the next word changes: often by little.',
   },
 ]
 

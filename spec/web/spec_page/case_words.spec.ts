@@ -6,7 +6,13 @@ import { expect, test } from 'vitest'
 import { wideCase } from '../../../src/verify/model/engine_cases.ts'
 import { engineLaws } from '../../../src/verify/model/engine_laws.ts'
 import type { Case } from '../../../src/verify/law.ts'
-import { differenceInWords, meanings, namesOf, sizesInWords } from '../../../src/web/spec_page/case_words.ts'
+import {
+  differenceInWords,
+  isTelling,
+  meanings,
+  namesOf,
+  sizesInWords,
+} from '../../../src/web/spec_page/case_words.ts'
 import { proofs } from '../../../src/web/spec_page/proofs.ts'
 
 const laws = [...new Set(proofs.map(({ law }) => law))] as (keyof typeof engineLaws)[]
@@ -51,7 +57,31 @@ test('sizes are those of the case', () => {
 
 test('the first number that differs is told in a sentence, and another difference is left to the report', () => {
   expect(differenceInWords('logits 0 to 2[0]: with the bug 0.5, without it -1e-7\nseed 1')).toBe(
-    'The first number that differs is number 0 of logits 0 to 2: 0.5 by src/spec with the bug, -1e-7 by the engine.',
+    'The first number that differs is number 0 of logits 0 to 2: 0.5 by src/spec with the bug, -1e-7 by the engine: the sign is wrong.',
   )
+  const told = (wrong: string, right: string): string =>
+    differenceInWords(`loss[1]: with the bug ${wrong}, without it ${right}`).replace(/^.* by the engine/, '')
+  expect(told('3', '2')).toBe(': 1.5 times what it should be.')
+  expect(told('0', '2')).toBe(': with the bug it is gone.')
+  expect(told('2', '-0')).toBe(': it should be zero.')
+  expect(told('1.00001', '1')).toBe('.')
+  expect(told('NaN', '1')).toBe('.')
+  const kept = 'mask of neurons[0]: with the bug 1, without it 0'
+  expect(differenceInWords(kept)).toMatch(/ by the engine: the bug keeps this unit\.$/)
+  const text = 'text[0]: with the bug 1, without it 0'
+  expect(differenceInWords(text)).toMatch(/ by the engine: another token\.$/)
   expect(differenceInWords('mask: with the bug 3 numbers, without it 4 numbers')).toBe('')
+})
+
+test('a difference tells if it is more than a tenth, of sign, or of no numbers', () => {
+  const telling = (expected: string, got: string): boolean =>
+    isTelling(new Error(`loss[0]: expected ${expected}, got ${got}`))
+  expect(telling('1.9229531744713313e-8', '1.9229529968356474e-8')).toBe(false)
+  expect(telling('1', '1.05')).toBe(false)
+  expect(telling('1', '1.2')).toBe(true)
+  expect(telling('1e-3', '-1e-3')).toBe(true)
+  expect(telling('1e-30', '-1e-30')).toBe(false)
+  expect(telling('0', '-0')).toBe(false)
+  expect(telling('NaN', '1')).toBe(true)
+  expect(isTelling(new Error('mask: expected 3 numbers, got 4'))).toBe(true)
 })

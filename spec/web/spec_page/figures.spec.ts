@@ -300,12 +300,16 @@ test('the small figures show what their steps hold, and lead to figures of the p
   const html = stripOf('predicted')
   for (const address of Object.keys(html)) expect(figures.map((own) => own.address)).toContain(address)
   expect(html['opt.opt']).toContain(`>${steps.tokens.pieces.slice(1).map(visible).join('')}<`)
-  expect(html['predictor.features']).toContain(`${heads * size} features`)
+  expect(html['predictor.features']).toContain(`${heads * size} features: ${heads} heads of ${size}`)
   expect(html['predictor.predict']).toContain(`${(layers - 1) * (heads + neurons)} predicted scores`)
   const kept = sum(ranked(steps.mask.neurons).map(sum))
   const all = (layers - 1) * neurons
+  const ofHeads = (layers - 1) * heads
+  const skippedHeads = ofHeads - sum(ranked(steps.mask.heads).map(sum))
   expect(html['select.selectMask']).toContain(`${kept} of ${all} kept`)
-  expect(html['select.selectMask']).toContain(`>${all - kept} of ${all} neurons are skipped`)
+  expect(html['select.selectMask']).toContain(
+    `>${skippedHeads} of ${ofHeads} heads and ${all - kept} of ${all} neurons are skipped`,
+  )
   for (const { text: word, dense, masked } of steps.next) {
     expect(html['shadowllm.generate']).toContain(`>${word}<`)
     for (const share of [dense, masked]) expect(html['shadowllm.generate']).toContain(percent(share, 1))

@@ -280,7 +280,7 @@ describe('the top of the page', () => {
     const html = setBugs(proofs)
     for (const { address, bug, line, planted } of proofs) {
       expect(textOf(html)).toContain(bug)
-      expect(html).toContain(`<option value="${address}">`)
+      expect(html).toContain(`<option value="${address}"`)
       expect(html).toContain(`data-bug="${address}"`)
       for (const code of [line, planted]) expect(textOf(html)).toContain(code)
     }

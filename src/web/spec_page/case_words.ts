@@ -7,7 +7,7 @@ import { counted } from '../view/dom.ts'
 /** What each argument of the laws between engine and specification is; `drawn` and `training` are told by their parts. */
 export const meanings: Readonly<Record<string, string>> = {
   numbers: 'fill all weights, over and over',
-  tokens: 'ids of the text',
+  tokens: 'ids of the text, each taken modulo the vocabulary',
   embeddingWidth: 'width of the token table; 0 for the width of the model',
   llama: 'what a model of the Llama family has besides; null for OPT',
   skip: 'places of the units that a mask skips, in thousandths of the way from the first to the last; null for no mask',
@@ -79,7 +79,32 @@ export function differenceInWords(report: string): string {
   const [, values, place, expected, got] =
     /^(.+)\[(\d+)\]: with the bug (\S+), without it (\S+)$/m.exec(report) ?? []
   if (values === undefined) return ''
-  return `The first number that differs is number ${place} of ${values}: ${expected} by src/spec with the bug, ${got} by the engine.`
+  const [wrong, right] = [Number(expected), Number(got)]
+  const how = values.startsWith('mask')
+    ? `: the bug ${wrong === 0 ? 'skips' : 'keeps'} this unit`
+    : values.startsWith('text')
+      ? ': another token'
+      : ratioInWords(wrong, right)
+  return `The first number that differs is number ${place} of ${values}: ${expected} by src/spec with the bug, ${got} by the engine${how}.`
+}
+
+/** How far a wrong number is from the right one. */
+function ratioInWords(wrong: number, right: number): string {
+  if (!Number.isFinite(wrong) || !Number.isFinite(right)) return ''
+  if (wrong * right < 0) return ': the sign is wrong'
+  if (wrong === 0) return ': with the bug it is gone'
+  if (right === 0) return ': it should be zero'
+  const ratio = wrong / right
+  return Math.abs(ratio - 1) < 1e-3 ? '' : `: ${Number(ratio.toPrecision(3))} times what it should be`
+}
+
+/** Whether what a law says of a case cannot be taken for rounding: numbers above a millionth that differ by more than a tenth, or no
+ * numbers. */
+export function isTelling(error: unknown): boolean {
+  const [, ...sides] = /expected (-?[\d.e+-]+), got (-?[\d.e+-]+)$/.exec((error as Error).message) ?? []
+  const [expected, got] = sides.map(Number)
+  const size = Math.max(Math.abs(expected), Math.abs(got))
+  return sides.length === 0 || (size > 1e-6 && Math.abs(expected - got) > 0.1 * size)
 }
 
 /** The names of a case that have a meaning, in their order, each once. */

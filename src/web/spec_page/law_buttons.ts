@@ -78,7 +78,7 @@ function wordsOf({ cases, broken }: LawResult, isPlanted: boolean, seed: number)
   const bug = isPlanted ? ' with this bug' : ''
   return [
     make('p', {
-      text: `The law is broken by case ${cases}: the engine and src/spec${bug} differ. The law: ${sentence}.`,
+      text: `The law is broken by case ${cases} of the random ones (seed ${seed}; another try draws others): the engine and src/spec${bug} differ. The law: ${sentence}.`,
     }),
     make('p', { text: `The smallest case found: ${sizes} ${differenceInWords(report)}` }),
     make(

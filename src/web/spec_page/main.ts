@@ -47,6 +47,9 @@ function lazyWorker(): () => RpcClient {
 
 const [stepsWorker, lawsWorker] = [lazyWorker(), lazyWorker()]
 
+/** What the values are of. */
+const MODEL = 'Model: tiny-opt, weights of four bits; greedy, as the live page at temperature 0.'
+
 /** How long after the last key values are computed. */
 const PAUSE = 300
 
@@ -137,7 +140,7 @@ async function compute(): Promise<void> {
       draw(settings)
     }
     const seconds = ((now() - start) / 1000).toFixed(1)
-    say(`Computed here in ${seconds} s: scores and masks by src/spec, whole texts by the engine.`)
+    say(`${MODEL} Computed here in ${seconds} s: scores and masks by src/spec, whole texts by the engine.`)
     check.hidden = false
     body.classList.remove('computing')
   } catch (error) {
@@ -219,6 +222,6 @@ check.addEventListener('click', () => void checkSteps())
 startReadouts(() => steps)
 startLawButtons(lawsWorker)
 showSettings(settings)
-say('The values on this page were computed by src/spec when it was built. Change a setting for yours.')
+say(`${MODEL} Values by src/spec, from when this page was built: change a setting for yours.`)
 // A link that asks for other values.
 if (JSON.stringify(settings) !== JSON.stringify(defaultSettings)) void compute()

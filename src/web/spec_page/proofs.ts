@@ -51,7 +51,7 @@ export const proofs: readonly Proof[] = [
     cases: 60,
     bug: 'keys are not rotated',
     line: "const context = attention(turned(q), turned(k), project('v', G), K, formOf(config, l)) // [T, H K]",
-    planted: "const context = attention(turned(q), k, project('v', G), K, formOf(config, l))",
+    planted: "const context = attention(turned(q), k, project('v', G), K, formOf(config, l)) // [T, H K]",
   },
   {
     address: 'plainact.sensitivity',
@@ -97,7 +97,7 @@ export const proofs: readonly Proof[] = [
     address: 'shadowllm.generate',
     law: 'engineText',
     cases: 60,
-    bug: 'the mask is not applied to the tokens that are written',
+    bug: 'no mask is applied, neither to the prompt nor to what is written',
     line: 'text = Int32Array.of(...text, mostLikely(model.forward(text, mask).logits))',
     planted: 'text = Int32Array.of(...text, mostLikely(model.forward(text, null).logits))',
   },

@@ -42,15 +42,19 @@ export const stations: readonly Station[] = [
     title: () => '2 Layer 0, computed whole',
     draw: ({ context, tokens }) =>
       context && tokens
-        ? markup`${contextMap(context, tokens)}<p>${context.heads} heads, each token</p>`
+        ? markup`${contextMap(context, tokens)}<p>${context.heads} heads, each token; stronger: larger</p>`
         : null,
   },
   {
     address: 'strip.predictor.features',
     title: (source) => titles[source].reads,
-    draw: ({ features, dense, tokens }, { source }) => {
+    draw: ({ features, context, dense, tokens }, { source }) => {
       if (source === 'predicted')
-        return features && markup`${featureBars(features)}<p>${features.length} features</p>`
+        return (
+          features &&
+          context &&
+          markup`${featureBars(features)}<p>${features.length} features: ${context.heads} heads of ${features.length / context.heads}</p>`
+        )
       if (source === 'oracle')
         return (
           dense &&
@@ -73,9 +77,10 @@ export const stations: readonly Station[] = [
     draw: ({ scores, mask }) => {
       if (!scores || !mask) return null
       const ranking = ranked(scores, mask, 'neurons')
-      const all = ranking.kept.length
-      const [skipped, of] = [all - ranking.count, all].map((count) => count.toLocaleString('en'))
-      return markup`${curve('neurons', ranking)}<p>${skipped} of ${of} neurons are skipped</p>`
+      const skipped = [ranked(scores, mask, 'heads'), ranking].map(({ kept, count }) =>
+        [kept.length - count, kept.length].map((units) => units.toLocaleString('en')).join(' of '),
+      )
+      return markup`${curve('neurons', ranking)}<p>${skipped[0]} heads and ${skipped[1]} neurons are skipped</p>`
     },
   },
   {

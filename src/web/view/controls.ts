@@ -56,15 +56,20 @@ export class Controls {
     )
     fillSelect(this.#scope, choices(scopes, scopeWords))
     fillSelect(this.#decides, choices(decisions, decisionWords))
+    // On a small screen the texts are screens away from the button.
+    const write = (): void => {
+      events.write()
+      if (matchMedia('(max-width: 40rem)').matches) byId('texts').scrollIntoView()
+    }
     byId('settings').addEventListener('submit', (event) => {
       event.preventDefault()
-      events.write()
+      write()
     })
     this.#prompt.addEventListener('keydown', (event) => {
       // Enter that ends a composition (of Chinese or Japanese, say) belongs to it.
       if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return
       event.preventDefault()
-      events.write()
+      write()
     })
     for (const field of [this.#planner, this.#criterion, this.#decides, this.#temperature, this.#seed])
       field.addEventListener('change', () => events.write())
@@ -77,13 +82,13 @@ export class Controls {
     this.#stop.addEventListener('click', () => events.stop())
     this.#again.addEventListener('click', () => {
       this.#seed.value = String((this.state.seed + 1) % 2 ** 32 || 1)
-      events.write()
+      write()
     })
     this.#presets = presets.map(({ name, words, state }) => {
       const button = make('button', { type: 'button', text: name, title: words })
       button.addEventListener('click', () => {
         this.state = state
-        events.write()
+        write()
       })
       return button
     })

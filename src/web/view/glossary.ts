@@ -14,7 +14,7 @@ export const glossary = {
   layer:
     'Layers run one after the other. Each reads the stream of numbers that the earlier ones wrote, and adds to it: first its heads, then its neurons.',
   predictor:
-    'A small network, trained once for this model. From what layer 0 makes of the prompt it predicts the score of every head and every neuron of the other layers.',
+    'A small network, trained once for this model. From what the heads of layer 0 give out at the last token of the prompt, it predicts the score of every head and every neuron of the other layers.',
   oracle:
     'The oracle knows the answer: it scores each unit on the text that the dense model writes, so it cannot be used for writing. The predictor learns to predict its scores. They need not be the best choice.',
   criterion:

@@ -27,7 +27,9 @@ export interface InspectorState {
   readonly switches: number
   /** The effect of the switch: on one unit, or on all kept units of a bin. */
   readonly switchLabel: string
-  /** Null without a model. */
+  /** Which token the next tokens are for. */
+  readonly nextOf: string
+  /** Null without a model; empty until they are computed. */
   readonly next: readonly NextToken[] | null
 }
 
@@ -49,12 +51,19 @@ export class Inspector {
   readonly #toggle = make('button', { type: 'button', id: 'switch' })
   readonly #clear = make('button', { type: 'button', text: 'Undo all' })
   readonly #next = make('div')
+  readonly #close = make('button', { type: 'button', class: 'quiet close', text: 'Close' })
 
   constructor(root: HTMLElement, actions: InspectorActions) {
     this.#root = root
     this.#pick.addEventListener('change', () => actions.choose(this.#pick.value))
     this.#toggle.addEventListener('click', () => actions.toggle())
     this.#clear.addEventListener('click', () => actions.clear())
+    this.#close.addEventListener('click', () => this.#root.classList.remove('open'))
+  }
+
+  /** On a small screen, shows what was chosen as a sheet at its lower edge. */
+  open(): void {
+    this.#root.classList.add('open')
   }
 
   /** Shows a unit, or a hint how to choose one. */
@@ -81,10 +90,13 @@ export class Inspector {
       this.#next.replaceChildren(
         make('p', { class: 'soft', text: 'Open the model of this trace to see its next tokens.' }),
       )
-    else if (state.next.length > 0) this.#next.replaceChildren(nextBars(state.next))
+    else if (state.next.length > 0) this.#next.replaceChildren(nextBars(state.next, state.nextOf))
+    else if (!this.#next.querySelector('table'))
+      this.#next.replaceChildren(make('p', { class: 'soft', text: 'Computing …' }))
     if (this.#title.parentElement) return
     const actions = make('div', { class: 'actions' }, this.#toggle, this.#clear)
     this.#root.replaceChildren(
+      this.#close,
       this.#title,
       this.#about,
       this.#verdict,
@@ -127,7 +139,7 @@ function factRows({ planner, criterion, facts, oracle }: InspectorState): [strin
     ['Rank', `${rank.toLocaleString('en')} of ${of.toLocaleString('en')}`],
   )
   const cut = cutOff === null ? 'none' : brief(cutOff)
-  rows.push(['Cut-off', byFloor ? `${cut}, kept by a floor` : cut])
+  rows.push(['Cut-off', byFloor ? `${cut}; kept although below, as a layer keeps its best` : cut])
   if (oracle?.ranked)
     rows.push(
       ['Oracle score', brief(oracle.ranked.score)],
@@ -137,7 +149,7 @@ function factRows({ planner, criterion, facts, oracle }: InspectorState): [strin
 }
 
 /** The bars of some tokens; the second share of each is that with switches, if there are any. */
-function nextBars(tokens: readonly NextToken[]): HTMLTableElement {
+function nextBars(tokens: readonly NextToken[], of: string): HTMLTableElement {
   const largest = Math.max(...tokens.flatMap(({ shares }) => shares))
   const bar = (share: number, name: string): HTMLElement => {
     const element = make('span', { class: `bar ${name}` })
@@ -152,12 +164,18 @@ function nextBars(tokens: readonly NextToken[]): HTMLTableElement {
       {},
       make('th', { scope: 'row', text: visible(text).replace(/^ /, '·') }),
       make('td', {}, ...bars),
-      make('td', { text: percent(after, 1) }),
+      make('td', {
+        text: shares.length > 1 ? `${percent(after, 1)} (${changeOf(shares[0], after)})` : percent(after, 1),
+      }),
     )
   })
   const caption =
-    tokens[0].shares.length > 1
-      ? 'Next tokens: grey before switching, blue after'
-      : 'Next tokens, by probability'
+    tokens[0].shares.length > 1 ? `${of}: grey before switching, blue after` : `${of}, by probability`
   return make('table', { class: 'bars' }, make('caption', { text: caption }), make('tbody', {}, ...rows))
+}
+
+/** A change of a share, in points. */
+function changeOf(before: number, after: number): string {
+  const points = (100 * (after - before)).toFixed(1)
+  return points.startsWith('-') ? points.replace('-', '−') : `+${points}`
 }

@@ -3,7 +3,7 @@
  * that made its picture.
  */
 import { neuronStudyPlanners, type StudyPlanner } from '../engine/study_types.ts'
-import type { Trace } from '../trace/trace.ts'
+import type { Trace, TraceSettings } from '../trace/trace.ts'
 import { byId } from './dom.ts'
 
 /** The planners in a list. */
@@ -37,12 +37,17 @@ export const deciding: Readonly<Record<Exclude<StudyPlanner, 'shadow'>, string>>
  * Describes the planner of the picture, and says where there is no oracle to compare with.
  * @param isWriting whether the oracle's scores may still come
  */
-export function showPlanner(planner: StudyPlanner, trace: Trace | null, isWriting: boolean): void {
+export function showPlanner(
+  { planner, decides }: Pick<TraceSettings, 'planner' | 'decides'>,
+  trace: Trace | null,
+  isWriting: boolean,
+): void {
   const isShadow = planner === 'shadow'
+  const isAlways = decides === 'always' && planner !== 'dense'
   byId('how-predictor').hidden = !isShadow
   byId('lead-model').textContent = isShadow
     ? 'The model below runs in your browser.'
-    : 'The picture below is by another planner.'
+    : 'Below, something else than its predictor decides.'
   const other = byId('how-other')
   other.hidden = isShadow
   other.textContent = isShadow ? '' : deciding[planner]
@@ -54,10 +59,20 @@ export function showPlanner(planner: StudyPlanner, trace: Trace | null, isWritin
         : planner === 'random'
           ? 'Only the highest are computed'
           : 'Only the best are computed'
-  byId('how-rest').hidden = planner === 'dense'
+  byId('how-when').textContent = whenOf(planner, isAlways)
+  byId('how-rest').hidden = planner === 'dense' || isAlways
   const lacksOracle = trace !== null && !isWriting && trace.columns.length > 0 && trace.oracleScores === null
   byId<HTMLInputElement>('compare').disabled = lacksOracle
   byId('compare-place').title = lacksOracle
     ? 'There are no oracle scores: weights in eight or four bits have no gradients, and a text that was stopped is not scored.'
     : ''
+}
+
+/** What runs under the mask: planners that look at the whole prompt leave it dense. */
+function whenOf(planner: StudyPlanner, isAlways: boolean): string {
+  if (planner === 'dense') return 'for the prompt and for all words that follow'
+  const follow = isAlways ? 'for the word that follows; each word decides anew' : 'for all words that follow'
+  return neuronStudyPlanners.includes(planner)
+    ? `${follow}; the prompt is dense`
+    : `for the prompt too, and ${follow}`
 }
