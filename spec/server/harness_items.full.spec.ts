@@ -76,7 +76,7 @@ const subjects = [
 
 for (const { name, path, why, stride } of subjects)
   describe.skipIf(why !== '')(`the harness's items of ${name}${why}`, () => {
-    const opened = why === '' ? ShadowModel.fromPretrained(path) : null
+    const opened = why === '' ? ShadowModel.fromPretrained(path, { storage: 'f32' }) : null
     afterAll(async () => (await opened)?.dispose())
     const items = expectedItems(name)
 

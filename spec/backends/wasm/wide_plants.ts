@@ -21,19 +21,19 @@ const tiled = [...rows, ...integers, ...columns, 'linear_backward_weight'] as co
 export const widePlants: Readonly<Record<string, WidePlant>> = {
   'a lost accumulator of a tile': {
     file: 'tile.ts',
-    from: '        a3 = accumulate<W>(a3, z, w3)\n',
+    from: '        a3 = accumulate<W, L>(a3, z, w3)\n',
     to: '',
     kernels: [...tiled, 'attention_backward'],
   },
   'an accumulator of the last row of a short tile, lost': {
     file: 'tile.ts',
-    from: '        d2 = accumulate<W>(d2, x, w2)\n',
+    from: '        d2 = accumulate<W, L>(d2, x, w2)\n',
     to: '',
     kernels: tiled,
   },
   'an accumulator of the last row of a tall tile, lost': {
     file: 'tile.ts',
-    from: '          e3 = accumulate<W>(e3, z, w3)\n',
+    from: '          e3 = accumulate<W, L>(e3, z, w3)\n',
     to: '',
     kernels: tiled,
   },
