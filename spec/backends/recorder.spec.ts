@@ -37,21 +37,27 @@ function programIn(scope: BufferScope): Program {
   return { run, buffers, read: () => [...backend.readF32(y), ...backend.readF32(z)] }
 }
 
+/** Runs a body with a program whose buffers are freed after it. */
+function inProgram<Result>(backend: Backend, body: (program: Program, scope: BufferScope) => Result): Result {
+  const scope = new BufferScope(backend)
+  try {
+    return body(programIn(scope), scope)
+  } finally {
+    scope.dispose()
+  }
+}
+
 function record(backend: Backend, run: () => void): Recording {
   return (recorderOf(backend.ops) as Pick<Recorder<unknown>, 'record'>).record(run)
 }
 
 /** What a recording says after one of its buffers was freed. */
 function runAfterFree(backend: Backend, name: keyof Program['buffers']): boolean {
-  const scope = new BufferScope(backend)
-  try {
-    const { run, buffers } = programIn(scope)
+  return inProgram(backend, ({ run, buffers }, scope) => {
     const recording = record(backend, run)
     scope.free(buffers[name])
     return recording.run()
-  } finally {
-    scope.dispose()
-  }
+  })
 }
 
 const six = fc.array(fc.float({ noNaN: true, min: -8, max: 8 }), { minLength: 6, maxLength: 6, size: 'max' })
@@ -60,9 +66,7 @@ overBackends((backend) => {
   test('run again, they compute from what their buffers hold by then', () => {
     fc.assert(
       fc.property(six, six, (a, b) => {
-        const scope = new BufferScope(backend)
-        try {
-          const { run, buffers, read } = programIn(scope)
+        inProgram(backend, ({ run, buffers, read }) => {
           const recording = record(backend, run)
           backend.write(buffers.a, Float32Array.from(a))
           backend.write(buffers.b, Float32Array.from(b))
@@ -72,9 +76,7 @@ overBackends((backend) => {
           backend.zero(buffers.z)
           run()
           expect(again).toEqual(read())
-        } finally {
-          scope.dispose()
-        }
+        })
       }),
     )
   })
@@ -83,22 +85,17 @@ overBackends((backend) => {
     'after %s was freed nothing runs; another buffer may go',
     (name) => {
       expect(runAfterFree(backend, name)).toBe(false)
-      const scope = new BufferScope(backend)
-      try {
+      inProgram(backend, ({ run }) => {
         const other = backend.allocate('f32', [6])
-        const recording = record(backend, programIn(scope).run)
+        const recording = record(backend, run)
         backend.free(other)
         expect(recording.run()).toBe(true)
-      } finally {
-        scope.dispose()
-      }
+      })
     },
   )
 
   test('nothing runs after a list that they read was made anew', () => {
-    const scope = new BufferScope(backend)
-    try {
-      const { buffers } = programIn(scope)
+    inProgram(backend, ({ buffers }, scope) => {
       const list = scope.allocate('i32', [1])
       backend.ops.top_k(list, backend.view(buffers.a, [2]))
       const recording = record(backend, () =>
@@ -107,15 +104,21 @@ overBackends((backend) => {
       expect(recording.run()).toBe(true)
       backend.ops.top_k(list, backend.view(buffers.a, [2]))
       expect(recording.run()).toBe(false)
-    } finally {
-      scope.dispose()
-    }
+    })
+  })
+
+  test('a body that frees a buffer of its calls is not run again', () => {
+    inProgram(backend, ({ run, buffers }, scope) => {
+      const recording = record(backend, () => {
+        run()
+        scope.free(buffers.weight)
+      })
+      expect(recording.run()).toBe(false)
+    })
   })
 
   test('a call that is refused is not recorded, and what comes after the body neither', () => {
-    const scope = new BufferScope(backend)
-    try {
-      const { run, buffers, read } = programIn(scope)
+    inProgram(backend, ({ run, buffers, read }) => {
       const wrong = (): void => backend.ops.add(buffers.y, buffers.a, backend.view(buffers.b, [5]))
       expect(() => record(backend, wrong)).toThrow('expected')
       const recording = record(backend, () => {})
@@ -125,9 +128,7 @@ overBackends((backend) => {
       backend.write(buffers.a, new Float32Array(6).fill(2))
       expect(recording.run()).toBe(true)
       expect(read()).toEqual(before)
-    } finally {
-      scope.dispose()
-    }
+    })
   })
 })
 

@@ -41,12 +41,12 @@ export class Recorder<Address> {
   /** Runs a body, and records the calls that it makes. */
   record(body: () => void): Recording {
     const calls: Call<Address>[] = (this.#calls = [])
+    const ends = this.#ends
     try {
       body()
     } finally {
       this.#calls = null
     }
-    const ends = this.#ends
     return {
       run: () => {
         if (ends !== this.#ends) return false
