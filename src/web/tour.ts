@@ -75,8 +75,10 @@ class Tour {
     this.#next.addEventListener('click', () =>
       this.#step + 1 < tourSteps.length ? this.#show(this.#step + 1) : this.#end(),
     )
+    pageDocument().addEventListener('keydown', ({ key }) => {
+      if (key === 'Escape' && !this.#box.hidden) this.#end()
+    })
     this.#box.addEventListener('keydown', ({ key }) => {
-      if (key === 'Escape') this.#end()
       if (key === 'ArrowRight' && this.#step + 1 < tourSteps.length) this.#show(this.#step + 1)
       if (key === 'ArrowLeft' && this.#step > 0) this.#show(this.#step - 1)
     })

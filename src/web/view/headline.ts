@@ -29,11 +29,10 @@ function unknown(name: string, trace: Trace | null, isWriting: boolean): Fact {
   const count = trace?.columns.length ?? 0
   if (isWriting || count === 0) return { value: UNKNOWN, name, words: '' }
   const wasStopped = trace !== null && meanDivergence(trace) === null
-  return {
-    value: '–',
-    name,
-    words: `Not measured${wasStopped ? `: stopped after ${counted(count, 'token')}` : ''}.`,
-  }
+  const why = wasStopped
+    ? `stopped after ${counted(count, 'token')}`
+    : 'the context of this model has no space for enough rounds'
+  return { value: '–', name, words: `Not measured: ${why}.` }
 }
 
 function skipped(trace: Trace | null, mask: UnitMask | null): Fact {

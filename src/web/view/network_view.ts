@@ -216,7 +216,7 @@ function findCell({ grids }: NetworkLayout, wanted: Cell): Place | null {
  * The place after an arrow key: left and right run through the heads and then the neurons of a layer, up and down through the
  * layers. Home and End lead to the ends of a layer. Null for another key.
  */
-function moved({ grids }: NetworkLayout, { grid, index }: Place, key: string): Place | null {
+function moved({ grids, isTowers }: NetworkLayout, { grid, index }: Place, key: string): Place | null {
   const own = grids.filter(({ layer }) => layer === grid.layer)
   const [heads, neurons] = own
   const along = grid === heads ? index : heads.cells.length + index
@@ -228,11 +228,18 @@ function moved({ grids }: NetworkLayout, { grid, index }: Place, key: string): P
       : { grid: below, index: Math.min(below.cells.length - 1, at - above.cells.length) }
   }
   const layers = grids.length / 2
+  const back = (): Place => to(grid.layer, Math.max(0, along - 1))
+  const on = (): Place => to(grid.layer, Math.min(last, along + 1))
+  const before = (): Place => to(Math.max(0, grid.layer - 1), along)
+  const after = (): Place => to(Math.min(layers - 1, grid.layer + 1), along)
+  const [ArrowLeft, ArrowRight, ArrowUp, ArrowDown] = isTowers
+    ? [before, after, back, on]
+    : [back, on, before, after]
   const moves: Readonly<Record<string, () => Place>> = {
-    ArrowLeft: () => to(grid.layer, Math.max(0, along - 1)),
-    ArrowRight: () => to(grid.layer, Math.min(last, along + 1)),
-    ArrowUp: () => to(Math.max(0, grid.layer - 1), along),
-    ArrowDown: () => to(Math.min(layers - 1, grid.layer + 1), along),
+    ArrowLeft,
+    ArrowRight,
+    ArrowUp,
+    ArrowDown,
     Home: () => to(grid.layer, 0),
     End: () => to(grid.layer, last),
   }
