@@ -42,26 +42,34 @@ function beginning(parts) {
   return parts
 }
 
+/** The document under which those stand that are no guides. */
+const OVERVIEW = 'README.md'
+
 /** Called by typedoc. */
 export function load(app) {
+  let others = []
   app.on('bootstrapEnd', () => {
     const guides = app.options.getValue('projectDocuments').map(pathOf)
+    others = linkedDocuments(guides).filter((path) => path !== OVERVIEW && !guides.includes(path))
     app.options.setValue(
       'projectDocuments',
-      linkedDocuments(guides).map((path) => `${root}${path}`),
+      [...guides, OVERVIEW].map((path) => `${root}${path}`),
     )
   })
   const { converter } = app
   const parse = converter.parseRawComment.bind(converter)
-  converter.parseRawComment = (file, files) =>
-    parse(new MinimalSourceFile(siteText(pathOf(file.fileName), file.text), file.fileName), files)
+  converter.parseRawComment = (file, files) => {
+    const path = pathOf(file.fileName)
+    const head = path === OVERVIEW ? `---\nchildren: ${JSON.stringify(others)}\n---\n\n` : ''
+    return parse(new MinimalSourceFile(head + siteText(path, file.text), file.fileName), files)
+  }
   // Its name is its address, which the common folder of all documents does not belong to.
   converter.on(Converter.EVENT_RESOLVE_END, ({ project }) => {
     for (const guide of project.documents ?? []) guide.name = guide.name.replace(/^docs\/(?:guides\/)?/, '')
   })
   // The addresses of all pages are known by then; the list of pages is written after it.
   app.renderer.on('beginRender', ({ project }) => {
-    for (const guide of project.documents ?? []) {
+    for (const guide of project.getReflectionsByKind(ReflectionKind.Document)) {
       const file = project.files.getReflectionPath(guide)
       const [, title] = /^# (.*)$/m.exec(file ? readFileSync(file, 'utf8') : '') ?? []
       if (title) guide.name = title === own.name ? 'Overview' : title

@@ -76,10 +76,10 @@ export function buildSources(folder: string, linked: readonly string[]): void {
       ),
     )
   }
-  const folders = Map.groupBy([...files.keys()].toSorted(), (path) => posix.dirname(path))
+  const folders = Map.groupBy(files.keys(), (path) => posix.dirname(path))
   const lists = Array.from(folders, ([path, inside]) => {
     const items = inside.map((file) => markup`<li><a href="${file}.html">${posix.basename(file)}</a></li>`)
-    return markup`<section id="${path}"><h2>${path}</h2><ul>${items}</ul></section>`
+    return markup`<section id="${path}"><h2>${path === '.' ? 'At the root' : path}</h2><ul>${items}</ul></section>`
   })
   write(`${folder}/index.html`, page('Sources', '../', markup`<div class="sources">${lists}</div>`))
 }
