@@ -16,7 +16,7 @@ interface Mark {
 }
 
 const keyword =
-  /\b(?:abstract|as|async|await|break|case|catch|class|const|continue|default|delete|do|else|export|extends|finally|for|from|function|if|implements|import|in|instanceof|interface|keyof|let|new|of|private|protected|public|readonly|return|satisfies|static|super|switch|throw|try|type|typeof|void|while|yield)\b(?!\s*[:?])/g
+  /(?<![.\w])(?:abstract|as|async|await|break|case|catch|class|const|continue|default|delete|do|else|export|extends|finally|for|from|function|if|implements|import|in|instanceof|interface|keyof|let|new|of|private|protected|public|readonly|return|satisfies|static|super|switch|throw|try|type|typeof|void|while|yield)\b(?!\s*[:?])/g
 
 /** Pages of files of `src`, and of what else documents link to. @param linked paths of files, and of folders whose files are shown */
 export function buildSources(folder: string, linked: readonly string[]): void {
