@@ -537,6 +537,7 @@ describe.skipIf(cannot)(`the page${why}`, { timeout }, () => {
       await page.keyboard.press('Enter')
       const headings = [await heading()]
       expect(await lineOf(page, 'tour')).toContain('Step 1 of 5')
+      await eventually(() => lineOf(page, 'column-line')).toMatch(/^Token 1 of /)
       for (let step = 2; step <= 5; step++) {
         await page.keyboard.press('ArrowRight')
         expect(await lineOf(page, 'tour')).toContain(`Step ${step} of 5`)

@@ -245,6 +245,11 @@ export class App {
     this.#refresh()
   }
 
+  /** Looks at the first token: what follows the prompt. */
+  lookAtFirst(): void {
+    this.#choose(0, this.#cell)
+  }
+
   #choose(column: number, cell: Cell | null): void {
     if (cell !== this.#cell) this.#inspector.open()
     this.#change(() => {

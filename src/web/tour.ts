@@ -50,10 +50,13 @@ export const tourSteps: readonly TourStep[] = [
   },
 ]
 
-/** Wires the tour. */
-export function startTour(): void {
+/** Wires the tour. @param onStart called when it begins */
+export function startTour(onStart: () => void): void {
   const tour = new Tour()
-  byId('tour-start').addEventListener('click', () => tour.start())
+  byId('tour-start').addEventListener('click', () => {
+    onStart()
+    tour.start()
+  })
 }
 
 class Tour {

@@ -290,7 +290,7 @@ function recallLine(mask: Units, plainact: Units): string {
     }
     return `${percent(kept / all)} of the plainact of ${kind}`
   })
-  return `It keeps ${shares.join(' and ')}.`
+  return `It keeps ${shares.join(' and ')}. Recall on the live page counts units, by a longer text.`
 }
 
 /**

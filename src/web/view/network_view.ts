@@ -259,7 +259,7 @@ function drawStream(
   context.strokeStyle = colours.dense
   context.fillStyle = colours.soft
   context.lineWidth = 1
-  const middle = TOP / 2 - 4
+  const middle = TOP.towers / 2 - 4
   const label = (text: string, x: number, y: number): void => {
     const { width: size } = context.measureText(text)
     context.clearRect(x - size / 2 - 5, y - 9, size + 10, 18)
@@ -267,7 +267,9 @@ function drawStream(
   }
   if (!isTowers) {
     const x = 8.5
-    drawLine(context, [x, 0], [x, height - 2])
+    drawLine(context, [x, TOP.rows], [x, height - 2])
+    context.fillText('layer', 0, 8)
+    for (const { kind, x: left } of grids.slice(0, 2)) context.fillText(kind, left + 8, 8)
     for (const [layer, box] of layers.entries()) label(String(layer), x, box.y + box.height / 2)
     if (hasPredictor) drawDiamond(context, diamondOf(layout), colours.both)
     return
@@ -297,7 +299,7 @@ function diamondOf({
 }: NetworkLayout): { readonly x: number; readonly y: number } | null {
   if (layers.length < 2) return null
   return isTowers
-    ? { x: (layers[0].x + gridWidth(grids[1]) + layers[1].x) / 2, y: TOP / 2 - 4 }
+    ? { x: (layers[0].x + gridWidth(grids[1]) + layers[1].x) / 2, y: TOP.towers / 2 - 4 }
     : { x: 8.5, y: (layers[0].y + layers[0].height + layers[1].y) / 2 }
 }
 
