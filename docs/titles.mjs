@@ -47,10 +47,10 @@ const OVERVIEW = 'README.md'
 
 /** Called by typedoc. */
 export function load(app) {
-  let others = []
+  let besides = []
   app.on('bootstrapEnd', () => {
     const guides = app.options.getValue('projectDocuments').map(pathOf)
-    others = linkedDocuments(guides).filter((path) => path !== OVERVIEW && !guides.includes(path))
+    besides = linkedDocuments(guides).filter((path) => path !== OVERVIEW && !guides.includes(path))
     app.options.setValue(
       'projectDocuments',
       [...guides, OVERVIEW].map((path) => `${root}${path}`),
@@ -60,7 +60,7 @@ export function load(app) {
   const parse = converter.parseRawComment.bind(converter)
   converter.parseRawComment = (file, files) => {
     const path = pathOf(file.fileName)
-    const head = path === OVERVIEW ? `---\nchildren: ${JSON.stringify(others)}\n---\n\n` : ''
+    const head = path === OVERVIEW ? `---\nchildren: ${JSON.stringify(besides)}\n---\n\n` : ''
     return parse(new MinimalSourceFile(head + siteText(path, file.text), file.fileName), files)
   }
   // Its name is its address, which the common folder of all documents does not belong to.

@@ -22,7 +22,7 @@ const pages: Readonly<Record<string, string>> = {
 }
 
 /** Where a file or folder is shown on the site; null for what the reference shows itself. */
-export function siteAddress(path: string): string | null {
+function siteAddress(path: string): string | null {
   if (isOfReference(path)) return null
   if (path.startsWith('src/spec/')) return `spec/index.html#${basename(path, '.ts')}`
   return (
