@@ -31,7 +31,7 @@ function unknown(name: string, trace: Trace | null, isWriting: boolean): Fact {
   const wasStopped = trace !== null && meanDivergence(trace) === null
   const why = wasStopped
     ? `stopped after ${counted(count, 'token')}`
-    : 'the context of this model has no space for enough rounds'
+    : 'the model’s context has no space for enough rounds, or the trace is from a file without them'
   return { value: '–', name, words: `Not measured: ${why}.` }
 }
 
