@@ -498,6 +498,12 @@ describe.skipIf(cannot)(`the page${why}`, { timeout }, () => {
       const state = await stateOf()
       expect(state).toEqual(['The captain looked at the sea', '70 %', 'griffin', '0.5', '7'])
       expect(new URL(page.url()).hash).toBe(given)
+      // The link to the specification has them too.
+      const link = page.locator('footer a[data-spec]')
+      await link.focus()
+      expect(await link.getAttribute('href')).toMatch(
+        /\/spec\/#prompt=The\+captain\+looked\+at\+the\+sea&sparsity=0\.7$/,
+      )
       const text = await tokensOf(page)
       await rewritten(page, () => page.getByRole('button', { name: 'Another text' }).click())
       expect(new URL(page.url()).hash).toBe(given.replace('seed=7', 'seed=8'))
