@@ -16,7 +16,7 @@ import { families, makeConfig, type Family, type ModelConfig } from '../../engin
 import { initialWeights } from '../../engine/initial_weights.ts'
 import { activations, type Activation } from '../../ops/activations.ts'
 import type { Rotary, RotaryScaling } from '../../ops/rotary.ts'
-import type { LanguageModel } from '../../engine/language_model.ts'
+import { withSequence, type LanguageModel } from '../../engine/language_model.ts'
 import type { LoadOptions } from '../../engine/weight_reader.ts'
 import type { OptConfig } from '../../spec/opt.ts'
 import { memorySource, type HostTensor } from '../../tensor/memory_source.ts'
@@ -251,12 +251,7 @@ export function feedOnce(
   tokens: Int32Array,
   options: Parameters<LanguageModel['begin']>[0] = {},
 ): Float32Array {
-  const sequence = model.begin(options)
-  try {
-    return sequence.feed(tokens, 'all')
-  } finally {
-    sequence.dispose()
-  }
+  return withSequence(model, options, (sequence) => sequence.feed(tokens, 'all'))
 }
 
 /** A law for all arguments drawn from the arbitraries. */
