@@ -20,6 +20,7 @@ import { withSequence, type LanguageModel } from '../../engine/language_model.ts
 import type { LoadOptions } from '../../engine/weight_reader.ts'
 import type { OptConfig } from '../../spec/opt.ts'
 import { memorySource, type HostTensor } from '../../tensor/memory_source.ts'
+import { present } from '../../tensor/records.ts'
 import type { TensorSource } from '../../tensor/tensor_source.ts'
 import { lawForAll, type Law, type LawForAll } from '../law.ts'
 
@@ -163,7 +164,7 @@ export function configOf(model: Omit<ModelCase, 'seed'>): ModelConfig {
     ...(llama.windows && { layerWindow: llama.windows.slice(0, layers) }),
     epsilon: llama.epsilon,
     activation: llama.activation ?? 'silu',
-    ...given({
+    ...present({
       embeddingScale: llama.embeddingScale,
       normOffset: llama.normOffset,
       scoreScale: llama.scoreScale,
@@ -171,11 +172,6 @@ export function configOf(model: Omit<ModelCase, 'seed'>): ModelConfig {
       logitCap: llama.logitCap,
     }),
   })
-}
-
-/** The fields that are given. */
-function given(fields: Partial<Record<keyof ModelConfig, number | undefined>>): Partial<ModelConfig> {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined))
 }
 
 /** The rotations of a layer. */
