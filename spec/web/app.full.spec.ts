@@ -803,7 +803,7 @@ describe.skipIf(cannot)(`the page${why}`, { timeout }, () => {
         expect(await page.evaluate(cutWords)).toEqual([])
         if (options.hasTouch) {
           // The second row: a finger is told near the picture what it chose.
-          await page.locator('#layers').tap({ position: { x: 50, y: 80 } })
+          await page.locator('#layers').tap({ position: { x: 50, y: 100 } })
           await eventually(() => lineOf(page, 'tip')).toMatch(
             /^Head \d of layer 1: (kept|skipped)\. Score \S+, rank \d+ of 56\.$/,
           )
