@@ -237,7 +237,8 @@ describe.skipIf(cannot)(`the annotated specification${why}`, { timeout }, () => 
 
   test('a bug that is chosen at the top is planted, and breaks its law', async () => {
     await inPage('', async (page) => {
-      await page.locator('#bug').selectOption({ index: 9 })
+      // Of all bugs this one has the smallest cases.
+      await page.locator('#bug').selectOption('select.keepBest')
       expect(await page.locator('#break [data-bug]:visible').count()).toBe(1)
       await page.locator('#plant').click()
       await page.locator('#break [data-result="broken"]').waitFor()
