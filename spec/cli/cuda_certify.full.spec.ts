@@ -22,11 +22,8 @@ const { folder, program, fresh, fileOf, certify } = workshop()
 
 /** Runs cuda/certify.sh on the emulator into one folder. */
 const output = join(folder, 'certificate')
-const runScript = (): Ended =>
-  runProgram(join(root, 'cuda/certify.sh'), [
-    ...['--emulated', '--without-node', '--program', program],
-    ...['--output', output],
-  ])
+const words = ['--emulated', '--without-node', '--program', program, '--output', output]
+const runScript = (): Ended => runProgram(join(root, 'cuda/certify.sh'), words)
 
 /** How the first run of the script ended. The tests read what it left. */
 let ended: Ended | null = null
