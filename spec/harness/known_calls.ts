@@ -7,10 +7,21 @@ import type { KnownCall } from '../../src/verify/ops/agreement.ts'
 /** Arrays of so many bytes are kept. */
 const MAX_KNOWN_BYTES = 2 ** 28
 
-/** The last calls, by their cases. */
+const all: { clear(): void }[] = []
+
+/** Drops all calls: spec files share a worker. */
+export function forgetCalls(): void {
+  for (const calls of all) calls.clear()
+}
+
+/** The last calls, by their cases, until the end of a spec file. */
 export class KnownCalls<Call extends KnownCall = KnownCall> {
   readonly #calls = new Map<string, Call>()
   #bytes = 0
+
+  constructor() {
+    all.push(this)
+  }
 
   get(key: string): Call | undefined {
     return this.#calls.get(key)

@@ -9,7 +9,6 @@
  *
  * Tests src/backends/reference.ts and src/ops/contracts/.
  */
-import { afterAll } from 'vitest'
 import { kernelNames } from '../../src/ops/catalog.ts'
 import { agreementLaws, randomSizes } from '../../src/verify/ops/agreement.ts'
 import { overKernels } from '../harness/backends.ts'
@@ -17,7 +16,6 @@ import { KnownCalls } from '../harness/known_calls.ts'
 import { stateLawByLaw, stateLaws } from '../harness/state.ts'
 
 const known = new KnownCalls()
-afterAll(() => known.clear())
 
 stateLawByLaw(
   'random sizes',

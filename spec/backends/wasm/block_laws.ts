@@ -48,7 +48,7 @@ interface DealtCall extends KnownCall {
 }
 
 /** What the laws were tried on: equal seeds give each build, and each mutant of a kernel, the same calls. */
-export const knownCalls: KnownCalls<DealtCall> = new KnownCalls()
+const knownCalls = new KnownCalls<DealtCall>()
 
 /** @param given sizes; rows of int4 inputs have as much room as they need, and as many blocks, unless they say otherwise */
 function check(

@@ -1,12 +1,11 @@
 /** The laws of block_laws.ts hold for the committed kernels: of the strict build, of the relaxed one, and of Rust. */
-import { afterAll, afterEach, describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, test } from 'vitest'
 import { WasmBackend } from '../../../src/backends/wasm/wasm_backend.ts'
 import fc from 'fast-check'
 import { law, runSeed } from '../../harness/seed.ts'
 import {
   atAnEdge,
   attentions,
-  knownCalls,
   largestInt4Sums,
   longestContext,
   longHeads,
@@ -29,8 +28,6 @@ const names = Object.keys(products) as Product[]
 afterEach(() => {
   for (const { name, liveBuffers } of backends) expect(liveBuffers, `buffers left behind in ${name}`).toBe(0)
 })
-
-afterAll(() => knownCalls.clear())
 
 // A law over every build before the next: they are tried on the same calls, which the definition answers once.
 function overBuilds(declare: (backend: WasmBackend) => void): void {

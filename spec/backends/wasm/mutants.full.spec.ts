@@ -2,7 +2,7 @@
  * Bugs planted in the kernels' sources, where only large sizes or last bits show them: each is compiled, and
  * found by a law of its backend.
  */
-import { afterAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { WasmBackend } from '../../../src/backends/wasm/wasm_backend.ts'
 import { WideTrial } from '../../../src/backends/wasm/wide_trial.ts'
 import { kernelNames } from '../../../src/ops/catalog.ts'
@@ -13,7 +13,6 @@ import { zeroTerms, zeroTermsBf16, zeroTermsI8 } from '../../../src/verify/ops/z
 import { runSeed } from '../../harness/seed.ts'
 import {
   atAnEdge,
-  knownCalls,
   largestInt4Sums,
   longHeads,
   longRows,
@@ -530,8 +529,6 @@ async function start(
 
 /** The laws that find mutants. */
 const lawsOf = (mutants: Mutants): readonly Mutant['law'][] => Object.values(mutants).map(({ law }) => law)
-
-afterAll(() => knownCalls.clear())
 
 describe.each(builds)('in the %s build', (build, name, mutants) => {
   test.each(Object.entries(mutants))('%s: found', async (_, mutant) => {
