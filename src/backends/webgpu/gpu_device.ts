@@ -3,7 +3,13 @@
  * read.
  */
 import { arrayTypes, elementCount, type ArrayParam, type Kernel, type Sizes } from '../../ops/op.ts'
-import { shareBytes, startThread, type Thread, type ThreadCode } from '../../platform/platform.ts'
+import {
+  endDespiteThreads,
+  shareBytes,
+  startThread,
+  type Thread,
+  type ThreadCode,
+} from '../../platform/platform.ts'
 import { MissingError } from '../../tensor/errors.ts'
 import type { AdapterLimits } from '../backend.ts'
 import type { KernelFunction } from '../calls.ts'
@@ -84,14 +90,18 @@ export class GpuDevice extends Device {
   /** The memory that was allocated last, if it holds zeros. */
   #zeros = NaN
 
-  /** @throws MissingError GPU_MISSING if this runtime has no WebGPU, or no adapter; THREADS_MISSING */
+  /** @throws MissingError GPU_MISSING if this runtime has no WebGPU, or no adapter; GPU_HUNG; THREADS_MISSING */
   static async open(backend: string, options: GpuOptions = {}): Promise<GpuDevice> {
     if (typeof SharedArrayBuffer !== 'function')
       throw new MissingError('THREADS_MISSING', `backend ${backend}: expected memory that threads can share`)
     const control = new SharedArrayBuffer(CONTROL_BYTES)
+    const { patience = PATIENCE } = options
     let thread: Thread | null = null
+    let watch: ReturnType<typeof setTimeout> | undefined
     try {
-      const report = await new Promise<DeviceReport>((resolve) => {
+      const report = await new Promise<DeviceReport>((resolve, reject) => {
+        const onLate = (): void => reject(giveUp(backend, 'a device', patience))
+        watch = setTimeout(onLate, patience)
         const onError = (error: Error): void => resolve({ missing: error.message })
         thread = startThread(options.thread ?? deviceThread, {
           onMessage: (message) => resolve(message as DeviceReport),
@@ -106,8 +116,10 @@ export class GpuDevice extends Device {
         )
       return new GpuDevice(backend, thread as unknown as Thread, control, report, options)
     } catch (error) {
-      void (thread as Thread | null)?.end()
+      leave(thread, error)
       throw error
+    } finally {
+      clearTimeout(watch)
     }
   }
 
@@ -131,8 +143,7 @@ export class GpuDevice extends Device {
   }
 
   protected end(): void {
-    // Ending a device that hangs would hang too. Its thread is left alone; Dawn ends the process with it, noisily.
-    if (this.#failure?.code !== 'GPU_HUNG') void this.#thread.end()
+    leave(this.#thread, this.#failure)
   }
 
   /** The function that launches a kernel. */
@@ -338,13 +349,13 @@ export class GpuDevice extends Device {
 
   /** Waits for an answer. @returns false where memory is what was missing, and may be */
   #await(mayLackMemory = false): boolean {
-    let before = -1
+    let before = Atomics.load(this.#control, word.progress)
     // The notice of an answer may come after the answer was seen, and wake up who waits for the next one.
     while (Atomics.load(this.#control, word.answered) === 0) {
       const progress = Atomics.load(this.#control, word.progress)
       if (Atomics.wait(this.#control, word.answered, 0, this.#patience) !== 'timed-out') continue
       if (progress === before)
-        this.#fail('GPU_HUNG', `expected an answer within ${this.#patience} ms, got none`)
+        this.#end(giveUp(this.#backend, 'an answer', this.#patience, ` (${this.name})`))
       before = progress
     }
     const status = this.#control[word.status]
@@ -361,9 +372,28 @@ export class GpuDevice extends Device {
   }
 
   #fail(code: string, message: string): never {
-    this.#failure = new MissingError(code, `backend ${this.#backend}: ${message} (${this.name})`)
-    throw this.#failure
+    return this.#end(new MissingError(code, `backend ${this.#backend}: ${message} (${this.name})`))
   }
+
+  #end(failure: MissingError): never {
+    throw (this.#failure = failure)
+  }
+}
+
+/** The error of a device that hangs. No driver ends what it does, so the program is not to wait for its thread. */
+function giveUp(backend: string, what: string, patience: number, where = ''): MissingError {
+  endDespiteThreads()
+  return new MissingError(
+    'GPU_HUNG',
+    `backend ${backend}: expected ${what} within ${patience} ms, got none${where}`,
+  )
+}
+
+/** Ends the thread of a device; that of one that hangs ends when it answers, if it ever does. */
+function leave(thread: Thread | null, failure: unknown): void {
+  const hangs = failure instanceof MissingError && failure.code === 'GPU_HUNG'
+  if (hangs) thread?.abandon()
+  else void thread?.end()
 }
 
 /** Where an array stands. */
