@@ -10,7 +10,7 @@ import { makeConfig } from '../../../src/engine/config.ts'
 import { initialWeights } from '../../../src/engine/initial_weights.ts'
 import { LanguageModel } from '../../../src/engine/language_model.ts'
 import { endWhenIdle } from '../../../src/platform/platform.ts'
-import { MissingError } from '../../../src/tensor/errors.ts'
+import type { MissingError } from '../../../src/tensor/errors.ts'
 import { memorySource } from '../../../src/tensor/memory_source.ts'
 
 const { embedding } = exactKernels
