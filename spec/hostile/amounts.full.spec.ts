@@ -3,14 +3,13 @@
  */
 import { afterAll, describe, expect, test } from 'vitest'
 import { tryAmounts, type AmountReport } from './amounts.ts'
-import { Cell, projectReaders, type Limits } from './cell.ts'
+import { Cell, projectReaders, usualLimits } from './cell.ts'
 import { plantedAmounts, type PlantedAmount } from './planted_amounts.ts'
 import { formsOf } from './reader_forms.ts'
 import { readers } from './readers.ts'
 import type { Reader } from './reader.ts'
 
 const isDeno = 'Deno' in globalThis
-const limits: Limits = { milliseconds: 4000, megabytes: 1024 }
 
 /** Processor time: other work of the machine is no bug. */
 function processorTime(): number {
@@ -19,7 +18,7 @@ function processorTime(): number {
 }
 
 /** The readers without a bug, for all of them. */
-const right = new Cell(projectReaders, limits, processorTime)
+const right = new Cell(projectReaders, usualLimits, processorTime)
 afterAll(() => right.close())
 
 /**
@@ -47,7 +46,7 @@ describe.skipIf(isDeno)(
         const without = await reportOf(right, bug)
         expect(without.finding).toBe(null)
         const milliseconds = Math.max(LEAST, SLOWER * without.milliseconds)
-        const planted = new Cell(projectReaders, { ...limits, milliseconds }, processorTime, bug.plants)
+        const planted = new Cell(projectReaders, { ...usualLimits, milliseconds }, processorTime, bug.plants)
         try {
           expect((await reportOf(planted, bug)).finding).not.toBe(null)
         } finally {
