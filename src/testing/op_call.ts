@@ -106,8 +106,7 @@ export function callRaw(
  * @returns for each call its outputs and accumulators, or the Error that `callRaw` would throw
  */
 export function callAll(backend: Backend, calls: readonly RawCall[]): (Record<string, Numbers> | Error)[] {
-  const scope = new BufferScope(backend)
-  try {
+  return BufferScope.within(backend, (scope) => {
     const made = calls.map((call) => orError(() => makeCall(scope, call)))
     const buffers = made.map((one) => (one instanceof Error ? [] : buffersOf(one.seats)))
     const contents = orError(() => backend.readAll(buffers.flat()))
@@ -118,9 +117,7 @@ export function callAll(backend: Backend, calls: readonly RawCall[]): (Record<st
       if (one instanceof Error) return one
       return contents instanceof Error ? contents : orError(() => readBack(one, contents.slice(from, place)))
     })
-  } finally {
-    scope.dispose()
-  }
+  })
 }
 
 function orError<T>(work: () => T): T | Error {
