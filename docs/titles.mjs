@@ -1,16 +1,23 @@
 /**
- * A plugin of typedoc. A guide has the title that its first line gives it, and keeps its address, which is its file's name; a module
- * has the name by which it is imported; lists of names say of each how its comment begins; and every page leads to the
- * other pages of the site from its header.
+ * A plugin of typedoc. Documents that guides link to are pages too, and have the text and the links of the site; a document has the
+ * title that its first line gives it, and keeps its address, which is its file's name; a module has the name by which it is imported;
+ * lists of names say of each how its comment begins; and every page leads to the other pages of the site from its header.
  */
 import { readFileSync } from 'node:fs'
-import { CommentTag, ReflectionKind } from 'typedoc'
+import { relative } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { CommentTag, Converter, MinimalSourceFile, ReflectionKind } from 'typedoc'
+import { linkedDocuments, siteText } from '../scripts/site_links.ts'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const pathOf = (file) => relative(root, file).replaceAll('\\', '/')
 
 /** The other pages of the site (src/web/site), from the folder of the reference. */
 const others = {
   Home: '../index.html',
   'Live page': '../live/index.html',
   'Annotated specification': '../spec/index.html',
+  Sources: '../source/index.html',
 }
 
 const own = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'))
@@ -35,14 +42,37 @@ function beginning(parts) {
   return parts
 }
 
+/** The document under which those stand that are no guides. */
+const OVERVIEW = 'README.md'
+
 /** Called by typedoc. */
 export function load(app) {
+  let besides = []
+  app.on('bootstrapEnd', () => {
+    const guides = app.options.getValue('projectDocuments').map(pathOf)
+    besides = linkedDocuments(guides).filter((path) => path !== OVERVIEW && !guides.includes(path))
+    app.options.setValue(
+      'projectDocuments',
+      [...guides, OVERVIEW].map((path) => `${root}${path}`),
+    )
+  })
+  const { converter } = app
+  const parse = converter.parseRawComment.bind(converter)
+  converter.parseRawComment = (file, files) => {
+    const path = pathOf(file.fileName)
+    const head = path === OVERVIEW ? `---\nchildren: ${JSON.stringify(besides)}\n---\n\n` : ''
+    return parse(new MinimalSourceFile(head + siteText(path, file.text), file.fileName), files)
+  }
+  // Its name is its address, which the common folder of all documents does not belong to.
+  converter.on(Converter.EVENT_RESOLVE_END, ({ project }) => {
+    for (const guide of project.documents ?? []) guide.name = guide.name.replace(/^docs\/(?:guides\/)?/, '')
+  })
   // The addresses of all pages are known by then; the list of pages is written after it.
   app.renderer.on('beginRender', ({ project }) => {
-    for (const guide of project.documents ?? []) {
+    for (const guide of project.getReflectionsByKind(ReflectionKind.Document)) {
       const file = project.files.getReflectionPath(guide)
       const [, title] = /^# (.*)$/m.exec(file ? readFileSync(file, 'utf8') : '') ?? []
-      if (title) guide.name = title
+      if (title) guide.name = title === own.name ? 'Overview' : title
     }
     for (const module of project.getReflectionsByKind(ReflectionKind.Module))
       module.name = importOf(project.files.getReflectionPath(module) ?? '')
@@ -56,6 +86,7 @@ export function load(app) {
   })
   app.renderer.on('endPage', (page) => {
     const up = '../'.repeat(page.url.split('/').length - 1)
+    page.contents = page.contents?.replaceAll('href="site:', `href="${up}../`)
     const links = Object.entries(others).map(([name, address]) => `<a href="${up}${address}">${name}</a>`)
     page.contents = page.contents?.replace(
       '<div id="tsd-toolbar-links"></div>',

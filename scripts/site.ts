@@ -1,6 +1,6 @@
 /**
  * Builds docs/site, static files to be served from anywhere, below any path: the annotated specification in `spec`, the live
- * page in `live`, the library's reference and the guides in `reference`, and a page that leads to them.
+ * page in `live`, the library's reference and the guides in `reference`, the sources in `source`, and a page that leads to them.
  *
  *   npm run build:site && npm run serve:site
  *   npm run build:site -- FOLDER
@@ -11,6 +11,8 @@ import { fileURLToPath } from 'node:url'
 import { build } from 'vite'
 import { markup } from '../src/experiments/report/markup.ts'
 import { commandArguments } from '../src/platform/platform.ts'
+import { linkedDocuments, linkedSources } from './site_links.ts'
+import { buildSources } from './site_sources.ts'
 import { buildSpecPage } from './spec_page.ts'
 import { compile } from './tool.ts'
 import { pageConfig } from './vite_page.ts'
@@ -21,12 +23,16 @@ const typedoc = `${root}docs/node_modules/typedoc/bin/typedoc`
 
 if (!existsSync(typedoc)) throw new Error('build:site: expected typedoc, got none: npm ci installs it')
 await buildSpecPage(`${site}spec`)
-await build({ configFile: false, logLevel: 'warn', ...pageConfig(`${site}live`, '../spec/') })
+await build({ configFile: false, logLevel: 'warn', ...pageConfig(`${site}live`, true) })
 await compile(
   process.execPath,
   [typedoc, '--options', 'docs/typedoc.json', '--out', `${site}reference`],
   root,
 )
+const guideFiles = (
+  JSON.parse(readFileSync(`${root}docs/typedoc.json`, 'utf8')) as { projectDocuments: string[] }
+).projectDocuments.map((file) => `docs/${file}`)
+buildSources(`${site}source`, linkedSources(linkedDocuments(guideFiles)))
 writeFileSync(
   `${site}index.html`,
   readFileSync(`${root}src/web/site/index.html`, 'utf8').replace('<!-- guides -->', guides),
@@ -40,16 +46,21 @@ writeFileSync(
 for (const file of ['src/web/icon.svg', 'docs/page.png'])
   copyFileSync(`${root}${file}`, `${site}${basename(file)}`)
 
-/** The guides as a list, in the order of the reference: that of use. */
+/** The guides as lists, in the order of the reference: that of use. */
 function guides(): string {
-  const { projectDocuments } = JSON.parse(readFileSync(`${root}docs/typedoc.json`, 'utf8')) as {
-    projectDocuments: string[]
+  // The first of each group.
+  const groups: Readonly<Record<string, string>> = {
+    use: 'To use it',
+    read: 'To understand and measure it',
+    laws: 'To check it, and kernels of your own',
   }
-  const items = projectDocuments.map((file) => {
-    const [, title] = /^# (.*)$/m.exec(readFileSync(`${root}docs/${file}`, 'utf8')) ?? []
+  const items = guideFiles.map((file) => {
+    const [, title] = /^# (.*)$/m.exec(readFileSync(`${root}${file}`, 'utf8')) ?? []
     if (title === undefined) throw new Error(`${file}: expected a title, got none`)
     const page = `reference/documents/${basename(file, '.md')}.html`
-    return markup`<li><a href="${page}">${title}</a></li>`.html
+    const group = groups[basename(file, '.md')]
+    const heading = group && markup`</ul></section><section><h3>${group}</h3><ul>`.html
+    return `${heading ?? ''}${markup`<li><a href="${page}">${title}</a></li>`.html}`
   })
-  return `<ol class="guides">${items.join('')}</ol>`
+  return `<div class="guides">${items.join('').replace('</ul></section>', '')}</ul></section></div>`
 }

@@ -102,7 +102,7 @@ export async function buildSpecPage(outDir: string): Promise<void> {
     logLevel: 'warn',
     root,
     base: './',
-    plugins: [plants(), diskOnly(), linked(), specification(drawAsides(steps), drawTop(steps))],
+    plugins: [plants(), diskOnly(), linked(true), specification(drawAsides(steps), drawTop(steps))],
     worker: { format: 'es', plugins: () => [plants(), diskOnly(), pageData(['packedWeights'])] },
     build: {
       ...packing(outDir),

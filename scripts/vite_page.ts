@@ -104,19 +104,18 @@ function readRepository(): string {
   }
 }
 
-/**
- * Writes the links into the page, where it says `{{source}}` and `{{specification}}`.
- * @param specification where the specification is, if it is built beside the page
- */
-export function linked(specification?: string): Plugin {
+/** Writes the links into the page, where it says `{{source}}`, `{{specification}}` and `{{siteLinks}}`. @param isOfSite whether it stands in the site */
+export function linked(isOfSite: boolean): Plugin {
   return {
     name: 'shadowllm-links',
     transformIndexHtml(html) {
-      const links = {
-        ...sourceLinks(readRepository()),
-        ...(specification && { specification }),
-        siteLinks: specification ? '<a href="../">Home</a> <a href="../reference/">Reference</a>' : '',
-      }
+      const links = isOfSite
+        ? {
+            source: '../source/',
+            specification: '../spec/',
+            siteLinks: '<a href="../">Home</a> <a href="../reference/">Reference</a>',
+          }
+        : { ...sourceLinks(readRepository()), siteLinks: '' }
       return Object.entries(links).reduce(
         (text, [name, address]) => text.replaceAll(`{{${name}}}`, address),
         html,
@@ -142,11 +141,11 @@ export const packing = (outDir: string): BuildEnvironmentOptions => ({
   modulePreload: { polyfill: false },
 })
 
-/** How the page is built into a folder. @param specification as `linked` */
-export const pageConfig = (outDir: string, specification?: string): InlineConfig => ({
+/** How the page is built into a folder. @param isOfSite as `linked` */
+export const pageConfig = (outDir: string, isOfSite = false): InlineConfig => ({
   root,
   base: './',
-  plugins: [diskOnly(), linked(specification), pageData(['packedWeights', 'firstTrace'])],
+  plugins: [diskOnly(), linked(isOfSite), pageData(['packedWeights', 'firstTrace'])],
   worker: {
     format: 'es',
     plugins: () => [diskOnly()],

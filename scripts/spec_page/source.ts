@@ -129,7 +129,7 @@ function rowsOf(lines: readonly string[], comments: readonly Words[]): Words[] {
 }
 
 /** The names that a module declares at its top, and where. */
-function declaredNames({ body }: Module): Map<string, number> {
+export function declaredNames({ body }: Module): Map<string, number> {
   const names = new Map<string, number>()
   for (const statement of body) {
     const declaration = (statement.declaration ?? statement) as Node
@@ -143,7 +143,7 @@ function declaredNames({ body }: Module): Map<string, number> {
 }
 
 /** The names in the code that lead somewhere. */
-function referencesOf(module: Module, own: ReadonlyMap<string, number>): Reference[] {
+export function referencesOf(module: Module, own: ReadonlyMap<string, number>): Reference[] {
   const targets = new Map<string, Pick<Reference, 'path' | 'name'>>()
   for (const name of own.keys()) targets.set(name, { path: module.path, name })
   const files: Reference[] = []

@@ -12,6 +12,7 @@ test('notes, pictures and what only a checkout has are left out, and links to fi
   const page = [
     '<!-- checkout -->\n\n[a](b)\n\n<!-- /checkout -->',
     '<!-- package\n`npm i FILE.tgz`\n-->',
+    '<!-- site\n[the live page](src/web/index.html)\n-->',
     '<!-- run -->\n\n```sh\nls\n```',
     '![a picture](a.png)\n\nIt is <!--= f(1) -->3<!--/--> [of\nall](docs/a.md#b), [here](#c), [there](https://a.org) and [logged](CHANGELOG.md#d).',
   ]

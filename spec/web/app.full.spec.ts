@@ -219,8 +219,10 @@ describe.skipIf(cannot)(`the page${why}`, { timeout }, () => {
       await page.goto(isolated.url)
       await page.locator('#texts:not([data-first]) .token').first().waitFor({ timeout })
       const begun = Date.now()
-      await eventually(() => lineOf(page, 'model-line')).toMatch(
-        /WebAssembly on several threads; WebGPU gives other numbers here, so it is not used$|WebGPU: [\d,]+ tokens\/s, WebAssembly: [\d,]+ tokens\/s; uses Web\w+$/,
+      await eventually(
+        async () => `${await lineOf(page, 'model-line')} ${await lineOf(page, 'threads-line')}`,
+      ).toMatch(
+        /WebGPU gives other numbers here, so it is not used\.$|WebGPU: [\d,]+ tokens\/s, WebAssembly: [\d,]+ tokens\/s; uses Web\w+ /,
       )
       expect(fetched.length).toBeGreaterThanOrEqual(3)
       expect(Math.min(...fetched)).toBeGreaterThan(begun)
@@ -410,12 +412,12 @@ describe.skipIf(cannot)(`the page${why}`, { timeout }, () => {
       expect(await barsOf(page)).not.toEqual(before)
       await page.locator('#inspector').getByText('Undo').click()
       await eventually(() => barsOf(page)).toEqual(before)
-      // Past the eight heads of the layer; in the picture each neuron is a cell of its own.
+      // Past the eight heads of the layer; in the picture each neuron is a cell of its own, and layers stand side by side.
       await page.locator('#layers').focus()
-      for (let i = 0; i < 3; i++) await page.keyboard.press('ArrowRight')
+      for (let i = 0; i < 3; i++) await page.keyboard.press('ArrowDown')
       await eventually(() => page.locator('#inspector h3').innerText()).toBe('Neuron 1 of layer 4')
       expect(await page.locator('#inspector dl').innerText()).toMatch(/Rank\s+[\d,]+ of 7,168/)
-      await page.keyboard.press('ArrowDown')
+      await page.keyboard.press('ArrowRight')
       await eventually(() => page.locator('#layers').getAttribute('aria-label')).toContain(
         'Neuron 1 of layer 5',
       )
@@ -496,6 +498,12 @@ describe.skipIf(cannot)(`the page${why}`, { timeout }, () => {
       const state = await stateOf()
       expect(state).toEqual(['The captain looked at the sea', '70 %', 'griffin', '0.5', '7'])
       expect(new URL(page.url()).hash).toBe(given)
+      // The link to the specification has them too.
+      const link = page.locator('footer a[data-spec]')
+      await link.focus()
+      expect(await link.getAttribute('href')).toMatch(
+        /\/spec\/#prompt=The\+captain\+looked\+at\+the\+sea&sparsity=0\.7$/,
+      )
       const text = await tokensOf(page)
       await rewritten(page, () => page.getByRole('button', { name: 'Another text' }).click())
       expect(new URL(page.url()).hash).toBe(given.replace('seed=7', 'seed=8'))
@@ -535,6 +543,7 @@ describe.skipIf(cannot)(`the page${why}`, { timeout }, () => {
       await page.keyboard.press('Enter')
       const headings = [await heading()]
       expect(await lineOf(page, 'tour')).toContain('Step 1 of 5')
+      await eventually(() => lineOf(page, 'column-line')).toMatch(/^Token 1 of /)
       for (let step = 2; step <= 5; step++) {
         await page.keyboard.press('ArrowRight')
         expect(await lineOf(page, 'tour')).toContain(`Step ${step} of 5`)
@@ -555,6 +564,7 @@ describe.skipIf(cannot)(`the page${why}`, { timeout }, () => {
       expect(await page.locator('.toured').count()).toBe(0)
       expect(await heading()).toBe('Take the tour')
       await page.keyboard.press('Enter')
+      await page.locator('#prompt').focus()
       await page.keyboard.press('Escape')
       expect(await page.locator('#tour').isVisible()).toBe(false)
     })
@@ -796,7 +806,7 @@ describe.skipIf(cannot)(`the page${why}`, { timeout }, () => {
         expect(await page.evaluate(cutWords)).toEqual([])
         if (options.hasTouch) {
           // The second row: a finger is told near the picture what it chose.
-          await page.locator('#layers').tap({ position: { x: 50, y: 80 } })
+          await page.locator('#layers').tap({ position: { x: 50, y: 100 } })
           await eventually(() => lineOf(page, 'tip')).toMatch(
             /^Head \d of layer 1: (kept|skipped)\. Score \S+, rank \d+ of 56\.$/,
           )

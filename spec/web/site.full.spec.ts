@@ -1,6 +1,8 @@
 /**
- * The site is built by one command, and no link of its own pages is dead. Those of the reference are judged by typedoc, which
- * ends the command on any warning.
+ * The site is built by one command, and no link of its pages is dead, or leads to a file that a browser downloads or shows without
+ * the site around it. typedoc ends the command on any warning.
+ *
+ * Tests scripts/site_links.ts and scripts/site_sources.ts.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -10,30 +12,60 @@ import { builtSite, cannotBuildSite } from './built_site.ts'
 
 const why = cannotBuildSite === null ? '' : ` (skipped: ${cannotBuildSite})`
 
-const pages = ['index.html', 'spec/index.html', 'spec/operations.html', 'live/index.html']
-
-/** Addresses of a page that lead nowhere. @param folder of the site */
-function deadLinks(page: string, html: string, folder: string): string[] {
-  const addresses = Array.from(html.matchAll(/\s(?:href|src)="([^"]*)"/g), ([, address]) => address)
-  return addresses.filter((address) => {
-    if (/^(?:https?|data):/.test(address)) return false
-    const [path, id] = address.split('#')
-    const file = join(folder, dirname(page), path)
-    const found = path === '' ? join(folder, page) : file.endsWith('/') ? `${file}index.html` : file
-    if (!existsSync(found)) return true
-    return Boolean(id) && !readFileSync(found, 'utf8').includes(`id="${id}"`)
-  })
+/** What is wrong with links: the file is not there, the place in it is not, or it is no page. */
+function linkFaults(folder: string): (page: string, html: string) => string[] {
+  const known = new Map<string, Set<string> | null>()
+  /** The ids of a file; null if it is not there. */
+  const idsOf = (file: string): Set<string> | null => {
+    let ids = known.get(file)
+    if (ids !== undefined) return ids
+    ids = existsSync(file)
+      ? new Set(Array.from(readFileSync(file, 'utf8').matchAll(/\sid="([^"]*)"/g), ([, id]) => id))
+      : null
+    known.set(file, ids)
+    return ids
+  }
+  return (page, html) => {
+    const links = html.matchAll(/<(\w+)(?=\s)[^>]*?\s(?:href|src)="([^"]*)"/g)
+    const faults = Array.from(links, ([, element, address]) => {
+      if (/^(?:https?|data):/.test(address)) return ''
+      const [path, id] = address.replaceAll('&amp;', '&').split('#')
+      const to = join(folder, dirname(page), decodeURIComponent(path))
+      const file = path === '' ? join(folder, page) : to.endsWith('/') ? `${to}index.html` : to
+      const ids = idsOf(file)
+      if (ids === null || (id && !ids.has(decodeURIComponent(id)))) return `dead: ${address}`
+      return element === 'a' && !file.endsWith('.html') ? `no page: ${address}` : ''
+    })
+    return faults.filter((fault) => fault !== '')
+  }
 }
 
 test.skipIf(cannotBuildSite !== null)(
-  `no link of the site is dead, and the reference is written without a warning${why}`,
+  `every link of the site leads to a page of it, and the reference is written without a warning${why}`,
   { timeout: 600_000 },
   async () => {
     const folder = await builtSite()
     const read = (page: string): string => readFileSync(join(folder, page), 'utf8')
-    for (const page of pages) expect([page, deadLinks(page, read(page), folder)]).toEqual([page, []])
-    expect(read('live/index.html')).toContain('href="../spec/"')
-    expect(existsSync(join(folder, 'reference/documents/read.html'))).toBe(true)
+    const faultsOf = linkFaults(folder)
+    const pages = readdirSync(folder, { recursive: true, encoding: 'utf8' })
+      .filter((file) => file.endsWith('.html'))
+      .map((file) => file.replaceAll('\\', '/'))
+    for (const first of ['spec/', 'live/', 'reference/documents/', 'source/src/spec/'])
+      expect(pages.some((page) => page.startsWith(first))).toBe(true)
+    expect(pages.flatMap((page) => faultsOf(page, read(page)).map((fault) => `${page}: ${fault}`))).toEqual(
+      [],
+    )
+    for (const page of ['live', 'spec']) expect(read(`${page}/index.html`)).toContain('href="../source/"')
+    // The guide to the algorithm leads to the annotated files, and first to what a visitor can open.
+    const guide = read('reference/documents/read.html')
+    for (const file of readdirSync(join(root, 'src/spec')))
+      expect(guide).toContain(`href="../../spec/index.html#${file.replace('.ts', '')}"`)
+    for (const name of ['read', 'page'])
+      expect(read(`reference/documents/${name}.html`)).not.toMatch(/npm run (?:build|dev|serve):/)
+    // A source is highlighted, and its names lead to their definitions.
+    const source = read('source/src/masks/planner.ts.html')
+    expect(source).toMatch(/<span class="keyword">import<\/span>.*<a href="[^"]+\.ts\.html#\w+">/)
+    expect(source).toContain('<b id="MaskPlanner">MaskPlanner</b>')
     // The guides, by their titles and in one order, on the home page and in the reference.
     const guides = readdirSync(join(root, 'docs/guides')).map((file) => file.replace('.md', ''))
     const listed = Array.from(read('index.html').matchAll(/reference\/documents\/([\w-]+)\.html">([^<]+)</g))
@@ -53,7 +85,12 @@ test.skipIf(cannotBuildSite !== null)(
     )
     expect(lines.filter((line) => !/[a-z]{3}/.test(line.replace(/<[^>]*>/g, '')))).toEqual([])
     expect(lines.length).toBeGreaterThan(10)
-    const planted = '<a href="spec/none.html"></a><a href="spec/#none"></a><a href="spec/"></a>'
-    expect(deadLinks('index.html', planted, folder)).toEqual(['spec/none.html', 'spec/#none'])
+    const planted =
+      '<a href="spec/none.html"></a><a href="spec/#none"></a><a href="spec/"></a><a href="page.png"></a><img src="page.png">'
+    expect(faultsOf('index.html', planted)).toEqual([
+      'dead: spec/none.html',
+      'dead: spec/#none',
+      'no page: page.png',
+    ])
   },
 )

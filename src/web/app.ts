@@ -3,12 +3,13 @@
  * and renders the page again, at most once per frame.
  */
 import type { UnitMask } from '../masks/mask.ts'
-import { pageFragment, replaceFragment } from '../platform/platform.ts'
+import { pageDocument, pageFragment, replaceFragment } from '../platform/platform.ts'
 import { ShadowError } from '../tensor/errors.ts'
 import type { StudyPlanner } from './engine/study_types.ts'
 import type { PredictorParts } from './engine/predictor_parts.ts'
 import { defaultState, defaultView, encodeState, readState, type View } from './page_state.ts'
 import { lineOf, type Session } from './session.ts'
+import { specificationAddress } from './spec_page/settings.ts'
 import { sameCell, type Cell } from './view/cells.ts'
 import { Controls } from './view/controls.ts'
 import { brief, byId, perFrame, type Choice } from './view/dom.ts'
@@ -102,6 +103,13 @@ export class App {
       this.#keepAddress()
     })
     byId('look-inside').addEventListener('click', openPredictor)
+    // Before the link is followed, in this window or another.
+    for (const event of ['pointerdown', 'focusin'])
+      pageDocument().addEventListener(event, ({ target }) => {
+        const link = (target as Element).closest<HTMLAnchorElement>('a[data-spec]')
+        if (link?.origin === location.origin)
+          link.href = specificationAddress(link.href, this.#controls.state)
+      })
     startGlossary(this.#tip)
     this.#controls.state = defaultState
     this.#show()
@@ -189,7 +197,8 @@ export class App {
     } catch (error) {
       if (settings.planner === 'shadow' && error instanceof ShadowError && error.code === 'PREDICTOR_MISSING')
         return this.#writeWithoutPredictor()
-      this.tell(lineOf(error))
+      const isEmpty = state.prompt === '' && error instanceof ShadowError && error.code === 'TOKENS'
+      this.tell(isEmpty ? 'Type a prompt first: this model has no token to begin with.' : lineOf(error))
     }
     this.#refresh()
   }
@@ -234,6 +243,11 @@ export class App {
     if (this.#parts.prompt !== prompt) return
     this.#parts = { prompt, parts: parts ?? null }
     this.#refresh()
+  }
+
+  /** Looks at the first token: what follows the prompt. */
+  lookAtFirst(): void {
+    this.#choose(0, this.#cell)
   }
 
   #choose(column: number, cell: Cell | null): void {

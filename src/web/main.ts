@@ -15,7 +15,7 @@ const session = new Session()
 const app = new App(session)
 const refused = app.readAddress()
 startVerifyPanel()
-startTour()
+startTour(() => app.lookAtFirst())
 // The first picture has the line for itself: the model would take its bytes.
 if (firstTrace !== null) {
   const file = await readFile(firstTrace).catch(() => null)

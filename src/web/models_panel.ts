@@ -114,8 +114,8 @@ function showChoice(session: Session, line: HTMLElement, { speeds, reason, words
       `WebGPU: ${rate(speeds.webgpu)}, WebAssembly: ${rate(speeds.wasm)}; uses ${used}`,
     )
   } else if (reason === 'inexact')
-    line.textContent = modelLine(session, `${onWasm}; WebGPU gives other numbers here, so it is not used`)
-  else if (reason === 'failed') line.textContent = modelLine(session, `${onWasm}; WebGPU failed`)
+    byId('threads-line').textContent = `${threadsLine} WebGPU gives other numbers here, so it is not used.`
+  else if (reason === 'failed') byId('threads-line').textContent = `${threadsLine} WebGPU failed.`
 }
 
 const onWasm = `WebAssembly on ${isIsolated() ? 'several threads' : 'one thread'}`

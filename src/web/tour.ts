@@ -50,10 +50,13 @@ export const tourSteps: readonly TourStep[] = [
   },
 ]
 
-/** Wires the tour. */
-export function startTour(): void {
+/** Wires the tour. @param onStart called when it begins */
+export function startTour(onStart: () => void): void {
   const tour = new Tour()
-  byId('tour-start').addEventListener('click', () => tour.start())
+  byId('tour-start').addEventListener('click', () => {
+    onStart()
+    tour.start()
+  })
 }
 
 class Tour {
@@ -75,8 +78,10 @@ class Tour {
     this.#next.addEventListener('click', () =>
       this.#step + 1 < tourSteps.length ? this.#show(this.#step + 1) : this.#end(),
     )
+    pageDocument().addEventListener('keydown', ({ key }) => {
+      if (key === 'Escape' && !this.#box.hidden) this.#end()
+    })
     this.#box.addEventListener('keydown', ({ key }) => {
-      if (key === 'Escape') this.#end()
       if (key === 'ArrowRight' && this.#step + 1 < tourSteps.length) this.#show(this.#step + 1)
       if (key === 'ArrowLeft' && this.#step > 0) this.#show(this.#step - 1)
     })

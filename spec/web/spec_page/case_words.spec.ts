@@ -56,8 +56,8 @@ test('sizes are those of the case', () => {
 })
 
 test('the first number that differs is told in a sentence, and another difference is left to the report', () => {
-  expect(differenceInWords('logits 0 to 2[0]: with the bug 0.5, without it -1e-7\nseed 1')).toBe(
-    'The first number that differs is number 0 of logits 0 to 2: 0.5 by src/spec with the bug, -1e-7 by the engine: the sign is wrong.',
+  expect(differenceInWords('logits of tokens 0 to 1[0]: with the bug 0.5, without it -1e-7\nseed 1')).toBe(
+    'The first number that differs is number 0 of logits of tokens 0 to 1: 0.5 by src/spec with the bug, -1e-7 by the engine: the sign is wrong.',
   )
   const told = (wrong: string, right: string): string =>
     differenceInWords(`loss[1]: with the bug ${wrong}, without it ${right}`).replace(/^.* by the engine/, '')

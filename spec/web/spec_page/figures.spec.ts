@@ -7,6 +7,7 @@
  * Tests src/web/spec_page/given_values.ts, src/web/spec_page/quick_steps.ts, src/web/spec_page/same_steps.ts and
  * src/web/spec_page/strip.ts.
  */
+import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { logitsDivergence } from '../../../src/engine/divergence.ts'
 import { Random } from '../../../src/tensor/random.ts'
@@ -19,8 +20,13 @@ import { budgetOf, randomScores } from '../../../src/web/spec_page/quick_steps.t
 import { sameBits } from '../../../src/web/spec_page/same_steps.ts'
 import {
   addressOfSettings,
+  liveDifference,
   livePageAddress,
   readSettings,
+  scopes,
+  scoreSources,
+  specificationAddress,
+  withoutFragmentState,
   type Settings,
 } from '../../../src/web/spec_page/settings.ts'
 import { stations } from '../../../src/web/spec_page/strip.ts'
@@ -366,13 +372,35 @@ test('settings come back from an address, and the live page reads the link to it
   const own: Settings = { prompt: 'At sea & ashore', source: 'oracle', sparsity: 0.85, scope: 'per-layer' }
   const address = addressOfSettings('https://example.org/spec/', own, true)
   expect(readSettings(address)).toEqual({ settings: own, isSorted: true })
-  const state = readState(livePageAddress(own).split('#')[1])
-  expect(state?.refused).toEqual([])
-  expect(state?.state).toMatchObject({
-    prompt: own.prompt,
-    planner: 'oracle',
-    sparsity: 0.85,
-    scope: 'per-layer',
-    temperature: 0,
+})
+
+test('settings come back from the live page as they went, or the link there tells what differs', () => {
+  const drawn = fc.record({
+    prompt: fc.string({ minLength: 1 }),
+    source: fc.constantFrom(...scoreSources),
+    sparsity: fc.integer({ min: 0, max: 20 }).map((steps) => steps / 20),
+    scope: fc.constantFrom(...scopes),
   })
+  const isTold = { same: 0, told: 0 }
+  fc.assert(
+    fc.property(drawn, fc.constantFrom('', '#predictor.predict'), (own, place) => {
+      const there = readState(livePageAddress(own).split('#')[1])
+      if (there === null) throw new Error('expected a state')
+      expect(there.refused).toEqual([])
+      expect(there.state.temperature).toBe(0)
+      const page = `https://example.org/spec/${place}`
+      const link = specificationAddress(page, there.state)
+      // A link is written again each time; no prompt is sent to a server; the page opens at the place.
+      expect(specificationAddress(link, there.state)).toBe(link)
+      expect(new URL(link).search).toBe('')
+      const back = withoutFragmentState(link)
+      expect(new URL(back).hash).toBe(place)
+      const { settings: got } = readSettings(back)
+      const told = liveDifference(own)
+      isTold[told === '' ? 'same' : 'told']++
+      if (told === '') expect(got).toEqual(own)
+      else expect(got).not.toEqual(own)
+    }),
+  )
+  expect(Math.min(isTold.same, isTold.told)).toBeGreaterThan(5)
 })

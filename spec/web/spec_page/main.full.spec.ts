@@ -140,7 +140,7 @@ describe.skipIf(cannot)(`the annotated specification${why}`, { timeout }, () => 
       const { tokenizer } = await openSpecModel()
       const { length } = tokenizer.encode('Two ships', { prefix: true })
       await expect.poll(() => page.locator('.tokens li').count(), { timeout }).toBe(length)
-      expect(await page.locator('a[data-live]').getAttribute('href')).toContain('prompt=Two+ships')
+      expect(await page.locator('#live').getAttribute('href')).toContain('prompt=Two+ships')
       // Longer than the page computes: told, not cut.
       await page.locator('#prompt').fill('sea '.repeat(70))
       await page.locator('#prompt').press('Enter')
@@ -152,6 +152,41 @@ describe.skipIf(cannot)(`the annotated specification${why}`, { timeout }, () => 
       expect(await page.locator('#prompt').inputValue()).toBe('sea '.repeat(70))
     })
   })
+
+  test.each(['random', 'static', 'oracle'])(
+    'while the model is fetched, each figure is of the new settings (%s) or marked as of others',
+    async (source) => {
+      await inPage('', async (page) => {
+        let release = (): void => {}
+        const held = new Promise<void>((resolve) => (release = resolve))
+        await page.context().route(/packedWeights/, async (route) => {
+          await held
+          await route.continue()
+        })
+        const figuresOf = (): Promise<[string, string, boolean][]> =>
+          page
+            .locator('[id^="figure."]')
+            .evaluateAll((all) => all.map((one) => [one.id, one.textContent, one.ariaBusy === 'true']))
+        await page.locator('#source').selectOption(source)
+        await expect
+          .poll(() => page.locator('#state').textContent(), { timeout })
+          .toMatch(/Computing|Fetching/)
+        const meanwhile = await figuresOf()
+        release()
+        await computed(page)
+        const after = new Map((await figuresOf()).map(([id, ...rest]) => [id, rest]))
+        for (const [id, text, isBusy] of meanwhile) {
+          expect([id, after.get(id)?.[1]]).toEqual([id, false])
+          if (!isBusy) expect([id, text]).toEqual([id, after.get(id)?.[0]])
+        }
+        expect(meanwhile.filter(([, , isBusy]) => isBusy).map(([id]) => id)).toContain(
+          'figure.shadowllm.generate',
+        )
+        const caption = await page.locator('[id="figure.predictor.predict"] figcaption').textContent()
+        expect(caption).not.toContain('The mask will keep')
+      })
+    },
+  )
 
   test('the first screen has the method and a bug to plant; nothing is fetched until a setting changes', async () => {
     const fetched: string[] = []

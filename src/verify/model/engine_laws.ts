@@ -107,7 +107,7 @@ export const engineLaws = {
           const want = wanted[feeds++ % wanted.length]
           const from = { all: start, last: end - 1, none: end }[want]
           const found = sequence.feed(tokens.slice(start, end), want)
-          compare(`logits ${from} to ${end}`, found, logits.data.subarray(from * V, end * V))
+          compare(`logits of tokens ${from} to ${end - 1}`, found, logits.data.subarray(from * V, end * V))
         })
       })
     },

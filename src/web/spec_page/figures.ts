@@ -18,6 +18,8 @@ import type { ScoreSource, Settings } from './settings.ts'
 export interface Figure {
   /** The address of the definition. */
   readonly address: string
+  /** Whether its values depend on the prompt alone. */
+  readonly isOfPrompt?: true
   /** Nothing while its values are not there. */
   readonly draw: (steps: SomeSteps, settings: Settings) => Markup | null | undefined
 }
@@ -32,17 +34,26 @@ export const sources: Readonly<Record<ScoreSource, string>> = {
 
 /** The figures, in the order of the page. */
 export const figures: readonly Figure[] = [
-  { address: 'opt.opt', draw: ({ tokens }) => tokens && drawTokens(tokens) },
+  { address: 'opt.opt', isOfPrompt: true, draw: ({ tokens }) => tokens && drawTokens(tokens) },
   {
     address: 'opt.layer',
+    isOfPrompt: true,
     draw: ({ context, tokens }) => (context && tokens ? drawContext(context, tokens) : null),
   },
   {
     address: 'plainact.plainact',
+    isOfPrompt: true,
     draw: ({ plainact, dense }) => (plainact && dense ? drawPlainact(plainact, dense) : null),
   },
-  { address: 'predictor.features', draw: ({ features }) => features && drawFeatures(features) },
-  { address: 'predictor.predict', draw: ({ predicted }) => predicted && drawPredicted(predicted) },
+  {
+    address: 'predictor.features',
+    isOfPrompt: true,
+    draw: ({ features }) => features && drawFeatures(features),
+  },
+  {
+    address: 'predictor.predict',
+    draw: ({ predicted }, { source }) => predicted && drawPredicted(predicted, source),
+  },
   {
     address: 'select.selectMask',
     draw: ({ scores, mask, plainact }, settings) =>
@@ -222,9 +233,13 @@ function drawFeatures(features: Float32Array): Markup {
   )
 }
 
-function drawPredicted(predicted: Units): Markup {
+function drawPredicted(predicted: Units, source: ScoreSource): Markup {
+  const use =
+    source === 'predicted'
+      ? 'The mask will keep the strongest.'
+      : `The predictor's mask would keep the strongest; now ${sources[source]} decide.`
   return figure(
-    'Predicted scores: the stronger the colour, the higher among all layers. The mask will keep the strongest.',
+    `Predicted scores: the stronger the colour, the higher among all layers. ${use}`,
     unitMaps('Predicted scores', predicted, 'predicted'),
     unitTable(predicted),
   )
@@ -275,7 +290,7 @@ function recallLine(mask: Units, plainact: Units): string {
     }
     return `${percent(kept / all)} of the plainact of ${kind}`
   })
-  return `It keeps ${shares.join(' and ')}.`
+  return `It keeps ${shares.join(' and ')}. Recall on the live page counts units, by a longer text.`
 }
 
 /**

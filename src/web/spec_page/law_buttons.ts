@@ -55,7 +55,7 @@ async function run(rpc: RpcClient, proof: Proof, isPlanted: boolean, place: HTML
   buttons.forEach((button) => (button.disabled = true))
   const cases = isPlanted ? PLANTED_CASES : proof.cases
   verdict.textContent = isPlanted ? 'Trying cases until one breaks the law …' : `Trying ${cases} cases …`
-  const seed = crypto.getRandomValues(new Int32Array(1))[0]
+  const seed = crypto.getRandomValues(new Uint32Array(1))[0] >>> 1
   try {
     const args = [isPlanted ? proof.address : null, proof.law, cases, seed]
     const result = (await rpc.call('tryLaw', args)) as LawResult

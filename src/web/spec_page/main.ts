@@ -20,10 +20,12 @@ import { sameBits } from './same_steps.ts'
 import {
   addressOfSettings,
   defaultSettings,
+  liveDifference,
   livePageAddress,
   readSettings,
   scopes,
   scoreSources,
+  withoutFragmentState,
   type Settings,
 } from './settings.ts'
 import { stations } from './strip.ts'
@@ -96,8 +98,9 @@ function chosen(): Settings {
 function showSettings(settings: Settings): void {
   byId('share').textContent = `${Math.round(100 * settings.sparsity)} %`
   history.replaceState(null, '', addressOfSettings(location.href, settings, order.checked))
-  for (const link of body.querySelectorAll<HTMLAnchorElement>('a[data-live]'))
-    link.href = livePageAddress(settings)
+  const link = byId<HTMLAnchorElement>('live')
+  link.href = livePageAddress(settings)
+  link.textContent = `This prompt on the live page${liveDifference(settings)}`
 }
 
 /** The scores of settings, where they follow from what is there. */
@@ -122,10 +125,9 @@ async function compute(): Promise<void> {
   steps = { tokens, context, features, predicted, plainact, dense }
   if (scores) {
     steps = { ...steps, scores, mask: selectMask(scores, budgetOf(settings)) }
-    draw(settings)
   }
+  draw(settings)
   say('Computing …')
-  body.classList.add('computing')
   const onProgress = (value: unknown): void => {
     const { loaded, total } = value as { loaded: number; total: number }
     const size = (bytes: number): string => (bytes / 1e6).toFixed(1)
@@ -142,7 +144,6 @@ async function compute(): Promise<void> {
     const seconds = ((now() - start) / 1000).toFixed(1)
     say(`${MODEL} Computed here in ${seconds} s: scores and masks by src/spec, whole texts by the engine.`)
     check.hidden = false
-    body.classList.remove('computing')
   } catch (error) {
     if (signal.aborted) return
     if (error instanceof UsageError)
@@ -172,12 +173,13 @@ async function checkSteps(): Promise<void> {
   check.disabled = false
 }
 
-/** Draws the figures whose values are there. */
+/** Draws the figures whose values are there, and marks those that show the values of other settings. */
 function draw(settings: Settings): void {
   const titles = new Map(stations.map(({ address, title }) => [address, title(settings.source)]))
-  for (const { address, draw: drawn } of [...stations, ...figures] as Figure[]) {
+  for (const { address, isOfPrompt, draw: drawn } of [...stations, ...figures] as Figure[]) {
     const html = drawn(steps, settings)?.html
     const place = byId(`figure.${address}`)
+    place.ariaBusy = String(html === undefined && !(isOfPrompt && settings.prompt === stepsOf))
     if (html === undefined) continue
     const title = titles.get(address)
     if (title !== undefined && place.previousElementSibling) place.previousElementSibling.textContent = title
@@ -195,7 +197,12 @@ function later(): void {
   waiting = setTimeout(() => void compute(), PAUSE)
 }
 
-const { settings, isSorted } = readSettings(location.href)
+const address = withoutFragmentState(location.href)
+if (address !== location.href) {
+  history.replaceState(null, '', address)
+  pageDocument().getElementById(location.hash.slice(1))?.scrollIntoView()
+}
+const { settings, isSorted } = readSettings(address)
 prompt.value = settings.prompt
 source.value = settings.source
 sparsity.value = String(settings.sparsity)
@@ -219,7 +226,7 @@ prompt.addEventListener('keydown', (event) => {
   void compute()
 })
 check.addEventListener('click', () => void checkSteps())
-startReadouts(() => steps)
+startReadouts(() => ({ steps, source: chosen().source }))
 startLawButtons(lawsWorker)
 showSettings(settings)
 say(`${MODEL} Values by src/spec, from when this page was built: change a setting for yours.`)

@@ -4,8 +4,9 @@
 import type { UnitKind } from '../../spec/program.ts'
 import { pageDocument } from '../../platform/platform.ts'
 import { brief } from '../view/dom.ts'
-import { bestFirst } from './figures.ts'
+import { bestFirst, sources } from './figures.ts'
 import type { SomeSteps } from './method.ts'
+import type { ScoreSource } from './settings.ts'
 
 /** A cell of a map. */
 interface Cell {
@@ -13,15 +14,21 @@ interface Cell {
   readonly column: number
 }
 
-/** Follows pointer and keys on the maps of the page. @param steps the values that are shown now */
-export function startReadouts(steps: () => SomeSteps): void {
+/** What is shown: the values, and which scores decide. */
+interface Shown {
+  readonly steps: SomeSteps
+  readonly source: ScoreSource
+}
+
+/** Follows pointer and keys on the maps of the page. @param shown what is shown now */
+export function startReadouts(shown: () => Shown): void {
   const page = pageDocument()
   const at = new WeakMap<Element, Cell>()
   const show = (map: SVGSVGElement, cell: Cell): void => {
     at.set(map, cell)
     const [key] = (map.dataset.map ?? '').split('.')
     const line = page.querySelector(`[data-readout="${key}"]`)
-    const words = wordsOf(map.dataset.map ?? '', cell, steps())
+    const words = wordsOf(map.dataset.map ?? '', cell, shown())
     if (line && words !== null) line.textContent = words
   }
   page.addEventListener('pointermove', ({ target, clientX, clientY }) => {
@@ -59,7 +66,7 @@ function mapOf(target: EventTarget | null): SVGSVGElement | null {
 }
 
 /** A cell in words; null where its values are not there. @param key as `predicted.neurons.sorted` */
-function wordsOf(key: string, { row, column }: Cell, steps: SomeSteps): string | null {
+function wordsOf(key: string, { row, column }: Cell, { steps, source }: Shown): string | null {
   const [name, kind, order] = key.split('.') as [string, UnitKind, string | undefined]
   const units = name === 'predicted' ? steps.predicted : name === 'plainact' ? steps.plainact : undefined
   if (units === undefined) return null
@@ -70,7 +77,9 @@ function wordsOf(key: string, { row, column }: Cell, steps: SomeSteps): string |
     .slice(1)
     .reduce((higher, own) => higher + own.filter((score) => score > scores[unit]).length, 0)
   const total = scores.length * (units[kind].length - 1)
-  const kept = steps.mask === undefined ? '' : steps.mask[kind][l][unit] === 1 ? '; kept' : '; skipped'
+  const state = steps.mask && (steps.mask[kind][l][unit] === 1 ? 'kept' : 'skipped')
+  const isRanked = source === (name === 'predicted' ? 'predicted' : 'oracle')
+  const kept = state ? `; ${state}${isRanked ? '' : ` by the mask of ${sources[source]}`}` : ''
   const place = `layer ${l}, ${kind === 'heads' ? 'head' : 'neuron'} ${unit}`
   const neighbours = [unit - 1, unit + 1]
     .filter((other) => other in scores)
@@ -79,6 +88,6 @@ function wordsOf(key: string, { row, column }: Cell, steps: SomeSteps): string |
   const origin =
     name === 'predicted'
       ? `row ${(l - 1) * scores.length + unit} of W2 times the hidden numbers, plus b2`
-      : 'Σ over the tokens of |a g|'
+      : `Σ over the tokens of |${kind === 'heads' ? 'Σ over its numbers of ' : ''}a g|`
   return `${place}: ${brief(scores[unit])}, rank ${all + 1} of ${total}${kept}. It is ${origin}. Beside it ${neighbours}.`
 }

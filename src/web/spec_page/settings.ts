@@ -2,6 +2,7 @@
  * What a reader chooses, and how the address of the page says it, so that a link shows what its sender saw.
  */
 import type { Budget } from '../../spec/select.ts'
+import type { PageState } from '../page_state.ts'
 
 /** The source of the mask: the predictor, or a substitute. */
 export const scoreSources = ['predicted', 'oracle', 'static', 'random'] as const
@@ -41,11 +42,51 @@ export function readSettings(address: string): { readonly settings: Settings; re
 /** The planner behind each source. The live page offers all but static, which needs a calibration. */
 export const planners = { predicted: 'shadow', oracle: 'oracle', static: 'static', random: 'random' } as const
 
-/** The live page with these settings; with the predictor where it does not offer the planner. */
+/**
+ * The page at an address with the settings of the live page; with the predictor where it does not offer the planner. They are in the
+ * fragment, which browsers do not send to a server: the live page uploads no prompt. `at` is the definition that the page opens at.
+ */
+export function specificationAddress(
+  address: string,
+  { prompt, planner, sparsity, scope }: PageState,
+): string {
+  const source = scoreSources.find((name) => planners[name] === planner) ?? defaultSettings.source
+  const url = new URL(withoutFragmentState(address))
+  url.search = ''
+  const { searchParams } = new URL(addressOfSettings(url.href, { prompt, source, sparsity, scope }, false))
+  if (searchParams.size === 0) return url.href
+  if (url.hash !== '') searchParams.set('at', url.hash.slice(1))
+  url.hash = String(searchParams)
+  return url.href
+}
+
+/** An address with settings of its fragment where others are; the same if it has none there. */
+export function withoutFragmentState(address: string): string {
+  const url = new URL(address)
+  if (!url.hash.includes('=')) return address
+  const { at = '', ...settings } = Object.fromEntries(new URLSearchParams(url.hash.slice(1)))
+  for (const [name, value] of Object.entries(settings)) url.searchParams.set(name, value)
+  url.hash = at
+  return url.href
+}
+
+/** The highest sparsity of the live page, in percent. */
+const MAX_LIVE = 95
+
+/** What the live page shows otherwise, as the end of a link to it. */
+export function liveDifference({ sparsity, source }: Settings): string {
+  const told = [
+    source === 'static' ? 'with the predictor in place of static scores' : '',
+    100 * sparsity > MAX_LIVE ? `at ${MAX_LIVE} %` : '',
+  ].filter((words) => words !== '')
+  return told.length === 0 ? '' : ` (${told.join(', ')})`
+}
+
+/** The live page with these settings, but for `liveDifference`. */
 export function livePageAddress({ prompt, sparsity, scope, source }: Settings): string {
   const state = new URLSearchParams({
     prompt,
-    sparsity: String(Math.min(95, Math.round(100 * sparsity))),
+    sparsity: String(Math.min(MAX_LIVE, Math.round(100 * sparsity))),
     scope,
     planner: planners[source === 'static' ? 'predicted' : source],
     temperature: '0',

@@ -32,6 +32,7 @@ const SHOWN = 3
 export const stations: readonly Station[] = [
   {
     address: 'strip.opt.opt',
+    isOfPrompt: true,
     title: () => '1 The prompt',
     draw: ({ tokens }) =>
       tokens &&
@@ -39,6 +40,7 @@ export const stations: readonly Station[] = [
   },
   {
     address: 'strip.opt.layer',
+    isOfPrompt: true,
     title: () => '2 Layer 0, computed whole',
     draw: ({ context, tokens }) =>
       context && tokens

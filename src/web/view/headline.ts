@@ -29,11 +29,10 @@ function unknown(name: string, trace: Trace | null, isWriting: boolean): Fact {
   const count = trace?.columns.length ?? 0
   if (isWriting || count === 0) return { value: UNKNOWN, name, words: '' }
   const wasStopped = trace !== null && meanDivergence(trace) === null
-  return {
-    value: '–',
-    name,
-    words: `Not measured${wasStopped ? `: stopped after ${counted(count, 'token')}` : ''}.`,
-  }
+  const why = wasStopped
+    ? `stopped after ${counted(count, 'token')}`
+    : 'the model’s context has no space for enough rounds, or the trace is from a file without them'
+  return { value: '–', name, words: `Not measured: ${why}.` }
 }
 
 function skipped(trace: Trace | null, mask: UnitMask | null): Fact {

@@ -30,8 +30,8 @@ export interface NetworkLayout {
 
 /** Space for labels: beside towers, and before rows. */
 export const GUTTER = { towers: 58, rows: 26 } as const
-/** Space for the line of the stream above the towers. */
-export const TOP = 30
+/** Space for the line of the stream above the towers, and for names above the rows. */
+export const TOP = { towers: 30, rows: 20 } as const
 /** Below this width the layers are rows. */
 const TOWERS_FROM = 560
 /** The smallest side of a cell that is still seen. */
@@ -58,18 +58,18 @@ function towerOf(layer: number, layers: number, width: number, height: number): 
   const gap = Math.min(20, step / 4)
   return {
     x: Math.round(GUTTER.towers + layer * step),
-    y: TOP,
+    y: TOP.towers,
     width: Math.floor(step - gap),
-    height: height - TOP,
+    height: height - TOP.towers,
   }
 }
 
 function rowOf(layer: number, layers: number, width: number, height: number): Box {
-  const step = height / layers
+  const step = (height - TOP.rows) / layers
   const gap = Math.min(12, step / 4)
   return {
     x: GUTTER.rows,
-    y: Math.round(layer * step),
+    y: TOP.rows + Math.round(layer * step),
     width: width - GUTTER.rows,
     height: Math.floor(step - gap),
   }

@@ -216,7 +216,7 @@ function findCell({ grids }: NetworkLayout, wanted: Cell): Place | null {
  * The place after an arrow key: left and right run through the heads and then the neurons of a layer, up and down through the
  * layers. Home and End lead to the ends of a layer. Null for another key.
  */
-function moved({ grids }: NetworkLayout, { grid, index }: Place, key: string): Place | null {
+function moved({ grids, isTowers }: NetworkLayout, { grid, index }: Place, key: string): Place | null {
   const own = grids.filter(({ layer }) => layer === grid.layer)
   const [heads, neurons] = own
   const along = grid === heads ? index : heads.cells.length + index
@@ -228,11 +228,18 @@ function moved({ grids }: NetworkLayout, { grid, index }: Place, key: string): P
       : { grid: below, index: Math.min(below.cells.length - 1, at - above.cells.length) }
   }
   const layers = grids.length / 2
+  const back = (): Place => to(grid.layer, Math.max(0, along - 1))
+  const on = (): Place => to(grid.layer, Math.min(last, along + 1))
+  const before = (): Place => to(Math.max(0, grid.layer - 1), along)
+  const after = (): Place => to(Math.min(layers - 1, grid.layer + 1), along)
+  const [ArrowLeft, ArrowRight, ArrowUp, ArrowDown] = isTowers
+    ? [before, after, back, on]
+    : [back, on, before, after]
   const moves: Readonly<Record<string, () => Place>> = {
-    ArrowLeft: () => to(grid.layer, Math.max(0, along - 1)),
-    ArrowRight: () => to(grid.layer, Math.min(last, along + 1)),
-    ArrowUp: () => to(Math.max(0, grid.layer - 1), along),
-    ArrowDown: () => to(Math.min(layers - 1, grid.layer + 1), along),
+    ArrowLeft,
+    ArrowRight,
+    ArrowUp,
+    ArrowDown,
     Home: () => to(grid.layer, 0),
     End: () => to(grid.layer, last),
   }
@@ -252,7 +259,7 @@ function drawStream(
   context.strokeStyle = colours.dense
   context.fillStyle = colours.soft
   context.lineWidth = 1
-  const middle = TOP / 2 - 4
+  const middle = TOP.towers / 2 - 4
   const label = (text: string, x: number, y: number): void => {
     const { width: size } = context.measureText(text)
     context.clearRect(x - size / 2 - 5, y - 9, size + 10, 18)
@@ -260,7 +267,9 @@ function drawStream(
   }
   if (!isTowers) {
     const x = 8.5
-    drawLine(context, [x, 0], [x, height - 2])
+    drawLine(context, [x, TOP.rows], [x, height - 2])
+    context.fillText('layer', 0, 8)
+    for (const { kind, x: left } of grids.slice(0, 2)) context.fillText(kind, left + 8, 8)
     for (const [layer, box] of layers.entries()) label(String(layer), x, box.y + box.height / 2)
     if (hasPredictor) drawDiamond(context, diamondOf(layout), colours.both)
     return
@@ -290,7 +299,7 @@ function diamondOf({
 }: NetworkLayout): { readonly x: number; readonly y: number } | null {
   if (layers.length < 2) return null
   return isTowers
-    ? { x: (layers[0].x + gridWidth(grids[1]) + layers[1].x) / 2, y: TOP / 2 - 4 }
+    ? { x: (layers[0].x + gridWidth(grids[1]) + layers[1].x) / 2, y: TOP.towers / 2 - 4 }
     : { x: 8.5, y: (layers[0].y + layers[0].height + layers[1].y) / 2 }
 }
 

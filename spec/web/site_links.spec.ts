@@ -1,0 +1,38 @@
+/**
+ * On the site a link of a document leads to a page: nothing is left that a browser would download, and what only a checkout has is
+ * not told there.
+ *
+ * Tests scripts/site_links.ts.
+ */
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { linkedDocuments, linkedSources, siteText } from '../../scripts/site_links.ts'
+import { root } from '../harness/syntax.ts'
+
+const guides = readdirSync(join(root, 'docs/guides')).map((file) => `docs/guides/${file}`)
+const documents = linkedDocuments(guides)
+
+test('every link of the documents is to a document, a picture or a page of the site', () => {
+  expect(documents).toEqual(expect.arrayContaining([...guides, 'README.md', 'spec/README.md']))
+  for (const document of documents) {
+    const text = siteText(document, readFileSync(join(root, document), 'utf8'))
+    expect(text).not.toContain('<!-- checkout -->')
+    const links = Array.from(text.matchAll(/\]\(((?:\.\.\/|site:|\w+\/)[^)\s]*)\)/g), ([, to]) => to)
+    expect([document, links.filter((to) => !/\.md(#|$)|\.(png|svg)$|^site:/.test(to))]).toEqual([
+      document,
+      [],
+    ])
+  }
+})
+
+test('a file of the specification is its chapter, a page file its page, another file or folder a page of sources', () => {
+  const text =
+    '[a](../../src/spec/opt.ts) [b](../../src/web/index.html) [c](../../src/masks/mask.ts) [d](../../examples) [e](use.md#f) [g](none.ts)'
+  expect(siteText('docs/guides/read.md', text)).toBe(
+    '[a](site:spec/index.html#opt) [b](site:live/index.html) [c](site:source/src/masks/mask.ts.html) [d](site:source/index.html#examples) [e](use.md#f) [g](none.ts)',
+  )
+  const sources = linkedSources(documents)
+  expect(sources).toEqual(expect.arrayContaining(['examples', 'cuda/example/sparse_ffn.cpp']))
+  expect(sources.filter((path) => path.endsWith('.md') || path.startsWith('src/spec/'))).toEqual([])
+})
