@@ -8,21 +8,26 @@ import { packageReadme } from '../../scripts/package/readme.ts'
 import about from '../../package.json' with { type: 'json' }
 import { root } from '../harness/syntax.ts'
 
-test('notes, pictures and what only a checkout has are left out, and links to files that are not packed are words', () => {
+test('notes, pictures and what only a checkout has are left out, and what is added by links to files that are not packed', () => {
   const page = [
     '<!-- checkout -->\n\n[a](b)\n\n<!-- /checkout -->',
     '<!-- package\n`npm i FILE.tgz`\n-->',
-    '<!-- run -->\n\n```sh\nls\n```',
-    '![a picture](a.png)\n\nIt is <!--= f(1) -->3<!--/--> [of\nall](docs/a.md#b), [here](#c), [there](https://a.org) and [logged](CHANGELOG.md#d).',
+    '<!-- run -->\n\n```sh\nls\nshadowllm chat\n```',
+    '![a picture](a.png)\n\nIt is <!--= f(1) -->3<!--/--> ([of\nall](docs/a.md#b)), `shadowllm serve` (so; [all](docs/b.md)), [here](#c), [there](https://a.org) and [logged](CHANGELOG.md#d).',
   ]
   const made = packageReadme(page.join('\n\n'), (path) => path === 'CHANGELOG.md')
   expect(made).toBe(
     [
       '`npm i FILE.tgz`',
-      '```sh\nls\n```',
-      'It is 3 of\nall, [here](#c), [there](https://a.org) and [logged](CHANGELOG.md#d).',
+      '```sh\nls\nnpx shadowllm chat\n```',
+      'It is 3, `npx shadowllm serve` (so), [here](#c), [there](https://a.org) and [logged](CHANGELOG.md#d).',
     ].join('\n\n'),
   )
+})
+
+test('a sentence that needs a link to a file that is not packed is refused', () => {
+  expect(() => packageReadme('See [all](docs/a.md).', () => false)).toThrow('[all](docs/a.md)')
+  expect(() => packageReadme('See [all](docs/a.md).', () => true)).not.toThrow()
 })
 
 test('README.md tells who has the package how to install it, and of no file that it lacks', () => {
