@@ -1,20 +1,39 @@
 /**
- * cuda/certify, the test of a GPU that needs only its driver, run on the emulator: it certifies right kernels and names wrong
- * ones.
+ * cuda/certify, the test of a GPU that needs only its driver, run on the emulator by cuda/certify.sh: it certifies right kernels
+ * and names wrong ones.
  */
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { makeBundle, readBundle, seal } from '../../scripts/cuda/certify/bundle.ts'
-import type { ProgramWriter } from '../../scripts/cuda/certify/program.ts'
+import { encodeBundle, makeBundle, readBundle, seal } from '../../scripts/cuda/certify/bundle.ts'
+import { addCases } from '../../scripts/cuda/certify/cases.ts'
+import { addModel } from '../../scripts/cuda/certify/model.ts'
+import { ProgramWriter } from '../../scripts/cuda/certify/program.ts'
 import { kernelSets } from '../../scripts/cuda/certify/sets.ts'
 import { buildEmulator, whyNoEmulator, type EmulatorBuild } from '../../scripts/cuda/emulator.ts'
+import { modulePath } from '../../scripts/cuda/module.ts'
 import { root } from '../../scripts/sources.ts'
 import { kernelNames, kernels, type KernelName } from '../../src/ops/catalog.ts'
-import { bundleOf, compileLibrary, plainCublas, workshop, type Ended } from './cuda_certify.ts'
+import { bundleOf, compileLibrary, plainCublas, runProgram, workshop, type Ended } from './cuda_certify.ts'
 import { runCli } from './run_cli.ts'
 
 const missing = await whyNoEmulator()
-const { fresh, fileOf, certify } = workshop()
+const { folder, program, fresh, fileOf, certify } = workshop()
+
+/** Runs cuda/certify.sh on the emulator into one folder. */
+const output = join(folder, 'certificate')
+const words = ['--emulated', '--without-node', '--program', program, '--output', output]
+const runScript = (): Ended => runProgram(join(root, 'cuda/certify.sh'), words)
+
+/** How the first run of the script ended. The tests read what it left. */
+let ended: Ended | null = null
+const firstRun = (): Ended => (ended ??= runScript())
+
+/** What the first run left in a file. */
+function left(name: string): string {
+  firstRun()
+  return readFileSync(join(output, name), 'utf8')
+}
 
 test('the bundle is what the committed sources make, byte for byte', async () => {
   const made = Buffer.from(await makeBundle()).equals(readBundle())
@@ -24,19 +43,31 @@ test('the bundle is what the committed sources make, byte for byte', async () =>
 describe.skipIf(missing !== null)(
   `compiled by g++${missing === null ? '' : `, which is not here: ${missing}`}`,
   () => {
+    test('the script runs every step on the emulator, and labels it', () => {
+      const { code, stdout, stderr } = firstRun()
+      expect(stderr).toMatch(/^cuda-emulated \.\.\.\ncuda-emulated: passed, emulated$/m)
+      expect(stderr).toMatch(
+        /^shapes-cuda-fast-emulated \.\.\.\nshapes-cuda-fast-emulated: passed, emulated$/m,
+      )
+      expect(stdout).toMatch(/^emulated: no figure here is one of a GPU$/m)
+      expect(stdout).toMatch(/^shapes-cuda-emulated +passed, emulated$/m)
+      expect(code).toBe(0)
+      expect(readdirSync(output)).toEqual(
+        expect.arrayContaining(['cuda-emulated.json', 'shapes-cuda-emulated.json', 'summary.txt']),
+      )
+    })
+
     test('every op and the model have the bits of the definitions, and the certificate holds', async () => {
-      const file = fresh('.json')
-      const { code, stdout, stderr } = certify('--certificate', file, '--commit', 'abc')
-      expect([code, stderr]).toEqual([0, ''])
-      expect(stdout).toMatch(/^cuda-emulated on emulated .*: no figure of it is one of a GPU\n/)
-      expect(stdout).toMatch(/\npassed, emulated\n$/)
-      const said: unknown = JSON.parse(readFileSync(file, 'utf8'))
+      const printed = left('cuda-emulated.txt')
+      expect(printed).toMatch(/^cuda-emulated on emulated .*: no figure of it is one of a GPU\n/)
+      expect(printed).toMatch(/\npassed, emulated\n$/)
+      const said: unknown = JSON.parse(left('cuda-emulated.json'))
       const checks = ['tensors', 'masks', 'masked logits', 'greedy dense', 'greedy sparse']
       expect(said).toMatchObject({
         emulated: true,
         passed: true,
         device: expect.stringMatching(/^emulated/),
-        provenance: { backend: 'cuda-emulated', runtime: 'cuda/certify', commit: 'abc' },
+        provenance: { backend: 'cuda-emulated', runtime: 'cuda/certify' },
         model: { passed: true, checks: checks.map((name) => ({ name, passed: true })) },
       })
       const { ops } = said as { ops: { op: string; cases: number; compared: number; differing: number }[] }
@@ -47,17 +78,14 @@ describe.skipIf(missing !== null)(
         expect(compared, op).toBeGreaterThan(10)
         expect(differing, op).toBe(0)
       }
-      const verdict = await runCli(['parity', 'verify-certificate', file])
+      const verdict = await runCli(['parity', 'verify-certificate', join(output, 'cuda-emulated.json')])
       expect(verdict).toMatchObject({ code: 0, stderr: '' })
       const count = kernelNames.length
       expect(verdict.stdout).toMatch(new RegExp(`^covers +${count} of ${count} ops and a model$`, 'm'))
     })
 
     test('fast kernels are within the bounds of their rows', async () => {
-      const file = fresh('.json')
-      const ended = certify('--set', 'fast', '--certificate', file, '--shapes', fresh('.json'))
-      expect(ended, ended.stdout).toMatchObject({ code: 0, stderr: '' })
-      const said: unknown = JSON.parse(readFileSync(file, 'utf8'))
+      const said: unknown = JSON.parse(left('cuda-fast-emulated.json'))
       expect(said).toMatchObject({
         emulated: true,
         model: null,
@@ -69,13 +97,12 @@ describe.skipIf(missing !== null)(
         expect(owes, op).toBe(kernels[op].fast === null ? 'bits' : 'bound')
         expect(compared, op).toBeGreaterThan(10)
       }
+      const file = join(output, 'cuda-fast-emulated.json')
       expect(await runCli(['parity', 'verify-certificate', file])).toMatchObject({ code: 0, stderr: '' })
     })
 
     test('shapes are timed in every mode, and the results of the modes are compared', () => {
-      const file = fresh('.json')
-      expect(certify('--shapes', file)).toMatchObject({ code: 0, stderr: '' })
-      const said = JSON.parse(readFileSync(file, 'utf8')) as { rows: Record<string, unknown>[] }
+      const said = JSON.parse(left('shapes-cuda-emulated.json')) as { rows: Record<string, unknown>[] }
       expect(said).toMatchObject({
         format: 'shadowllm-cuda-shapes 1',
         emulated: true,
@@ -98,12 +125,24 @@ describe.skipIf(missing !== null)(
       }
     })
 
+    test('the script repeats no finished step, and makes a result again that is another than it left', () => {
+      const { stdout } = firstRun()
+      const again = runScript()
+      expect(again.stderr).toMatch(/^cuda-emulated: there already\nshapes-cuda-emulated: there already$/m)
+      expect(again.stdout).toBe(stdout)
+      writeFileSync(join(output, 'shapes-cuda-emulated.json'), '{}')
+      expect(runScript().stderr).toMatch(
+        /^cuda-emulated: there already\nshapes-cuda-emulated \.\.\.\nshapes-cuda-emulated: passed, emulated\ncuda-fast-emulated: there already$/m,
+      )
+    })
+
     describe('cuBLAS', () => {
       /** The rows of cuBLAS. */
       async function cublasRows(source: string): Promise<Record<string, unknown>[]> {
         const library = await compileLibrary(fresh('-cublas'), source)
         const file = fresh('.json')
-        expect(certify('--shapes', file, '--cublas', library)).toMatchObject({ code: 0, stderr: '' })
+        const both = ['--shapes', file, '--certificate', fresh('.json'), '--ops', 'add']
+        expect(certify(...both, '--cublas', library)).toMatchObject({ code: 0, stderr: '' })
         const { rows } = JSON.parse(readFileSync(file, 'utf8')) as { rows: Record<string, unknown>[] }
         return rows.filter(({ way }) => way === 'cublas')
       }
@@ -198,9 +237,17 @@ describe.skipIf(missing !== null)(
       expect(code).toBe(1)
     })
 
-    test('a model with a wrong result is found, even if its ops are right', () => {
+    test('a model with a wrong result is found, even if its ops are right', async () => {
+      const [exact] = kernelSets
+      const written = new ProgramWriter()
+      written.line('set', exact.ending, exact.backend, exact.emulated)
+      addCases(written, exact, 'add')
+      await addModel(written, exact)
+      const bundle = await encodeBundle(written, readFileSync(modulePath, 'utf8'))
+      const right = fileOf(bundle)
+      expect(certify('--bundle', right, '--certificate', fresh('.json'))).toMatchObject({ code: 0 })
       // Another number is expected where greedy tokens are read: as if a kernel had given it.
-      const text = Buffer.from(readBundle()).toString('latin1')
+      const text = Buffer.from(bundle).toString('latin1')
       const start = text.indexOf('part greedy-sparse')
       const line = /equal (@b\d+) (\d+) (\d+)\n/g
       line.lastIndex = start
@@ -281,10 +328,11 @@ describe.skipIf(missing !== null)(
       ])('of $allowed with an error of $off ends with $code', async ({ off, allowed, code }) => {
         const file = fileOf(await bundleOf(oneCall(off, allowed)))
         const certificate = fresh('.json')
-        const ended = certify('--bundle', file, '--certificate', certificate)
+        const ended = certify('--bundle', file, '--certificate', certificate, '--commit', 'abc')
         expect(ended.code, ended.stdout + ended.stderr).toBe(code)
         const said: unknown = JSON.parse(readFileSync(certificate, 'utf8'))
         expect(said).toMatchObject({
+          provenance: { commit: 'abc' },
           ops: [
             { op: 'add', owes: 'bound', differing: 1, worst: { index: 2, actual: 4, tolerance: allowed } },
           ],

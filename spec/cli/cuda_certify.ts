@@ -3,7 +3,7 @@
  * or for cuBLAS.
  */
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll } from 'vitest'
@@ -13,6 +13,7 @@ import { emulatorPath, whyNoEmulator } from '../../scripts/cuda/emulator.ts'
 import { modulePath } from '../../scripts/cuda/module.ts'
 import { root } from '../../scripts/sources.ts'
 import { compile } from '../../scripts/tool.ts'
+import { onceInThisRun } from '../harness/once.ts'
 
 /** How a program ended, and what it said. */
 export interface Ended {
@@ -27,7 +28,7 @@ export function runProgram(program: string, args: readonly string[], cwd: string
   return { code: status, stdout, stderr }
 }
 
-/** Where a chapter of laws compiles the program once, and keeps its files. */
+/** Where a suite finds the program, which a run compiles once, and keeps its files. */
 export interface Workshop {
   readonly folder: string
   readonly program: string
@@ -48,7 +49,7 @@ export function workshop(): Workshop {
   const fresh = (ending: string): string => join(folder, `${files++}${ending}`)
   beforeAll(async () => {
     writeFileSync(bundle, readBundle())
-    if ((await whyNoEmulator()) === null) await compileCertify(program)
+    if ((await whyNoEmulator()) === null) copyFileSync(await compiledCertify(), program)
   }, 240_000)
   afterAll(() => rmSync(folder, { recursive: true }))
   return {
@@ -67,10 +68,15 @@ export function workshop(): Workshop {
   }
 }
 
-/** Compiles cuda/certify as its script does, every warning an error. @throws Error with what g++ said */
-async function compileCertify(output: string): Promise<void> {
-  const flags = ['-std=c++17', '-O1', '-ffp-contract=off', '-Wall', '-Wextra', '-Werror']
-  await compile('g++', [...flags, '-o', output, 'cuda/certify/certify.cpp', '-ldl', '-pthread'], root)
+/** The path of cuda/certify, compiled as its script does, every warning an error. @throws Error with what g++ said */
+async function compiledCertify(): Promise<string> {
+  const program = (folder: string): string => join(folder, 'certify')
+  const made = await onceInThisRun('cuda-certify', async (folder) => {
+    const flags = ['-std=c++17', '-O1', '-ffp-contract=off', '-Wall', '-Wextra', '-Werror']
+    const output = ['-o', program(folder), 'cuda/certify/certify.cpp', '-ldl', '-pthread']
+    await compile('g++', [...flags, ...output], root)
+  })
+  return program(made)
 }
 
 /** A source of C++ as a library; gives its path, `name` with an ending. */

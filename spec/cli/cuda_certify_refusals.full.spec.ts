@@ -1,7 +1,7 @@
 /**
- * What cuda/certify refuses, each in one line and with the documented exit code; and cuda/certify.sh, which starts it.
+ * What cuda/certify and cuda/certify.sh, which starts it, refuse: each in one line and with the documented exit code.
  */
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { readBundle, seal } from '../../scripts/cuda/certify/bundle.ts'
@@ -152,28 +152,6 @@ describe.skipIf(missing !== null)(
   `the script${missing === null ? '' : `, which needs g++ here: ${missing}`}`,
   () => {
     const script = join(root, 'cuda/certify.sh')
-
-    test('runs every step on the emulator, labels it, and repeats no finished step', () => {
-      const output = join(folder, 'certificate')
-      const args = ['--emulated', '--without-node', '--program', program, '--output', output]
-      const first = runProgram(script, args)
-      expect(first.stderr).toMatch(/^cuda-emulated \.\.\.\ncuda-emulated: passed, emulated$/m)
-      expect(first.stdout).toMatch(/^emulated: no figure here is one of a GPU$/m)
-      expect(first.stdout).toMatch(/^shapes-cuda-emulated +passed, emulated$/m)
-      expect(first.code).toBe(0)
-      expect(readdirSync(output)).toEqual(
-        expect.arrayContaining(['cuda-emulated.json', 'shapes-cuda-emulated.json', 'summary.txt']),
-      )
-      const again = runProgram(script, args)
-      expect(again.stderr).toMatch(/^cuda-emulated: there already\nshapes-cuda-emulated: there already$/m)
-      expect(again.stdout).toBe(first.stdout)
-      // A result that is another than was left there is made again.
-      writeFileSync(join(output, 'cuda-emulated.json'), '{}')
-      const repaired = runProgram(script, args)
-      expect(repaired.stderr).toMatch(
-        /^cuda-emulated: passed, emulated\nshapes-cuda-emulated: there already$/m,
-      )
-    })
 
     test('exits with 1 for a wrong kernel, 4 without a driver, 2 for a wrong flag', async () => {
       const driver = fresh('.so')

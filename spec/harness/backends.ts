@@ -101,7 +101,10 @@ function sectionHere(): { section: string; isEmulated: boolean } {
 }
 
 /** Declares tests for a backend. */
-export type Declare = (backend: Backend) => void
+type DeclareOne = (backend: Backend) => void
+
+/** Declares tests for a backend; of a list, each for all backends before the next. */
+export type Declare = DeclareOne | readonly DeclareOne[]
 
 /** Declares tests for some backends. */
 export type Over = (declare: Declare, options?: OverOptions) => void
@@ -194,27 +197,24 @@ function stateWithout(
   declare: Declare,
   { areLaws = false }: OverOptions = {},
 ): void {
-  if (areLaws) stateOver(referenceInRest, declare)
   skipOutsideTier(names.filter((name) => !(areLaws && isRest && name === 'reference')))
   const here = sectionHere()
   const isLeftOut = ({ name }: UnderTest): boolean => Object.hasOwn(reasons, name) && !here.isEmulated
   for (const { name } of underTest.filter(isLeftOut))
     test.skip(`${name} ${reasons[name]}: SHADOWLLM_EMULATE=${here.section} runs it`, () => {})
-  stateOver(
-    underTest.filter((one) => !isLeftOut(one)),
-    declare,
-  )
+  const others = underTest.filter((one) => !isLeftOut(one))
+  stateOver(areLaws ? [...referenceInRest, ...others] : others, declare)
 }
 
 function stateOver(backends: readonly UnderTest[], declare: Declare): void {
-  for (const { name, backend, reason } of backends) {
-    if (backend === null) {
-      test.skip(`${name} is not here: ${reason}`, () => {})
-      continue
+  for (const { name, backend, reason } of backends)
+    if (backend === null) test.skip(`${name} is not here: ${reason}`, () => {})
+  for (const declareOne of [declare].flat())
+    for (const { name, backend } of backends) {
+      if (backend === null) continue
+      describe(name, () => {
+        afterEach(() => expect(backend.liveBuffers, 'buffers left behind').toBe(0))
+        declareOne(backend)
+      })
     }
-    describe(name, () => {
-      afterEach(() => expect(backend.liveBuffers, 'buffers left behind').toBe(0))
-      declare(backend)
-    })
-  }
 }

@@ -4,9 +4,11 @@
  */
 import { expect, inject } from 'vitest'
 import { idleMemories } from '../../src/backends/wasm/engine.ts'
+import { forgetCalls } from './known_calls.ts'
 import { configureProperties } from './seed.ts'
 import { useOwnFolder } from './temporary.ts'
 
 Object.assign(idleMemories, { most: 4, pages: 8192 })
 configureProperties()
+forgetCalls()
 useOwnFolder(inject('temporaryFolder'), expect.getState().testPath ?? '')

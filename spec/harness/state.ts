@@ -10,13 +10,24 @@ import { checkOn, someOf } from './seed.ts'
 /** Laws in groups, by title. */
 export type LawGroups = Readonly<Record<string, readonly BackendLaw[]>>
 
+const areLaws = { areLaws: true } as const
+
 /** States laws, one test each, over every backend, or those it is told. */
 export function stateLaws(groups: LawGroups, over: Over = overBackends): void {
-  const declare = (backend: Backend): void => {
-    const share = shareOfCases(backend)
-    describe.each(Object.entries(groups))('%s', (_, laws) => {
-      for (const law of laws) test(law.sentence, () => checkOn(someOf(law, share), backend))
-    })
-  }
-  over(declare, { areLaws: true })
+  over((backend) => Object.entries(groups).forEach(([group, laws]) => declare(group, laws, backend)), areLaws)
+}
+
+/** States laws of a group, one test each: a law over every backend before the next, so that backends can share what it computes. */
+export function stateLawByLaw(group: string, laws: readonly BackendLaw[], over: Over = overBackends): void {
+  over(
+    laws.map((law) => (backend) => declare(group, [law], backend)),
+    areLaws,
+  )
+}
+
+function declare(group: string, laws: readonly BackendLaw[], backend: Backend): void {
+  const share = shareOfCases(backend)
+  describe(group, () => {
+    for (const law of laws) test(law.sentence, () => checkOn(someOf(law, share), backend))
+  })
 }

@@ -40,10 +40,13 @@ export interface Carried {
   readonly changed: readonly string[]
 }
 
+/** Not a package that is installed beside the sources, as those of bench/peers are: they are a gigabyte. */
+const isOfTheProject = (path: string): boolean => !path.endsWith('node_modules')
+
 /** Carries out a worked example in an empty folder: the project with the files and lines that the section adds. */
 export function carryOut(section: string, folder: string): Carried {
   for (const name of ['src', 'spec', 'scripts', 'assembly', 'rust', 'cuda', 'fixtures', 'bench', 'examples'])
-    cpSync(join(root, name), join(folder, name), { recursive: true })
+    cpSync(join(root, name), join(folder, name), { recursive: true, filter: isOfTheProject })
   for (const name of ['package.json', 'tsconfig.json', 'vitest.config.ts', 'asconfig.json'])
     cpSync(join(root, name), join(folder, name))
   for (const name of ['node_modules', 'build', 'docs', 'tools'])

@@ -36,6 +36,8 @@ export interface Job {
   readonly inputs?: readonly Uint8Array[]
   readonly seed?: number
   readonly milliseconds?: number
+  /** Whether each input is read once; default: twice, with the same answer. */
+  readonly once?: boolean
 }
 
 /** What the thread says of one input. */

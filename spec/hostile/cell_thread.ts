@@ -32,7 +32,7 @@ async function run(job: Job): Promise<void> {
     // The time counts from here: making an input is not the reader's work.
     Atomics.store(place, 1, 1)
     const before = process.cpuUsage()
-    const outcome = await judge(reader, bytes, folder)
+    const outcome = await judge(reader, bytes, folder, job.once)
     const { user, system } = process.cpuUsage(before)
     Atomics.store(place, 1, 0)
     parentPort?.postMessage({ index, outcome, milliseconds: (user + system) / 1000 } satisfies Answer, [])

@@ -1,7 +1,7 @@
 /**
  * Judges one reading. Runs where the reader runs: in a thread that can be ended (cell_thread.ts).
  */
-import { createHash, type Hash } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import { ShadowError } from '../../src/tensor/errors.ts'
 import type { Reader } from './reader.ts'
 
@@ -18,12 +18,17 @@ export type Outcome =
 const MEMORY_FACTOR = 64
 const MEMORY_CONSTANT = 64e6
 
-/** Reads the input twice, and looks at what else happened. */
-export async function judge(reader: Reader, bytes: Uint8Array, folder: string): Promise<Outcome> {
+/** Reads the input twice, or once, and looks at what else happened. */
+export async function judge(
+  reader: Reader,
+  bytes: Uint8Array,
+  folder: string,
+  once = false,
+): Promise<Outcome> {
   const before = bytes.slice()
   const first = await attempt(reader, bytes, folder)
   if (Buffer.compare(before, bytes) !== 0) return { kind: 'fault', what: 'the input was changed' }
-  if (first.kind === 'fault') return first
+  if (first.kind === 'fault' || once) return first
   const second = await attempt(reader, bytes, folder)
   return answerIn(first) === answerIn(second) ? first : { kind: 'fault', what: 'two answers' }
 }
@@ -44,9 +49,7 @@ async function attempt(reader: Reader, bytes: Uint8Array, folder: string): Promi
 
 async function outcomeOf(reader: Reader, bytes: Uint8Array, folder: string): Promise<Outcome> {
   try {
-    const hash = createHash('sha1')
-    addTo(hash, await reader.read(bytes, folder))
-    return { kind: 'read', value: hash.digest('hex') }
+    return { kind: 'read', value: hashOf(await reader.read(bytes, folder)) }
   } catch (error) {
     if (!(error instanceof ShadowError)) return { kind: 'fault', what: describe(error) }
     const { code, message } = error
@@ -55,16 +58,29 @@ async function outcomeOf(reader: Reader, bytes: Uint8Array, folder: string): Pro
   }
 }
 
-/** Adds a value: plain data, maps and arrays of any kind. The same values have the same hash. */
-function addTo(hash: Hash, value: unknown): void {
-  if (ArrayBuffer.isView(value)) {
-    hash.update(`${value.constructor.name} ${value.byteLength};`)
-    hash.update(new Uint8Array(value.buffer, value.byteOffset, value.byteLength))
-  } else if (typeof value === 'object' && value !== null) {
-    const items = Array.isArray(value) ? value : value instanceof Map ? [...value] : Object.entries(value)
-    hash.update(`${Array.isArray(value) ? 'list' : 'object'} ${items.length};`)
-    for (const item of items) addTo(hash, item)
-  } else hash.update(`${typeof value} ${Object.is(value, -0) ? '-0' : String(value)};`)
+/** Texts that a hash is given at once: a call for each would take most of the time. */
+const TEXT_AT_ONCE = 2 ** 14
+
+/** The hash of a value: plain data, maps and arrays of any kind. The same values have the same hash. */
+function hashOf(whole: unknown): string {
+  const hash = createHash('sha1')
+  let text = ''
+  const add = (value: unknown): void => {
+    if (ArrayBuffer.isView(value)) {
+      hash.update(`${text}${value.constructor.name} ${value.byteLength};`)
+      text = ''
+      hash.update(new Uint8Array(value.buffer, value.byteOffset, value.byteLength))
+    } else if (typeof value === 'object' && value !== null) {
+      const items = Array.isArray(value) ? value : value instanceof Map ? [...value] : Object.entries(value)
+      text += `${Array.isArray(value) ? 'list' : 'object'} ${items.length};`
+      for (const item of items) add(item)
+    } else text += `${typeof value} ${Object.is(value, -0) ? '-0' : String(value)};`
+    if (text.length < TEXT_AT_ONCE) return
+    hash.update(text)
+    text = ''
+  }
+  add(whole)
+  return hash.update(text).digest('hex')
 }
 
 function describe(error: unknown): string {

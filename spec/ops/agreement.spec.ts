@@ -9,13 +9,16 @@
  *
  * Tests src/backends/reference.ts and src/ops/contracts/.
  */
-import { lawsOfPages } from '../../src/verify/ops/index.ts'
+import { kernelNames } from '../../src/ops/catalog.ts'
+import { agreementLaws, randomSizes } from '../../src/verify/ops/agreement.ts'
 import { overKernels } from '../harness/backends.ts'
-import { stateLaws } from '../harness/state.ts'
+import { KnownCalls } from '../harness/known_calls.ts'
+import { stateLawByLaw, stateLaws } from '../harness/state.ts'
 
-const { agreement } = lawsOfPages
-const { small = [], random = [] } = Object.groupBy(agreement, ({ arbitraries }) =>
-  Object.keys(arbitraries).length === 0 ? 'small' : 'random',
+const known = new KnownCalls()
+
+stateLawByLaw(
+  'random sizes',
+  kernelNames.map((name) => randomSizes(name, known)),
 )
-stateLaws({ 'random sizes': random })
-stateLaws({ 'small sizes': small }, overKernels)
+stateLaws({ 'small sizes': kernelNames.map((name) => agreementLaws(name)[0]) }, overKernels)

@@ -17,7 +17,7 @@ import { nextTurn } from '../../src/platform/pause.ts'
 import { runtime } from '../../src/platform/platform.ts'
 import type { Server } from '../../src/server/app.ts'
 import { kills, law, lawAlways, stateLaw } from '../harness/seed.ts'
-import { casesAtTier } from '../harness/tier.ts'
+import { casesAtTier, isRest } from '../harness/tier.ts'
 import { writeChatModel } from '../library/chat_model.ts'
 import { requestOf, serverOf } from './served.ts'
 
@@ -83,7 +83,7 @@ async function load(): Promise<number[]> {
   )
 }
 
-describe('the openai package', () => {
+describe.skipIf(isRest)('the openai package', () => {
   test('lists and finds the model', async () => {
     const found: string[] = []
     for await (const one of client.models.list()) found.push(one.id)
@@ -325,7 +325,7 @@ const turns = async (count: number): Promise<void> => {
   for (let i = 0; i < count; i++) await new Promise((resolve) => setTimeout(resolve, 5))
 }
 
-describe('what stays on the socket', () => {
+describe.skipIf(isRest)('what stays on the socket', () => {
   const isLimited = lawAlways(
     'connections past the limit are refused with a code that clients try again, until others end',
     async (opens: (connections: number) => ReturnType<typeof open>) => {

@@ -8,7 +8,7 @@ import { expect, test } from 'vitest'
 import type { Backend, Buffer } from '../../src/backends/backend.ts'
 import type { OwnedBuffer } from '../../src/backends/owned_buffer.ts'
 import { createBackend } from '../../src/backends/select.ts'
-import { call } from '../../src/testing/op_call.ts'
+import { call, callAll } from '../../src/testing/op_call.ts'
 import { agreementLaws } from '../../src/verify/ops/agreement.ts'
 import { mutate, verdict } from '../harness/mutate.ts'
 
@@ -78,4 +78,35 @@ test('a leaked buffer is found', () => {
   // What overBackends expects to be 0 after every test.
   expect(spoilt.liveBuffers).toBe(1)
   kept.forEach((buffer) => reference.free(buffer))
+})
+
+test('calls that are read together have the results of each alone, and one that fails has its error', () => {
+  const spoilt = reluThen((y, _x, N) => {
+    const { words, start } = memory(y)
+    if (N === 2) words[start + N] = 0
+  })
+  const numbers = [[-1, 4, -3], [5, 6], [-7]].map((x) => Float32Array.from(x))
+  const calls = numbers.map((x) => ({ name: 'relu' as const, given: { x, N: x.length } }))
+  const [first, second, third] = callAll(spoilt, calls)
+  expect([first, third]).toEqual([{ y: Float32Array.of(0, 4, 0) }, { y: Float32Array.of(0) }])
+  expect(second).toBeInstanceOf(Error)
+  expect(() => call(spoilt, 'relu', calls[1].given)).toThrow((second as Error).message)
+  expect(spoilt.liveBuffers).toBe(0)
+})
+
+test('a backend that cannot be read fails each call', () => {
+  const mute = new Proxy(reference, {
+    get(target, key) {
+      const member: unknown = Reflect.get(target, key, target)
+      if (typeof member !== 'function') return member
+      return key === 'readAll' ? () => expect.fail('no answer') : member.bind(target)
+    },
+  })
+  const relu = { name: 'relu', given: { x: Float32Array.of(1), N: 1 } } as const
+  const errors = callAll(mute, [relu, relu])
+  expect(errors.map((error) => (error instanceof Error ? error.message : null))).toEqual([
+    'no answer',
+    'no answer',
+  ])
+  expect(reference.liveBuffers).toBe(0)
 })

@@ -13,7 +13,7 @@ import type { ParityRunOutput } from '../../src/cli/commands/parity_run.ts'
 import type { VerifyOutput } from '../../src/cli/commands/verify.ts'
 import { root } from '../cli/run_cli.ts'
 import { runSeed } from '../harness/seed.ts'
-import { fewCases, inWords, otherCases, ownRun } from './same_cases.ts'
+import { fewCases, inWords, otherCases, ownCases } from './same_cases.ts'
 
 /** Deno from npm, which exists for Linux with glibc, macOS and Windows. */
 const deno = join(root, 'node_modules/deno/bin.cjs')
@@ -38,7 +38,7 @@ test.skipIf(!existsSync(deno))(
     const { laws: there } = JSON.parse(stdout) as { laws: LawReport[] }
     expect(there.filter(({ passed }) => !passed)).toEqual([])
     expect(there).toHaveLength(suite.length)
-    expect(otherCases(await ownRun(), there)).toEqual([])
+    expect(otherCases(await ownCases(), there)).toEqual([])
     process.stdout.write(inWords('deno', there))
   },
 )
@@ -53,12 +53,16 @@ test.skipIf(!existsSync(deno))(
     if (absent) skip(reason as string)
     const on = ['--backend', 'webgpu', '--seed', `${runSeed()}`, '--json']
     const model = ['-m', 'fixtures/golden/preln', '--small']
-    const parity = JSON.parse(await runInDeno('parity', 'run', ...model, ...on)) as ParityRunOutput
+    const laws = ['--law', 'masks: ', '--runs', '0.01']
+    // Side by side: both wait most of the time.
+    const [compared, verified] = await Promise.all([
+      runInDeno('parity', 'run', ...model, ...on),
+      runInDeno('verify', ...laws, ...on),
+    ])
+    const parity = JSON.parse(compared) as ParityRunOutput
     expect(parity.ops.filter(({ passed }) => !passed)).toEqual([])
     expect(parity).toMatchObject({ passed: true, complete: true })
-    const laws = ['--law', 'masks: ', '--runs', '0.01']
-    const { passed } = JSON.parse(await runInDeno('verify', ...laws, ...on)) as VerifyOutput
-    expect(passed).toBe(true)
+    expect((JSON.parse(verified) as VerifyOutput).passed).toBe(true)
     process.stdout.write(`deno, ${device}: ${parity.ops.length} ops and a model agree, ${set} set\n`)
   },
 )

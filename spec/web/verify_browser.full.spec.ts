@@ -15,7 +15,7 @@ import { kernelNames } from '../../src/ops/catalog.ts'
 import { NO_BACKEND, type LawReport, type VerifyOptions } from '../../src/verify/index.ts'
 import { engineLaws } from '../../src/verify/model/engine_laws.ts'
 import { runSeed } from '../harness/seed.ts'
-import { fewCases, inWords, otherCases, ownRun } from '../verify/same_cases.ts'
+import { fewCases, inWords, otherCases, ownCases } from '../verify/same_cases.ts'
 import { chromiumPath, startChromium, watchPage, withoutChromium } from './chromium.ts'
 import { serveFolder } from './static_server.ts'
 import type { OpFound, ParityFound, ParityTask } from './verify_page/parity.ts'
@@ -92,7 +92,7 @@ describe.skipIf(chromiumPath === null)(`in a page${withoutChromium}`, () => {
         const ofEngine = run.reports.filter(({ chapter }) => chapter === 'specification')
         const sentences = Object.values(engineLaws).map(({ sentence }) => sentence)
         expect(ofEngine.map(({ law }) => law)).toEqual(backends.flatMap(() => sentences))
-        const here = await ownRun()
+        const here = await ownCases()
         for (const name of backends) expect(otherCases(here, onBackend(run.reports, name))).toEqual([])
         process.stdout.write(inWords(`chromium ${browser.version()}`, run.reports))
       } finally {

@@ -110,6 +110,26 @@ export function* casesOf(op: KernelName, { seed, small = false }: SuiteOptions):
   }
 }
 
+/** Cases that are run together, at most, and the numbers that they may hold before no other joins them. */
+const CASES_TOGETHER = 16
+const NUMBERS_TOGETHER = 2 ** 16
+
+/** Cases in batches for `callAll`: small ones together, large ones alone. */
+export function* batchesOf(cases: Iterable<OpCase>): Generator<OpCase[]> {
+  let batch: OpCase[] = []
+  let numbers = 0
+  for (const one of cases) {
+    batch.push(one)
+    for (const value of Object.values(one.values))
+      if (typeof value === 'object') numbers += value?.length ?? 0
+    if (batch.length < CASES_TOGETHER && numbers < NUMBERS_TOGETHER) continue
+    yield batch
+    batch = []
+    numbers = 0
+  }
+  if (batch.length > 0) yield batch
+}
+
 /** A call without its numbers. */
 export interface OpCall {
   /** Its place among the cases of the op. */

@@ -11,9 +11,9 @@ import { kernels, type KernelName } from '../ops/catalog.ts'
 import { bufferShape, type Kernel, type Sizes } from '../ops/op.ts'
 import { now } from '../platform/platform.ts'
 import { pause } from '../platform/pause.ts'
-import { aligned, callRaw, sizesOf, type Values } from '../testing/op_call.ts'
+import { aligned, callAll, sizesOf, type RawCall, type Values } from '../testing/op_call.ts'
 import { boundOf, compareOutputs, evaluate, owedBy, type Comparison } from '../testing/op_agreement.ts'
-import { casesOf, type OpCase, type SuiteOptions } from './op_suite.ts'
+import { batchesOf, casesOf, type OpCase, type SuiteOptions } from './op_suite.ts'
 import { worseOf, type PlacedDifference } from './worst.ts'
 
 /** The result of one op. */
@@ -55,6 +55,12 @@ export async function* runOps(backend: Backend, options: RunOpsOptions): AsyncGe
   onProgress?.(ops.length, ops.length, null)
 }
 
+/** The call of a case. */
+function callOf({ op, index, values, aliased }: OpCase): RawCall {
+  const placing = index % 2 === 0 ? aligned : { offset: index % 4 }
+  return { name: op, given: values, placing: { ...placing, aliased } }
+}
+
 /** One op on all of its cases. */
 export function runOp(backend: Backend, op: KernelName, options: SuiteOptions): OpOutcome {
   const owed = owedBy(backend)
@@ -62,18 +68,20 @@ export function runOp(backend: Backend, op: KernelName, options: SuiteOptions): 
   let worst: PlacedDifference | null = null
   let fault: string | null = null
   let last = null as OpCase | null
-  for (const one of casesOf(op, options)) {
-    found.cases++
-    last = one
-    try {
-      const placing = one.index % 2 === 0 ? aligned : { offset: one.index % 4 }
-      const actual = callRaw(backend, op, one.values, { ...placing, aliased: one.aliased })
+  for (const batch of batchesOf(casesOf(op, options))) {
+    const results = callAll(backend, batch.map(callOf))
+    for (const [i, one] of batch.entries()) {
+      found.cases++
+      last = one
+      const actual = results[i]
+      if (actual instanceof Error) {
+        fault ??= actual.message
+        continue
+      }
       const comparison = compareOutputs(op, one.values, evaluate(op, one.values), actual, owed)
       found.compared += comparison.compared
       found.differing += comparison.differing
       worst = worseOf(worst, comparison.worst, one)
-    } catch (error) {
-      fault ??= messageOf(error)
     }
   }
   let milliseconds: number | null = null

@@ -79,6 +79,13 @@ interface Seat {
 
 type Seats = Map<string, Seat | null>
 
+/** A call: a kernel, its arguments, and where its arrays stand. */
+export interface RawCall {
+  readonly name: KernelName
+  readonly given: Values
+  readonly placing?: Placing
+}
+
 /**
  * Runs an op and gives back its outputs and accumulators.
  * @throws Error if the call touched what it must not, and whatever the backend throws.
@@ -89,28 +96,65 @@ export function callRaw(
   given: Values,
   placing: Placing = {},
 ): Record<string, Numbers> {
+  const [result] = callAll(backend, [{ name, given, placing }])
+  if (result instanceof Error) throw result
+  return result
+}
+
+/**
+ * The same for several calls, whose arrays are there together and are read at once: a device may take long to answer a read.
+ * @returns for each call its outputs and accumulators, or the Error that `callRaw` would throw
+ */
+export function callAll(backend: Backend, calls: readonly RawCall[]): (Record<string, Numbers> | Error)[] {
+  return BufferScope.within(backend, (scope) => {
+    const made = calls.map((call) => orError(() => makeCall(scope, call)))
+    const buffers = made.map((one) => (one instanceof Error ? [] : buffersOf(one.seats)))
+    const contents = orError(() => backend.readAll(buffers.flat()))
+    let place = 0
+    return made.map((one, i) => {
+      const from = place
+      place += buffers[i].length
+      if (one instanceof Error) return one
+      return contents instanceof Error ? contents : orError(() => readBack(one, contents.slice(from, place)))
+    })
+  })
+}
+
+function orError<T>(work: () => T): T | Error {
+  try {
+    return work()
+  } catch (error) {
+    return error instanceof Error ? error : new Error(String(error))
+  }
+}
+
+/** A call that was made: its op, and what must be looked at. */
+interface MadeCall {
+  readonly row: Kernel
+  readonly seats: Seats
+}
+
+function makeCall(scope: BufferScope, { name, given, placing = {} }: RawCall): MadeCall {
   const row = kernels[name]
   const values = completeValues(row, given)
   const sizes = sizesOf(row, values)
-  return BufferScope.within(backend, (scope) => {
-    const seats: Seats = new Map()
-    const { spread = 1 } = placing
-    let offset = placing.offset ?? 0
-    for (const param of row.params)
-      if (param.kind === 'array') {
-        seats.set(param.name, seat(scope, param, values[param.name], sizes, offset))
-        offset += spread
-      }
-    if (placing.aliased) aliasOutputs(row, seats)
-    runKernel(
-      backend.ops,
-      name,
-      row.params.map(({ kind, name }) =>
-        kind === 'array' ? (seats.get(name)?.buffer ?? null) : (values[name] as number),
-      ),
-    )
-    return readBack(backend, row, seats)
-  })
+  const seats: Seats = new Map()
+  const { spread = 1 } = placing
+  let offset = placing.offset ?? 0
+  for (const param of row.params)
+    if (param.kind === 'array') {
+      seats.set(param.name, seat(scope, param, values[param.name], sizes, offset))
+      offset += spread
+    }
+  if (placing.aliased) aliasOutputs(row, seats)
+  runKernel(
+    scope.backend.ops,
+    name,
+    row.params.map(({ kind, name }) =>
+      kind === 'array' ? (seats.get(name)?.buffer ?? null) : (values[name] as number),
+    ),
+  )
+  return { row, seats }
 }
 
 /** `callRaw` for ops whose outputs are float32. */
@@ -218,14 +262,18 @@ function haveSameBits(a: Numbers, b: Numbers): boolean {
   return true
 }
 
-function readBack(backend: Backend, row: Kernel, seats: Seats): Record<string, Numbers> {
+function buffersOf(seats: Seats): Buffer[] {
+  return [...seats.values()].flatMap((seated) => seated?.watched.map(({ buffer }) => buffer) ?? [])
+}
+
+/** The results of a call. @param contents what the buffers of its seats hold, in their order */
+function readBack({ row, seats }: MadeCall, contents: readonly Numbers[]): Record<string, Numbers> {
   const results: Record<string, Numbers> = {}
-  const buffers = [...seats.values()].flatMap((seated) => seated?.watched.map(({ buffer }) => buffer) ?? [])
-  const contents = backend.readAll(buffers).values()
+  let place = 0
   for (const [name, seated] of seats) {
     if (seated === null) continue
     for (const { before, from, to } of seated.watched) {
-      const { value: after } = contents.next() as { value: Numbers }
+      const after = contents[place++]
       for (const [begin, end] of [
         [0, from],
         [to, before.length],

@@ -26,33 +26,48 @@ const half = (bits: number, least: number, mantissa: number): number =>
   ((least + (((bits >>> 16) & 0x7fff) % 6)) << mantissa) |
   (bits & ((1 << mantissa) - 1))
 
-const numberOf: Readonly<Record<Dtype, (bits: number) => number>> = {
-  f32: plain,
-  i32: (bits) => bits >> 8,
-  bf16: (bits) => half(bits, 122, 7),
-  f16: (bits) => half(bits, 10, 10),
-  i8: (bits) => (bits % 255) - 127,
+/** Fills an array with numbers of its dtype from a seed. */
+type Filler = (numbers: Numbers, seed: number) => void
+
+/** A loop for each dtype: a common one would call a function for each of 200 million numbers, in eight times the time. */
+const fillers: Readonly<Record<Dtype, Filler>> = {
+  f32: (y, seed) => {
+    for (let i = 0; i < y.length; i++) y[i] = plain(mix(seed, i))
+  },
+  i32: (y, seed) => {
+    for (let i = 0; i < y.length; i++) y[i] = mix(seed, i) >> 8
+  },
+  bf16: (y, seed) => {
+    for (let i = 0; i < y.length; i++) y[i] = half(mix(seed, i), 122, 7)
+  },
+  f16: (y, seed) => {
+    for (let i = 0; i < y.length; i++) y[i] = half(mix(seed, i), 10, 10)
+  },
+  i8: (y, seed) => {
+    for (let i = 0; i < y.length; i++) y[i] = (mix(seed, i) % 255) - 127
+  },
   // Two bytes that are a scale or a minimum then have no exponent of ones: they are finite, below 2 in size.
-  i4: (bits) => bits & 0xbf,
+  i4: (y, seed) => {
+    for (let i = 0; i < y.length; i++) y[i] = mix(seed, i) & 0xbf
+  },
 }
 
 /** Fills numbers as a bundle says it. */
 export function generate(numbers: Numbers, dtype: Dtype, fill: GeneratedFill): void {
   if (fill.kind === 'noise') new Uint8Array(numbers.buffer, numbers.byteOffset, numbers.byteLength).fill(0xff)
+  else if (fill.kind === 'numbers') fillers[dtype](numbers, fill.seed)
   else {
-    const rule = ruleOf(dtype, fill, numbers.length)
+    const rule = ruleOf(fill, numbers.length)
     for (let i = 0; i < numbers.length; i++) numbers[i] = rule(i)
   }
 }
 
 type Rule = (place: number) => number
 
-function ruleOf(dtype: Dtype, fill: Exclude<GeneratedFill, { kind: 'noise' }>, length: number): Rule {
+function ruleOf(fill: Exclude<GeneratedFill, { kind: 'noise' | 'numbers' }>, length: number): Rule {
   switch (fill.kind) {
     case 'zeros':
       return () => 0
-    case 'numbers':
-      return (i) => numberOf[dtype](mix(fill.seed, i))
     case 'sizes':
       return (i) => Math.abs(plain(mix(fill.seed, i)))
     case 'ids':

@@ -14,7 +14,8 @@ export type Fill =
   | { readonly kind: 'zeros' }
   | { readonly kind: 'noise' }
   | { readonly kind: 'data'; readonly numbers: Numbers }
-  | { readonly kind: 'numbers' | 'sizes'; readonly seed: number }
+  | { readonly kind: 'numbers'; readonly seed: number }
+  | { readonly kind: 'sizes'; readonly seed: number }
   | { readonly kind: 'ids' | 'labels'; readonly seed: number; readonly limit: number }
   | { readonly kind: 'spread' | 'reversed'; readonly limit: number }
 

@@ -29,50 +29,73 @@ afterEach(() => {
   for (const { name, liveBuffers } of backends) expect(liveBuffers, `buffers left behind in ${name}`).toBe(0)
 })
 
-describe.each(backends)('$name', (backend) => {
-  describe.each(names)('%s', (name) => {
+// A law over every build before the next: they are tried on the same calls, which the definition answers once.
+function overBuilds(declare: (backend: WasmBackend) => void): void {
+  for (const backend of backends) describe(backend.name, () => declare(backend))
+}
+
+for (const name of names) {
+  overBuilds((backend) =>
     law(
       `${backend.name} ${name}: sizes at the edge of a block`,
       { large: fc.constantFrom('T', 'O', 'I'), seed: fc.nat() },
       ({ large, seed }) => atAnEdge(backend, name, large, seed),
       { runs: 100 },
-    )
+    ),
+  )
 
-    test('all sizes past a block', () => pastEveryBlock(backend, name, runSeed()))
-  })
+  overBuilds((backend) =>
+    test(`${name}: all sizes past a block`, () => pastEveryBlock(backend, name, runSeed())),
+  )
+}
 
+overBuilds((backend) =>
   test('rows up to the packed length and longer, and the longest of int8 and int4', () =>
-    longRows(backend, runSeed()))
+    longRows(backend, runSeed())),
+)
 
-  test('as many tokens of int4 as are taken together', () => manyInt4Tokens(backend, runSeed()))
+overBuilds((backend) =>
+  test('as many tokens of int4 as are taken together', () => manyInt4Tokens(backend, runSeed())),
+)
 
-  test('tiles of int4 that are read in turn', () => tilesInTurn(backend, runSeed()))
+overBuilds((backend) => test('tiles of int4 that are read in turn', () => tilesInTurn(backend, runSeed())))
 
-  test('the largest sums of int4 products', () => largestInt4Sums(backend))
+overBuilds((backend) => test('the largest sums of int4 products', () => largestInt4Sums(backend)))
 
+overBuilds((backend) =>
   test('linear_input_major: lists of inputs as long as its scratch, and longer', () =>
-    longLists(backend, runSeed()))
+    longLists(backend, runSeed())),
+)
 
+overBuilds((backend) =>
   test('linear_input_major: sums of products too small to be told from 0 are +0', () =>
-    tinySumsAreZero(backend))
+    tinySumsAreZero(backend)),
+)
 
+overBuilds((backend) =>
   law(
     `${backend.name} attention_backward: queries at the edges of blocks and windows, and in long heads`,
     { seed: fc.nat() },
     ({ seed }) => manyGradients(backend, seed),
     { runs: 100 },
-  )
+  ),
+)
 
-  describe.each(attentions)('%s', (name) => {
+for (const name of attentions) {
+  overBuilds((backend) =>
     law(
       `${backend.name} ${name}: queries and keys at the edges of blocks, tiles and streams`,
       { seed: fc.nat() },
       ({ seed }) => manyQueries(backend, name, seed),
       { runs: 100 },
-    )
+    ),
+  )
 
-    test('heads longer than the scratch', () => longHeads(backend, name, runSeed()))
+  overBuilds((backend) =>
+    test(`${name}: heads longer than the scratch`, () => longHeads(backend, name, runSeed())),
+  )
 
-    test('the longest context', () => longestContext(backend, name, runSeed()))
-  })
-})
+  overBuilds((backend) =>
+    test(`${name}: the longest context`, () => longestContext(backend, name, runSeed())),
+  )
+}

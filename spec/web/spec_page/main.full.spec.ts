@@ -237,7 +237,8 @@ describe.skipIf(cannot)(`the annotated specification${why}`, { timeout }, () => 
 
   test('a bug that is chosen at the top is planted, and breaks its law', async () => {
     await inPage('', async (page) => {
-      await page.locator('#bug').selectOption({ index: 9 })
+      // Of all bugs this one has the smallest cases.
+      await page.locator('#bug').selectOption('select.keepBest')
       expect(await page.locator('#break [data-bug]:visible').count()).toBe(1)
       await page.locator('#plant').click()
       await page.locator('#break [data-result="broken"]').waitFor()
@@ -247,7 +248,8 @@ describe.skipIf(cannot)(`the annotated specification${why}`, { timeout }, () => 
 
   test('each law holds, and each bug is found with a counterexample', { timeout: 3 * timeout }, async () => {
     await inPage('', async (page) => {
-      for (const { address } of proofs) {
+      const tried = new Set<string>()
+      for (const { address, law } of proofs) {
         const place = page.locator(`[id="law.${address}"]`)
         const press = async (name: RegExp): Promise<string> => {
           const button = place.getByRole('button', { name })
@@ -256,7 +258,9 @@ describe.skipIf(cannot)(`the annotated specification${why}`, { timeout }, () => 
           await expect.poll(() => button.isEnabled(), { timeout }).toBe(true)
           return `${address}: ${await place.locator('.verdict').textContent()}`
         }
-        expect(await press(/^Try /)).toContain('The law holds on')
+        // Some definitions have the same law beside them.
+        if (!tried.has(law)) expect(await press(/^Try /)).toContain('The law holds on')
+        tried.add(law)
         expect(await press(/^Plant it: /)).toContain('The law is broken by case')
         expect(await place.locator('.verdict p').first().textContent()).toContain('with this bug differ')
         await place.locator('.verdict summary').click()

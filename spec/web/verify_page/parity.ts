@@ -12,11 +12,11 @@ import { initialWeights } from '../../../src/engine/initial_weights.ts'
 import { LanguageModel } from '../../../src/engine/language_model.ts'
 import { kernelNames, type KernelName } from '../../../src/ops/catalog.ts'
 import type { Numbers } from '../../../src/ops/op.ts'
-import { casesOf } from '../../../src/parity/op_suite.ts'
+import { batchesOf, casesOf } from '../../../src/parity/op_suite.ts'
 import { runModel, type ModelOutcome } from '../../../src/parity/run_model.ts'
 import { memorySource } from '../../../src/tensor/memory_source.ts'
 import { compareOutputs, evaluate, owedBy, owesBits } from '../../../src/testing/op_agreement.ts'
-import { callRaw } from '../../../src/testing/op_call.ts'
+import { callAll } from '../../../src/testing/op_call.ts'
 import { wordsOf } from './words_of.ts'
 
 /** What is compared: WebGPU with the exact kernels, whatever the adapter is like, or with those that it gets. */
@@ -100,15 +100,20 @@ async function compareModel(
 /** One op on its cases. */
 export function compareOp(op: KernelName, seed: number, backend: Backend): OpFound {
   const found = { op, equal: 0, subnormal: 0, wrong: [] as string[] }
-  for (const { values, aliased, sizes } of casesOf(op, { seed, small: true })) {
-    rounding.sawSubnormal = false
-    const expected = evaluate(op, values)
-    const actual = callRaw(backend, op, values, { aliased })
-    const { passed, worst } = compareOutputs(op, values, expected, actual, owedBy(backend))
-    const numbers = [...Object.values(values), ...Object.values(expected)]
-    if (passed) found.equal++
-    else if (rounding.sawSubnormal || numbers.some(hasSubnormal)) found.subnormal++
-    else found.wrong.push(`${worst?.output}[${worst?.index}] at ${JSON.stringify(sizes)}`)
+  for (const batch of batchesOf(casesOf(op, { seed, small: true }))) {
+    const calls = batch.map(({ values, aliased }) => ({ name: op, given: values, placing: { aliased } }))
+    const results = callAll(backend, calls)
+    for (const [i, { values, sizes }] of batch.entries()) {
+      const actual = results[i]
+      if (actual instanceof Error) throw actual
+      rounding.sawSubnormal = false
+      const expected = evaluate(op, values)
+      const { passed, worst } = compareOutputs(op, values, expected, actual, owedBy(backend))
+      const numbers = [...Object.values(values), ...Object.values(expected)]
+      if (passed) found.equal++
+      else if (rounding.sawSubnormal || numbers.some(hasSubnormal)) found.subnormal++
+      else found.wrong.push(`${worst?.output}[${worst?.index}] at ${JSON.stringify(sizes)}`)
+    }
   }
   return found
 }

@@ -17,23 +17,32 @@ export function judgeCalls(backend: Backend): Backend {
   const judged = wrapOps(backend, (op, run) => (...args) => {
     const { kernel, args: flat } = flatCall(op, args)
     const { params } = kernels[kernel]
-    /** The arrays of these roles that are there, by name. */
-    const read = (...roles: ArrayParam['role'][]): Record<string, Numbers> => {
+    /** The arrays of these parameters that are there, by name. */
+    const read = (isRead: (param: ArrayParam) => boolean): Record<string, Numbers> => {
       const found = params.flatMap((param, i) =>
-        param.kind === 'array' && roles.includes(param.role) && flat[i] !== null
+        param.kind === 'array' && isRead(param) && flat[i] !== null
           ? [[param.name, flat[i] as Buffer] as const]
           : [],
       )
-      const numbers = backend.readAll(found.map(([, buffer]) => buffer))
+      const numbers = found.length === 0 ? [] : backend.readAll(found.map(([, buffer]) => buffer))
       return Object.fromEntries(found.map(([name], i) => [name, numbers[i]]))
     }
-    const given: Record<string, Value> = read('in', 'add')
-    params.forEach((param, i) => {
-      if (param.kind !== 'array') given[param.name] = flat[i] as number
-      else if (flat[i] === null) given[param.name] = null
-    })
+    // A device answers slowly: only what the call may write over is read before it, the other inputs with its outputs.
+    const aliased = new Set(params.flatMap((param) => (param.kind === 'array' ? [param.mayAlias] : [])))
+    const isWritten = ({ name, role }: ArrayParam): boolean => role !== 'in' || aliased.has(name)
+    const before = read((param) => param.role !== 'out' && isWritten(param))
     run(...args)
-    judge(backend, kernel, given, read('out', 'add'))
+    const after = read((param) => param.role !== 'in' || !isWritten(param))
+    const given: Record<string, Value> = { ...before }
+    const outputs: Record<string, Numbers> = {}
+    params.forEach((param, i) => {
+      const { name } = param
+      if (param.kind !== 'array') given[name] = flat[i] as number
+      else if (flat[i] === null) given[name] = null
+      else if (param.role === 'in') given[name] ??= after[name]
+      else outputs[name] = after[name]
+    })
+    judge(backend, kernel, given, outputs)
   })
   return new Proxy(judged, {
     get: (target, key) =>

@@ -29,6 +29,9 @@ interface BrokenLaw {
   readonly report: string
 }
 
+/** A reader waits while a case is shrunk: so many milliseconds. */
+const SHRINK_FOR = 3000
+
 /** Laws compare the engine with the specification, which has the bug. */
 const sides: Sides = { expected: 'with the bug', got: 'without it' }
 
@@ -58,6 +61,7 @@ export async function tryLaw(
       },
       seed,
       runs: cases,
+      shrinkFor: SHRINK_FOR,
       sides: isPlanted ? sides : undefined,
       goOn: pausing(signal),
     })
