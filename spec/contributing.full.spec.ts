@@ -197,7 +197,7 @@ describe('a section is all that is needed for', () => {
     const own = added.filter((file) => file.endsWith('.spec.ts'))
     if (own.length + whole.length > 0) await passes(folder, [...own, ...whole])
     for (const [file, titled, tier] of laws) if (titled) await passes(folder, file, titled, tier)
-    if (help) expect(await run(folder, [command, help, '--help'])).toContain(name)
+    if (help) expect(await run(folder, [command, help, '--help', 'all'])).toContain(name)
     for (const args of commands)
       expect(JSON.parse(await run(folder, [command, ...args]))).toBeTypeOf('object')
     await more?.(folder, (...args) => run(folder, args))

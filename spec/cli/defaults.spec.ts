@@ -12,7 +12,7 @@ const rows = [...guide.matchAll(/^\| .*? \| `(\w+) --([\w-]+)` +\| (\S+) +\|/gm)
 
 /** What the help of a command says an option is by default. */
 async function defaultOf(command: string, option: string): Promise<string | undefined> {
-  const { stdout } = await runInside([command, '--help'])
+  const { stdout } = await runInside([command, '--help', 'all'])
   const options = stdout.replaceAll(/\n {4,}(?=\S)/g, ' ').split('\n')
   const line = options.find((text) => new RegExp(`^ +(-\\w, )?(--[\\w-]+, )*--${option}[ ,]`).test(text))
   return line && /[(,] ?default: "?([^")]*)"?\)/.exec(line)?.[1]

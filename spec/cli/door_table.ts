@@ -359,7 +359,7 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
       ],
     },
     '--session <file>': {
-      wrong: [...written.wrong, input('SAFETENSORS_HEADER_LIMIT', 'a safetensors header', file)],
+      wrong: [...written.wrong, input('SESSION', 'a session', file)],
     },
     // masks
     'masks <prompt>': { wrong: usage('PROMPT', 'some text', '') },

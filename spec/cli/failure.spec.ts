@@ -18,6 +18,16 @@ describe('a failure is one line and an exit code', () => {
     })
   })
 
+  test('an option of two words is told as the flag that it was given by', () => {
+    const refused = (option: string, before = ''): string =>
+      describeFailure(new UsageError('X', `${before}${option}: expected 1, got 2`, { option }), false).line
+    expect(refused('maxTokens', 'prompt and ')).toBe(
+      'shadowllm: prompt and --max-tokens: expected 1, got 2 [X]',
+    )
+    expect(refused('maxTokens')).toBe('shadowllm: --max-tokens: expected 1, got 2 [X]')
+    expect(refused('planner')).toBe('shadowllm: planner: expected 1, got 2 [X]')
+  })
+
   test('line breaks of a message do not make a second line', () => {
     expect(describeFailure(new InputError('X', 'one\n  two\r\nthree'), false).line).toBe(
       'shadowllm: one two three [X]',

@@ -29,7 +29,7 @@ async function fileOf(format: Format): Promise<string> {
   return path
 }
 
-const said = 'weights are int4, as the file has them; --storage f32 widens them\n'
+const said = 'weights are int4, as the file has them; --storage f32 widens them, and rounds no activations\n'
 
 describe('generate', () => {
   test.each<[Format, boolean]>([

@@ -136,9 +136,9 @@ describe.skipIf(!hasShell)(`a full disk${why}`, () => {
         const { code, stderr } = await runLimited(['src/cli/main.ts', ...args], { stdout })
         closeSync(stdout)
         expect(stderr, args.join(' ')).toBe(
-          'shadowllm: stdout: expected a file that can be written, got ENOSPC [OUTPUT]\n',
+          'shadowllm: stdout: expected room to write into, got no space left [DISK_FULL]\n',
         )
-        expect(code).toBe(2)
+        expect(code).toBe(4)
       }
     },
   )

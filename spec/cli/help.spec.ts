@@ -64,25 +64,25 @@ test('a row goes on below its text, an example is broken before a flag', () => {
 const parity = ['run', 'verify-certificate', 'export-ops', 'check-ops', 'export', 'check']
 const helps = ['', ...commandNames, ...parity.map((name) => `parity ${name}`)]
 
-async function helpOf(name: string): Promise<string> {
-  return (await runInside([...name.split(' ').filter((word) => word !== ''), '--help'])).stdout
+async function helpOf(name: string, ...more: string[]): Promise<string> {
+  return (await runInside([...name.split(' ').filter((word) => word !== ''), '--help', ...more])).stdout
 }
 
 test.each(helps)('the help of %j has no line over 80 characters through a pipe', async (name) => {
-  const help = await helpOf(name)
+  const help = (await helpOf(name)) + (await helpOf(name, 'all'))
   expect(help.split('\n').filter((line) => line.length > 80)).toEqual([])
   expect(help).toMatch(/^Usage: shadowllm/)
 })
 
 test.each(helps)('the help of %j refers to no file that the package lacks', async (name) => {
-  expect(await helpOf(name)).not.toMatch(/\b(?:docs|spec|fixtures|cuda|examples|src)\/|\.md\b/)
+  expect(await helpOf(name, 'all')).not.toMatch(/\b(?:docs|spec|fixtures|cuda|examples|src)\/|\.md\b/)
 })
 
 /** The headings of a help's flags in their order, and the flags below each. */
 async function groupsOf(name: string): Promise<Map<string, string[]>> {
   const groups = new Map<string, string[]>()
   let heading = ''
-  for (const line of (await helpOf(name)).split('\n')) {
+  for (const line of (await helpOf(name, 'all')).split('\n')) {
     if (/^\S.*:$/.test(line)) heading = line
     const [, flag] = /^ {2}(?:-\w, )?(?:--[\w-]+, )*(--[\w-]+)/.exec(line) ?? []
     if (flag) groups.set(heading, [...(groups.get(heading) ?? []), flag])
@@ -107,6 +107,21 @@ test.each(['generate', 'chat', 'serve'])(
       ]),
     )
     expect(groups.get('Machine and memory:')).toContain('--threads')
+  },
+)
+
+test.each(['generate', 'chat', 'serve', 'masks', 'perplexity'])(
+  'the help of %s explains the first flags, and names the others by their headings',
+  async (name) => {
+    const [short, whole] = [await helpOf(name), await helpOf(name, 'all')]
+    expect(short.split('\n').length).toBeLessThan(0.75 * whole.split('\n').length)
+    expect(short).toContain(`which "shadowllm ${name} --help all" explains:`)
+    for (const [heading, flags] of await groupsOf(name))
+      for (const flag of flags) {
+        const isFirst = heading === 'Options:' || heading === 'Global Options:'
+        expect(new RegExp(`^ {2}(-\\w, )?(--[\\w-]+, )*${flag}\\b`, 'm').test(short), flag).toBe(isFirst)
+        expect(short).toMatch(new RegExp(`(^|\\s)${flag}(\\s|$)`, 'm'))
+      }
   },
 )
 

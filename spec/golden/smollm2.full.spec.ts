@@ -22,7 +22,9 @@ import type { Tokenizer } from '../../src/io/tokenizer.ts'
 import { makeMask } from '../../src/masks/mask.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { runSeed } from '../harness/seed.ts'
+import { root } from '../harness/syntax.ts'
 import { hasSmollm2, smollm2, smollm2File } from '../harness/smollm2.ts'
+import { runInside } from '../cli/run_inside.ts'
 import { worstError } from './golden.ts'
 
 const tolerance = { logits: 5e-4, nll: 2e-4, perplexity: 1e-4, plainact: 2e-4, gap: 1e-3 } as const
@@ -74,6 +76,17 @@ describe.skipIf(!hasSmollm2)('SmolLM2-135M-Instruct, Q4_1', () => {
     }
   }
   const mean = (values: Float32Array): number => values.reduce((sum, one) => sum + one, 0) / values.length
+
+  test('the text that README.md shows of it, with 0.3 of its neurons skipped, is what it writes', async () => {
+    const readme = readFileSync(join(root, 'README.md'), 'utf8')
+    const shown =
+      /-m (SmolLM2\S+) "([^"]+)" --sparsity ([\d.]+) --max-tokens (\d+)\n```\n+```text\n(.*?\n)```/s.exec(
+        readme,
+      )
+    const [, , prompt = '', sparsity = '', count = '', text] = shown ?? []
+    const flags = ['-m', smollm2File, '--sparsity', sparsity, '--max-tokens', count]
+    expect((await runInside(['generate', prompt, ...flags])).stdout).toBe(text)
+  })
 
   test('276 texts have the ids of llama.cpp, from the GGUF file and from tokenizer.json', async () => {
     const { openTokenizer } = await import('../../src/io/tokenizer.ts')

@@ -235,6 +235,10 @@ const askRows = (): Rows<Asking> => ({
   headSparsity: [{}, { headSparsity: 0 }],
   neuronSparsity: [{}, { neuronSparsity: 0 }],
   scope: [{ planners: ['static'] }, { planners: ['static'], scope: 'per-layer' }],
+  learnt: [
+    { planners: ['shadow'] },
+    { planners: ['shadow'], learnt: { scope: 'per-layer', prefill: 'dense', headSparsity: 0 } },
+  ],
   criterion: (['oracle', 'prompt-plainact'] as const).flatMap((planner) =>
     ['plainact', 'l2norm'].map((criterion) => ({ planners: [planner], criterion })),
   ),
@@ -269,6 +273,7 @@ describe('questions', () => {
     'every',
     'prefill',
     'leaky',
+    'learnt',
     'paperCompatible',
     'compensate',
     'ridge',

@@ -241,7 +241,7 @@ describe('the command line', () => {
     writeFileSync(path, 'no session')
     const broken = await runInside([...generate, 'a', '--session', path])
     expect([broken.code, broken.stdout]).toEqual([3, ''])
-    expect(broken.stderr).toMatch(/^shadowllm: .* \[SAFETENSORS_HEADER_LIMIT\]\n$/)
+    expect(broken.stderr).toMatch(/^shadowllm: .* \[SESSION\]\n$/)
     expect(readFileSync(path, 'utf8')).toBe('no session')
     const missing = await runInside([...generate, 'a', '--session', at('no/such')])
     expect([missing.code, missing.stderr]).toEqual([2, expect.stringContaining('[OUTPUT]')])

@@ -5,7 +5,7 @@
  * Tests src/platform/builtin.ts, src/platform/checksums.ts, src/platform/files.ts and src/platform/storage.ts.
  */
 import { spawnSync } from 'node:child_process'
-import { readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { Worker } from 'node:worker_threads'
@@ -67,6 +67,18 @@ test('a file that changes while it is open is reported', async () => {
   utimesSync(path, 1, 1)
   expect(await same.changed()).toBe(true)
   await same.close()
+})
+
+test('a folder is made with its parents, again without harm, and refused where none can be', async () => {
+  const place = join(folder, 'one', 'two', 'three')
+  await makeFolder(place)
+  await makeFolder(place)
+  writeFileSync(join(place, 'file'), '')
+  await expect(makeFolder(join(place, 'file'))).rejects.toMatchObject({ code: 'EEXIST' })
+  await expect(makeFolder(join(place, 'file', 'below'))).rejects.toMatchObject({ code: 'ENOTDIR' })
+  // Node's recursive way does not end there.
+  if (existsSync('/proc/self'))
+    await expect(makeFolder('/proc/none/below')).rejects.toMatchObject({ code: 'ENOENT' })
 })
 
 test('a write that fails half way leaves the old file and no other', async () => {

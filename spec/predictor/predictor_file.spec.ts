@@ -173,6 +173,8 @@ test('for which masks it was learnt is what its file says; anything else says no
     return learntUse(path)
   }
   expect(await said(JSON.stringify({ ...use, steps: 3 }))).toEqual(use)
+  const neurons = { ...use, headSparsity: 0 } as const
+  expect(await said(JSON.stringify({ ...neurons, neuronSparsity: 0.5 }))).toEqual(neurons)
   const damaged = ['', '{', 'null', '3', '{"scope":"per-layer"}', JSON.stringify({ ...use, prefill: 'wet' })]
   for (const entry of [undefined, ...damaged]) expect(await said(entry)).toBeNull()
 })

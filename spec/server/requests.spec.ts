@@ -144,7 +144,7 @@ const refusals: readonly (readonly [
   ],
   [
     '1,500 empty messages, which are no bug',
-    { messages: Array.from({ length: 1500 }, () => ({ role: 'u', content: '' })) },
+    { messages: Array.from({ length: 1500 }, () => ({ role: 'user', content: '' })) },
     400,
     'CHAT_TEMPLATE_MISSING',
     '/v1/chat/completions',
@@ -235,6 +235,8 @@ describe('each wrong value has its code', () => {
     ['planner', { ...right, planner: 'static' }],
     ['prompt', { prompt: [], max_tokens: 1 }],
     ['messages', { messages: [{ role: 5, content: 'a' }] }, '/v1/chat/completions'],
+    ['messages', { messages: [{ role: 'robot', content: 'a' }] }, '/v1/chat/completions'],
+    ['prompt', { prompt: Array.from({ length: positions }, () => 3) }],
     ['model', { ...right, model: 'other' }],
     ['temprature', { ...right, temprature: 1 }],
     ['best_of', { ...right, best_of: 3 }],

@@ -28,10 +28,15 @@ export interface CalibrationSource {
   readonly name: string
   /** The windows, always in the same order; a calibration takes the first ones. */
   readonly windows: Iterable<Window> | AsyncIterable<Window>
+  /** How much text a window takes, in words. */
+  readonly needs?: string
 }
 
 /** The first `count` windows, or all if there are fewer. @throws UsageError WINDOWS if there are none */
-export async function takeWindows({ name, windows }: CalibrationSource, count: number): Promise<Window[]> {
+export async function takeWindows(
+  { name, windows, needs }: CalibrationSource,
+  count: number,
+): Promise<Window[]> {
   const taken: Window[] = []
   if (count > 0)
     for await (const window of windows) {
@@ -39,7 +44,10 @@ export async function takeWindows({ name, windows }: CalibrationSource, count: n
       if (taken.length === count) break
     }
   if (taken.length > 0) return taken
-  throw new UsageError('WINDOWS', `${name}: expected text for at least one window, got too little`)
+  throw new UsageError(
+    'WINDOWS',
+    `${name}: expected text for at least one window${needs ? ` of ${needs}` : ''}, got too little`,
+  )
 }
 
 /** An example with its group: a genre of a corpus, or a task. */

@@ -29,7 +29,8 @@ export function textSource(
 ): CalibrationSource {
   const encodeWords = makeWordEncoder(encode)
   const cut = (document: Document): Window[] => cutWindows(document, encodeWords, sizes)
-  return { name, windows: drawWindows(documents, count, seed, cut) }
+  const needs = `${sizes.prompt} + ${sizes.continuation} tokens in one document`
+  return { name, windows: drawWindows(documents, count, seed, cut), needs }
 }
 
 /** A task and its rows. */

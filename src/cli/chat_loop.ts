@@ -22,6 +22,7 @@ import { describeFailure, exitCodes } from './failure.ts'
 import { wrapHelp } from './help.ts'
 import { formatMask } from './mask_picture.ts'
 import type { Text } from './screen.ts'
+import { costWords } from './planner_flags.ts'
 import { stepPrinter } from './step_printer.ts'
 import type { Session } from './session.ts'
 import { shareOption } from '../masks/budget.ts'
@@ -48,13 +49,16 @@ const help = `Commands:
   /again           answer the last message once more, in place of the last answer; where tokens are drawn, with the next seed
   /mask            show what was computed for the last answer
   /system TEXT     replace the system message; without a text, remove it
-  /new             forget the conversation, but not the system message
+  /new, /clear     forget the conversation, but not the system message
   /help            show this
-  /quit            end, as ctrl-D does
+  /quit, /exit     end, as ctrl-D does
 Ctrl-C ends an answer. //TEXT sends a message that begins with a slash.`
 
 /** The commands that the help lists. */
-const commandNames = Array.from(help.matchAll(/^ {2}\/(\w+)/gm), ([, name]) => name)
+const commandNames = help
+  .split('\n')
+  .filter((line) => line.startsWith('  /'))
+  .flatMap((line) => Array.from(line.matchAll(/(?:^|,) +\/(\w+)/g), ([, name]) => name))
 
 /** What became of a turn, as a JSON object shows it. */
 export interface Turn {
@@ -130,11 +134,11 @@ class ChatLoop {
     const { signal } = this.#session
     if (this.#lines.isTerminal)
       await this.#say(
-        `${this.#opt.name}; ${samplingWords({ seed: 0, ...this.#options })}; /help lists the commands`,
+        `${this.#opt.name}; ${this.#setting()}; ${samplingWords({ seed: 0, ...this.#options })}; /help lists the commands`,
       )
     if (this.#messages.length > 0 && !this.#start.quiet)
       await this.#session.note(
-        `${this.#start.saved?.path}: going on after ${countOf(this.#messages.length, 'message')}`,
+        `${this.#start.saved?.path}: going on after ${countOf(this.#messages.length, 'message')}; ${this.#setting()}`,
       )
     let wasInterrupted = false
     while (!this.#isOver) {
@@ -203,7 +207,8 @@ class ChatLoop {
       case 'clear':
         this.#messages = []
         this.#start.saved?.say([])
-        return saveSession(this.#start.saved)
+        await saveSession(this.#start.saved)
+        return this.#say('the conversation is forgotten')
       case 'quit':
       case 'exit':
         this.#isOver = true
@@ -226,6 +231,8 @@ class ChatLoop {
     const words = [this.#setting()]
     if (!json && !quiet) {
       if (isImplied && planner !== 'shadow') words.push('it skips neurons alone')
+      const { sparsity, neuronSparsity = sparsity } = options
+      if (planner !== 'dense') words.push(...costWords(this.#opt, neuronSparsity))
       if (this.#messages.length > 0)
         words.push('earlier answers stay: /again replaces the last one, /new forgets all')
     }

@@ -5,7 +5,7 @@
  *   1  ran, but a check failed
  *   2  usage: a wrong flag, value or library argument
  *   3  an input file was refused
- *   4  a backend, a feature or a permission of the runtime is missing
+ *   4  something of the machine is missing: a backend, a feature, a package, a permission, a free port, room on a disk
  *   5  network or cache
  *   70 a bug of ours
  *   130 interrupted
@@ -26,7 +26,8 @@ export interface Failure {
 
 /** The line and the exit code an error ends the command with. */
 export function describeFailure(error: unknown, interrupted: boolean): Failure {
-  if (error instanceof ShadowError) return { line: line(error.message, error.code), exitCode: error.exitCode }
+  if (error instanceof ShadowError)
+    return { line: line(flagWords(error), error.code), exitCode: error.exitCode }
   if (error instanceof CommanderError) return describeCommander(error)
   if (interrupted || isAbort(error))
     return { line: line('interrupted', 'INTERRUPTED'), exitCode: exitCodes.interrupted }
@@ -40,6 +41,14 @@ export function describeFailure(error: unknown, interrupted: boolean): Failure {
     line: line(`internal error: ${message}; --debug shows where`, 'BUG'),
     exitCode: exitCodes.bug,
   }
+}
+
+/** The message, with the flag in the place of the library's option of two words: `--max-tokens` of `maxTokens`. */
+function flagWords({ message, option = '' }: ShadowError): string {
+  if (!/^[a-z]+[A-Z][A-Za-z]*$/.test(option)) return message
+  const flag = option.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+  // Before the first colon stands what the error is about.
+  return message.replace(new RegExp(`^([^:]*)\\b${option}\\b`), `$1--${flag}`)
 }
 
 /** Whether an error is the abort of its work. */

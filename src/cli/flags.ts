@@ -45,7 +45,7 @@ export const groups = {
 } as const
 
 /** Defaults of flags that commands compare with what was given. */
-export const flagDefaults = { backend: 'wasm', criterion: 'plainact', scope: 'global' } as const
+export const flagDefaults = { backend: 'wasm', criterion: 'plainact' } as const
 
 const model = (more: string): Option =>
   new Option('-m, --model <name>', `FILE.gguf, a folder in Hugging Face form, or a name on the hub${more}`)
@@ -114,9 +114,8 @@ const sharedFlags = {
     scope: () => [
       flagOf(
         '--scope <name>',
-        'whether units compete over the whole model or within their layer; hybrid has floors under both kinds',
+        'whether units compete over the whole model or within their layer; hybrid has floors under both kinds; a predictor that is read may say another (default: global)',
         scopeOption,
-        flagDefaults.scope,
       ),
     ],
     every: () => [
@@ -129,7 +128,7 @@ const sharedFlags = {
     prefill: () => [
       flagOf(
         '--prefill <how>',
-        `run the prompt dense and mask what follows, or mask the prompt too (default: masked; ${listNames(({ name, by }) => by !== null && defaultPrefill(name) === 'dense')}: dense)`,
+        `run the prompt dense and mask what follows, or mask the prompt too (default: masked, unless a predictor says dense; ${listNames(({ name, by }) => by !== null && defaultPrefill(name) === 'dense')}: dense)`,
         prefillOption,
       ),
     ],

@@ -7,7 +7,7 @@ import { channelSites, maskedShare, type ChannelMask } from '../masks/channels.t
 import type { UnitMask } from '../masks/mask.ts'
 import { GAP, wrapLines } from '../results/fold.ts'
 import { dim, type Screen, type Text } from './screen.ts'
-import { formatColumns, formatCount, formatPercent } from './words.ts'
+import { formatColumns, formatCount, formatPercent, countOf } from './words.ts'
 
 /** Blocks of a row at most. */
 const CELLS = 32
@@ -79,7 +79,9 @@ export function formatMask(mask: UnitMask, sizes: LayerSizes, { columns }: Scree
   const table = formatColumns(rows, right, { columns })
   const unit = (units: number, name: string): string => {
     const each = units / Math.min(drawing.cells, units)
-    return each === 1 ? `a ${name}` : `${Number.isInteger(each) ? '' : 'about '}${Math.round(each)} ${name}s`
+    return each === 1
+      ? `a ${name}`
+      : `${Number.isInteger(each) ? '' : 'about '}${countOf(Math.round(each), name)}`
   }
   const [none, ...kept] = shades
   const all = kept.pop()

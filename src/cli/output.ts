@@ -6,12 +6,14 @@ import {
   absolutePath,
   fileKind,
   folderOf,
+  hasPackage,
   remove,
   systemRefusal,
   writeFileAtomic,
   type FileKind,
 } from '../platform/platform.ts'
-import { ShadowError, UsageError } from '../tensor/errors.ts'
+import { packagesMissing } from '../tensor/packages.ts'
+import { MissingError, ShadowError, UsageError } from '../tensor/errors.ts'
 
 /**
  * Refuses a path that cannot become a file, before time is spent on what would go there. Temporary files that ended processes
@@ -55,14 +57,21 @@ export async function outputKind(path: string): Promise<FileKind> {
   return kind
 }
 
-/** Writes a file. @throws UsageError OUTPUT if the system refuses: no permission, no room */
+/** Refuses a report with figures that cannot be written, or not be drawn, before time is spent on it. */
+export async function checkFigures(path: string | undefined): Promise<void> {
+  if (path === undefined) return
+  await checkOutput(path)
+  if (!['vega', 'vega-lite'].every(hasPackage)) throw packagesMissing('--html', 'vega vega-lite')
+}
+
+/** Writes a file. @throws as `whileWriting` */
 export function writeOutput(path: string, content: string | Uint8Array): Promise<void> {
   return whileWriting(path, () => writeFileAtomic(path, content))
 }
 
 /**
  * Runs what writes a file, and puts the system's refusal into our words; an abort is none.
- * @throws UsageError OUTPUT; what `write` throws that the system did not refuse
+ * @throws UsageError OUTPUT; MissingError DISK_FULL where there is no room; what `write` throws that the system did not refuse
  */
 export async function whileWriting<T>(path: string, write: () => Promise<T>): Promise<T> {
   try {
@@ -70,6 +79,10 @@ export async function whileWriting<T>(path: string, write: () => Promise<T>): Pr
   } catch (cause) {
     const refusal = systemRefusal(cause)
     if (cause instanceof ShadowError || refusal === null) throw cause
+    if (refusal === 'ENOSPC' || refusal === 'EDQUOT')
+      throw new MissingError('DISK_FULL', `${path}: expected room to write into, got no space left`, {
+        cause,
+      })
     throw new UsageError('OUTPUT', `${path}: expected a file that can be written, got ${refusal}`, { cause })
   }
 }

@@ -6,6 +6,8 @@ import type { Command, Option } from 'commander'
 import {
   compareMethods,
   makeMethod,
+  makeMethodAsLearnt,
+  prefillOf,
   readsMoments,
   type Method,
   type MethodSources,
@@ -21,16 +23,9 @@ import type { UnitScores } from '../masks/selection.ts'
 import type { MaskMode } from '../engine/active_layer.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import { choiceOf, expectSkipping } from '../library/planner_options.ts'
-import {
-  defaultPrefill,
-  kindsNeeded,
-  needs,
-  plannerNames,
-  plannerOption,
-  type PlannerName,
-} from '../planners/index.ts'
+import { kindsNeeded, needs, plannerNames, plannerOption, type PlannerName } from '../planners/index.ts'
 import type { PredictorKind } from '../predictor/predictor_config.ts'
-import type { Predictor } from '../predictor/predictor_file.ts'
+import type { LearntUse, Predictor } from '../predictor/predictor_file.ts'
 import { checkPredictor } from '../predictor/suitable.ts'
 import type { ShadowModel } from '../library/shadow_model.ts'
 import { MissingError, UsageError } from '../tensor/errors.ts'
@@ -38,12 +33,12 @@ import { nameOption } from '../tensor/option.ts'
 import { addFlags, groups } from './flags.ts'
 import type { Session } from './session.ts'
 import { addOwnFlags, flagOf, listOf, sharesOf } from './values.ts'
-import { featureWidths } from '../engine/config.ts'
+import { featureWidths, isGated } from '../engine/config.ts'
 
 /** What decides, whether a command runs one planner or compares several. */
 interface DeciderFlags {
   readonly criterion: string
-  readonly scope: Scope
+  readonly scope?: Scope
   readonly predictor: readonly string[]
   readonly calibration?: string
   readonly moments: readonly string[]
@@ -55,15 +50,17 @@ interface DeciderFlags {
   readonly check?: number
   readonly json?: boolean
   readonly quiet?: boolean
+  /** Whether a share was asked for without a planner. */
+  readonly isPlannerImplied?: boolean
 }
 
-/** Adds the flags of planners, of shares and of what planners decide by. @param usual what a share implies, if anything */
+/** Adds the flags of planners, of shares and of what planners decide by. @param usual what stands for the planner that a share implies */
 function addDeciderFlags(command: Command, [planner, sparsity]: readonly Option[], usual: unknown): void {
   const shares = [
     flagOf('--head-sparsity <share>', 'of heads, if different; 0 for neurons alone', shareOption),
     flagOf('--neuron-sparsity <share>', 'of neurons, if different; 0 for heads alone', shareOption),
   ]
-  if (usual !== null) for (const share of [sparsity, ...shares]) share.implies({ planner: usual })
+  for (const share of [sparsity, ...shares]) share.implies({ planner: usual })
   addOwnFlags(command, [planner, sparsity])
   addOwnFlags(
     command,
@@ -83,6 +80,9 @@ export function addCompensationFlags(command: Command): Command {
   return addFlags(command, 'compensate', 'ridge', 'promptShare')
 }
 
+/** What a share alone means, in helps; `ShadowModel.usualPlanner` has the whole rule. */
+const usualWords = 'griffin for a gated model that has no predictor beside it, else shadow'
+
 // ---- One planner -----------------------------------------------------------------------------------------------------
 
 /** What a command that runs one planner is given. */
@@ -92,39 +92,34 @@ export interface PlanFlags extends DeciderFlags {
   readonly headSparsity?: number
   readonly neuronSparsity?: number
   readonly seed: number
-  /** Whether a share was asked for without a planner. */
-  readonly isPlannerImplied?: boolean
 }
 
 /** Adds the flags. */
 export function addPlanFlags(
   command: Command,
   planners: readonly PlannerName[],
-  usual: PlannerName,
+  usual: 'dense' | 'shadow',
 ): Command {
   const planner = flagOf(
     '--planner <name>',
     'what decides what is skipped: see "shadowllm planners"',
     nameOption('PLANNER', planners),
-  ).default(usual, usual === 'dense' ? 'dense, or with a share griffin or shadow, as the model needs' : usual)
-  const alone =
-    usual === 'dense'
-      ? '; alone it means --planner griffin for a gated model without a predictor of its own, else --planner shadow'
-      : ''
+  ).default(usual, usual === 'dense' ? `dense, or with a share ${usualWords}` : usualWords)
   const sparsity = flagOf(
     '--sparsity <share>',
-    `share of heads and neurons that the planner skips, from 0 to 1; dense skips none${alone}`,
+    `share of heads and neurons that the planner skips, from 0 to 1${usual === 'dense' ? '; with neither, nothing is skipped' : ''}`,
     shareOption,
     0.5,
   )
-  addDeciderFlags(command, [planner, sparsity], usual === 'dense' ? 'shadow' : null)
+  addDeciderFlags(command, [planner, sparsity], 'shadow')
   return addFlags(command, 'seed')
 }
 
 /**
  * Reads the files that were named, and settles which planner a share alone means.
  * @param mayChange whether other planners may follow the one named, as in a conversation
- * @returns the flags, with that planner
+ * @param writes whether text is written, whose reader is told what a mask costs it
+ * @returns the flags, with that planner, and for which masks its predictor was learnt
  * @throws UsageError PREDICTOR_KIND for a predictor that no planner reads; and as `ShadowModel.loadPredictor` and
  *   `loadCalibration`
  */
@@ -133,45 +128,117 @@ export async function loadPlanFiles<Flags extends PlanFlags>(
   opt: ShadowModel,
   flags: Flags,
   mayChange = false,
-): Promise<Flags> {
-  const { predictor, calibration, moments } = flags
-  const found: NamedKind[] = []
-  for (const path of predictor) found.push({ path, kind: await opt.loadPredictor(path) })
-  if (calibration !== undefined) await opt.loadCalibration(calibration)
+  writes = true,
+): Promise<Flags & { readonly learnt: LearntUse | null }> {
+  const { moments, criterion, compensate, sparsity, neuronSparsity = sparsity } = flags
+  const found = await readNamed(opt, flags)
   const planner = flags.isPlannerImplied ? await opt.usualPlanner(choiceOf(flags)) : flags.planner
   const needed = kindsNeeded([planner])
   const isServed = needed.length === 0 || found.some(({ kind }) => needed.includes(kind))
   if (!mayChange || !isServed) checkKinds([planner], found)
-  const { criterion, compensate } = flags
   const method = makeMethod({ planner, sparsity: 0, criterion, compensate })
   expectMomentsRead(moments, mayChange || readsMoments(method))
   for (const path of moments) opt.addMoments(path)
-  if (planner === 'shadow' || mayChange) await noteOtherUse(session, opt, flags)
-  if (planner !== flags.planner && !flags.json && !flags.quiet)
-    await session.note(`planner ${planner}, as none was named; it skips neurons alone`)
-  return { ...flags, planner }
+  const words = planner === 'dense' || !writes ? [] : costWords(opt, neuronSparsity)
+  if (planner !== flags.planner) words.unshift(impliedWords(planner))
+  await tell(session, flags, words)
+  const learnt =
+    planner === 'shadow'
+      ? await learntBy(session, flags, await shadowFile(opt, found), shadowAsked(flags))
+      : null
+  return { ...flags, planner, learnt }
 }
 
-/** The predictors named, else the model's own: paths, or names in this package. */
-async function shadowFiles(opt: ShadowModel, predictor: readonly string[]): Promise<readonly string[]> {
-  if (predictor.length > 0) return predictor
-  const own = await ownPredictor(predictorBeside(opt.weightsFile), opt.config)
-  return own === null ? [] : [own]
+/** As `loadPlanFiles`, for the one planner that runs: as its predictor was learnt, where flags leave that open. */
+export async function settlePlan<Flags extends PlanFlags>(
+  session: Session,
+  opt: ShadowModel,
+  asked: Flags,
+  writes = true,
+): Promise<Flags & { readonly scope: Scope }> {
+  const flags = await loadPlanFiles(session, opt, asked, false, writes)
+  const { planner, sparsity } = flags
+  if (planner !== 'shadow')
+    return { ...flags, scope: makeMethod({ planner, sparsity, scope: flags.scope }).scope }
+  const { scope, prefill, headSparsity, neuronSparsity } = makeMethodAsLearnt(
+    shadowAsked(flags),
+    flags.learnt,
+  )
+  return { ...flags, scope, prefill, headSparsity, neuronSparsity }
 }
 
-/** Tells of each predictor that was learnt for other masks than those of the flags. */
-async function noteOtherUse(session: Session, opt: ShadowModel, flags: DeciderFlags): Promise<void> {
-  const { scope, check, promptShare = 0, prefill: asked, predictor, json, quiet } = flags
-  if (json || quiet) return
+/** Reads the predictors and the calibration that were named. */
+async function readNamed(
+  opt: ShadowModel,
+  { predictor, calibration }: Pick<DeciderFlags, 'predictor' | 'calibration'>,
+): Promise<NamedKind[]> {
+  const found: NamedKind[] = []
+  for (const path of predictor) found.push({ path, kind: await opt.loadPredictor(path) })
+  if (calibration !== undefined) await opt.loadCalibration(calibration)
+  return found
+}
+
+/** A line about what flags mean, unless only data is asked for. */
+async function tell(
+  session: Session,
+  { json, quiet }: Pick<DeciderFlags, 'json' | 'quiet'>,
+  words: readonly string[],
+): Promise<void> {
+  if (!json && !quiet && words.length > 0) await session.note(words.join('; '))
+}
+
+/** Why a planner that was not named decides. */
+function impliedWords(planner: PlannerName): string {
+  return `planner ${planner}, as none was named; it skips neurons alone`
+}
+
+/** A share of the neurons of a gated model from which on its text suffers much. */
+const COSTLY_SHARE = 0.5
+
+/** What such a share costs a gated model, whose neurons are never zero. */
+export function costWords({ config }: Pick<ShadowModel, 'config'>, neuronSparsity: number): string[] {
+  if (!isGated(config) || neuronSparsity < COSTLY_SHARE) return []
+  return ['half of the neurons of a gated model cost it much of its sense: --sparsity 0.3 stays readable']
+}
+
+/** The predictor of `shadow`: the last of its kind that was named, else the model's own. */
+async function shadowFile(opt: ShadowModel, found: readonly NamedKind[]): Promise<string | null> {
+  const named = found.findLast(({ kind }) => kind === 'shadow')
+  return named?.path ?? ownPredictor(predictorBeside(opt.weightsFile), opt.config)
+}
+
+/**
+ * For which masks the predictor of `shadow` was learnt, if it says so; a line tells it, and where flags ask for other ones.
+ * @param given what the flags ask for
+ */
+async function learntBy(
+  session: Session,
+  flags: DeciderFlags,
+  file: string | null,
+  given: Parameters<typeof makeMethod>[0],
+): Promise<LearntUse | null> {
   const { learntUse } = await import('../predictor/predictor_file.ts')
-  const prefill = asked ?? (check !== undefined || promptShare > 0 ? 'dense' : defaultPrefill('shadow'))
-  for (const file of await shadowFiles(opt, predictor)) {
-    const learnt = await learntUse(await findPredictor(file))
-    if (learnt === null || (learnt.scope === scope && learnt.prefill === prefill)) continue
-    await session.note(
-      `${file}: learnt with --scope ${learnt.scope} --prefill ${learnt.prefill}, used with ${scope} and ${prefill}`,
-    )
-  }
+  const learnt = file === null ? null : await learntUse(await findPredictor(file))
+  if (learnt === null) return null
+  const words = ({ scope, prefill, headSparsity }: Partial<Method>): string =>
+    `--scope ${scope} --prefill ${prefill}${headSparsity === 0 ? ' --head-sparsity 0' : ''}`
+  const method = makeMethodAsLearnt(given, learnt)
+  const [then, used] = [words(learnt), words({ ...method, prefill: prefillOf(method) })]
+  const isSame = used.startsWith(then)
+  await tell(session, flags, [
+    isSame ? `${file}: used as it was learnt, ${then}` : `${file}: learnt with ${then}, used with ${used}`,
+  ])
+  return learnt
+}
+
+/** What the flags ask of the planner `shadow`. */
+function shadowAsked(flags: PlanFlags): Parameters<typeof makeMethod>[0] {
+  const { sparsity, headSparsity, neuronSparsity, scope, prefill, check, promptShare, paperCompatible } =
+    flags
+  // What is checked follows a dense prompt.
+  const before = prefill ?? (check === undefined ? undefined : 'dense')
+  const shares = { sparsity, headSparsity, neuronSparsity }
+  return { planner: 'shadow', ...shares, scope, prefill: before, promptShare, paperCompatible }
 }
 
 /** Refuses moments that no method reads: they would have no effect. @throws UsageError FLAGS */
@@ -206,7 +273,8 @@ function checkKinds(planners: readonly PlannerName[], found: readonly NamedKind[
 function refuseSharesOfDense(command: Command): void {
   command.hook('preAction', (_, called) => {
     const planners = [called.getOptionValue('planner') as string | readonly string[]].flat()
-    called.setOptionValue('isPlannerImplied', called.getOptionValueSource('planner') === 'implied')
+    const isNamed = called.getOptionValueSource('planner') === 'cli'
+    called.setOptionValue('isPlannerImplied', !isNamed && planners.includes('shadow'))
     if (planners.length === 0) return
     const compensate = [called.getOptionValue('compensate') as string | undefined].flat()
     if (planners.every((name) => name === 'dense') && compensate.some((way = 'none') => way !== 'none'))
@@ -239,7 +307,7 @@ export function addPlannerFlags(command: Command): Command {
     '--planner <list>',
     `planners that decide what is skipped, separated by commas: ${plannerNames.join(', ')} (see "shadowllm planners"); dense is always measured`,
     plannerOption,
-  ).default([], 'none, or with a share shadow')
+  ).default([], `none, or with a share ${usualWords}`)
   const sparsity = sharesOf('--sparsity <list>', 'shares to skip, separated by commas', [0.5])
   addDeciderFlags(command, [planner, sparsity], ['shadow'])
   addFlags(addCompensationFlags(command), 'every', 'prefill', 'mode')
@@ -260,21 +328,20 @@ export interface ComparedMethods {
 export async function withMethods<T>(
   session: Session,
   opt: ShadowModel,
-  flags: PlannerFlags,
+  asked: PlannerFlags,
   work: (compared: ComparedMethods) => Promise<T>,
 ): Promise<T> {
-  const { planner: planners, sparsity: sparsities, paperCompatible, ...choice } = flags
+  const { sparsity: sparsities, paperCompatible, ...choice } = asked
   const { scope, criterion, every, prefill, leaky, headSparsity, neuronSparsity } = choice
+  const planners = asked.isPlannerImplied ? [await impliedPlanner(session, opt, asked)] : asked.planner
+  const flags = { ...asked, planner: planners }
   const how = { compensate: choice.compensate, ridge: choice.ridge, promptShare: choice.promptShare }
   const predictors = await openPredictors(predictorBeside(opt.weightsFile), opt.model, flags)
   try {
-    if (planners.includes('shadow')) await noteOtherUse(session, opt, flags)
     // The model's own is not named, and comes first.
     const named = predictors.slice(predictors.length - flags.predictor.length)
-    checkKinds(
-      planners,
-      named.map(({ kind }, i) => ({ path: flags.predictor[i], kind })),
-    )
+    const found: NamedKind[] = named.map(({ kind }, i) => ({ path: flags.predictor[i], kind }))
+    checkKinds(planners, found)
     const sources = {
       mean: await calibratedMean(opt, flags),
       predictors,
@@ -282,11 +349,27 @@ export async function withMethods<T>(
     }
     const shares = { sparsities, headSparsity, neuronSparsity }
     const when = { every, prefill, leaky, paperCompatible }
-    const options = { planners, ...shares, scope, criterion, ...how, ...when, sources }
+    const given = { planner: 'shadow', sparsity: sparsities[0], ...shares, scope, ...how, ...when } as const
+    const learnt = planners.includes('shadow')
+      ? await learntBy(session, flags, await shadowFile(opt, found), given)
+      : null
+    const options = { planners, ...shares, scope, criterion, ...how, ...when, sources, learnt }
     return await work({ methods: compareMethods(opt.model, options), sources })
   } finally {
     for (const predictor of predictors) predictor.dispose()
   }
+}
+
+/** The planner that a share alone means; a line tells it. */
+async function impliedPlanner(
+  session: Session,
+  opt: ShadowModel,
+  { sparsity: [sparsity], ...flags }: PlannerFlags,
+): Promise<PlannerName> {
+  await readNamed(opt, flags)
+  const planner = await opt.usualPlanner(choiceOf({ ...flags, sparsity }))
+  if (planner !== 'shadow') await tell(session, flags, [impliedWords(planner)])
+  return planner
 }
 
 /** The flags that say which predictors are opened. */

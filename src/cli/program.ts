@@ -4,7 +4,7 @@
  * A command is a file in commands/. Only the command that is called is loaded; the help lists the others from the table
  * below. A command parses nothing by hand and prints through the session.
  */
-import { Command, Help } from 'commander'
+import { Command, Help, type Option } from 'commander'
 import { hasPackage } from '../platform/platform.ts'
 import type { Session } from './session.ts'
 
@@ -154,7 +154,8 @@ export function programFooter(isInstalled: (name: string) => boolean): string {
   return `
 Exit codes:
   0 done   1 a check failed   2 usage   3 an input file was refused
-  4 a backend or feature is missing   5 network or cache   130 interrupted
+  4 the machine lacks something: a backend, a package, a port, room on a disk
+  5 network or cache   130 interrupted
 
 Start here:
 ${steps.map(([line]) => `  $ shadowllm ${line}`).join('\n')}${rows.length === 0 ? '' : `\n\nPackages that are not installed, and what needs them:\n${rows.join('\n')}`}`
@@ -164,6 +165,30 @@ ${steps.map(([line]) => `  $ shadowllm ${line}`).join('\n')}${rows.length === 0 
 export function neededBy(command: string, isInstalled: (name: string) => boolean): string {
   const packages = commands.find(({ name }) => name === command)?.packages
   return packages?.split(' ').every(isInstalled) === false ? ` (after npm i ${packages})` : ''
+}
+
+/** The word behind --help that asks for all flags. */
+const ALL = 'all'
+
+/** Whether these arguments ask for help. */
+export function asksHelp(args: readonly string[]): boolean {
+  return args.some((word) => ['help', '-h', '--help'].includes(word))
+}
+
+/** Whether a help shows a flag: those under headings of their own are named below the others unless all are asked for. */
+function isShown(option: Option, all: boolean): boolean {
+  return all || option.helpGroupHeading === undefined
+}
+
+/** The flags that a help only names, by their headings. */
+function otherFlags(command: Command): string {
+  const byHeading = new Map<string, string[]>()
+  for (const { helpGroupHeading, long, hidden } of command.options)
+    if (helpGroupHeading !== undefined && !hidden)
+      byHeading.set(helpGroupHeading, [...(byHeading.get(helpGroupHeading) ?? []), `${long}`])
+  if (byHeading.size === 0) return ''
+  const rows = [...byHeading].map(([heading, flags]) => `  ${heading}  ${flags.join(' ')}`)
+  return `\nMore flags, which "shadowllm ${command.name()} --help ${ALL}" explains:\n${rows.join('\n')}`
 }
 
 /** Every command a user can name, in the order of the help. */
@@ -187,6 +212,8 @@ export async function makeProgram(
   isLoaded: (name: string) => boolean = () => true,
 ): Promise<Command> {
   const usual = new Help()
+  // Of a flag that is misspelt the nearest of all is told.
+  const showsAll = !asksHelp(session.args) || session.args.at(-1) === ALL
   const program = new Command('shadowllm')
     .description(
       'ShadowLLM: predictor-based contextual sparsity for language models, as an executable specification.',
@@ -211,6 +238,8 @@ export async function makeProgram(
     .configureHelp({
       showGlobalOptions: true,
       // Choices and defaults as they are typed.
+      visibleOptions: (command) =>
+        usual.visibleOptions(command).filter((option) => isShown(option, showsAll)),
       optionDescription: (option) =>
         usual
           .optionDescription(option)
@@ -229,6 +258,7 @@ export async function makeProgram(
     command.helpGroup(heading)
     if (!isLoaded(name)) continue
     const { define } = await load()
+    if (!showsAll) command.addHelpText('after', () => otherFlags(command))
     define(command, session)
   }
   return program

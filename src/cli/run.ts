@@ -3,7 +3,7 @@
  * arguments, environment, streams and ctrl-C.
  */
 import { describeFailure } from './failure.ts'
-import { calledCommand, commandNames, makeProgram } from './program.ts'
+import { asksHelp, calledCommand, commandNames, makeProgram } from './program.ts'
 import type { Session } from './session.ts'
 import { expectNode, version } from './version.ts'
 
@@ -22,8 +22,7 @@ export async function runCommandLine(session: Session): Promise<number> {
     try {
       // Asked for the help of a command that is none, the parser would show that of the program.
       const isUnknown = called !== undefined && called !== 'help' && !commandNames.includes(called)
-      const asksHelp = args.some((word) => ['help', '-h', '--help'].includes(word))
-      await program.parseAsync(isUnknown && asksHelp ? [called] : args, { from: 'user' })
+      await program.parseAsync(isUnknown && asksHelp(args) ? [called] : args, { from: 'user' })
     } finally {
       // The parser cannot wait, and ends with an error once help is shown.
       if (help !== '') {

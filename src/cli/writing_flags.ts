@@ -15,11 +15,10 @@ import { expectTemplate, type ChatOptions } from '../library/options.ts'
 import type { ShadowModel } from '../library/shadow_model.ts'
 import type { TextSession } from '../library/text_session.ts'
 import { checkOutput, whileWriting } from './output.ts'
-import type { Session } from './session.ts'
 import { addOwnFlags, type FlagRow, text } from './values.ts'
 import type { OptionRecord } from '../tensor/option.ts'
 
-/** Of text at a terminal: greedy text of a small model repeats itself. */
+/** Of a chat at a terminal: greedy answers of a small model repeat themselves. */
 const TERMINAL_TEMPERATURE = 0.7
 
 /** The options of how tokens are drawn, the seed apart. */
@@ -46,7 +45,7 @@ export interface WritingFlags extends ModelFlags, PlanFlags, Drawing {
 
 /** The flags of how tokens are drawn. */
 const drawingRows: readonly FlagRow[] = Object.entries({
-  temperature: `<number> 0 is greedy, above 0 tokens are drawn by --seed (default: at a terminal the model's own, else ${TERMINAL_TEMPERATURE}; elsewhere 0)`,
+  temperature: `<number> 0 is greedy, above 0 tokens are drawn by --seed (default: 0; of chat at a terminal the model's own, else ${TERMINAL_TEMPERATURE})`,
   topK: "<count> draw among this many tokens only (default: the model's own, or all)",
   topP: "<share> draw among the likeliest tokens that hold this share together (default: the model's own, or 1)",
   minP: "<share> draw among tokens at least so many times as likely as the likeliest (default: the model's own, or 0)",
@@ -117,16 +116,15 @@ export const variablesFlag = (when: string, unless = ''): FlagRow => [
 export const systemText: OptionRecord = text('SYSTEM')
 
 /**
- * The flags with a temperature: the one asked for, else the model's for readers at a terminal and 0 for pipes and JSON. Where
+ * The flags with a temperature: the one asked for, else the model's where tokens are drawn by default and 0 elsewhere. Where
  * tokens are drawn, other options that are left open are the model's too.
  */
 export function withSampling<Flags extends WritingFlags>(
-  { isTerminal }: Pick<Session, 'isTerminal'>,
   flags: Flags,
   own: SamplerOptions,
+  draws: boolean,
 ): Flags & { readonly temperature: number } {
-  const isRead = isTerminal && !flags.json
-  const asked = isRead ? flags : { ...flags, temperature: flags.temperature ?? 0 }
+  const asked = draws ? flags : { ...flags, temperature: flags.temperature ?? 0 }
   return fillSampling(asked, own, TERMINAL_TEMPERATURE)
 }
 

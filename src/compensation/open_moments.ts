@@ -24,7 +24,7 @@ export async function momentPaths({ calibration, files }: MomentPlaces, asker: s
   if (isMissing || own.length + files.length === 0)
     throw new MissingError(
       'MOMENTS_MISSING',
-      `planner ${asker}: expected the moments of a calibration, got ${isMissing ? `no ${own[0]}` : 'none'}; "shadowllm calibrate --moments" makes them`,
+      `compensation of planner ${asker}: expected --calibration with moments, or --moments, got ${isMissing ? `no ${own[0]}` : 'none'}; "shadowllm calibrate --moments" makes them`,
     )
   return [...own, ...files]
 }

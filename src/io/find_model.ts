@@ -2,7 +2,7 @@
  * Resolves the name of a model to a path: `embedded`, a folder or a file, or a name on the hub, also of a GGUF file there.
  */
 import { joinPath, mountFolder, runtime } from '../platform/platform.ts'
-import { UsageError } from '../tensor/errors.ts'
+import { MissingError, UsageError } from '../tensor/errors.ts'
 import { embeddedFolder } from './embedded.ts'
 import { isThere } from './files.ts'
 import type { HubOptions, HubOrigin } from './hub.ts'
@@ -30,7 +30,9 @@ export async function findModel(pathOrName: string, options: HubOptions = {}): P
     const { id, file } = named
     if (runtime.name === 'browser') return inMemory(id, { ...options, file })
     const { openHubModel } = await import('./hub.ts')
-    const { folder, origin } = await openHubModel(id, { ...options, file })
+    const { folder, origin } = await openHubModel(id, { ...options, file }).catch((error: unknown) => {
+      throw notHere(pathOrName, error)
+    })
     return { path: file === undefined ? folder : joinPath(folder, file), origin }
   }
   if (options.revision !== undefined)
@@ -39,6 +41,13 @@ export async function findModel(pathOrName: string, options: HubOptions = {}): P
       `revision: expected a revision together with the name of a model on the hub, got ${pathOrName}`,
     )
   return { path: isEmbedded ? await embeddedFolder() : pathOrName, origin: null }
+}
+
+/** A name that was perhaps meant as a path: where the hub cannot be asked, both are told. */
+function notHere(name: string, error: unknown): unknown {
+  if (!(error instanceof MissingError) || error.code !== 'PACKAGE_MISSING') return error
+  const message = `${name}: expected a folder or a file, got none; a name on the hub needs "npm install @huggingface/hub"`
+  return new MissingError(error.code, message, { cause: error })
 }
 
 /** A model of the hub as a mounted folder, because a page has no cache. */

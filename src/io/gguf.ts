@@ -220,7 +220,12 @@ function parseHeader(cursor: Cursor, fileSize: number): GgufHeader {
 
 function checkStart(cursor: Cursor, fileSize: number): void {
   if (fileSize < 4 || cursor.u32() !== MAGIC)
-    throw cursor.refuse('GGUF_MAGIC', '"GGUF" at the start', 'other bytes', 0)
+    throw cursor.refuse(
+      'GGUF_MAGIC',
+      '"GGUF" at the start',
+      fileSize === 0 ? 'an empty file' : 'other bytes',
+      0,
+    )
   const version = cursor.u32()
   if (version === 2 || version === 3) return
   const isSwapped = version === 0x02000000 || version === 0x03000000

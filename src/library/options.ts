@@ -47,7 +47,7 @@ export interface OpenOptions extends Pick<HubOptions, 'revision' | 'offline'> {
 
 /** How a mask is decided. */
 export interface MaskOptions extends PlannerChoice {
-  /** Default `shadow`. The oracle needs the continuation. A planner object is used as it is. */
+  /** Default: that of `ShadowModel.usualPlanner` with a sparsity. The oracle needs the continuation. A planner object is used as it is. */
   readonly planner?: PlannerName | MaskPlanner
   /** The text after the prompt, tokenised separately, or its ids. Only the oracle reads it. */
   readonly continuation?: string | Ids

@@ -5,7 +5,7 @@
  * the shadow planner is first used and no other shadow predictor was loaded.
  */
 import type { Calibration } from '../calibration/open.ts'
-import { makeMethod, methodBudget, planMethod, readsMoments, type Method } from '../results/method.ts'
+import { makeMethodAsLearnt, methodBudget, planMethod, readsMoments, type Method } from '../results/method.ts'
 import { scopeOption, shareOption, type Budget, type Scope } from '../masks/budget.ts'
 import type { HeldMoments } from '../compensation/held_moments.ts'
 import {
@@ -22,7 +22,7 @@ import { isThere } from '../io/files.ts'
 import { findPredictor, ownPredictor } from '../io/named_predictor.ts'
 import { needs, plannersThat, predictorKindOf, type PlannerName } from '../planners/index.ts'
 import type { PredictorKind } from '../predictor/predictor_config.ts'
-import type { Predictor } from '../predictor/predictor_file.ts'
+import type { LearntUse, Predictor } from '../predictor/predictor_file.ts'
 import { checkPredictor } from '../predictor/suitable.ts'
 import { MissingError, UsageError } from '../tensor/errors.ts'
 import { kinds, nameOption, seedOption, type Kind, type NameOption } from '../tensor/option.ts'
@@ -49,7 +49,7 @@ export interface PlannerChoice {
   /** The share of heads, if it differs from that of neurons. */
   readonly headSparsity?: number
   readonly neuronSparsity?: number
-  /** Which units compete: those of the model or those of a layer; default `global`. */
+  /** Which units compete: those of the model or those of a layer; default `global`, or as the predictor of `shadow` was learnt. */
   readonly scope?: Scope
   /** The criterion of the oracle, of the prompt and of mean scores; default `plainact`. */
   readonly criterion?: string
@@ -60,7 +60,8 @@ export interface PlannerChoice {
   readonly every?: number | 'auto'
   /**
    * Whether the prompt runs `dense` and the mask applies to what follows it, or the prompt runs `masked` too. Default:
-   * `masked`, but `dense` for planners that are shown what it computes, such as `griffin` and `cats`.
+   * `masked`, but `dense` for planners that are shown what it computes, such as `griffin` and `cats`, and as the predictor of
+   * `shadow` was learnt.
    */
   readonly prefill?: Prefill
   /**
@@ -133,10 +134,10 @@ export function choiceOf(options: PlannerChoice): PlannerChoice {
   ) as PlannerChoice
 }
 
-/** The method of these options. */
-function methodOf(planner: PlannerName, options: PlannerChoice): Method {
-  const { sparsity = 0.5, scope = 'global', criterion = 'plainact', seed: _, ...choice } = choiceOf(options)
-  return makeMethod({ planner, criterion, sparsity, scope, ...choice })
+/** The method of these options. @param learnt for which masks the predictor of the planner was learnt */
+function methodOf(planner: PlannerName, options: PlannerChoice, learnt: LearntUse | null = null): Method {
+  const { sparsity = 0.5, criterion = 'plainact', seed: _, ...choice } = choiceOf(options)
+  return makeMethodAsLearnt({ planner, criterion, sparsity, ...choice }, learnt)
 }
 
 /** The budget of these options. @throws UsageError SPARSITY, SCOPE */
@@ -154,6 +155,8 @@ export class PlannerFiles {
   readonly #predictors = new Map<Predictor['kind'], Predictor>()
   /** Where they were read from. */
   readonly #files = new Map<Predictor['kind'], string>()
+  /** For which masks that of `shadow` was learnt. */
+  #learnt: LearntUse | null = null
   /** All that were read: a running generation may still use an earlier one. */
   readonly #read: Predictor[] = []
   #own: Promise<unknown> | null = null
@@ -222,16 +225,17 @@ export class PlannerFiles {
     options: PlannerChoice,
     oracleScores?: UnitScores,
   ): Promise<MaskPlanner | null> {
-    const method = methodOf(name, options)
     // An invalid sparsity is refused before a file is read.
-    methodBudget(method)
+    methodBudget(methodOf(name, options))
     await Promise.all(this.#pending)
     const kind = predictorKindOf(name)
+    const predictor = kind ? await this.#predictor(kind) : undefined
+    const method = methodOf(name, options, this.#learntBy(name))
     const moments = readsMoments(method) ? await this.#held(name) : undefined
     const asksMean = needs(name, 'calibration') && method.criterion !== MOMENTS_CRITERION
     const inputs = {
       mean: asksMean ? await this.#mean(name, method.criterion) : undefined,
-      predictor: kind ? await this.#predictor(kind) : undefined,
+      predictor,
       moments,
     }
     return planMethod(this.#model, method, inputs, { seed: options.seed, oracleScores })
@@ -257,7 +261,7 @@ export class PlannerFiles {
           shift: planner.shift,
           prefill: planner.prefill,
         }
-      : await this.#described(name, methodOf(name, { ...options, prefill }))
+      : await this.#described(name, methodOf(name, { ...options, prefill }, this.#learntBy(name)))
     const known = Object.entries({ ...described, checked: check === undefined ? undefined : 'dense' })
     return [named, ...known.flatMap(([key, value]) => (value === undefined ? [] : [`${key} ${value}`]))].join(
       ', ',
@@ -276,6 +280,10 @@ export class PlannerFiles {
       from: await this.#source(name),
       moments: moments.length > 0 ? moments.join(' ') : undefined,
     }
+  }
+
+  #learntBy(name: PlannerName): LearntUse | null {
+    return name === 'shadow' ? this.#learnt : null
   }
 
   #momentPlaces(): MomentPlaces {
@@ -321,8 +329,9 @@ export class PlannerFiles {
   }
 
   async #readPredictor(path: string): Promise<PredictorKind> {
-    const { openPredictor } = await import('../predictor/predictor_file.ts')
+    const { learntUse, openPredictor } = await import('../predictor/predictor_file.ts')
     const file = await findPredictor(path)
+    const learnt = await learntUse(file)
     const predictor = await openPredictor(file, this.#model.backend, this.#model.weights.storage)
     try {
       if (this.#disposed) throw new UsageError('DISPOSED', 'the model has been disposed')
@@ -334,6 +343,7 @@ export class PlannerFiles {
     this.#read.push(predictor)
     this.#predictors.set(predictor.kind, predictor)
     this.#files.set(predictor.kind, file)
+    if (predictor.kind === 'shadow') this.#learnt = learnt
     return predictor.kind
   }
 

@@ -30,7 +30,7 @@ import { refusal } from '../io/refusal.ts'
 import { parseBySchema, seedNumber, sha256Text, wholeNumber } from '../io/schema.ts'
 import { channelSites, type ChannelSite } from '../masks/channels.ts'
 import { makeMask, type UnitMask } from '../masks/mask.ts'
-import { UsageError } from '../tensor/errors.ts'
+import { ShadowError, UsageError } from '../tensor/errors.ts'
 import type { RandomState } from '../tensor/random.ts'
 import { recordOf } from '../tensor/records.ts'
 import type { RawTensorSource, SourceDtype } from '../tensor/tensor_source.ts'
@@ -227,7 +227,10 @@ function siteWidth(config: ModelConfig, site: ChannelSite): number {
  *   TENSOR_*, JSON_* as `openSafetensors`
  */
 export async function readSession(path: string, model: SessionModel): Promise<SavedSession> {
-  const source = await openSafetensors(path)
+  const source = await openSafetensors(path).catch((error: unknown) => {
+    if (!isOtherFile(error)) throw error
+    throw refusal('SESSION', path, 'a session, as --session writes it', 'another file')
+  })
   try {
     const about = parseBySchema(aboutSchema, source.metadata.get(entry), {
       code: 'SESSION',
@@ -262,6 +265,13 @@ export async function readSession(path: string, model: SessionModel): Promise<Sa
   } finally {
     await source.close()
   }
+}
+
+/** Whether a file begins as no safetensors file does. */
+function isOtherFile(error: unknown): boolean {
+  return (
+    error instanceof ShadowError && ['SAFETENSORS_SHORT', 'SAFETENSORS_HEADER_LIMIT'].includes(error.code)
+  )
 }
 
 function identity({ model, settings }: About): Pick<SavedSession, 'model' | 'settings'> {

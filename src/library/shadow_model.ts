@@ -470,7 +470,8 @@ export class ShadowModel {
     this.#expectLive()
     checkOptions(options, maskKinds)
     const ids = this.#promptIds(prompt)
-    const { planner = 'shadow' } = options
+    const { planner = await this.#planners.usual({ ...options, sparsity: options.sparsity ?? 0.5 }) } =
+      options
     const oracleScores = planner === 'oracle' ? this.#oracleScores(ids, options) : undefined
     const decider =
       typeof planner === 'object' ? planner : await this.#planners.planner(planner, options, oracleScores)
@@ -492,8 +493,7 @@ export class ShadowModel {
 
   /**
    * The planner that these options mean if they name none: `dense` without a sparsity. With one it is `shadow`; but for a model with
-   * gated MLPs that has no predictor beside it, and for which none was loaded, `griffin`, or `glass` by a loaded calibration: for
-   * SmolLM2 both cost less than the predictor of this package (docs/guides/smollm2.md). These two skip neurons alone: a
+   * gated MLPs that has no predictor beside it, and for which none was loaded, `griffin`, or `glass` by a loaded calibration. These two skip neurons alone: a
    * `headSparsity`, `every` and a masked prompt, which they refuse, mean `shadow`.
    * @throws UsageError DISPOSED, OPTIONS, OPTION_NAME, OPTION_TYPE
    */

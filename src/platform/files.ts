@@ -156,9 +156,29 @@ export async function list(location: Location): Promise<string[]> {
   return (await builtin('node:fs').promises.readdir(location)).sort()
 }
 
-/** Creates a folder and its parents, if they are missing. */
+/**
+ * Creates a folder and its parents, if they are missing, one at a time: Node's recursive way does not end where a system has no new
+ * folders, such as /proc.
+ */
 export async function makeFolder(location: Location): Promise<void> {
-  await builtin('node:fs').promises.mkdir(location, { recursive: true })
+  const path = typeof location === 'string' ? location : builtin('node:url').fileURLToPath(location)
+  try {
+    await makeOne(path)
+  } catch (error) {
+    const parent = folderOf(path)
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || parent === path) throw error
+    await makeFolder(parent)
+    await makeOne(path)
+  }
+}
+
+async function makeOne(path: string): Promise<void> {
+  try {
+    await builtin('node:fs').promises.mkdir(path)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST' || (await fileKind(path)) !== 'directory')
+      throw error
+  }
 }
 
 /**

@@ -127,10 +127,14 @@ export async function openPredictor(
   return predictorOf(await openSafetensors(path), backend, storage)
 }
 
-/** For which masks a predictor's scores were learnt (training/learn_scores.ts). */
+/** For which masks a predictor is meant: those that its scores were learnt for (training/learn_scores.ts). */
 export interface LearntUse {
   readonly scope: Scope
   readonly prefill: Prefill
+  /** Zero where heads are to be kept; undefined where they are skipped. */
+  readonly headSparsity?: 0
+  /** Zero where neurons are to be kept. */
+  readonly neuronSparsity?: 0
 }
 
 /** That of a file; null where it says none. @throws InputError as `openSafetensors` */
@@ -143,8 +147,10 @@ export async function learntUse(path: string): Promise<LearntUse | null> {
 
 function useOf(entry: string): LearntUse | null {
   try {
-    const { scope, prefill } = JSON.parse(entry) as Partial<LearntUse>
-    return scopeOption.holds(scope) && prefillOption.holds(prefill) ? ({ scope, prefill } as LearntUse) : null
+    const { scope, prefill, ...shares } = JSON.parse(entry) as Partial<LearntUse>
+    if (!scopeOption.holds(scope) || !prefillOption.holds(prefill)) return null
+    const kept = (['headSparsity', 'neuronSparsity'] as const).filter((kind) => shares[kind] === 0)
+    return { scope, prefill, ...Object.fromEntries(kept.map((kind) => [kind, 0])) } as LearntUse
   } catch {
     return null
   }

@@ -106,12 +106,31 @@ export interface Method {
  * that rank neurons by the prompt do so within each layer, whatever the scope.
  */
 export function makeMethod(given: Pick<Method, 'planner' | 'sparsity'> & Partial<Method>): Method {
-  const { planner, every = defaultEvery(planner) } = given
+  const { planner, every = defaultEvery(planner), scope = 'global' } = given
   const { compensate: _by, ridge: _ridge, promptShare: _share, ...zeros } = given
   // Dense skips nothing, and makes up for nothing.
   const own = planner === 'dense' ? zeros : given
-  const method = { criterion: 'none', scope: 'global', ...own, every } as const
+  const method = { criterion: 'none', ...own, scope, every } as const
   return keepsHeads(planner) ? { ...method, scope: 'per-layer' } : method
+}
+
+/** What a predictor is meant for, and a method asks where nothing else is said. */
+type Use = Pick<Partial<Method>, 'scope' | 'prefill' | 'headSparsity' | 'neuronSparsity'>
+
+/**
+ * A method as its predictor was learnt, where nothing else is asked. A leaky planner and the released code have settings of their own.
+ * @param learnt what the predictor of the planner says (`learntUse`); null where it says nothing
+ */
+export function makeMethodAsLearnt(
+  given: Parameters<typeof makeMethod>[0],
+  learnt: Use | null = null,
+): Method {
+  const { leaky = false, paperCompatible = false, promptShare = 0 } = given
+  const asked = Object.entries(given).filter(([, value]) => value !== undefined)
+  const own = leaky || paperCompatible ? null : learnt
+  // With a share in the moments the prompt runs dense.
+  const prefill = promptShare > 0 ? undefined : own?.prefill
+  return makeMethod({ ...own, prefill, ...Object.fromEntries(asked) } as typeof given)
 }
 
 /** Whether a method reads moments: it makes up for what it skips, or ranks by what cannot be recovered. */
@@ -307,10 +326,13 @@ export interface CompareOptions extends Partial<
 > {
   readonly planners: readonly PlannerName[]
   readonly sparsities: readonly number[]
-  readonly scope: Scope
+  /** Default: `global`, or as the predictor of the planner was learnt. */
+  readonly scope?: Scope
   /** Of the oracle, of the prompt, and of the mean scores; a predictor's is what it learnt. */
   readonly criterion: string
   readonly sources?: MethodSources
+  /** For which masks the shadow predictor was learnt. */
+  readonly learnt?: Use | null
 }
 
 /**
@@ -319,11 +341,11 @@ export interface CompareOptions extends Partial<
  */
 export function compareMethods(
   model: LanguageModel,
-  { planners, sparsities, criterion, sources = {}, ...options }: CompareOptions,
+  { planners, sparsities, criterion, sources = {}, learnt, ...options }: CompareOptions,
 ): Method[] {
   const inputsOf = inputsFrom(sources)
-  const methods = methodTable(planners, sparsities, options.scope, (planner, sparsity) => {
-    const method = makeMethod({ planner, sparsity, ...options })
+  const methods = methodTable(planners, sparsities, options.scope ?? 'global', (planner, sparsity) => {
+    const method = makeMethodAsLearnt({ planner, sparsity, ...options }, planner === 'shadow' ? learnt : null)
     const hasNone = plannerOf(planner).needs.length === 0
     const own = inputsOf(method).predictor?.config.criterion ?? (hasNone ? 'none' : criterion)
     return { ...method, criterion: own }

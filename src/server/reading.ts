@@ -177,8 +177,10 @@ export class RequestReader {
     if (ids.length + maxTokens > positions)
       throw new UsageError(
         'CONTEXT_LENGTH',
-        `prompt and max_tokens: expected at most ${positions} positions together, got ${ids.length} + ${maxTokens}`,
-        { option: 'max_tokens' },
+        ids.length < positions
+          ? `prompt and max_tokens: expected at most ${positions} positions together, got ${ids.length} + ${maxTokens}`
+          : `prompt: expected fewer than ${positions} tokens, got ${ids.length}`,
+        { option: ids.length < positions ? 'max_tokens' : 'prompt' },
       )
     this.#expectTokens(ids, 'prompt')
     return { ids: Int32Array.from(ids), echo: typeof echo === 'function' ? echo(ids) : echo, maxTokens }

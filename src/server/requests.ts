@@ -119,9 +119,12 @@ const completion = v.object({
   suffix: onlyNeutral('nothing, as a suffix is not supported'),
 })
 
+/** Those of the OpenAI API whose content is text. */
+const roles = ['system', 'developer', 'user', 'assistant', 'tool', 'function'] as const
+
 const part = v.object({ type: v.literal('text'), text: limited(v.string(), 'bytes') })
 const message = v.object({
-  role: limited(v.string(), 'bytes'),
+  role: v.picklist(roles, `one of ${roles.join(', ')}`),
   content: limited(
     v.union([v.string(), limited(v.array(part), 'containers')], 'text, or a list of parts of text'),
     'bytes',

@@ -179,8 +179,13 @@ export class Scheduler {
 
   /** Why a server that ends refuses. */
   ending(): RequestError {
-    return new RequestError(503, 'DRAINING', 'server: expected one that takes requests, got one that ends', {
-      headers: { 'retry-after': RETRY_AFTER },
-    })
+    return new RequestError(
+      503,
+      'DRAINING',
+      'server: expected one that takes requests, got one that is shutting down',
+      {
+        headers: { 'retry-after': RETRY_AFTER },
+      },
+    )
   }
 }

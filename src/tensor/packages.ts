@@ -22,11 +22,13 @@ export async function withPackages<T>(subject: string, names: string, load: () =
     return await load()
   } catch (cause) {
     if ((cause as { readonly code?: unknown }).code !== 'ERR_MODULE_NOT_FOUND') throw cause
-    const noun = names.includes(' ') ? 'packages' : 'package'
-    throw new MissingError(
-      'PACKAGE_MISSING',
-      `${subject}: expected the ${noun} ${names} ("npm install ${names}"), got none`,
-      { cause },
-    )
+    throw packagesMissing(subject, names, cause)
   }
+}
+
+/** The refusal of what needs packages that are not installed. */
+export function packagesMissing(subject: string, names: string, cause?: unknown): MissingError {
+  const noun = names.includes(' ') ? 'packages' : 'package'
+  const message = `${subject}: expected the ${noun} ${names} ("npm install ${names}"), got none`
+  return new MissingError('PACKAGE_MISSING', message, { cause })
 }

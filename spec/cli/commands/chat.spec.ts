@@ -383,7 +383,7 @@ describe('at a terminal', () => {
     const stays = 'earlier answers stay: /again replaces the last one, /new forgets all'
     expect(stdout).toContain('griffin, 50.0 %; it skips neurons alone\n')
     expect(stdout).toContain(`griffin, 25.0 %; ${stays}\n`)
-    expect(stdout.split('dense: nothing is skipped')).toHaveLength(3)
+    expect(stdout.split('dense: nothing is skipped')).toHaveLength(4)
     expect(notes[0]).toMatch(/^\[[1-9]\d*\.\d % of the weights skipped/)
     const other = await typed(['/sparsity 0.5', '/planner random'])
     expect(other.notes[0]).toContain('planner shadow: expected a predictor')
@@ -405,7 +405,9 @@ describe('at a terminal', () => {
   })
 
   test('the first line names the model and how tokens are chosen', async () => {
-    expect((await typed([])).stdout).toBe(`${model}; temperature 9, seed 0; /help lists the commands\n`)
+    expect((await typed([])).stdout).toBe(
+      `${model}; dense: nothing is skipped; temperature 9, seed 0; /help lists the commands\n`,
+    )
   })
 
   test('ctrl-C at an empty line, twice, ends the program with 130; with a line between it does not', async () => {

@@ -50,7 +50,7 @@ describe('when all steps are taken', () => {
     expect(written()).toEqual(before)
   })
 
-  test('a use that it was not learnt for is told of in one line', async () => {
+  test('a line tells that it is used as it was learnt, or for other masks', async () => {
     const input = ['-m', at('model'), '--text', at('sea.txt'), '--by', 'stream', '--context', '16']
     const shadow = ['--windows', '1', '--planner', 'shadow', '--predictor', at('learnt')]
     const told = async (...flags: string[]): Promise<string> => {
@@ -58,20 +58,17 @@ describe('when all steps are taken', () => {
       expect(code).toBe(0)
       return stderr
     }
-    const learnt = `${at('learnt')}: learnt with --scope per-layer --prefill dense, used with`
-    expect(await told()).toBe(`${learnt} global and masked\n`)
-    expect(await told('--prefill', 'dense')).toBe(`${learnt} global and dense\n`)
-    expect(await told('--scope', 'per-layer')).toBe(`${learnt} per-layer and masked\n`)
-    for (const silent of [['--scope', 'per-layer', '--prefill', 'dense'], ['--quiet'], ['--json']])
-      expect(await told(...silent)).toBe('')
-    // A conversation may ask for it later.
+    const words = '--scope per-layer --prefill dense'
+    const other = `${at('learnt')}: learnt with ${words}, used with`
+    expect(await told()).toBe(`${at('learnt')}: used as it was learnt, ${words}\n`)
+    expect(await told('--scope', 'global')).toBe(`${other} --scope global --prefill dense\n`)
+    expect(await told('--prefill', 'masked')).toBe(`${other} --scope per-layer --prefill masked\n`)
+    for (const silent of ['--quiet', '--json']) expect(await told(silent)).toBe('')
     const own = at('model/predictor.safetensors')
     copyFileSync(at('learnt'), own)
-    const { stderr } = await runInside(['chat', '-m', at('model')])
+    const { stderr } = await runInside(['chat', '-m', at('model'), '--planner', 'shadow'])
     rmSync(own)
-    expect(stderr).toContain(
-      `${own}: learnt with --scope per-layer --prefill dense, used with global and masked`,
-    )
+    expect(stderr).toContain(`${own}: used as it was learnt, ${words}`)
   })
 
   // {NAME} is a file of the folder.

@@ -144,8 +144,9 @@ test('without --quiet it tells what it serves, how to ask it, and each request',
   )
   expect(curl).toContain(`curl ${address}/v1/`)
   expect(requests).toEqual([
-    expect.stringMatching(/^POST \/v1\/(chat\/)?completions 200 \d+ ms$/),
-    expect.stringMatching(/^GET \/none 404 ROUTE \d+ ms$/),
+    expect.stringMatching(/^20\S+Z POST \/v1\/(chat\/)?completions 200 \d+ ms$/),
+    expect.stringMatching(/^20\S+Z GET \/none 404 ROUTE \d+ ms$/),
+    'ending: what was taken has 4 s to be answered; ctrl-C again ends at once',
   ])
 })
 

@@ -97,7 +97,7 @@ describe('train', () => {
     [
       'a layer that is not there',
       ['--source-layer', '8'],
-      'sourceLayer: expected a whole number from 0 to 7',
+      '--source-layer: expected a whole number from 0 to 7',
       2,
     ],
     ['whole prompts that were not kept', ['--pooling', 'attention'], '"calibrate --keep-sequence" makes', 2],

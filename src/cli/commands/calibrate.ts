@@ -242,7 +242,8 @@ function formatReport(
   const about =
     computed === 0 ? 'nothing was left to compute' : `${computed} computed in ${seconds.toFixed(1)} s`
   if (moments !== undefined) lines.push(`moments: ${countOf(moments, 'window')} added\n`)
-  return `${lines.join('')}${about}\n\n${formatCost(cost, columns)}`
+  const next = `now: shadowllm train --calibration ${path} -o FILE, or --planner static --calibration ${path}`
+  return `${lines.join('')}${about}\n\n${formatCost(cost, columns)}\n${wrapLines(next, columns)}\n`
 }
 
 /** What a window costs, part by part, beside a plain forward pass. @param columns characters of a line */

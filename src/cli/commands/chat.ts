@@ -62,7 +62,7 @@ async function chat(session: Session, opt: ShadowModel, asked: WritingFlags): Pr
   expectChat(opt, flags)
   const { system, json, quiet } = flags
   const options = {
-    ...writingOptions(withSampling(session, flags, opt.sampling)),
+    ...writingOptions(withSampling(flags, opt.sampling, session.isTerminal && !flags.json)),
     chatTemplateKwargs: flags.chatTemplateKwargs,
   }
   const saved = await openSession(opt, flags)

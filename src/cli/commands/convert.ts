@@ -109,6 +109,7 @@ async function run(session: Session, source: string, output: string, flags: Conv
   try {
     if (moments) await checkMoments(moments, path)
     let smaller: SmallerCheckpoint | undefined
+    let isFirst = true
     const conversion = await whileWriting(output, () =>
       convertCheckpoint(path, output, {
         shardSize: flags.shardSize,
@@ -122,7 +123,12 @@ async function run(session: Session, source: string, output: string, flags: Conv
                 return smaller
               },
         signal: session.signal,
-        onProgress: ({ doneBytes, totalBytes }) => showBytes(session, 'convert', doneBytes, totalBytes),
+        onProgress: ({ doneBytes, totalBytes }) => {
+          if (isFirst && totalBytes >= LARGE_OUTPUT && !flags.json)
+            void session.note(sizeWords(output, totalBytes))
+          isFirst = false
+          showBytes(session, 'convert', doneBytes, totalBytes)
+        },
       }),
     )
     session.progress.clear()
@@ -138,6 +144,14 @@ async function run(session: Session, source: string, output: string, flags: Conv
   } finally {
     await moments?.close()
   }
+}
+
+/** So many bytes are told of before they are written. */
+const LARGE_OUTPUT = 2 ** 26
+
+function sizeWords(output: string, bytes: number): string {
+  const folder = output.endsWith('.safetensors') || isGguf(output) ? '' : ' in a folder of this name'
+  return `${output}: writing ${formatBytes(bytes)}${folder}; ctrl-C leaves nothing`
 }
 
 /** @throws UsageError FLAGS for flags that need another one, or another output */

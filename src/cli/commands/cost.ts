@@ -16,7 +16,7 @@ import { formatExperiment } from '../../results/terminal.ts'
 import { type Storage, storageOption } from '../../engine/storages/index.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { addFlags } from '../flags.ts'
-import { checkOutput, writeOutput } from '../output.ts'
+import { checkFigures, writeOutput } from '../output.ts'
 import { printResult } from '../report.ts'
 import type { Session } from '../session.ts'
 import { shareOption } from '../../masks/budget.ts'
@@ -90,7 +90,7 @@ export function define(command: Command, session: Session): void {
     .option('--html <file>', 'also write a page with figures')
     .addHelpText('after', help)
     .action(async (flags: CostFlags) => {
-      if (flags.html !== undefined) await checkOutput(flags.html)
+      await checkFigures(flags.html)
       const result = await count(flags, session.args)
       await printResult(session, flags, result, (found, { columns }) => formatExperiment(found, columns))
       if (flags.html !== undefined)

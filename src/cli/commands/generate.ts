@@ -19,7 +19,7 @@ import type { ShadowModel } from '../../library/shadow_model.ts'
 import type { TextSession } from '../../library/text_session.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { withModel } from '../open_model.ts'
-import { loadPlanFiles } from '../planner_flags.ts'
+import { settlePlan } from '../planner_flags.ts'
 import { jsonText } from '../../results/json_text.ts'
 import { dim } from '../screen.ts'
 import { formatBytes } from '../words.ts'
@@ -45,11 +45,11 @@ The mask that the prompt decides holds for the whole text, unless --every decide
 the dense model: tokens are drafted under the mask and run again dense, N in a pass, after a prompt that runs dense. They
 appear when they are checked. --json tells how many masks were decided, and what the checks replaced.
 
-At a terminal tokens are drawn as the model's makers say (generation_config.json), else at temperature 0.7; a pipe and --json get the
-greedy text, the likeliest token each time. Ctrl-C keeps the text so far and ends with exit code 130.
+The text is greedy, the likeliest token each time, unless --temperature is above 0: then tokens are drawn by --seed, and top-k and
+the like are as the model's makers say (generation_config.json). Ctrl-C keeps the text so far and ends with exit code 130.
 
 A line on stderr says how much of the layers' weights was skipped, how fast that was, and how tokens were chosen. The speed is the ratio to
-dense, for which both write once more, in turns, for half a second at most, or tokens a second where none is measured; "shadowllm
+dense where half a second is enough to measure it, in which both write once more, in turns, and else tokens a second; "shadowllm
 bench" measures it longer.
 
 With --session FILE the prompt follows the text of that file, if there is one, and the whole is saved there, also after ctrl-C; the
@@ -95,7 +95,7 @@ export function define(command: Command, session: Session): void {
         )
       const prompt = given === '-' ? await readInput(session) : given
       await withModel(session, flags, (opt) =>
-        runGenerate(session, opt, prompt, withSampling(session, flags, opt.sampling)),
+        runGenerate(session, opt, prompt, withSampling(flags, opt.sampling, false)),
       )
     })
 }
@@ -136,7 +136,7 @@ async function runGenerate(
   prompt: string,
   asked: DecidedFlags,
 ): Promise<void> {
-  const flags = await loadPlanFiles(session, opt, asked)
+  const flags = await settlePlan(session, opt, asked)
   if (flags.chat) expectChat(opt, flags)
   const memory = describeMemory(
     opt.model,

@@ -140,11 +140,14 @@ export interface Contents {
   readonly tensors: readonly TensorInfo[]
 }
 
+/** Layer 2 is before layer 10. */
+const inOrder = new Intl.Collator('en', { numeric: true })
+
 async function inspect(path: string, place: string): Promise<Contents> {
   const { configJson, source } = await open(place)
   try {
     const config = configJson === null ? null : parseConfig(configJson)
-    const tensors = [...source.tensors.values()]
+    const tensors = [...source.tensors.values()].toSorted((a, b) => inOrder.compare(a.name, b.name))
     const counted = tensors.filter((tensor) => !isTied(tensor, config))
     return {
       path,

@@ -19,7 +19,7 @@ import { formatMask, keptUnits, maskRow } from '../mask_picture.ts'
 import { withModel } from '../open_model.ts'
 import { checkOutput, whileWriting } from '../output.ts'
 import { choiceOf } from '../../library/planner_options.ts'
-import { addPlanFlags, loadPlanFiles, meanOf, type PlanFlags } from '../planner_flags.ts'
+import { addPlanFlags, meanOf, settlePlan, type PlanFlags } from '../planner_flags.ts'
 import { printResult } from '../report.ts'
 import { wrapLines } from '../../results/fold.ts'
 import { dim, type Screen, type Text } from '../screen.ts'
@@ -103,8 +103,8 @@ async function runMasks(session: Session, prompt: string | undefined, flags: Mas
   const text = prompt ?? (await readText(flags.text as string))
   if (text === '') throw new UsageError('PROMPT', 'prompt: expected some text, got none')
   const decided = await withModel(session, flags, (opt) => decide(session, opt, text, flags))
-  await printResult(session, flags, summary(decided, flags), (_, screen) => picture(decided, flags, screen))
-  if (output !== undefined) await whileWriting(output, () => writeMask(output, decided, flags))
+  await printResult(session, flags, summary(decided), (_, screen) => picture(decided, screen))
+  if (output !== undefined) await whileWriting(output, () => writeMask(output, decided))
 }
 
 /** A mask and what it is of. */
@@ -117,10 +117,12 @@ interface Decided {
   readonly mask: UnitMask
   /** What the continuation needs; null where it is not known. */
   readonly oracleMask: UnitMask | null
+  /** The flags, with the planner that decided. */
+  readonly flags: MasksFlags & { readonly scope: Scope }
 }
 
-async function decide(session: Session, opt: ShadowModel, text: string, flags: MasksFlags): Promise<Decided> {
-  await loadPlanFiles(session, opt, flags)
+async function decide(session: Session, opt: ShadowModel, text: string, asked: MasksFlags): Promise<Decided> {
+  const flags = await settlePlan(session, opt, asked, false)
   const { continuation, planner, tokens = Infinity } = flags
   const all = opt.encode(text, { prefix: true })
   const room = opt.config.positions - 1 - (continuation === undefined ? 0 : opt.encode(continuation).length)
@@ -136,6 +138,7 @@ async function decide(session: Session, opt: ShadowModel, text: string, flags: M
     prompt: { text, ids, left: all.length - ids.length },
     mask,
     oracleMask,
+    flags,
   }
 }
 
@@ -147,11 +150,7 @@ async function staticMask(opt: ShadowModel, flags: MasksFlags): Promise<UnitMask
   return selectMask(scores, makeBudget(sparsity, { scope, denseLayers: 0, headSparsity, neuronSparsity }))
 }
 
-function picture(
-  { model, sizes, prompt, mask, oracleMask }: Decided,
-  flags: MasksFlags,
-  screen: Screen,
-): Text {
+function picture({ model, sizes, prompt, mask, oracleMask, flags }: Decided, screen: Screen): Text {
   const { columns } = screen
   const { layers, heads, neurons } = mask.shape
   const { planner, scope, criterion } = flags
@@ -230,10 +229,7 @@ export interface MasksOutput {
   }[]
 }
 
-function summary(
-  { model, origin, sizes, prompt, mask, oracleMask }: Decided,
-  flags: MasksFlags,
-): MasksOutput {
+function summary({ model, origin, sizes, prompt, mask, oracleMask, flags }: Decided): MasksOutput {
   const { planner, criterion, scope, seed, paperCompatible = false, continuation } = flags
   const { sparsity, headSparsity = keepsHeads(planner) ? 0 : sparsity, neuronSparsity = sparsity } = flags
   const { layers: achievedLayers, ...achieved } = achievedSparsity(mask, sizes)
@@ -245,7 +241,7 @@ function summary(
     ...(continuation !== undefined && { continuation }),
     planner,
     criterion,
-    scope: keepsHeads(planner) ? 'per-layer' : scope,
+    scope,
     paperCompatible,
     seed,
     sparsity:
@@ -263,7 +259,7 @@ function summary(
   }
 }
 
-function writeMask(path: string, { mask }: Decided, { planner, scope }: MasksFlags): Promise<void> {
+function writeMask(path: string, { mask, flags: { planner, scope } }: Decided): Promise<void> {
   const { layers, heads, neurons } = mask.shape
   return writeSafetensors(
     path,

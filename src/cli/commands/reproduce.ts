@@ -40,7 +40,7 @@ import type { ShadowModel } from '../../library/shadow_model.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { addFlags, type ModelFlags, flagDefaults } from '../flags.ts'
 import { namedSource, withModel } from '../open_model.ts'
-import { checkOutput, whileWriting, writeOutput } from '../output.ts'
+import { checkFigures, checkOutput, whileWriting, writeOutput } from '../output.ts'
 import { addQueueFlags, checkQueueFlags, withRunner, type QueueFlags } from '../queue_flags.ts'
 import { showReport, type ReportFlags } from '../report.ts'
 import type { Session } from '../session.ts'
@@ -82,7 +82,7 @@ interface ReproduceFlags extends Omit<ModelFlags, 'threads'>, QueueFlags, Report
   readonly experiment?: readonly string[]
   readonly sparsity?: readonly number[]
   readonly criterion: string
-  readonly scope: Scope
+  readonly scope?: Scope
   readonly limit?: number
   readonly examples?: number
   readonly features?: FeatureScaling
@@ -154,8 +154,8 @@ function experimentsFlag(text: string): readonly string[] {
 }
 
 async function runReproduce(session: Session, flags: ReproduceFlags): Promise<void> {
-  for (const path of [flags.output, flags.html, flags.savePredictor])
-    if (path !== undefined) await checkOutput(path)
+  await checkFigures(flags.html)
+  for (const path of [flags.output, flags.savePredictor]) if (path !== undefined) await checkOutput(path)
   checkExperimentFlags(flags)
   if (flags.seeds && !flags.experiment)
     throw new UsageError('FLAGS', '--seeds: expected --experiment, got none; --seed is for the comparison')
@@ -189,7 +189,7 @@ function checkExperimentFlags({ experiment: names, ...flags }: ReproduceFlags): 
   if (!names) return
   const ofComparison = {
     criterion: flags.criterion !== flagDefaults.criterion,
-    scope: flags.scope !== flagDefaults.scope,
+    scope: flags.scope !== undefined,
     'save-predictor': flags.savePredictor !== undefined,
   }
   for (const [flag, isGiven] of Object.entries(ofComparison))

@@ -212,6 +212,10 @@ async function serve(
       `${host}: everybody who reaches this address is answered; a key in SHADOWLLM_API_KEY keeps others out`,
     )
   await untilAborted(session.signal)
+  if (!flags.quiet)
+    await session.note(
+      `ending: what was taken has ${flags.drain} s to be answered; ctrl-C again ends at once`,
+    )
   await endServer(server, listening, flags.drain)
 }
 
@@ -250,7 +254,9 @@ function withLog(session: Session, server: Server): Server['fetch'] {
     const response = await server.fetch(request)
     const path = new URL(request.url).pathname.slice(0, MAX_PATH)
     const why = response.status < 400 ? '' : ` ${await refusalWords(response)}`
-    await session.note(`${request.method} ${path} ${response.status}${why} ${(now() - start).toFixed(0)} ms`)
+    await session.note(
+      `${new Date().toISOString()} ${request.method} ${path} ${response.status}${why} ${(now() - start).toFixed(0)} ms`,
+    )
     return response
   }
 }
