@@ -164,7 +164,9 @@ export class Judge {
       ],
       { ...limits, seed: this.#seed },
     )
-    const ended = fileRunsIn(output)
+    const runs = fileRunsIn(output)
+    // What is behind the first failure was skipped.
+    const ended = runs.slice(0, runs.findIndex(({ failed }) => failed.length > 0) + 1 || runs.length)
     for (const { spec, seconds, failed, passed } of ended)
       if (test === undefined && failed.length === 0 && passed.length > 0) this.took.set(spec, seconds)
     const failures = ended.flatMap(({ spec, failed }) => failed.map((one) => ({ spec, ...one })))

@@ -253,14 +253,16 @@ function judgeOf(
       const became = specs.map((spec) => ({ spec, how: behaviour[spec](standing) }))
       const end = became.findIndex(({ how }) => how !== 'passes')
       const { how } = became[end] ?? {}
-      const ended = how === undefined ? became : became.slice(0, how === 'fails' ? end + 1 : end)
-      const lines = ended.map(({ spec, how: own }): string => {
+      // The files behind one that fails end without their tests.
+      const ended = how === undefined || how === 'fails' ? became : became.slice(0, end)
+      const lines = ended.map(({ spec, how: own }, i): string => {
         const test = `law of ${spec}`
+        const ran = end < 0 || i <= end
         const run: FileRun = {
           spec,
           seconds: 2,
-          passed: own === 'fails' ? [] : [test],
-          failed: own === 'fails' ? [{ test, message: 'wrong' }] : [],
+          passed: ran && own !== 'fails' ? [test] : [],
+          failed: ran && own === 'fails' ? [{ test, message: 'wrong' }] : [],
         }
         return `@mutants ${JSON.stringify(run)}\n`
       })
