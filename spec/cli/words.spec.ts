@@ -62,10 +62,10 @@ const cases: Readonly<Record<string, readonly Case[]>> = {
     [formatDuration(1.1), '2 s'],
     [formatDuration(89.5), '90 s'],
     [formatDuration(90), '2 min'],
-    [formatDuration(119), '2 min'],
+    [formatDuration(149), '2 min'],
     [formatDuration(5369), '89 min'],
     [formatDuration(5370), '1.5 h'],
-    [formatDuration(9000), '2.5 h'],
+    [formatDuration(360_000), '100.0 h'],
   ],
   'a number of bytes': [
     [formatBytes(1023), '1023 B'],
