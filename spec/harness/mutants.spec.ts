@@ -4,6 +4,7 @@
  */
 import { describe, expect, test } from 'vitest'
 import { deriveMutants, findAgain, kinds, plantMutant, type Mutant } from '../../scripts/mutants/derive.ts'
+import { whyEquivalent } from '../../scripts/mutants/equivalent.ts'
 import { Judge, type Ground } from '../../scripts/mutants/judge.ts'
 import { nearestSpecs, usersOf } from '../../scripts/mutants/nearest.ts'
 import type { FileRun } from '../../scripts/mutants/reporter.ts'
@@ -361,6 +362,29 @@ describe('a mutant is judged', () => {
     const verdict = await judge.judge(someMutant, ['a.spec.ts', 'b.spec.ts'], 60)
     expect(verdict).toMatchObject({ verdict: 'undecided', tried: 1, of: 2 })
   })
+})
+
+/** The reasons why mutants of a source are equivalent, of those that have one. */
+function reasons(text: string, path: string): string[] {
+  return deriveMutants(parse(text, path)).flatMap((mutant) => {
+    const why = whyEquivalent(mutant)
+    return why === null ? [] : [`${mutant.kind}: ${mutant.before} -> ${mutant.after || 'nothing'}`]
+  })
+}
+
+test.each([
+  ['src/criteria/a.ts', 'const a = correlation(b[i], b[j])', ['arguments swapped: b[i], b[j] -> b[j], b[i]']],
+  ['src/criteria/a.ts', 'const a = covariance(b[i], b[j])', []],
+  [
+    'src/verify/a.ts',
+    'f(a, { runs: 40, cases: b })',
+    ['property dropped: runs: 40,  -> nothing', 'constant: 40 -> 41'],
+  ],
+  ['src/verify/a.ts', 'f(a, { runs: 40, most: 40 })', ['property dropped: runs: 40,  -> nothing']],
+  ['src/verify/a.ts', 'f(a, { runs, most: 40 })', []],
+  ['src/engine/a.ts', 'f(a, { runs: 40 })', []],
+])('equivalent mutants of %s: %s', (path, text, expected) => {
+  expect(reasons(text, path)).toEqual(expected)
 })
 
 test('the rate counts a hang as found and leaves out equivalent, invalid and gone mutants', () => {
