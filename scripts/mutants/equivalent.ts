@@ -62,13 +62,6 @@ const equivalents: readonly Equivalent[] = [
     why: 'a view uses its renderer only in a page; toSVG names its own',
   },
   {
-    file: 'src/experiments/report/plot_spec.ts',
-    context: 'labelPadding: 8,',
-    before: '8',
-    after: '9',
-    why: 'a pixel between an axis and its labels changes no number and no word of a chart',
-  },
-  {
     file: 'src/predictor/predictor_config_schema.ts',
     context: 'top: v.optional(shares, [...shadowDefaults.top]),',
     before: '...shadowDefaults.top',
