@@ -4,8 +4,8 @@
  */
 import type { Mutant } from './derive.ts'
 
-/** A mutant that changes nothing observable. */
-interface Equivalent extends Pick<Mutant, 'file' | 'context' | 'before' | 'after'> {
+/** A mutant that changes nothing observable; without `before` and `after`, each mutant of its line. */
+interface Equivalent extends Pick<Mutant, 'file' | 'context'>, Partial<Pick<Mutant, 'before' | 'after'>> {
   readonly why: string
 }
 
@@ -62,6 +62,19 @@ const equivalents: readonly Equivalent[] = [
     why: 'a view uses its renderer only in a page; toSVG names its own',
   },
   {
+    file: 'src/engine/config.ts',
+    context:
+      "const headSize = readWhole(fields, 'head_dim', 1, MAX_WIDTH, Math.max(1, Math.floor(width / heads)))",
+    before: 'Math.floor',
+    after: 'Math.ceil',
+    why: 'a width that the heads do not divide is refused a few lines on',
+  },
+  {
+    file: 'src/parity/op_hints.ts',
+    context: 'const smallestFirst = failing.toSorted((a, b) => sizeOf(a) - sizeOf(b))',
+    why: 'a guess must explain every failing case, in whichever order they are tried; small ones take less time',
+  },
+  {
     file: 'src/predictor/predictor_config_schema.ts',
     context: 'top: v.optional(shares, [...shadowDefaults.top]),',
     before: '...shadowDefaults.top',
@@ -104,7 +117,7 @@ export function whyEquivalent(mutant: Mutant): string | null {
   const ofClass = classes.find(({ has }) => has(mutant))
   if (ofClass) return ofClass.why
   const found = equivalents.find(
-    ({ file, context, before, after }) =>
+    ({ file, context, before = mutant.before, after = mutant.after }) =>
       file === mutant.file &&
       context === mutant.context &&
       before === mutant.before &&

@@ -6,7 +6,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test, vi } from 'vitest'
 import { ShadowModel } from '../../src/library/index.ts'
 import { writeChatModel } from '../library/chat_model.ts'
 import { amounts, MAX_BODIES } from '../../src/server/amounts.ts'
@@ -27,6 +27,19 @@ describe('routes', () => {
     expect(json.data).toMatchObject([{ id: 'tiny-opt', object: 'model', max_model_len: 256 }])
     expect((await ask(server, '/v1/models/tiny-opt')).json).toMatchObject({ id: 'tiny-opt' })
     expect((await ask<Refused>(server, '/v1/models/other')).json.error.code).toBe('MODEL')
+  })
+
+  test('times of creation are whole seconds that have begun', async () => {
+    vi.useFakeTimers({ toFake: ['Date'], now: 1_700_000_000_900 })
+    try {
+      const own = serverOf(opt)
+      const models = await ask<{ data: { created: number }[] }>(own, '/v1/models')
+      const body = { prompt: 'a', max_tokens: 1 }
+      const completion = await ask<{ created: number }>(own, '/v1/completions', body)
+      expect([models.json.data[0].created, completion.json.created]).toEqual([1_700_000_000, 1_700_000_000])
+    } finally {
+      vi.useRealTimers()
+    }
   })
 
   test.each([
