@@ -103,6 +103,13 @@ const classes: readonly EquivalentClass[] = [
       kind === 'arguments swapped' && context.includes(`correlation(${before})`),
   },
   {
+    why: 'it decides only how a counterexample shrinks',
+    has: ({ file, kind, context, before }) =>
+      file.startsWith('src/verify/') &&
+      ((kind === 'flag' && /^\{ withCrossShrink: (true|false) \},?$/.test(context)) ||
+        (kind === 'property dropped' && /^[,\s]*withCrossShrink: (true|false)[,\s]*$/.test(before))),
+  },
+  {
     why: 'a law tries another number of cases and gives the same verdict',
     has: ({ file, kind, context, before }) =>
       file.startsWith('src/verify/') &&

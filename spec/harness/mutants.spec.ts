@@ -383,6 +383,11 @@ test.each([
   ['src/verify/a.ts', 'f(a, { runs: 40, most: 40 })', ['property dropped: runs: 40,  -> nothing']],
   ['src/verify/a.ts', 'f(a, { runs, most: 40 })', []],
   ['src/engine/a.ts', 'f(a, { runs: 40 })', []],
+  [
+    'src/verify/a.ts',
+    'oneof(\n  { withCrossShrink: true },\n a)',
+    ['property dropped: withCrossShrink: true -> nothing', 'flag: true -> false'],
+  ],
 ])('equivalent mutants of %s: %s', (path, text, expected) => {
   expect(reasons(text, path)).toEqual(expected)
 })
