@@ -1,6 +1,7 @@
 /**
  * `npm run mutants`: plants small changes in the sources, one at a time, in a clone of the last commit, and reports which of
- * them a test of the quick tier finds, or of the files `mutants.full.spec.ts`, which judge laws by planted bugs.
+ * them a test finds: one of the quick tier, one of the full tier that names the module, or one of the files
+ * `mutants.full.spec.ts`, which judge laws by planted bugs.
  *
  *   npm run mutants -- --count 60 --seed 1        a sample of 60; equal seeds and sources give equal samples
  *   npm run mutants -- --state build/mine.json    the file of the state; an interrupted run resumes from it
