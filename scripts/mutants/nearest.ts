@@ -2,7 +2,7 @@
  * Which spec files judge a source file, nearest first.
  *
  * A module uses another if it imports it or has its path in a string, since threads and programs are started by path. A spec
- * file that does not use a source file, directly or through others, cannot find a mutant of it.
+ * file that does not use a source file, directly or through others, nor names it, cannot find a mutant of it.
  */
 import { existsSync, globSync, readFileSync, writeFileSync } from 'node:fs'
 import { posix } from 'node:path'
@@ -83,7 +83,9 @@ export function nearestSpecs(
     if (own.includes(spec)) return 0
     return (distances.get(spec) ?? 0) + (same ? 0 : 4) + (seconds.get(spec) ?? 0) / SECONDS_PER_STEP
   }
-  return specs.filter((spec) => distances.has(spec)).sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1))
+  // A page in a browser is started by no import.
+  const asked = specs.filter((spec) => distances.has(spec) || own.includes(spec))
+  return asked.sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1))
 }
 
 /** Where the seconds are kept that spec files took while mutants were judged. */

@@ -218,6 +218,8 @@ test('the spec files of a source are ordered: the same name first, then by steps
     'spec/cli/program.spec.ts',
     'spec/eval/other.spec.ts',
   ])
+  const named = ['spec/masks/budget.spec.ts', 'spec/masks/types.spec.ts']
+  expect(nearestSpecs('src/masks/budget.ts', specs, users, { own: named }).slice(0, 2)).toEqual(named)
   const seconds = new Map([['spec/masks/near.spec.ts', 30]])
   expect(nearestSpecs('src/masks/budget.ts', specs, users, { own, seconds })[2]).toBe(
     'spec/masks/near.spec.ts',
