@@ -5,7 +5,7 @@
  * A way to run a text is one entry of `ways`. A module of `src` that begins sequences under planners and has no way here fails
  * the last test. Tests src/engine/sequence.ts, src/engine/planner_schedule.ts, src/engine/next_tokens.ts,
  * src/engine/conversation.ts, src/engine/generate.ts, src/engine/batch.ts, src/evaluation/decode.ts,
- * src/evaluation/score_window.ts, src/evaluation/window_evaluator.ts, src/planners/leaky.ts, src/server/writer.ts and src/web/engine/writers.ts.
+ * src/evaluation/score_window.ts, src/evaluation/window_evaluator.ts, src/planners/leaky.ts and src/server/writer.ts.
  */
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -46,7 +46,6 @@ import {
 } from '../../src/verify/model/engine_cases.ts'
 import { fickle } from '../../src/verify/model/planner_laws.ts'
 import { measureRounds } from '../../src/web/engine/speed_rounds.ts'
-import { Writer } from '../../src/web/engine/writers.ts'
 import { interposed, recordPlanner, sameData, type Call } from '../harness/recorded.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { casesAtTier } from '../harness/tier.ts'
@@ -271,17 +270,6 @@ const ways: Readonly<Record<string, Way>> = {
   'the mask of a prompt': {
     of: 'planners/leaky.ts',
     run: (model, planner, { prompt }) => void promptMask(model, planner, prompt),
-  },
-  'a text of a study': {
-    of: 'web/engine/writers.ts',
-    run: (model, planner, { prompt, room }) => {
-      const writer = new Writer(model, prompt, { planner, maxTokens: room, temperature: 0, seed: 0 })
-      try {
-        for (let n = 0; n < room - 1; n++) writer.push(writer.next())
-      } finally {
-        writer.dispose()
-      }
-    },
   },
 }
 
@@ -647,7 +635,9 @@ test('every module of src that begins a sequence under a planner has a way', () 
     .filter((path) => path.endsWith('.ts') && !path.startsWith('verify/'))
     .filter((path) =>
       [
-        ...readFileSync(join(src, path), 'utf8').matchAll(/(?:odel|conversation)\.begin\(([\s\S]*?)\)\n/g),
+        ...readFileSync(join(src, path), 'utf8').matchAll(
+          /(?:(?:odel|conversation)\.begin\(|withSequence\([\w.]*odel, )([\s\S]*?)\)(?:\n| =>)/g,
+        ),
       ].some(([, given]) => /plan|options|begun/i.test(given)),
     )
   const known = new Set(Object.values(ways).map(({ of }) => of))

@@ -2,7 +2,7 @@
  * Finite weights whose products exceed float32: whatever writes a text or scores one refuses such a model by one code.
  *
  * Tests src/engine/next_tokens.ts, src/engine/sequence.ts, src/evaluation/score_window.ts, src/calibration/examples.ts,
- * src/training/learn_scores.ts, src/server/token_scores.ts and src/web/engine/writers.ts.
+ * src/training/learn_scores.ts and src/server/token_scores.ts.
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
@@ -21,7 +21,6 @@ import { denseMask } from '../../src/masks/mask.ts'
 import { scoreTokens } from '../../src/server/token_scores.ts'
 import { memorySource } from '../../src/tensor/memory_source.ts'
 import { maskedDivergence } from '../../src/training/learn_scores.ts'
-import { Writer } from '../../src/web/engine/writers.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 
 const config = makeConfig({ layers: 2, width: 8, heads: 2, neurons: 6, vocabulary: 12, positions: 16 })
@@ -92,14 +91,6 @@ const ways: Readonly<Record<string, Way>> = {
     drain(
       generateTokens(model, tokens, { maxTokens: 3, stopIds: [], sampler: makeSampler({ temperature: 1 }) }),
     ),
-  'a text of the page': (model, tokens) => {
-    const writer = new Writer(model, tokens, { maxTokens: 3, planner: null, temperature: 0, seed: 0 })
-    try {
-      return writer.next()
-    } finally {
-      writer.dispose()
-    }
-  },
   'scores of a sequence': (model, tokens) => {
     const sequence = model.begin({ capacity: tokens.length })
     try {

@@ -13,6 +13,16 @@ export class BufferScope {
     this.backend = backend
   }
 
+  /** Gives `work` a scope, whose buffers are freed whatever comes of it. @returns what `work` does */
+  static within<Result>(backend: Backend, work: (scope: BufferScope) => Result): Result {
+    const scope = new BufferScope(backend)
+    try {
+      return work(scope)
+    } finally {
+      scope.dispose()
+    }
+  }
+
   /** A new buffer that lives as long as the scope; as `Backend.allocate`. */
   allocate(dtype: Dtype, shape: readonly number[], contents?: 'zeros' | 'anything'): Buffer {
     return this.adopt(this.backend.allocate(dtype, shape, contents))

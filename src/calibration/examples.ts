@@ -12,7 +12,7 @@ import type { CollectTimes } from '../cost/calibration_cost.ts'
 import { backward } from '../engine/backward.ts'
 import { expectFinite } from '../engine/finite_logits.ts'
 import { shiftLabels } from '../engine/loss.ts'
-import type { LanguageModel } from '../engine/language_model.ts'
+import { withSequence, type LanguageModel } from '../engine/language_model.ts'
 import { traceForward, type Trace } from '../engine/trace.ts'
 import { now } from '../platform/platform.ts'
 import type { CalibrationExample, PromptFeatures } from '../predictor/example.ts'
@@ -118,12 +118,7 @@ export function exampleSeed(seed: number, index: number): number {
 }
 
 function runPlain(model: LanguageModel, tokens: Int32Array, labels: Int32Array): void {
-  const sequence = model.begin({ capacity: tokens.length })
-  try {
-    sequence.score(tokens, shiftLabels(labels))
-  } finally {
-    sequence.dispose()
-  }
+  withSequence(model, { capacity: tokens.length }, (sequence) => sequence.score(tokens, shiftLabels(labels)))
 }
 
 /**

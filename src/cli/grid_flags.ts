@@ -2,39 +2,39 @@
  * Flags that choose cells of the grid: `reproduce --experiment grid`.
  */
 import { Option, type Command } from 'commander'
-import { unitChoices, type GridChoice, type GridWindow, type Units } from '../experiments/grid_cells.ts'
+import { unitChoices, type GridChoice } from '../experiments/grid_cells.ts'
 import { predictorBeside } from '../io/named_predictor.ts'
 import { MOMENTS_CRITERION } from '../criteria/index.ts'
 import type { CacheOptions } from '../experiments/cache/experiment_cache.ts'
-import {
-  compensateOption,
-  compensations,
-  promptShareOption,
-  type CompensationName,
-} from '../masks/compensation.ts'
-import { everyTokens, prefillOption, type Prefill } from '../masks/planner.ts'
-import { plannerOption, type Every, type PlannerName } from '../planners/index.ts'
+import { compensateOption, compensations, promptShareOption } from '../masks/compensation.ts'
+import { everyTokens, prefillOption } from '../masks/planner.ts'
+import { plannerOption } from '../planners/index.ts'
 import type { ShadowModel } from '../library/shadow_model.ts'
 import { UsageError } from '../tensor/errors.ts'
+import { present } from '../tensor/records.ts'
 import { nameOption, orWord, type OptionRecord } from '../tensor/option.ts'
 import { addFlags } from './flags.ts'
 import { meanOf, momentsOf, openPredictors } from './planner_flags.ts'
 import { addOwnFlags, listOf, sharesOf } from './values.ts'
 
+/** What of a choice each flag gives, by the name of the flag. */
+const chosen = {
+  planner: 'planners',
+  units: 'units',
+  sparsity: 'sparsities',
+  headSparsity: 'headSparsities',
+  prefill: 'prefills',
+  every: 'every',
+  windows: 'windows',
+  compensate: 'compensate',
+  promptShare: 'promptShares',
+  scores: 'scores',
+} as const satisfies Record<string, keyof GridChoice>
+
 /** What a command is given that may run the grid. */
-export interface GridFlags {
-  readonly planner?: readonly PlannerName[]
+export type GridFlags = { readonly [Name in keyof typeof chosen]?: GridChoice[(typeof chosen)[Name]] } & {
   readonly predictor: readonly string[]
   readonly calibration?: string
-  readonly units?: readonly Units[]
-  readonly sparsity?: readonly number[]
-  readonly headSparsity?: readonly number[]
-  readonly prefill?: readonly Prefill[]
-  readonly every?: readonly Every[]
-  readonly windows?: readonly GridWindow[]
-  readonly compensate?: readonly CompensationName[]
-  readonly promptShare?: readonly number[]
-  readonly scores?: readonly string[]
   readonly moments: readonly string[]
 }
 
@@ -98,23 +98,16 @@ const windowShape: OptionRecord = {
   },
 }
 
-const chosen = [
-  'planner',
-  'calibration',
-  'units',
-  'headSparsity',
-  'prefill',
-  'every',
-  'windows',
-  'compensate',
-  'promptShare',
-  'scores',
-] as const
+const [first, ...others] = (Object.keys(chosen) as (keyof typeof chosen)[]).filter(
+  (name) => name !== 'sparsity',
+)
+/** The flags of the grid alone, in the order of a command: other experiments have --sparsity too. */
+const ownNames = [first, 'calibration', ...others] as const
 
 /** Refuses these flags where the grid is not asked for. @throws UsageError FLAGS */
 export function checkGridFlags(flags: GridFlags, experiments: readonly string[]): void {
   const listed = (['predictor', 'moments'] as const).find((name) => flags[name].length > 0)
-  const flag = listed ?? chosen.find((name) => flags[name] !== undefined)
+  const flag = listed ?? ownNames.find((name) => flags[name] !== undefined)
   if (flag !== undefined && !experiments.includes('grid'))
     throw new UsageError(
       'FLAGS',
@@ -134,34 +127,9 @@ const flagName = (name: string): string =>
   `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
 
 /** The cells that were asked for. */
-export function gridChoice(
-  {
-    planner,
-    units,
-    sparsity: sparsities,
-    headSparsity: headSparsities,
-    prefill,
-    every,
-    windows,
-    compensate,
-    promptShare,
-    scores,
-  }: GridFlags,
-  speed: boolean,
-): GridChoice {
-  return {
-    speed,
-    ...(planner && { planners: planner }),
-    ...(units && { units }),
-    ...(sparsities && { sparsities }),
-    ...(headSparsities && { headSparsities }),
-    ...(prefill && { prefills: prefill }),
-    ...(every && { every }),
-    ...(windows && { windows }),
-    ...(compensate && { compensate }),
-    ...(promptShare && { promptShares: promptShare }),
-    ...(scores && { scores }),
-  }
+export function gridChoice(flags: GridFlags, speed: boolean): GridChoice {
+  const names = Object.keys(chosen) as (keyof typeof chosen)[]
+  return { speed, ...present(Object.fromEntries(names.map((name) => [chosen[name], flags[name]]))) }
 }
 
 /** The flags as they were typed, each with its value. */
@@ -170,7 +138,7 @@ export function gridWords({ predictor, moments, ...flags }: GridFlags): [string,
   return [
     ...predictor.map((file): [string, string] => ['--predictor', file]),
     ...moments.map((file): [string, string] => ['--moments', file]),
-    ...chosen.map((name): [string, string | undefined] => [
+    ...ownNames.map((name): [string, string | undefined] => [
       flagName(name),
       name === 'calibration' ? flags.calibration : (name === 'windows' ? shapes : flags[name])?.join(','),
     ]),

@@ -20,7 +20,7 @@ import type { Prefill } from '../masks/planner.ts'
 import type { UnitScores } from '../masks/selection.ts'
 import type { MaskMode } from '../engine/active_layer.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
-import { expectSkipping, type PlannerChoice, type PlanOptions } from '../library/planner_options.ts'
+import { choiceOf, expectSkipping } from '../library/planner_options.ts'
 import {
   defaultPrefill,
   kindsNeeded,
@@ -138,7 +138,7 @@ export async function loadPlanFiles<Flags extends PlanFlags>(
   const found: NamedKind[] = []
   for (const path of predictor) found.push({ path, kind: await opt.loadPredictor(path) })
   if (calibration !== undefined) await opt.loadCalibration(calibration)
-  const planner = flags.isPlannerImplied ? await opt.usualPlanner(planOptions(flags)) : flags.planner
+  const planner = flags.isPlannerImplied ? await opt.usualPlanner(choiceOf(flags)) : flags.planner
   const needed = kindsNeeded([planner])
   const isServed = needed.length === 0 || found.some(({ kind }) => needed.includes(kind))
   if (!mayChange || !isServed) checkKinds([planner], found)
@@ -150,12 +150,6 @@ export async function loadPlanFiles<Flags extends PlanFlags>(
   if (planner !== flags.planner && !flags.json && !flags.quiet)
     await session.note(`planner ${planner}, as none was named; it skips neurons alone`)
   return { ...flags, planner }
-}
-
-/** What decides which planner a share alone means. */
-function planOptions(flags: PlanFlags & { readonly every?: number | 'auto' }): PlanOptions {
-  const { sparsity, headSparsity, neuronSparsity, prefill, every } = flags
-  return { sparsity, headSparsity, neuronSparsity, prefill, every }
 }
 
 /** The predictors named, else the model's own: paths, or names in this package. */
@@ -206,14 +200,6 @@ function checkKinds(planners: readonly PlannerName[], found: readonly NamedKind[
       ? [`a predictor of kind ${needed.join(' or ')}`, `one of kind ${kind}`]
       : [`--planner ${kind} beside it`, planners.join(', ') || 'dense']
   throw new UsageError('PREDICTOR_KIND', `--predictor ${path}: expected ${expected}, got ${got}`)
-}
-
-/** The flags as the library takes them. */
-export function choiceOf(flags: PlanFlags): PlannerChoice {
-  const { sparsity, headSparsity, neuronSparsity, scope, criterion, paperCompatible, seed } = flags
-  const { compensate, ridge, promptShare } = flags
-  const how = { compensate, ridge, promptShare }
-  return { sparsity, headSparsity, neuronSparsity, scope, criterion, ...how, paperCompatible, seed }
 }
 
 /** Refuses shares that are asked of planners which are all dense. @throws UsageError SPARSITY */

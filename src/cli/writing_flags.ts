@@ -7,9 +7,9 @@ import { maxTokensOption } from '../engine/generate.ts'
 import { fillSampling, samplingOptions, type SamplerOptions } from '../engine/sampling.ts'
 import type { Prefill } from '../masks/planner.ts'
 import type { CacheStorage } from '../engine/layer_cache.ts'
-import { generationPlanners, type GenerationPlanner } from '../library/planner_options.ts'
+import { choiceOf, generationPlanners, type GenerationPlanner } from '../library/planner_options.ts'
 import { addFlags, groups, type ModelFlags } from './flags.ts'
-import { addCompensationFlags, addPlanFlags, choiceOf, type PlanFlags } from './planner_flags.ts'
+import { addCompensationFlags, addPlanFlags, type PlanFlags } from './planner_flags.ts'
 import { variablesOption, type TemplateVariables } from '../io/template_variables.ts'
 import { expectTemplate, type ChatOptions } from '../library/options.ts'
 import type { ShadowModel } from '../library/shadow_model.ts'
@@ -152,7 +152,6 @@ export function samplingOf(flags: WritingFlags): Drawing {
 export function writingOptions(
   flags: WritingFlags,
 ): ChatOptions & { planner: GenerationPlanner; sparsity: number } {
-  const { planner, sparsity, every, prefill, check, maxTokens, mode, cache } = flags
-  const decided = { ...choiceOf(flags), planner, sparsity, every, prefill, check, mode }
-  return { ...decided, maxTokens, cache, ...samplingOf(flags) }
+  const { planner, sparsity, check, maxTokens, mode, cache } = flags
+  return { ...choiceOf(flags), planner, sparsity, check, mode, maxTokens, cache, ...samplingOf(flags) }
 }

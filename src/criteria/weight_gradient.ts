@@ -20,14 +20,11 @@ export function fc1WeightGradient(
 ): Float32Array {
   const { backend, config } = model
   const { neurons: F, width: D } = config
-  const scope = new BufferScope(backend)
-  try {
+  return BufferScope.within(backend, (scope) => {
     const weightGrad = scope.allocate('f32', [F, D])
     const preGrad = scope.upload(gradients.fc1Pre(layer), [trace.length, F])
     const input = scope.upload(trace.fc1Input(layer), [trace.length, D])
     backend.ops.linear_backward_weight(weightGrad, preGrad, input, null)
     return backend.readF32(weightGrad)
-  } finally {
-    scope.dispose()
-  }
+  })
 }

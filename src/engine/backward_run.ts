@@ -59,14 +59,11 @@ export class BackwardRun {
   /** Negative log-likelihood of each position. */
   score(labels: Int32Array): Float32Array {
     const { backend } = this.#kept
-    const scope = new BufferScope(backend)
-    try {
+    return BufferScope.within(backend, (scope) => {
       const scores = scope.allocate('f32', [labels.length])
       backend.ops.cross_entropy(scores, this.#trace.logitsBuffer, scope.upload(shiftLabels(labels)))
       return unshiftScores(backend.readF32(scores))
-    } finally {
-      scope.dispose()
-    }
+    })
   }
 
   /** From the loss down to the embeddings. @param given the gradient of the logits, in place of that of the labels: [T, V] */
@@ -91,14 +88,11 @@ export class BackwardRun {
     const { backend } = this.#kept
     if (given) return this.#scope.upload(given, logitsBuffer.shape)
     const gradient = this.#scope.allocate('f32', logitsBuffer.shape, 'anything')
-    const scope = new BufferScope(backend)
-    try {
+    return BufferScope.within(backend, (scope) => {
       const each = scope.upload(new Float32Array(T).fill(1 / scored))
       backend.ops.cross_entropy_backward(gradient, each, logitsBuffer, scope.upload(shiftLabels(labels)))
       return gradient
-    } finally {
-      scope.dispose()
-    }
+    })
   }
 
   /**

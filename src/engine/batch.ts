@@ -6,7 +6,7 @@
  */
 import type { UnitMask } from '../masks/mask.ts'
 import { InputError, UsageError } from '../tensor/errors.ts'
-import type { LanguageModel } from './language_model.ts'
+import { withSequence, type LanguageModel } from './language_model.ts'
 import type { SequenceOptions } from './sequence.ts'
 
 /** One sequence of a batch. */
@@ -98,12 +98,9 @@ export function forwardBatch(
   const sequences = unpad(inputIds, attentionMask, B, T)
   const parts = sequences.map(({ row, tokens }) => {
     const mask = Array.isArray(masks) ? (masks[row] as UnitMask | null) : (masks as UnitMask | null)
-    const sequence = model.begin({ mask, planner, mode, cache, capacity: tokens.length })
-    try {
-      return sequence.feed(tokens, 'all')
-    } finally {
-      sequence.dispose()
-    }
+    return withSequence(model, { mask, planner, mode, cache, capacity: tokens.length }, (sequence) =>
+      sequence.feed(tokens, 'all'),
+    )
   })
   return repad(sequences, parts, T, model.config.vocabulary)
 }

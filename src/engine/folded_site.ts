@@ -58,8 +58,7 @@ export function foldSite(
       const [{ name }, bias] = parametersOf(value)
       const held = matrices.get(name) as Matrix
       const shape = [step.width, value.width] as const
-      const work = new BufferScope(backend)
-      try {
+      BufferScope.within(backend, (work) => {
         const shown = prompt?.[step.kind] ?? null
         let wide: Buffer | null = null
         const weight = (): Buffer => (wide ??= widened(work, held, shape))
@@ -74,9 +73,7 @@ export function foldSite(
           const before = bias ? backend.readF32(matrices.get(bias.name) as Buffer) : null
           biases.set(place, scope.upload(folded.bias.map((more, d) => (before ? before[d] + more : more))))
         }
-      } finally {
-        work.dispose()
-      }
+      })
     }
   } catch (error) {
     own.dispose()
@@ -123,12 +120,9 @@ function withRows(
 
 /** [D, N] of a matrix [N, D]. */
 function turned(backend: Backend, values: Float32Array, shape: readonly [number, number]): Float32Array {
-  const scope = new BufferScope(backend)
-  try {
+  return BufferScope.within(backend, (scope) => {
     const to = scope.allocate('f32', shape.toReversed(), 'anything')
     backend.ops.transpose(to, scope.upload(values, shape))
     return backend.readF32(to)
-  } finally {
-    scope.dispose()
-  }
+  })
 }

@@ -45,3 +45,17 @@ export class LanguageModel extends LoadedModel {
     return new Sequence(this, options, state)
   }
 }
+
+/** Gives `work` a sequence of a model, which is freed whatever comes of it. @returns what `work` does @throws as `begin` */
+export function withSequence<Result>(
+  model: Pick<LanguageModel, 'begin'>,
+  options: SequenceOptions,
+  work: (sequence: Sequence) => Result,
+): Result {
+  const sequence = model.begin(options)
+  try {
+    return work(sequence)
+  } finally {
+    sequence.dispose()
+  }
+}

@@ -62,12 +62,9 @@ export function negativeLogLikelihood(
       'LABELS',
       `labels: expected one per row of logits, got ${T} for ${logits.length} numbers`,
     )
-  const scope = new BufferScope(backend)
-  try {
+  return BufferScope.within(backend, (scope) => {
     const scores = scope.allocate('f32', [T])
     backend.ops.cross_entropy(scores, scope.upload(logits, [T, V]), scope.upload(shiftLabels(labels)))
     return unshiftScores(backend.readF32(scores))
-  } finally {
-    scope.dispose()
-  }
+  })
 }

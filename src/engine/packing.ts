@@ -143,8 +143,7 @@ export class PackedUnits {
     const { backend } = this.#from
     const rows = this.count * size
     const held = (): Int32Array => rowsOfUnits(this.#slots.units, size)
-    const lists = new BufferScope(backend)
-    try {
+    BufferScope.within(backend, (lists) => {
       const to = slots && lists.upload(rowsOfUnits(slots, size))
       const copied = lists.upload(rowsOfUnits(units, size))
       const copy = (names: ProductNames, hasRows: boolean): void => {
@@ -160,9 +159,7 @@ export class PackedUnits {
       }
       for (const names of byRow) copy(names, true)
       for (const names of byInput) copy(names, false)
-    } finally {
-      lists.dispose()
-    }
+    })
   }
 
   #setTerms(order: Int32Array | null): void {

@@ -58,12 +58,7 @@ export function writeParameter(
   { values, shape }: HostTensor,
 ): void {
   if (!isTurned) return backend.write(held, values)
-  const scope = new BufferScope(backend)
-  try {
-    backend.ops.transpose(held, scope.upload(values, shape))
-  } finally {
-    scope.dispose()
-  }
+  BufferScope.within(backend, (scope) => backend.ops.transpose(held, scope.upload(values, shape)))
 }
 
 /**
@@ -108,14 +103,11 @@ export function readParameters(
 }
 
 function readTurned(backend: Backend, buffer: Buffer, shape: readonly number[]): Float32Array {
-  const scope = new BufferScope(backend)
-  try {
+  return BufferScope.within(backend, (scope) => {
     const turned = scope.allocate('f32', shape)
     backend.ops.transpose(turned, buffer)
     return backend.readF32(turned)
-  } finally {
-    scope.dispose()
-  }
+  })
 }
 
 /**

@@ -11,7 +11,7 @@ import type { UnitMask } from '../masks/mask.ts'
 import type { MaskPlanner } from '../masks/planner.ts'
 import { divergence, sumRow, type RowSum } from '../engine/divergence.ts'
 import { expectFinite } from '../engine/finite_logits.ts'
-import type { LanguageModel } from '../engine/language_model.ts'
+import { withSequence, type LanguageModel } from '../engine/language_model.ts'
 import type { Sequence, SequenceOptions } from '../engine/sequence.ts'
 import { leakyMask } from '../planners/leaky.ts'
 import type { Window } from '../data/windows.ts'
@@ -98,14 +98,11 @@ function withPrompt<T>(
   const plan = planner?.leaky
     ? { mask: leakyMask(model, planner, fed), compensation: planner.compensation }
     : { planner }
-  const sequence = model.begin({ ...options, ...plan, capacity: fed.length })
-  try {
+  return withSequence(model, { ...options, ...plan, capacity: fed.length }, (sequence) => {
     if (promptLength < start) sequence.feed(fed.slice(0, promptLength), 'none')
     const first = sequence.feed(fed.slice(promptLength < start ? promptLength : 0, start), 'last')
     return work(sequence, first, fed.slice(start), start)
-  } finally {
-    sequence.dispose()
-  }
+  })
 }
 
 /** Negative log-likelihood of one token under logits [V]. */

@@ -8,7 +8,7 @@ import type { AchievedSparsity } from '../masks/achieved.ts'
 import { wrapPlanner, type MaskPlanner } from '../masks/planner.ts'
 import { backendTopK, type UnitScores } from '../masks/selection.ts'
 import { defaultCache } from '../engine/layer_cache.ts'
-import type { LanguageModel } from '../engine/language_model.ts'
+import { withSequence, type LanguageModel } from '../engine/language_model.ts'
 import { makeSampler } from '../engine/sampling.ts'
 import type { SequenceOptions } from '../engine/sequence.ts'
 import { traceForward } from '../engine/trace.ts'
@@ -165,17 +165,14 @@ function continuePrompt(
 ): PlannedText {
   const tokens = given.slice()
   const sampler = makeSampler({ temperature: 1, seed })
-  const sequence = model.begin({ capacity: tokens.length })
-  try {
+  return withSequence(model, { capacity: tokens.length }, (sequence) => {
     let logits = sequence.feed(tokens.slice(0, promptLength), 'last')
     for (let t = promptLength; ; t++) {
       tokens[t] = sampler(logits)
       if (t === tokens.length - 1) return { tokens, promptLength }
       logits = sequence.feed(tokens.slice(t, t + 1), 'last')
     }
-  } finally {
-    sequence.dispose()
-  }
+  })
 }
 
 // ---- Windows that are planned together -------------------------------------------------------------------------------

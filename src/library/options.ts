@@ -2,15 +2,12 @@
  * The options of the calls of ShadowModel: their types, and the kind of each option for the check at run time.
  */
 import { backendOption, threadsOption, type BackendName } from '../backends/backend.ts'
-import { criterionOption } from '../criteria/index.ts'
 import type { ChatMessage } from '../io/chat_prompt.ts'
 import type { ChatTemplate } from '../io/chat_template.ts'
 import type { HubOptions } from '../io/hub.ts'
 import { variablesOption, type TemplateVariables } from '../io/template_variables.ts'
 import type { UnitMask } from '../masks/mask.ts'
-import { scopeOption, shareOption } from '../masks/budget.ts'
-import { compensateOption, promptShareOption, ridgeOption } from '../masks/compensation.ts'
-import { everyOption, prefillOption, type MaskPlanner } from '../masks/planner.ts'
+import type { MaskPlanner } from '../masks/planner.ts'
 import { modeOption } from '../engine/active_layer.ts'
 import { maxTokensOption, type PromptRun, type TextRun } from '../engine/generate.ts'
 import { cacheOption, type CacheStorage } from '../engine/layer_cache.ts'
@@ -18,12 +15,12 @@ import { checkOption } from '../engine/next_tokens.ts'
 import { storageChoiceOption, type StorageChoice } from '../engine/storages/index.ts'
 import { samplingOptions, type SamplerOptions } from '../engine/sampling.ts'
 import type { LoadProgress } from '../engine/weight_reader.ts'
-import type { PlannerChoice, PlanOptions } from './planner_options.ts'
+import { choiceKinds, type Kinds, type PlannerChoice, type PlanOptions } from './planner_options.ts'
 import type { PlannerName } from '../planners/index.ts'
 import type { TextSession } from './text_session.ts'
 import { describeValue, isObject } from '../tensor/arguments.ts'
 import { InputError, UsageError } from '../tensor/errors.ts'
-import { kinds, seedOption, type Kind } from '../tensor/option.ts'
+import { kinds } from '../tensor/option.ts'
 import type { Ids, IdTable } from '../tensor/ndarrays.ts'
 
 /** The progress of opening a model: of its download, if it comes from the hub, then of its load. */
@@ -122,9 +119,6 @@ export interface Perplexity {
   readonly words: number
 }
 
-/** The kind of every option of a call; a missing one does not type-check. */
-export type Kinds<Options> = Readonly<Record<keyof Options, Kind>>
-
 /** The options of `fromPretrained`. */
 export const openKinds: Kinds<OpenOptions> = {
   backend: backendOption,
@@ -134,21 +128,6 @@ export const openKinds: Kinds<OpenOptions> = {
   offline: kinds.flag,
   signal: kinds.signal,
   onProgress: kinds.call,
-}
-
-const choiceKinds: Kinds<PlannerChoice> = {
-  sparsity: shareOption,
-  headSparsity: shareOption,
-  neuronSparsity: shareOption,
-  scope: scopeOption,
-  criterion: criterionOption,
-  every: everyOption,
-  prefill: prefillOption,
-  compensate: compensateOption,
-  ridge: ridgeOption,
-  promptShare: promptShareOption,
-  paperCompatible: kinds.flag,
-  seed: seedOption,
 }
 
 /** The options of `mask`. */

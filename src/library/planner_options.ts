@@ -6,10 +6,15 @@
  */
 import type { Calibration } from '../calibration/open.ts'
 import { makeMethod, methodBudget, planMethod, readsMoments, type Method } from '../results/method.ts'
-import type { Budget, Scope } from '../masks/budget.ts'
+import { scopeOption, shareOption, type Budget, type Scope } from '../masks/budget.ts'
 import type { HeldMoments } from '../compensation/held_moments.ts'
-import type { CompensationName } from '../masks/compensation.ts'
-import type { MaskPlanner, Prefill } from '../masks/planner.ts'
+import {
+  compensateOption,
+  promptShareOption,
+  ridgeOption,
+  type CompensationName,
+} from '../masks/compensation.ts'
+import { everyOption, prefillOption, type MaskPlanner, type Prefill } from '../masks/planner.ts'
 import type { UnitScores } from '../masks/selection.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import type { MaskMode } from '../engine/active_layer.ts'
@@ -20,10 +25,11 @@ import type { PredictorKind } from '../predictor/predictor_config.ts'
 import type { Predictor } from '../predictor/predictor_file.ts'
 import { checkPredictor } from '../predictor/suitable.ts'
 import { MissingError, UsageError } from '../tensor/errors.ts'
-import { nameOption, type NameOption } from '../tensor/option.ts'
+import { kinds, nameOption, seedOption, type Kind, type NameOption } from '../tensor/option.ts'
+import { recordOf } from '../tensor/records.ts'
 import { featureWidths, isGated } from '../engine/config.ts'
 import { sha256File } from '../platform/platform.ts'
-import { MOMENTS_CRITERION } from '../criteria/index.ts'
+import { criterionOption, MOMENTS_CRITERION } from '../criteria/index.ts'
 import { holdMoments, momentPaths, type MomentPlaces } from '../compensation/open_moments.ts'
 
 /** A planner that needs no continuation, so that it can be used while text is generated. */
@@ -100,37 +106,37 @@ export function expectSkipping(planners: readonly string[], shares: readonly num
   )
 }
 
+/** The kind of every option of a call; a missing one does not type-check. */
+export type Kinds<Options> = Readonly<Record<keyof Options, Kind>>
+
+/** The options of `PlannerChoice`. */
+export const choiceKinds: Kinds<PlannerChoice> = {
+  sparsity: shareOption,
+  headSparsity: shareOption,
+  neuronSparsity: shareOption,
+  scope: scopeOption,
+  criterion: criterionOption,
+  every: everyOption,
+  prefill: prefillOption,
+  compensate: compensateOption,
+  ridge: ridgeOption,
+  promptShare: promptShareOption,
+  paperCompatible: kinds.flag,
+  seed: seedOption,
+}
+
+/** Those of some options that choose a planner. */
+export function choiceOf(options: PlannerChoice): PlannerChoice {
+  return recordOf(
+    Object.keys(choiceKinds) as (keyof PlannerChoice)[],
+    (name) => options[name],
+  ) as PlannerChoice
+}
+
 /** The method of these options. */
-function methodOf(
-  planner: PlannerName,
-  {
-    sparsity = 0.5,
-    headSparsity,
-    neuronSparsity,
-    scope,
-    criterion = 'plainact',
-    every,
-    prefill,
-    compensate,
-    ridge,
-    promptShare,
-    paperCompatible,
-  }: PlannerChoice,
-): Method {
-  return makeMethod({
-    planner,
-    criterion,
-    sparsity,
-    headSparsity,
-    neuronSparsity,
-    ...(scope && { scope }),
-    every,
-    prefill,
-    compensate,
-    ridge,
-    promptShare,
-    paperCompatible,
-  })
+function methodOf(planner: PlannerName, options: PlannerChoice): Method {
+  const { sparsity = 0.5, scope = 'global', criterion = 'plainact', seed: _, ...choice } = choiceOf(options)
+  return makeMethod({ planner, criterion, sparsity, scope, ...choice })
 }
 
 /** The budget of these options. @throws UsageError SPARSITY, SCOPE */

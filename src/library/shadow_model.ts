@@ -24,7 +24,7 @@ import { defaultCache } from '../engine/layer_cache.ts'
 import { expectCheckable } from '../engine/next_tokens.ts'
 import { generateTokens, type GenerateEnd, type PromptRun } from '../engine/generate.ts'
 import { shiftLabels } from '../engine/loss.ts'
-import { LanguageModel } from '../engine/language_model.ts'
+import { LanguageModel, withSequence } from '../engine/language_model.ts'
 import { makeSampler, type SamplerOptions } from '../engine/sampling.ts'
 import { chosenStorage } from '../engine/storages/index.ts'
 import type { LoadProgress } from '../engine/weight_reader.ts'
@@ -618,12 +618,9 @@ export class ShadowModel {
 
   /** Nats of the tokens from `from` on; the first token of all is not scored. */
   #scorePiece(ids: Int32Array, from: number): number {
-    const sequence = this.model.begin({ capacity: ids.length })
-    try {
+    return withSequence(this.model, { capacity: ids.length }, (sequence) => {
       const labels = shiftLabels(ids.slice().fill(NOT_SCORED, 0, from))
       return sequence.score(ids, labels).reduce((total, value) => total + value, 0)
-    } finally {
-      sequence.dispose()
-    }
+    })
   }
 }

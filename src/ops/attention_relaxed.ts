@@ -16,7 +16,7 @@
  * Weighted values are added one after the other. For sums in any order `sequential` takes the place of `striped`. The bound grows
  * exponentially with the scores. No better one holds: a large score alone decides which value is taken.
  */
-import { keyHeadOf } from './attention.ts'
+import { keyHeadOf, type attention, type attention_backward } from './attention.ts'
 import type { Relaxed, Sizes } from './op.ts'
 import { productSize, ROUNDING, sequential, striped, TINY } from './relaxed.ts'
 
@@ -67,58 +67,39 @@ function weightsOf(
 }
 
 /** For each output: the sum of weight |value| over the visible positions. */
-function attentionMagnitude(
-  y: Float32Array, // [T, H, K]
-  query: Float32Array, // [T, H, K]
-  key: Float32Array, // [G, C, K]
-  value: Float32Array, // [G, C, K]
-  heads: Int32Array | null, // [R]
-  key_heads: Int32Array | null, // [H]
-  scale: number,
-  cap: number,
-  T: number,
-  S: number,
-  W: number,
-  C: number,
-  H: number,
-  G: number,
-  K: number,
-  R: number,
-  order: Order = striped,
-): void {
-  y.fill(0, 0, T * H * K)
-  const bound = attentionBound({ S, K }, order)
-  for (let r = 0; r < (heads ? R : H); r++) {
-    const h = heads ? heads[r] : r
-    const start = keyHeadOf(key_heads, h, G, H) * C
-    for (let t = 0; t < T; t++) {
-      const at = (t * H + h) * K
-      const end = S - T + t + 1
-      const visible = min(end, W)
-      const keyAt = (start + end - visible) * K
-      const { weights } = weightsOf({ query, at, key, keyAt, scale, cap, visible, K }, bound)
-      for (let k = 0; k < K; k++)
-        y[at + k] = weights.reduce(
-          (sum, weight, s) => sum + productSize(weight, abs(value[keyAt + s * K + k])),
-          0,
-        )
+const attentionMagnitude =
+  (order: Order): typeof attention =>
+  (y, query, key, value, heads, key_heads, scale, cap, T, S, W, C, H, G, K, R) => {
+    y.fill(0, 0, T * H * K)
+    const bound = attentionBound({ S, K }, order)
+    for (let r = 0; r < (heads ? R : H); r++) {
+      const h = heads ? heads[r] : r
+      const start = keyHeadOf(key_heads, h, G, H) * C
+      for (let t = 0; t < T; t++) {
+        const at = (t * H + h) * K
+        const end = S - T + t + 1
+        const visible = min(end, W)
+        const keyAt = (start + end - visible) * K
+        const { weights } = weightsOf({ query, at, key, keyAt, scale, cap, visible, K }, bound)
+        for (let k = 0; k < K; k++)
+          y[at + k] = weights.reduce(
+            (sum, weight, s) => sum + productSize(weight, abs(value[keyAt + s * K + k])),
+            0,
+          )
+      }
     }
   }
-}
-
-/** The arguments of the definition. */
-type Arguments = Parameters<typeof attentionMagnitude> extends [...infer Args, order?: Order] ? Args : never
 
 /** attention. */
-export const attentionRelaxed: Relaxed<Arguments> = {
+export const attentionRelaxed: Relaxed<Parameters<typeof attention>> = {
   bound: (sizes) => attentionBound(sizes),
-  magnitude: (...args) => attentionMagnitude(...args),
+  magnitude: attentionMagnitude(striped),
 }
 
 /** attention with sums in any order. */
-export const attentionFast: Relaxed<Arguments> = {
+export const attentionFast: Relaxed<Parameters<typeof attention>> = {
   bound: (sizes) => attentionBound(sizes, sequential),
-  magnitude: (...args) => attentionMagnitude(...args, sequential),
+  magnitude: attentionMagnitude(sequential),
 }
 
 /**
@@ -135,23 +116,23 @@ function attentionBackwardBound({ T, H, G, K }: Sizes): number {
 }
 
 /** For each gradient: the sum of its absolute terms, with weight B for the gradient of a score. */
-function attentionBackwardMagnitude(
-  query_grad: Float32Array, // [T, H, K]
-  key_grad: Float32Array, // [T, G, K]
-  value_grad: Float32Array, // [T, G, K]
-  y_grad: Float32Array, // [T, H, K]
-  query: Float32Array, // [T, H, K]
-  key: Float32Array, // [G, C, K]
-  value: Float32Array, // [G, C, K]
-  scale: number,
-  cap: number,
-  T: number,
-  W: number,
-  C: number,
-  H: number,
-  G: number,
-  K: number,
-): void {
+const attentionBackwardMagnitude: typeof attention_backward = (
+  query_grad,
+  key_grad,
+  value_grad,
+  y_grad,
+  query,
+  key,
+  value,
+  scale,
+  cap,
+  T,
+  W,
+  C,
+  H,
+  G,
+  K,
+) => {
   query_grad.fill(0, 0, T * H * K)
   for (const grad of [key_grad, value_grad]) grad.fill(0, 0, T * G * K)
   for (let h = 0; h < H; h++) {
@@ -184,7 +165,7 @@ function attentionBackwardMagnitude(
 }
 
 /** attention_backward. */
-export const attentionBackwardRelaxed: Relaxed<Parameters<typeof attentionBackwardMagnitude>> = {
+export const attentionBackwardRelaxed: Relaxed<Parameters<typeof attention_backward>> = {
   bound: attentionBackwardBound,
   magnitude: attentionBackwardMagnitude,
 }

@@ -12,6 +12,7 @@
  * but constant that is little beside A, and nothing better is true: what is normalised there are roundings. Then n is
  * multiplied with the weight, and the bias added.
  */
+import type { layer_norm } from './layer_norm.ts'
 import type { Relaxed } from './op.ts'
 import { productSize, ROUNDING, sequential, TINY } from './relaxed.ts'
 
@@ -26,15 +27,7 @@ function roundings(D: number): number {
 const MOST = 2 ** 126
 
 /** For each output: |weight| (A + |n| (A + s)) / s' + |bias|. */
-function layerNormMagnitude(
-  y: Float32Array, // [T, D]
-  x: Float32Array, // [T, D]
-  weight: Float32Array, // [D]
-  bias: Float32Array, // [D]
-  epsilon: number,
-  T: number,
-  D: number,
-): void {
+const layerNormMagnitude: typeof layer_norm = (y, x, weight, bias, epsilon, T, D) => {
   const c = roundings(D) * ROUNDING
   for (let t = 0; t < T; t++) {
     const row = Float64Array.from(x.subarray(t * D, (t + 1) * D))
@@ -54,7 +47,7 @@ function layerNormMagnitude(
 }
 
 /** layer_norm, its sums in any order. */
-export const layerNormFast: Relaxed<Parameters<typeof layerNormMagnitude>> = {
+export const layerNormFast: Relaxed<Parameters<typeof layer_norm>> = {
   bound: ({ D }) => 2 * roundings(D),
   magnitude: layerNormMagnitude,
 }

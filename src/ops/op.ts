@@ -291,6 +291,9 @@ export const size = (name: string, least: number | string = 0, most = ANY_SIZE):
   quotient: null,
 })
 
+/** Size letters without bounds, as in `T O I`. */
+export const sizes = (letters: string): SizeParam[] => letters.split(' ').map((letter) => size(letter))
+
 /** A size letter that follows from another one: ceil(of / by). */
 export const quotient = (name: string, of: string, by: number): SizeParam => ({
   ...size(name),

@@ -106,8 +106,7 @@ const MAX_CALLS = 64
 /** Milliseconds of a call, its arrays being there already; reading a number waits for a backend that works on its own. */
 function timeOn(backend: Backend, op: KernelName, values: Values): number {
   const row = kernels[op]
-  const scope = new BufferScope(backend)
-  try {
+  return BufferScope.within(backend, (scope) => {
     const args = argumentsOn(scope, row, values)
     const output = args[row.params.findIndex((param) => param.kind === 'array' && param.role !== 'in')]
     const call = opCall(op, args)
@@ -117,9 +116,7 @@ function timeOn(backend: Backend, op: KernelName, values: Values): number {
       run(...call.args)
       backend.read(first)
     })
-  } finally {
-    scope.dispose()
-  }
+  })
 }
 
 /** The arguments of a call as buffers of a scope, by the names of the op's row; outputs that are only written are made. */

@@ -6,7 +6,7 @@
  */
 import { denseMask, type UnitMask } from '../masks/mask.ts'
 import type { MaskPlanner } from '../masks/planner.ts'
-import type { LanguageModel } from '../engine/language_model.ts'
+import { withSequence, type LanguageModel } from '../engine/language_model.ts'
 
 /**
  * The mask a planner decides for a prompt.
@@ -14,13 +14,10 @@ import type { LanguageModel } from '../engine/language_model.ts'
  * @throws what `LanguageModel.begin` and `Sequence.feed` throw
  */
 export function promptMask(model: LanguageModel, planner: MaskPlanner, prompt: Int32Array): UnitMask {
-  const sequence = model.begin({ planner, capacity: prompt.length })
-  try {
+  return withSequence(model, { planner, capacity: prompt.length }, (sequence) => {
     sequence.feed(prompt, 'none')
     return sequence.mask ?? denseMask(model.shape)
-  } finally {
-    sequence.dispose()
-  }
+  })
 }
 
 /**

@@ -3,6 +3,7 @@
  */
 import { checkSchema } from '../io/schema.ts'
 import { UsageError } from '../tensor/errors.ts'
+import { present } from '../tensor/records.ts'
 import {
   shadowDefaults,
   type PredictorConfigBase,
@@ -57,8 +58,7 @@ export function makePredictorConfig(
   for (const [name, value] of Object.entries(choices))
     if (value !== undefined && !(name in usual))
       throw new UsageError('CHOICE', `${name}: expected no choice with a predictor of the kind ${kind}`)
-  const given = Object.fromEntries(Object.entries(choices).filter(([, value]) => value !== undefined))
-  const asked = { kind, ...subject, ...usual, ...given }
+  const asked = { kind, ...subject, ...usual, ...present(choices) }
   const about = { code: 'CHOICE', subject: '', error: UsageError }
   const config = checkSchema(predictorConfigSchema, asked, about)
   if (config.kind === 'dejavu-style') return config

@@ -232,13 +232,10 @@ export class Network {
 
 /** Pools one prompt in temporary buffers. */
 function poolOnce(pool: AttentionPool, y: Buffer, prompt: Float32Array, tokens: number): void {
-  const scope = new BufferScope(pool.backend)
-  try {
+  BufferScope.within(pool.backend, (scope) => {
     const x = scope.upload(prompt, [tokens, pool.width])
     pool.forward(pool.makePass(scope, tokens), y, x, scope.upload(evenShares(tokens), [1, tokens]))
-  } finally {
-    scope.dispose()
-  }
+  })
 }
 
 /** 1 / T, T times. */

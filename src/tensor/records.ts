@@ -9,3 +9,9 @@ export function recordOf<Name extends string, Value>(
 ): Record<Name, Value> {
   return Object.fromEntries(names.map((name, i) => [name, valueOf(name, i)])) as Record<Name, Value>
 }
+
+/** The fields that are there: those that are undefined are left out. */
+export function present<Fields extends object>(fields: Fields): Partial<Fields> {
+  const there = Object.entries(fields).filter(([, value]) => value !== undefined)
+  return Object.fromEntries(there) as Partial<Fields>
+}

@@ -92,8 +92,7 @@ export function callRaw(
   const row = kernels[name]
   const values = completeValues(row, given)
   const sizes = sizesOf(row, values)
-  const scope = new BufferScope(backend)
-  try {
+  return BufferScope.within(backend, (scope) => {
     const seats: Seats = new Map()
     const { spread = 1 } = placing
     let offset = placing.offset ?? 0
@@ -111,9 +110,7 @@ export function callRaw(
       ),
     )
     return readBack(backend, row, seats)
-  } finally {
-    scope.dispose()
-  }
+  })
 }
 
 /** `callRaw` for ops whose outputs are float32. */

@@ -2,7 +2,7 @@
  * What the page shows of a text is what the library does: the same tokens, the same masks, and distances that can be had
  * from its logits.
  *
- * Tests src/planners/ranking.ts and src/web/engine/writers.ts.
+ * Tests src/planners/ranking.ts.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { maskOverlap } from '../../../src/masks/overlap.ts'

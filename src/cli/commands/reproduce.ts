@@ -54,6 +54,7 @@ import {
 } from '../grid_flags.ts'
 import { listOf, oneOf, readList, sharesOf, whole, addOwnFlags } from '../values.ts'
 import { nameOption, seedOption } from '../../tensor/option.ts'
+import { present } from '../../tensor/records.ts'
 
 const help = `
 It scores every head and neuron by backward passes over documents of the Brown corpus, trains the predictors on those
@@ -291,8 +292,7 @@ function allSettings(flags: ReproduceFlags): Settings {
 }
 
 function settingsOf({ sparsity, limit, examples, features, targets }: ReproduceFlags): Partial<Settings> {
-  const given = { sparsities: sparsity, evaluation: limit, calibration: examples, features, targets }
-  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
+  return present({ sparsities: sparsity, evaluation: limit, calibration: examples, features, targets })
 }
 
 async function show(session: Session, report: ReproduceReport, flags: ReproduceFlags): Promise<void> {

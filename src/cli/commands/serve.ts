@@ -7,7 +7,12 @@ import type { MaskMode } from '../../engine/active_layer.ts'
 import { fillSampling } from '../../engine/sampling.ts'
 import { listen, loadBridge, type Listening } from '../../platform/http_server.ts'
 import { isLoopback } from '../../platform/loopback.ts'
-import { generationPlanners, type GenerationPlanner } from '../../library/planner_options.ts'
+import {
+  choiceOf,
+  generationPlanners,
+  type GenerationPlanner,
+  type PlannerChoice,
+} from '../../library/planner_options.ts'
 import type * as ServerModule from '../../server/app.ts'
 import type { Server } from '../../server/app.ts'
 import { REQUEST_TEMPERATURE } from '../../server/text_service.ts'
@@ -20,17 +25,10 @@ import type { TemplateVariables } from '../../io/template_variables.ts'
 import { addFlags, type ModelFlags } from '../flags.ts'
 import { samplingWords, variablesFlag } from '../writing_flags.ts'
 import { withModel } from '../open_model.ts'
-import {
-  addCompensationFlags,
-  addPlanFlags,
-  choiceOf,
-  loadPlanFiles,
-  type PlanFlags,
-} from '../planner_flags.ts'
+import { addCompensationFlags, addPlanFlags, loadPlanFiles, type PlanFlags } from '../planner_flags.ts'
 import type { Session } from '../session.ts'
 import { formatPercent } from '../words.ts'
 import { now, runtime } from '../../platform/platform.ts'
-import type { PlannerChoice } from '../../library/planner_options.ts'
 import { number, whole, addOwnFlags, text } from '../values.ts'
 
 const help = `
@@ -162,10 +160,10 @@ async function serve(
   createServer: typeof ServerModule.createServer,
 ): Promise<void> {
   const flags = await loadPlanFiles(session, opt, asked, true)
-  const { planner, every, check, mode, cache, cors, parallel, waiting, maskTokens, read, stall, host } = flags
+  const { planner, check, mode, cache, cors, parallel, waiting, maskTokens, read, stall, host } = flags
   const connections = connectionsOf(flags)
   // What the flags ask for is refused at the start, not at the first request.
-  const planning = { ...choiceOf(flags), planner, every, check }
+  const planning = { ...choiceOf(flags), planner, check }
   await opt.planner({ ...planning, mode })
   const apiKey = flags.apiKey ?? keyOfEnvironment(session)
   const isLocal = isLoopback(host)
@@ -205,7 +203,7 @@ async function serve(
       planning,
       address,
       apiKey !== null,
-      await opt.usualPlanner({ ...choiceOf(flags), every }),
+      await opt.usualPlanner(choiceOf(flags)),
     ))
       await session.note(line)
   await session.print(`${address}\n`)

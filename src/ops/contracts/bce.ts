@@ -17,12 +17,7 @@ export const bceOp: PlainOp<typeof bce, [negative_weight: number]> = defineOp({
   ],
   reference: bce,
   flops: ({ N }) => 55 * N,
-  gradients: [
-    {
-      of: ['logits'],
-      op: 'bce_backward',
-    },
-  ],
+  gradients: [{ of: ['logits'], op: 'bce_backward' }],
 })
 
 /** Op definition. */

@@ -2,15 +2,16 @@
  * The contract of cache_append in every storage: parameters, cost, gradients and bounds.
  */
 import {
+  accumulator,
+  chosen,
+  defineStoredOp,
+  input,
+  size,
+  sizes,
+  stored,
   type StorageDescription,
   type Op,
   type Stored,
-  defineStoredOp,
-  stored,
-  accumulator,
-  input,
-  chosen,
-  size,
 } from '../op.ts'
 import { cache_append_i8 } from '../cache_append_i8.ts'
 import { cache_append } from '../cache_append.ts'
@@ -34,12 +35,9 @@ export const cacheAppendOp: Op<
     stored(accumulator('cache', 'H C K'), accumulator('scales', 'H C')),
     input('x', 'T H*K'),
     chosen('heads', 'R', 'H'),
-    size('P'),
-    size('T'),
+    ...sizes('P T'),
     size('C', 'P + T'),
-    size('H'),
-    size('K'),
-    size('R'),
+    ...sizes('H K R'),
   ],
   {
     f32: {

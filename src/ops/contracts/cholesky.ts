@@ -3,7 +3,7 @@
  * definition, because what rounding does to a solution depends on the matrix.
  */
 import { cholesky, solve_cholesky } from '../cholesky.ts'
-import { defineOp, input, output, size, type PlainOp } from '../op.ts'
+import { defineOp, input, output, size, sizes, type PlainOp } from '../op.ts'
 
 /** Numbers of a triangle. */
 const triangle = (U: number): number => (U * (U + 1)) / 2
@@ -22,13 +22,7 @@ export const choleskyOp: PlainOp<typeof cholesky> = defineOp({
 export const solveCholeskyOp: PlainOp<typeof solve_cholesky> = defineOp({
   name: 'solve_cholesky',
   formula: 'factorᵀ factor x = b',
-  params: [
-    output('x', 'U D', { mayAlias: 'b' }),
-    input('b', 'U D'),
-    input('factor', 'U U'),
-    size('U'),
-    size('D'),
-  ],
+  params: [output('x', 'U D', { mayAlias: 'b' }), input('b', 'U D'), input('factor', 'U U'), ...sizes('U D')],
   reference: solve_cholesky,
   flops: ({ U, D }) => 2 * U * U * D,
   bytes: ({ U, D }) => 4 * (2 * U * D + triangle(U)),

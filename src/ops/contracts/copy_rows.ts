@@ -2,17 +2,18 @@
  * The contract of copy_rows: parameters, cost, gradients and bounds.
  */
 import {
+  accumulator,
+  arrayTypes,
+  defineStoredOp,
+  ids,
+  input,
+  size,
+  sizes,
+  stored,
   type Dtype,
   type StorageDescription,
-  arrayTypes,
   type Op,
   type Numbers,
-  defineStoredOp,
-  stored,
-  accumulator,
-  input,
-  ids,
-  size,
 } from '../op.ts'
 import { copy_rows } from '../copy_rows.ts'
 import { recordOf } from '../../tensor/records.ts'
@@ -43,8 +44,7 @@ export const copyRowsOp: Op<
     ids('rows', 'R', 'O'),
     size('S', 'R'),
     size('O', 1),
-    size('I'),
-    size('R'),
+    ...sizes('I R'),
   ],
   recordOf(dtypes, inStorage),
 )

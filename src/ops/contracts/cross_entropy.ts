@@ -17,12 +17,7 @@ export const crossEntropyOp: PlainOp<typeof cross_entropy> = defineOp({
   ],
   reference: cross_entropy,
   flops: ({ T, V }) => 23 * T * V,
-  gradients: [
-    {
-      of: ['logits'],
-      op: 'cross_entropy_backward',
-    },
-  ],
+  gradients: [{ of: ['logits'], op: 'cross_entropy_backward' }],
 })
 
 /** Op definition. */

@@ -55,12 +55,7 @@ export const embeddingOp: Op<
     size('D'),
   ],
   {
-    f32: inFloats('f32', [
-      {
-        of: ['table'],
-        op: 'embedding_backward',
-      },
-    ]),
+    f32: inFloats('f32', [{ of: ['table'], op: 'embedding_backward' }]),
     bf16: inFloats('bf16'),
     f16: inFloats('f16'),
     i8: {

@@ -3,23 +3,23 @@
  */
 import { moments, layer_norm, layer_norm_backward } from '../layer_norm.ts'
 import { productSize, striped } from '../relaxed.ts'
-import { size, type PlainOp, defineOp, output, input, scalar, accumulator } from '../op.ts'
+import { accumulator, defineOp, input, output, scalar, sizes, type PlainOp } from '../op.ts'
 import { layerNormFast } from '../layer_norm_fast.ts'
 
 const { fround } = Math
 
 /** What x_grad is rounded with: scale (|g| + mean |g| + |n| mean |g n|); the parameters' gradients do not differ. */
-function layerNormBackwardMagnitude(
-  x_grad: Float32Array, // [T, D]
-  weight_grad: Float32Array | null, // [D]
-  bias_grad: Float32Array | null, // [D]
-  y_grad: Float32Array, // [T, D]
-  x: Float32Array, // [T, D]
-  weight: Float32Array, // [D]
-  epsilon: number,
-  T: number,
-  D: number,
-): void {
+const layerNormBackwardMagnitude: typeof layer_norm_backward = (
+  x_grad,
+  weight_grad,
+  bias_grad,
+  y_grad,
+  x,
+  weight,
+  epsilon,
+  T,
+  D,
+) => {
   for (const grad of [weight_grad, bias_grad]) grad?.fill(0, 0, D)
   for (let t = 0; t < T; t++) {
     const { mean, scale } = moments(x, t * D, D, fround(epsilon))
@@ -46,18 +46,12 @@ export const layerNormOp: PlainOp<typeof layer_norm, [epsilon: number]> = define
     input('weight', 'D'),
     input('bias', 'D'),
     scalar('epsilon', 1e-6, 1e-2),
-    size('T'),
-    size('D'),
+    ...sizes('T D'),
   ],
   reference: layer_norm,
   fast: layerNormFast,
   flops: ({ T, D }) => 8 * T * D,
-  gradients: [
-    {
-      of: ['x', 'weight', 'bias'],
-      op: 'layer_norm_backward',
-    },
-  ],
+  gradients: [{ of: ['x', 'weight', 'bias'], op: 'layer_norm_backward' }],
 })
 
 /** Op definition. */
@@ -72,8 +66,7 @@ export const layerNormBackwardOp: PlainOp<typeof layer_norm_backward, [epsilon: 
     input('x', 'T D'),
     input('weight', 'D'),
     scalar('epsilon', 1e-6, 1e-2),
-    size('T'),
-    size('D'),
+    ...sizes('T D'),
   ],
   reference: layer_norm_backward,
   // mean(g) differs by its roundings and a division, and what is made of it is rounded three times.

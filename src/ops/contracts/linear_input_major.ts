@@ -2,22 +2,23 @@
  * The contract of linear_input_major in every storage: parameters, cost, gradients and bounds.
  */
 import {
-  type StorageDescription,
-  input,
+  arrayTypes,
+  chosenTerms,
+  defineStoredOp,
   ids,
+  input,
+  kernelName,
+  output,
   quotient,
   size,
   sizeNeededBy,
+  sizes,
+  stored,
+  type StorageDescription,
   type GradientRule,
-  arrayTypes,
-  kernelName,
   type Op,
   type Stored,
   type InStorage,
-  defineStoredOp,
-  output,
-  stored,
-  chosenTerms,
 } from '../op.ts'
 import { linear_input_major_i4 } from '../linear_input_major_i4.ts'
 import { TILE_BYTES, TILE, BLOCK } from '../../tensor/int4.ts'
@@ -108,10 +109,7 @@ export const linearInputMajorOp: Op<
     stored(input('weight', 'I O', { finite: true }), input('scales', 'I', { least: 0, finite: true })),
     input('bias', 'O', { optional: true }),
     chosenTerms('inputs', 'R', 'I'),
-    size('T'),
-    size('O'),
-    size('I'),
-    size('R'),
+    ...sizes('T O I R'),
   ],
   {
     f32: inFloats('f32', [weightGradient]),

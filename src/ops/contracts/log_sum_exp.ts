@@ -11,12 +11,7 @@ export const logSumExpOp: PlainOp<typeof log_sum_exp> = defineOp({
   params: [output('y', 'T'), input('x', 'T V'), size('T'), size('V', 1)],
   reference: log_sum_exp,
   flops: ({ T, V }) => 23 * T * V,
-  gradients: [
-    {
-      of: ['x'],
-      op: 'log_sum_exp_backward',
-    },
-  ],
+  gradients: [{ of: ['x'], op: 'log_sum_exp_backward' }],
 })
 
 /** Op definition. */

@@ -1,7 +1,7 @@
 /**
  * The contract of mask_units: parameters, cost, gradients and bounds.
  */
-import { type PlainOp, defineOp, output, input, size } from '../op.ts'
+import { defineOp, input, output, sizes, type PlainOp } from '../op.ts'
 import { mask_units } from '../mask_units.ts'
 
 /** Op definition. Its gradient with respect to x is itself, on y_grad. */
@@ -12,9 +12,7 @@ export const maskUnitsOp: PlainOp<typeof mask_units> = defineOp({
     output('y', 'T U*K', { mayAlias: 'x' }),
     input('x', 'T U*K'),
     input('mask', 'U'),
-    size('T'),
-    size('U'),
-    size('K'),
+    ...sizes('T U K'),
   ],
   reference: mask_units,
   flops: ({ T, U, K }) => T * U * K,

@@ -11,12 +11,7 @@ export const mseOp: PlainOp<typeof mse> = defineOp({
   params: [output('loss', '1'), input('prediction', 'N'), input('target', 'N'), size('N', 1)],
   reference: mse,
   flops: ({ N }) => 3 * N,
-  gradients: [
-    {
-      of: ['prediction'],
-      op: 'mse_backward',
-    },
-  ],
+  gradients: [{ of: ['prediction'], op: 'mse_backward' }],
 })
 
 /** Op definition. */

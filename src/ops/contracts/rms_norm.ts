@@ -3,7 +3,7 @@
  */
 import { productSize, sequential, striped } from '../relaxed.ts'
 import { scaleOf, rms_norm, rms_norm_backward } from '../rms_norm.ts'
-import { size, type PlainOp, defineOp, output, input, scalar, accumulator } from '../op.ts'
+import { accumulator, defineOp, input, output, scalar, sizes, type PlainOp } from '../op.ts'
 
 const { abs, fround, sqrt } = Math
 
@@ -11,14 +11,7 @@ const { abs, fround, sqrt } = Math
 const MAX_SQUARES = 2 ** 126
 
 /** Of each output of rms_norm: its size, as each of its factors has a share of roundings. */
-function rmsNormMagnitude(
-  y: Float32Array, // [T, D]
-  x: Float32Array, // [T, D]
-  weight: Float32Array, // [D]
-  epsilon: number,
-  T: number,
-  D: number,
-): void {
+const rmsNormMagnitude: typeof rms_norm = (y, x, weight, epsilon, T, D) => {
   for (let t = 0; t < T; t++) {
     const row = x.subarray(t * D, (t + 1) * D)
     const squares = row.reduce((total, value) => total + value * value, 0)
@@ -29,22 +22,22 @@ function rmsNormMagnitude(
 }
 
 /** What x_grad is rounded with: scale (|g| + |n| mean |g n|); the weight's gradient does not differ. */
-function rmsNormBackwardMagnitude(
-  x_grad: Float32Array, // [T, D]
-  weight_grad: Float32Array | null, // [D]
-  y_grad: Float32Array, // [T, D]
-  x: Float32Array, // [T, D]
-  weight: Float32Array, // [D]
-  epsilon: number,
-  T: number,
-  D: number,
-): void {
+const rmsNormBackwardMagnitude: typeof rms_norm_backward = (
+  x_grad,
+  weight_grad,
+  y_grad,
+  x,
+  weight,
+  epsilon,
+  T,
+  D,
+) => {
   weight_grad?.fill(0, 0, D)
   for (let t = 0; t < T; t++) {
     const scale = scaleOf(x, t * D, D, fround(epsilon))
-    const sizes = (a: (d: number) => number): number[] => Array.from({ length: D }, (_, d) => a(d))
-    const normal = sizes((d) => productSize(abs(x[t * D + d]), scale))
-    const g = sizes((d) => productSize(abs(y_grad[t * D + d]), abs(weight[d])))
+    const each = (a: (d: number) => number): number[] => Array.from({ length: D }, (_, d) => a(d))
+    const normal = each((d) => productSize(abs(x[t * D + d]), scale))
+    const g = each((d) => productSize(abs(y_grad[t * D + d]), abs(weight[d])))
     const mean = g.reduce((total, size, d) => total + productSize(size, normal[d]), 0) / D
     for (let d = 0; d < D; d++)
       x_grad[t * D + d] = productSize(scale, fround(g[d] + productSize(normal[d], fround(mean))))
@@ -60,19 +53,13 @@ export const rmsNormOp: PlainOp<typeof rms_norm, [epsilon: number]> = defineOp({
     input('x', 'T D'),
     input('weight', 'D'),
     scalar('epsilon', 1e-6, 1e-2),
-    size('T'),
-    size('D'),
+    ...sizes('T D'),
   ],
   reference: rms_norm,
   // The squares may be added in any order; their sum, the division, the root and two products are rounded besides.
   fast: { bound: ({ D }) => 2 * (sequential(D) + 8), magnitude: rmsNormMagnitude },
   flops: ({ T, D }) => 4 * T * D,
-  gradients: [
-    {
-      of: ['x', 'weight'],
-      op: 'rms_norm_backward',
-    },
-  ],
+  gradients: [{ of: ['x', 'weight'], op: 'rms_norm_backward' }],
 })
 
 /** Op definition. */
@@ -86,8 +73,7 @@ export const rmsNormBackwardOp: PlainOp<typeof rms_norm_backward, [epsilon: numb
     input('x', 'T D'),
     input('weight', 'D'),
     scalar('epsilon', 1e-6, 1e-2),
-    size('T'),
-    size('D'),
+    ...sizes('T D'),
   ],
   reference: rms_norm_backward,
   // mean(g n) differs by its roundings and a division, and what is made of it is rounded three times.

@@ -1,7 +1,7 @@
 /**
  * The contract of rotary: parameters, cost, gradients and bounds.
  */
-import { type PlainOp, defineOp, output, input, size } from '../op.ts'
+import { defineOp, input, output, size, sizes, type PlainOp } from '../op.ts'
 import { rotary, rotary_backward } from '../rotary.ts'
 
 /** Op definition. */
@@ -13,19 +13,12 @@ export const rotaryOp: PlainOp<typeof rotary> = defineOp({
     output('y', 'T*H K', { mayAlias: 'x' }),
     input('x', 'T*H K'),
     input('table', 'T R'),
-    size('T'),
-    size('H'),
-    size('R'),
+    ...sizes('T H R'),
     size('K', 'R'),
   ],
   reference: rotary,
   flops: ({ T, H, R }) => 3 * T * H * R,
-  gradients: [
-    {
-      of: ['x'],
-      op: 'rotary_backward',
-    },
-  ],
+  gradients: [{ of: ['x'], op: 'rotary_backward' }],
 })
 
 /** Op definition. */
@@ -36,9 +29,7 @@ export const rotaryBackwardOp: PlainOp<typeof rotary_backward> = defineOp({
     output('x_grad', 'T*H K', { mayAlias: 'y_grad' }),
     input('y_grad', 'T*H K'),
     input('table', 'T R'),
-    size('T'),
-    size('H'),
-    size('R'),
+    ...sizes('T H R'),
     size('K', 'R'),
   ],
   reference: rotary_backward,

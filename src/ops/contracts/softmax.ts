@@ -8,13 +8,7 @@ import { softmax, softmax_backward } from '../softmax.ts'
 const { fround } = Math
 
 /** |y| (|y_grad| + sum |y_grad y|): what the gradient is rounded with. */
-function softmaxBackwardMagnitude(
-  x_grad: Float32Array, // [T, V]
-  y_grad: Float32Array, // [T, V]
-  y: Float32Array, // [T, V]
-  T: number,
-  V: number,
-): void {
+const softmaxBackwardMagnitude: typeof softmax_backward = (x_grad, y_grad, y, T, V) => {
   for (let t = 0; t < T; t++) {
     let mean = 0
     for (let n = t * V; n < (t + 1) * V; n++) mean += productSize(Math.abs(y_grad[n]), Math.abs(y[n]))
@@ -32,12 +26,7 @@ export const softmaxOp: PlainOp<typeof softmax> = defineOp({
   // The exponentials have equal bits, and their sum, which no term takes from, may have another order.
   fast: { bound: ({ V }) => 2 * sequential(V), magnitude: softmax },
   flops: ({ T, V }) => 24 * T * V,
-  gradients: [
-    {
-      of: ['x'],
-      op: 'softmax_backward',
-    },
-  ],
+  gradients: [{ of: ['x'], op: 'softmax_backward' }],
 })
 
 /** Op definition. */

@@ -2,14 +2,14 @@
  * The contract of transpose: parameters, cost, gradients and bounds.
  */
 import {
+  defineStoredOp,
+  input,
+  output,
+  sizes,
+  stored,
   type StorageDescription,
   type Op,
   type Numbers,
-  defineStoredOp,
-  stored,
-  output,
-  input,
-  size,
 } from '../op.ts'
 import { transpose } from '../transpose.ts'
 
@@ -23,8 +23,8 @@ const kernel: StorageDescription<Parameters<typeof transpose>> = {
 export const transposeOp: Op<
   [y: Numbers, x: Numbers],
   { f32: typeof transpose; bf16: typeof transpose; f16: typeof transpose }
-> = defineStoredOp(
-  'transpose',
-  [stored(output('y', 'I O')), stored(input('x', 'O I')), size('O'), size('I')],
-  { f32: kernel, bf16: kernel, f16: kernel },
-)
+> = defineStoredOp('transpose', [stored(output('y', 'I O')), stored(input('x', 'O I')), ...sizes('O I')], {
+  f32: kernel,
+  bf16: kernel,
+  f16: kernel,
+})

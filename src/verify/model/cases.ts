@@ -16,10 +16,11 @@ import { families, makeConfig, type Family, type ModelConfig } from '../../engin
 import { initialWeights } from '../../engine/initial_weights.ts'
 import { activations, type Activation } from '../../ops/activations.ts'
 import type { Rotary, RotaryScaling } from '../../ops/rotary.ts'
-import type { LanguageModel } from '../../engine/language_model.ts'
+import { withSequence, type LanguageModel } from '../../engine/language_model.ts'
 import type { LoadOptions } from '../../engine/weight_reader.ts'
 import type { OptConfig } from '../../spec/opt.ts'
 import { memorySource, type HostTensor } from '../../tensor/memory_source.ts'
+import { present } from '../../tensor/records.ts'
 import type { TensorSource } from '../../tensor/tensor_source.ts'
 import { lawForAll, type Law, type LawForAll } from '../law.ts'
 
@@ -163,7 +164,7 @@ export function configOf(model: Omit<ModelCase, 'seed'>): ModelConfig {
     ...(llama.windows && { layerWindow: llama.windows.slice(0, layers) }),
     epsilon: llama.epsilon,
     activation: llama.activation ?? 'silu',
-    ...given({
+    ...present({
       embeddingScale: llama.embeddingScale,
       normOffset: llama.normOffset,
       scoreScale: llama.scoreScale,
@@ -171,11 +172,6 @@ export function configOf(model: Omit<ModelCase, 'seed'>): ModelConfig {
       logitCap: llama.logitCap,
     }),
   })
-}
-
-/** The fields that are given. */
-function given(fields: Partial<Record<keyof ModelConfig, number | undefined>>): Partial<ModelConfig> {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined))
 }
 
 /** The rotations of a layer. */
@@ -251,12 +247,7 @@ export function feedOnce(
   tokens: Int32Array,
   options: Parameters<LanguageModel['begin']>[0] = {},
 ): Float32Array {
-  const sequence = model.begin(options)
-  try {
-    return sequence.feed(tokens, 'all')
-  } finally {
-    sequence.dispose()
-  }
+  return withSequence(model, options, (sequence) => sequence.feed(tokens, 'all'))
 }
 
 /** A law for all arguments drawn from the arbitraries. */

@@ -15,7 +15,7 @@ import type { ModelConfig } from '../../engine/config.ts'
 import { cacheStorages } from '../../engine/layer_cache.ts'
 import { storageNamed, storages, type Storage } from '../../engine/storages/index.ts'
 import { parameterShapes } from '../../engine/program.ts'
-import type { LanguageModel } from '../../engine/language_model.ts'
+import { withSequence, type LanguageModel } from '../../engine/language_model.ts'
 import type { LogitsWanted, Sequence, SequenceOptions } from '../../engine/sequence.ts'
 import { layerMask } from '../../engine/unit_lists.ts'
 import type { LoadOptions } from '../../engine/weight_reader.ts'
@@ -351,12 +351,9 @@ export function eachPart(
   options: SequenceOptions,
   feed: (sequence: Sequence, start: number, end: number) => void,
 ): void {
-  const sequence = model.begin(options)
-  try {
+  withSequence(model, options, (sequence) => {
     for (const end of endsOf(tokens, cuts)) feed(sequence, sequence.length, end)
-  } finally {
-    sequence.dispose()
-  }
+  })
 }
 
 /** The logits [T, V] of a text that is fed in parts. */

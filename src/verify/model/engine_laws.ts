@@ -10,11 +10,10 @@ import { channelSites, type ChannelSite } from '../../masks/channels.ts'
 import { denseMask, unitKinds, type UnitKind, type UnitMask } from '../../masks/mask.ts'
 import type { MaskPlanner } from '../../masks/planner.ts'
 import type { UnitScores } from '../../masks/selection.ts'
-import { backward } from '../../engine/backward.ts'
+import { withPass } from '../../criteria/pass.ts'
 import { contextWidth } from '../../engine/config.ts'
 import { generateTokens } from '../../engine/generate.ts'
 import { storageNamed, storages } from '../../engine/storages/index.ts'
-import { traceForward } from '../../engine/trace.ts'
 import { DejavuPredictor } from '../../predictor/dejavu.ts'
 import { dejavuPlanner } from '../../planners/dejavu.ts'
 import type { DejavuConfig, ShadowConfig } from '../../predictor/predictor_config.ts'
@@ -453,11 +452,12 @@ export const engineLaws = {
       const expected = pass.backward(following)
       const scores = plainact(pass.layers, expected, drawn.heads)
       await withEngine(subject, config, tensors, { storage }, (model, compare) => {
-        const trace = traceForward(model, tokens, { mask })
-        try {
-          compare('logits', trace.logits(), pass.logits.data)
-          const gradients = backward(model, trace, labels)
-          try {
+        withPass(
+          model,
+          { tokens, labels },
+          (input) => {
+            const { trace, gradients } = input
+            compare('logits', trace.logits(), pass.logits.data)
             for (let l = 0; l < drawn.layers; l++) {
               compare('context', trace.headOut(l), pass.layers[l].context.data)
               compare('activation', trace.fc1Act(l), pass.layers[l].activation.data)
@@ -465,14 +465,10 @@ export const engineLaws = {
               compare('gradient of activation', gradients.maskedFc1Act(l), expected[l].activation.data)
               compare('gradient before activation', gradients.fc1Pre(l), expected[l].preActivation.data)
             }
-            const found = unitsOf(plainactCriterion.score({ model, trace, gradients } as never))
-            compareUnits(compare, 'scores', found, scores)
-          } finally {
-            gradients.dispose()
-          }
-        } finally {
-          trace.dispose()
-        }
+            compareUnits(compare, 'scores', unitsOf(plainactCriterion.score(input)), scores)
+          },
+          { mask: mask ?? undefined },
+        )
       })
     },
   ),

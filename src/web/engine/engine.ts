@@ -15,6 +15,7 @@ import { storages } from '../../engine/storages/index.ts'
 import type { BatchInput, GenerateOptions, MaskOptions, OpenOptions } from '../../library/options.ts'
 import type { PlanOptions } from '../../library/planner_options.ts'
 import { argmax } from '../../engine/sampling.ts'
+import { withSequence } from '../../engine/language_model.ts'
 import { mountFolder, unmountFolder } from '../../platform/platform.ts'
 import { ShadowModel } from '../../library/shadow_model.ts'
 import { describeValue, isObject } from '../../tensor/arguments.ts'
@@ -174,16 +175,13 @@ const SHOWN = 8
 
 /** The distribution of the next token: [V]. */
 function likelihoods(opt: ShadowModel, ids: Int32Array, mask: UnitMask | null): Float64Array {
-  const sequence = opt.model.begin({ mask, capacity: ids.length })
-  try {
+  return withSequence(opt.model, { mask, capacity: ids.length }, (sequence) => {
     const logits = sequence.feed(ids, 'last')
     const largest = logits[argmax(logits)]
     const weights = Float64Array.from(logits, (logit) => Math.exp(logit - largest))
     const total = weights.reduce((sum, weight) => sum + weight, 0)
     return weights.map((weight) => weight / total)
-  } finally {
-    sequence.dispose()
-  }
+  })
 }
 
 function likeliest(shares: Float64Array): number[] {

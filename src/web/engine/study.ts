@@ -1,14 +1,18 @@
 /**
  * A study: it generates a sparse and then a dense text, measures their divergence and the speed of both models, and records the
  * scores behind the masks.
- * It computes what the page shows and does not depend on the page.
+ * It computes what the page shows and does not depend on the page. KL(dense || sparse) compares distributions after the same tokens,
+ * so the dense model then reads the sparse text.
  */
+import { logitsDivergence } from '../../engine/divergence.ts'
+import { generateTokens } from '../../engine/generate.ts'
+import { withSequence, type LanguageModel } from '../../engine/language_model.ts'
+import { makeSampler } from '../../engine/sampling.ts'
 import { storageNamed } from '../../engine/storages/index.ts'
 import { criterionByName } from '../../criteria/index.ts'
 import { backendTopK, selectMask, type UnitScores } from '../../masks/selection.ts'
 import type { UnitMask } from '../../masks/mask.ts'
 import type { MaskPlanner, PromptEnd, PromptView } from '../../masks/planner.ts'
-import { now } from '../../platform/platform.ts'
 import { measureRounds } from './speed_rounds.ts'
 import { budgetOf } from '../../library/planner_options.ts'
 import { scoreContinuation } from '../../planners/prompt_plainact.ts'
@@ -18,10 +22,6 @@ import type { ShadowModel } from '../../library/shadow_model.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { pause } from '../../platform/pause.ts'
 import type { StudyEnd, StudyEvent, StudyOptions, StudyStep } from './study_types.ts'
-import { divergences, Writer } from './writers.ts'
-
-/** Milliseconds of work after which the event loop runs, so that a cancellation is received. */
-const MAX_BLOCKING = 25
 
 /** The default number of tokens. */
 const DEFAULT_TOKENS = 48
@@ -56,8 +56,8 @@ export async function* study(
   const logits: Float32Array[] = []
   const tokens: number[] = []
   const sparse = textOf(opt, ids, { ...options, maxTokens, planner })
-  for await (const { writer, index, token, text } of sparse) {
-    if (compares) logits.push(writer.logits)
+  for await (const { logits: from, index, token, text } of sparse) {
+    if (compares) logits.push(from)
     tokens.push(token)
     const scores = decided.pop() ?? null
     yield { kind: 'step', index, token, text, scores }
@@ -83,12 +83,12 @@ export async function* study(
   return { rounds: compares ? await measureRounds(model, ids, tokens, planner, signal) : null }
 }
 
-/** One token of a text, before the model reads it. */
+/** One token of a text, and the logits that it was chosen from: [V]. */
 interface WrittenToken extends Pick<StudyStep, 'index' | 'token' | 'text'> {
-  readonly writer: Writer
+  readonly logits: Float32Array
 }
 
-/** Generates one text to its end. The event loop runs now and then, and the memory is freed at the end. */
+/** Generates one text to its end. */
 async function* textOf(
   { model, tokenizer }: ShadowModel,
   prompt: Int32Array,
@@ -96,23 +96,9 @@ async function* textOf(
 ): AsyncGenerator<WrittenToken, void, void> {
   if (maxTokens === 0) return
   const texts = tokenizer?.stream({ skipSpecial: true })
-  const writer = new Writer(model, prompt, { maxTokens, planner, temperature, seed })
-  try {
-    let resumed = now()
-    for (let index = 0; index < maxTokens; index++) {
-      if (now() - resumed > MAX_BLOCKING) {
-        await pause(signal)
-        resumed = now()
-      }
-      const token = writer.next()
-      if (model.config.eosIds.includes(token)) break
-      yield { writer, index, token, text: texts?.push(token) ?? `${token} ` }
-      signal?.throwIfAborted()
-      if (index + 1 < maxTokens) writer.push(token)
-    }
-  } finally {
-    writer.dispose()
-  }
+  const sampler = makeSampler({ temperature, seed })
+  for await (const chosen of generateTokens(model, prompt, { maxTokens, planner, sampler, signal }))
+    yield { ...chosen, text: texts?.push(chosen.token) ?? `${chosen.token} ` }
 }
 
 /** The inputs of a text. */
@@ -187,4 +173,26 @@ function recording(
 function piecesOf({ tokenizer }: ShadowModel, ids: Int32Array): string[] {
   const stream = tokenizer?.stream({ skipSpecial: true })
   return Array.from(ids, (id) => stream?.push(id) ?? `${id} `)
+}
+
+/**
+ * KL(dense || sparse) of each token's distribution, in nats: [N].
+ * @param tokens the sparse text [N] @param logits what each of its tokens was chosen from: N of [V]
+ */
+function divergences(
+  model: LanguageModel,
+  prompt: Int32Array,
+  tokens: readonly number[],
+  logits: readonly Float32Array[],
+): number[] {
+  if (tokens.length === 0) return []
+  const { vocabulary: V } = model.config
+  return withSequence(model, { capacity: prompt.length + tokens.length }, (sequence) => {
+    const first = sequence.feed(prompt, 'last')
+    const read = Int32Array.from(tokens.slice(0, -1))
+    const rest = read.length > 0 ? sequence.feed(read, 'all') : new Float32Array(0) // [N - 1, V]
+    return logits.map((sparse, i) =>
+      logitsDivergence(i === 0 ? first : rest.subarray((i - 1) * V, i * V), sparse),
+    )
+  })
 }

@@ -5,7 +5,7 @@
 import { createBackend } from '../../backends/select.ts'
 import { plainact } from '../../criteria/plainact.ts'
 import type { ModelConfig } from '../../engine/config.ts'
-import { LanguageModel } from '../../engine/language_model.ts'
+import { LanguageModel, withSequence } from '../../engine/language_model.ts'
 import { argmax } from '../../engine/sampling.ts'
 import { makeMask, unitKinds } from '../../masks/mask.ts'
 import { scoreContinuation } from '../../planners/prompt_plainact.ts'
@@ -47,8 +47,7 @@ export async function engineTexts(config: ModelConfig, source: TensorSource): Pr
   return {
     write(prompt, mask, count) {
       const own = mask && makeMask(shape, flat(mask.heads), flat(mask.neurons))
-      const sequence = model.begin({ mask: own, capacity: prompt.length + count })
-      try {
+      return withSequence(model, { mask: own, capacity: prompt.length + count }, (sequence) => {
         let logits = sequence.feed(prompt, 'last')
         const first = logits.slice()
         const ids = new Int32Array(count)
@@ -57,9 +56,7 @@ export async function engineTexts(config: ModelConfig, source: TensorSource): Pr
           ids[i] = argmax(logits)
         }
         return { logits: first, ids }
-      } finally {
-        sequence.dispose()
-      }
+      })
     },
     score(text, promptLength) {
       const prompt = text.subarray(0, promptLength)

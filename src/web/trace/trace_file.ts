@@ -16,6 +16,7 @@ import type { UnitScores } from '../../masks/selection.ts'
 import type { UnitKind, UnitShape } from '../../masks/mask.ts'
 import { criteria } from '../../criteria/index.ts'
 import { InputError } from '../../tensor/errors.ts'
+import { present } from '../../tensor/records.ts'
 import { readIntegers, type RawTensorSource } from '../../tensor/tensor_source.ts'
 import { LEAST_TIME } from '../engine/speed_rounds.ts'
 import { decisions, studyPlanners } from '../engine/study_types.ts'
@@ -233,10 +234,4 @@ class TraceTensors {
     if (info) return info.shape
     throw this.refuse(tensor, 'a tensor of this name', 'none', 'TENSOR_MISSING')
   }
-}
-
-/** The fields that are there. */
-function present<Fields extends object>(fields: Fields): Partial<Fields> {
-  const there = Object.entries(fields).filter(([, value]) => value !== undefined)
-  return Object.fromEntries(there) as Partial<Fields>
 }
