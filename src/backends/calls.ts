@@ -24,7 +24,11 @@ export type FlatArgument = Buffer | number | null
 export type KernelArgument<Address> = Address | number | null
 
 /** A kernel: it trusts what it is given. */
-export type KernelFunction<Address> = (...args: KernelArgument<Address>[]) => void
+export interface KernelFunction<Address> {
+  (...args: KernelArgument<Address>[]): void
+  /** Does once what a call that is made again and again has in common. */
+  readonly prepare?: (...args: KernelArgument<Address>[]) => () => void
+}
 
 /** A dimension of a buffer: the product of the sizes at these places, times a number. */
 interface Dimension {

@@ -12,12 +12,6 @@ export interface Recording {
   run(): boolean
 }
 
-/** A kernel and all of its arguments. */
-interface Call<Address> {
-  readonly kernel: KernelFunction<Address>
-  readonly flat: readonly KernelArgument<Address>[]
-}
-
 /** By the ops whose calls they see. Functions around ops are others, and see every call. */
 const recorders = new WeakMap<Ops, Pick<Recorder<unknown>, 'record'>>()
 
@@ -29,7 +23,7 @@ export function recorderOf(ops: Ops): Pick<Recorder<unknown>, 'record'> | null {
 /** Records calls of a backend. */
 export class Recorder<Address> {
   /** What is being recorded. */
-  #calls: Call<Address>[] | null = null
+  #calls: (() => void)[] | null = null
   /** How often something that was recorded ended. */
   #ends = 0
 
@@ -40,7 +34,7 @@ export class Recorder<Address> {
 
   /** Runs a body, and records the calls that it makes. */
   record(body: () => void): Recording {
-    const calls: Call<Address>[] = (this.#calls = [])
+    const calls: (() => void)[] = (this.#calls = [])
     const ends = this.#ends
     try {
       body()
@@ -50,7 +44,7 @@ export class Recorder<Address> {
     return {
       run: () => {
         if (ends !== this.#ends) return false
-        for (const { kernel, flat } of calls) kernel(...flat)
+        for (const call of calls) call()
         return true
       },
     }
@@ -63,7 +57,8 @@ export class Recorder<Address> {
     buffers: readonly (OwnedBuffer<Address> | null)[],
   ): void {
     if (!this.#calls) return
-    this.#calls.push({ kernel, flat: flat.slice() })
+    const args = flat.slice()
+    this.#calls.push(kernel.prepare?.(...args) ?? ((): void => kernel(...args)))
     for (const buffer of buffers) if (buffer) (buffer.parent ?? buffer).isRecorded = true
   }
 

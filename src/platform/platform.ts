@@ -110,6 +110,28 @@ export function exit(code: number): never {
   return hostProcess.exit(code)
 }
 
+let waitsForThreads = true
+
+/**
+ * From now on the program waits for none of its threads when it ends: one of them may never do so. Its exit code stays. Node waits
+ * for threads whatever they do, so a shell that only ends takes the place of the process; without one the process is killed.
+ * Deno and browsers do not wait.
+ */
+export function endDespiteThreads(): void {
+  if (hostProcess === null || 'Deno' in globalThis || !waitsForThreads) return
+  if (!builtin('node:worker_threads').isMainThread) return
+  waitsForThreads = false
+  const host = hostProcess
+  host.once('exit', (code) => {
+    try {
+      host.execve?.('/bin/sh', ['sh', '-c', `exit ${code}`], {})
+    } catch {
+      // There is no shell, or this is Windows.
+    }
+    host.kill(host.pid, 'SIGKILL')
+  })
+}
+
 /** Calls `handler` on SIGINT and SIGTERM instead of ending. @returns a function that removes the handler */
 export function onInterrupt(handler: (signal: 'SIGINT' | 'SIGTERM') => void): () => void {
   if (hostProcess === null) return () => {}

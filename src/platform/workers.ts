@@ -15,6 +15,8 @@ export interface Thread {
    * terminated if that takes longer than PATIENCE. The process stays alive until then. A browser terminates it at once.
    */
   end(): Promise<void>
+  /** Asks it to end, as `end` does, however long that takes: the process may end before. A browser terminates it at once. */
+  abandon(): void
   /** Terminates it amid whatever it does: for a thread that may never end by itself. */
   terminate(): Promise<void>
 }
@@ -81,6 +83,10 @@ export function startThread(code: ThreadCode, events: ThreadEvents, megabytes?: 
       await ended
       clearTimeout(watch)
     },
+    abandon() {
+      worker.unref()
+      worker.postMessage(END, [])
+    },
     terminate,
   }
 }
@@ -95,6 +101,7 @@ function startInBrowser(code: ThreadCode, { onMessage, onError }: ThreadEvents):
     release: () => {},
     // Browsers do not report that a worker has ended.
     end: terminate,
+    abandon: () => worker.terminate(),
     terminate,
   }
 }

@@ -31,6 +31,9 @@ describe.each(['opt', 'llama'] as const)('%s', (family) =>
       expect(backend.counts.submissions - before.submissions).toBe(1)
       expect(backend.counts.reads - before.reads).toBe(1)
       expect(backend.counts.bytesRead - before.bytesRead).toBe(logits.byteLength)
+      // The rest is recorded: what depends on the position is embeddings, turned pairs, and attention with its caches.
+      if (token > 5)
+        expect(backend.counts.prepared - before.prepared).toBeLessThanOrEqual(3 + 7 * small.layers)
       // The first token of a kind compiles what it needs; the next ones compile nothing.
       if (token > 4) expect(backend.counts.pipelines).toBe(before.pipelines)
     }

@@ -7,6 +7,7 @@ import { describe, expect, test } from 'vitest'
 import { fastKernels } from '../../../src/backends/webgpu/fast_kernels.ts'
 import { kernelNames, kernels } from '../../../src/ops/catalog.ts'
 import { agreementLaws } from '../../../src/verify/ops/agreement.ts'
+import { attentionLaws } from '../../../src/verify/ops/attention.ts'
 import { allIsDense, choosingOps, chosenIsZeroed, othersAreUnseen } from '../../../src/verify/ops/chosen.ts'
 import * as halfPrecision from '../../../src/verify/ops/half_precision.ts'
 import * as layerNorm from '../../../src/verify/ops/layer_norm.ts'
@@ -18,7 +19,7 @@ import * as zeroTerms from '../../../src/verify/ops/zero_terms.ts'
 import { overFastWebGpu } from '../../harness/backends.ts'
 import { stateLaws } from '../../harness/state.ts'
 import { verdict } from '../../harness/mutate.ts'
-import { exactKernels } from '../../../src/backends/webgpu/exact_kernels.ts'
+import { exactKernels, type WgslKernel } from '../../../src/backends/webgpu/exact_kernels.ts'
 import { float32Wgsl } from '../../../src/backends/webgpu/float32_wgsl.ts'
 import { withWebGpu } from './device.ts'
 
@@ -40,6 +41,7 @@ const laws = [
   ...Object.values(halfPrecision),
   ...Object.values(linear),
   ...Object.values(zeroTerms),
+  ...Object.values(attentionLaws),
   ...Object.values(layerNorm),
   ...Object.values(rmsNorm),
   ...Object.values(softmax),
@@ -50,6 +52,10 @@ describe('a bug in a fast kernel is found', () => {
   const bugs = [
     { op: 'linear', from: 'i += 64', to: 'i += 65' },
     { op: 'linear', from: 'let terms = select(0, p.I, chosen);', to: 'let terms = p.I;' },
+    { op: 'linear_input_major', from: 'r + 8 <= p.R', to: 'r + 7 <= p.R' },
+    { op: 'linear_input_major', from: 'weight(i3 *', to: 'weight(i4 *' },
+    { op: 'attention', from: 'most = group_most(thread, most);', to: '' },
+    { op: 'attention', from: 'select(0, seen, chosen)', to: 'select(0, seen - 1, chosen)' },
     { op: 'rms_norm', from: '+ p.epsilon', to: '+ p.epsilon + p.epsilon' },
     { op: 'softmax', from: 'most = group_most(thread, most);', to: '' },
   ] as const
@@ -59,13 +65,13 @@ describe('a bug in a fast kernel is found', () => {
       async (backend) => expect(await verdict(agreementLaws(op)[1], backend)).toMatch(/expected/),
       { set: 'webgpu-fast' },
       () => {
-        const kernel = fastKernels[op]
-        const text = kernel?.passes.main ?? ''
-        expect(text).toContain(from)
+        const kernel = fastKernels[op] as WgslKernel
+        const passes = Object.entries(kernel.passes)
+        expect(passes.map(([, text]) => text).join('')).toContain(from)
         const broken = {
           ...kernel,
-          passes: { main: text.replaceAll(from, to) },
-        } as (typeof exactKernels)['linear']
+          passes: Object.fromEntries(passes.map(([pass, text]) => [pass, text.replaceAll(from, to)])),
+        }
         return { kernels: { ...exactKernels, ...fastKernels, [op]: broken }, library: float32Wgsl }
       },
     )

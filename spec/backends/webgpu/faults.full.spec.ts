@@ -2,6 +2,8 @@
  * What goes wrong on a device is one typed error, which every later call repeats; nothing hangs, everything can be given back, and a
  * text goes on in another backend.
  */
+import { spawnSync } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 import { exactKernels } from '../../../src/backends/webgpu/exact_kernels.ts'
 import { float32Wgsl } from '../../../src/backends/webgpu/float32_wgsl.ts'
@@ -21,6 +23,8 @@ const lost: ThreadCode = (Worker) =>
   new Worker(new URL('./lost_thread.ts', import.meta.url), { type: 'module' })
 const hung: ThreadCode = (Worker) =>
   new Worker(new URL('./hung_thread.ts', import.meta.url), { type: 'module' })
+const silent: ThreadCode = (Worker) =>
+  new Worker(new URL('./silent_thread.ts', import.meta.url), { type: 'module' })
 const full: ThreadCode = (Worker) =>
   new Worker(new URL('./memory_thread.ts', import.meta.url), { type: 'module' })
 
@@ -32,7 +36,7 @@ const faults = [
 test.skipIf(whyNoAdapter !== null).each(faults)(
   '%s: the same error from every call, and what was made can be given back',
   async (_, thread, code) => {
-    const backend = await WebGpuBackend.create('webgpu', { thread, patience: 300 }, texts)
+    const backend = await WebGpuBackend.create('webgpu', { thread, patience: 5000 }, texts)
     const a = backend.upload(Float32Array.of(1, 2))
     const y = backend.allocate('f32', [2])
     const steps = (): void => {
@@ -94,6 +98,34 @@ test.skipIf(whyNoAdapter !== null)('a text goes on in another backend where a de
     one.dispose()
     one.backend.dispose()
   }
+})
+
+test.skipIf(whyNoAdapter !== null)(
+  'where a shader never ends, its text goes on in another backend, and the program ends by itself with its own code',
+  () => {
+    const program = fileURLToPath(new URL('./hung_program.ts', import.meta.url))
+    const { status, signal, stdout, stderr } = spawnSync(process.execPath, [program], {
+      encoding: 'utf8',
+      timeout: 120_000,
+      killSignal: 'SIGKILL',
+    })
+    expect({ status, signal, stdout }, stderr).toEqual({
+      status: 4,
+      signal: null,
+      stdout: 'GPU_HUNG at token 7\n9 tokens\n',
+    })
+    // Dawn has no word about promises that it broke.
+    expect(stderr.split('\n').filter((line) => line !== '' && !line.startsWith('Warning: max'))).toEqual([])
+  },
+)
+
+test.skipIf(whyNoAdapter !== null)('a device that is never found is an error too', async () => {
+  await expect(
+    WebGpuBackend.create('webgpu', { thread: silent, patience: 300 }, texts),
+  ).rejects.toMatchObject({
+    code: 'GPU_HUNG',
+    message: 'backend webgpu: expected a device within 300 ms, got none',
+  })
 })
 
 test.skipIf(whyNoAdapter !== null)('memory that is not there is an error of one call', async () => {

@@ -1,17 +1,19 @@
 /**
- * The thread of a device that breaks: after some submissions it is lost or never answers, or large buffers find no memory. It is
+ * The thread of a device that breaks: after some submissions it is lost or never answers, large buffers find no memory, or it is
+ * never found. It is
  * gpu_thread.ts on an adapter whose methods are replaced.
  */
 import { findGpu } from '../../../src/platform/gpu.ts'
 
 /** What goes wrong. */
-type Fault = 'lost' | 'hung' | 'memory'
+type Fault = 'lost' | 'hung' | 'memory' | 'silent'
 
 /** Runs the thread on a device that breaks. @param count submissions before that; bytes that a buffer may have */
 export async function runFaulty(fault: Fault, count: number): Promise<void> {
   const gpu = (await findGpu()) as GPU
   const requestAdapter = gpu.requestAdapter.bind(gpu)
   gpu.requestAdapter = async (...given) => {
+    if (fault === 'silent') return new Promise(() => {})
     const adapter = await requestAdapter(...given)
     if (adapter === null) return null
     const requestDevice = adapter.requestDevice.bind(adapter)

@@ -5,6 +5,7 @@
  * Tests src/backends/device_backend.ts, src/backends/webgpu/gpu_device.ts, src/backends/webgpu/gpu_thread.ts and src/platform/gpu.ts.
  */
 import { describe, expect, test } from 'vitest'
+import { recorderOf } from '../../../src/backends/recorder.ts'
 import { createBackend } from '../../../src/backends/select.ts'
 import { WebGpuBackend } from '../../../src/backends/webgpu/webgpu_backend.ts'
 import { MissingError } from '../../../src/tensor/errors.ts'
@@ -60,6 +61,31 @@ describe('on an adapter', () => {
     })
     expect(backend.readAll([])).toEqual([])
     for (const buffer of buffers) backend.free(buffer)
+  })
+
+  withWebGpu('what was recorded is made once, and again where its scratch has moved', (backend) => {
+    const recorder = recorderOf(backend.ops) as NonNullable<ReturnType<typeof recorderOf>>
+    const x = backend.upload(Float32Array.of(1, 2, 3, 4), [2, 2])
+    const y = backend.allocate('f32', [2, 2])
+    const recording = recorder.record(() => backend.ops.softmax(y, x))
+    const expected = backend.readF32(y)
+    const runs = (): number => {
+      const { prepared } = backend.counts
+      backend.zero(y)
+      expect(recording.run()).toBe(true)
+      expect(backend.readF32(y)).toEqual(expected)
+      return backend.counts.prepared - prepared
+    }
+    expect([runs(), runs()]).toEqual([0, 0])
+    const large = backend.allocate('f32', [30_000, 1])
+    const ones = backend.allocate('f32', [30_000, 1])
+    backend.ops.softmax(ones, large)
+    backend.readF32(ones)
+    // The scratch from before is theirs now, and stays as it is.
+    const others = Array.from({ length: 40 }, () => backend.allocate('f32', [2]))
+    expect([runs(), runs()]).toEqual([1, 0])
+    for (const other of others) expect(backend.readF32(other)).toEqual(Float32Array.of(0, 0))
+    for (const buffer of [x, y, large, ones, ...others]) backend.free(buffer)
   })
 
   withWebGpu('memory that was given back is zeros where zeros were asked for', (backend) => {

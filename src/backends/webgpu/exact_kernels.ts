@@ -411,13 +411,13 @@ const rotary = (to: string, from: string, direction: number): WgslKernel =>
 // ---- Attention --------------------------------------------------------------------------------------------------------
 
 /** What token t sees: `seen` positions from `start` on. */
-const seen = `
+export const seen: string = `
   let end = p.S - p.T + t + 1;
   let seen = min(end, p.W);
   let start = end - seen;`
 
 /** The key head of head h. */
-const keyHead = `
+export const keyHead: string = `
   var g = 0;
   if (has_key_heads) { g = key_heads(h); } else { g = i32(u32(h) * u32(p.G) / u32(p.H)); }`
 
@@ -443,14 +443,14 @@ function inRows<Kind extends string>(
 }
 
 /** The parts of `all` numbers, `most` at a time. Nothing is a part too, for outputs that are zeros then. */
-function partsOf(all: number, most: number): { readonly first: number; readonly many: number }[] {
+export function partsOf(all: number, most: number): { readonly first: number; readonly many: number }[] {
   return Array.from({ length: Math.max(1, Math.ceil(all / most)) }, (_, i) => {
     return { first: i * most, many: Math.min(most, all - i * most) }
   })
 }
 
 /** How many of `all` go through scratch at once, each taking so many words. */
-const atOnce = (all: number, words: number): number =>
+export const atOnce = (all: number, words: number): number =>
   Math.max(1, Math.min(all, Math.floor(SCRATCH_WORDS / Math.max(1, words))))
 
 /** Rows are tokens and heads. Each has room for the positions that a token sees at most, and for what is known of the row. */

@@ -3,10 +3,16 @@
  * read.
  */
 import { arrayTypes, elementCount, type ArrayParam, type Kernel, type Sizes } from '../../ops/op.ts'
-import { shareBytes, startThread, type Thread, type ThreadCode } from '../../platform/platform.ts'
+import {
+  endDespiteThreads,
+  shareBytes,
+  startThread,
+  type Thread,
+  type ThreadCode,
+} from '../../platform/platform.ts'
 import { MissingError } from '../../tensor/errors.ts'
 import type { AdapterLimits } from '../backend.ts'
-import type { KernelFunction } from '../calls.ts'
+import type { KernelArgument, KernelFunction } from '../calls.ts'
 import { Device, type DeviceMemory as Piece } from '../device_backend.ts'
 import { outputsOf } from '../launches.ts'
 import { DeviceMemory, offsetOf } from './device_memory.ts'
@@ -54,6 +60,8 @@ export interface DeviceCounts {
   /** Submissions to the queue. */
   submissions: number
   launches: number
+  /** Calls whose launches were made; a recorded call has them made once. */
+  prepared: number
   /** Times that something was read, and its bytes. */
   reads: number
   bytesRead: number
@@ -65,7 +73,14 @@ export interface DeviceCounts {
 export class GpuDevice extends Device {
   readonly name: string
   readonly memory: DeviceMemory
-  readonly counts: DeviceCounts = { submissions: 0, launches: 0, reads: 0, bytesRead: 0, pipelines: 0 }
+  readonly counts: DeviceCounts = {
+    submissions: 0,
+    launches: 0,
+    prepared: 0,
+    reads: 0,
+    bytesRead: 0,
+    pipelines: 0,
+  }
   /** What it is called in errors. */
   readonly #backend: string
   readonly #thread: Thread
@@ -75,8 +90,10 @@ export class GpuDevice extends Device {
   readonly #patience: number
   readonly #pipelines = new Map<string, number>()
   readonly #groups = new Map<string, number>()
+  /** By kernel and the windows of its arrays. */
+  readonly #bindings = new Map<string, Binding>()
   #nextGroup = 0
-  #batch = new OpenBatch()
+  #batch = new OpenBatch(0)
   /** Pieces that were given back, which commands of this batch may use. */
   #left: Piece[] = []
   #scratch = { address: 0, words: 0 }
@@ -84,14 +101,18 @@ export class GpuDevice extends Device {
   /** The memory that was allocated last, if it holds zeros. */
   #zeros = NaN
 
-  /** @throws MissingError GPU_MISSING if this runtime has no WebGPU, or no adapter; THREADS_MISSING */
+  /** @throws MissingError GPU_MISSING if this runtime has no WebGPU, or no adapter; GPU_HUNG; THREADS_MISSING */
   static async open(backend: string, options: GpuOptions = {}): Promise<GpuDevice> {
     if (typeof SharedArrayBuffer !== 'function')
       throw new MissingError('THREADS_MISSING', `backend ${backend}: expected memory that threads can share`)
     const control = new SharedArrayBuffer(CONTROL_BYTES)
+    const { patience = PATIENCE } = options
     let thread: Thread | null = null
+    let watch: ReturnType<typeof setTimeout> | undefined
     try {
-      const report = await new Promise<DeviceReport>((resolve) => {
+      const report = await new Promise<DeviceReport>((resolve, reject) => {
+        const onLate = (): void => reject(giveUp(backend, 'a device', patience))
+        watch = setTimeout(onLate, patience)
         const onError = (error: Error): void => resolve({ missing: error.message })
         thread = startThread(options.thread ?? deviceThread, {
           onMessage: (message) => resolve(message as DeviceReport),
@@ -106,8 +127,10 @@ export class GpuDevice extends Device {
         )
       return new GpuDevice(backend, thread as unknown as Thread, control, report, options)
     } catch (error) {
-      void (thread as Thread | null)?.end()
+      leave(thread, error)
       throw error
+    } finally {
+      clearTimeout(watch)
     }
   }
 
@@ -131,60 +154,68 @@ export class GpuDevice extends Device {
   }
 
   protected end(): void {
-    // Ending a device that hangs would hang too. Its thread is left alone; Dawn ends the process with it, noisily.
-    if (this.#failure?.code !== 'GPU_HUNG') void this.#thread.end()
+    leave(this.#thread, this.#failure)
   }
 
   /** The function that launches a kernel. */
   kernelOf(definition: Kernel, kernel: WgslKernel, library: string): KernelFunction<number> {
-    const { name, params, flops } = definition
+    const { params, flops } = definition
     const arrays = params.flatMap((param, at) => (param.kind === 'array' ? [{ param, at }] : []))
     const numbers = params.flatMap(({ kind }, at) =>
       kind === 'array' ? [] : [{ at, isScalar: kind === 'scalar' }],
     )
     const letters = params.flatMap(({ kind, name: letter }, at) => (kind === 'size' ? [{ letter, at }] : []))
-    return (...args) => {
+    const prepare = (args: readonly KernelArgument<number>[]): Launches => {
       this.#expectWorking()
+      this.counts.prepared++
       const sizes: Record<string, number> = {}
       for (const { letter, at } of letters) sizes[letter] = args[at] as number
       const of = (letter: string): number => sizes[letter]
       const scratch = this.#scratchOf(kernel.scratch?.(of) ?? 0)
       const found = arrays.map(({ param, at }) => this.#find(param, args[at] as number | null, sizes))
       found.push(scratch)
-      const windows = [
-        ...new Set(found.flatMap((one) => (one === null ? [] : range(one.windows[0], one.windows[1])))),
-      ].sort((a, b) => a - b)
-      if (windows.length > this.limits.bindings)
-        throw new MissingError(
-          'GPU_LIMIT',
-          `${name}: expected a device with ${windows.length} bindings, got ${this.limits.bindings}`,
-        )
-      const places = found.map((one): Place =>
-        one === null ? null : [windows.indexOf(one.windows[0]), windows.indexOf(one.windows[1])],
-      )
-      const group = this.#groupOf(windows)
+      const { group, pipelines, places, windows } = this.#bindingOf(definition.name, found)
       const runs = kernel.runs?.(of) ?? [{ pass: 'main', count: outputsOf(definition, of) }]
-      for (const { pass, count, first = 0, many = 0 } of runs) {
-        if (count === 0) continue
-        const pipeline = this.#pipelineOf(definition, pass, kernel, places, windows.length, library)
-        const uniforms = this.#batch.launch(
-          pipeline,
-          group,
-          kernel.isGrouped ? count : Math.ceil(count / GROUP),
-        )
-        uniforms.ints.set([count, 0, first, many])
+      const list = runs.flatMap(({ pass, count, first = 0, many = 0 }): Launch[] => {
+        if (count === 0) return []
+        let pipeline = pipelines.get(pass)
+        if (pipeline === undefined) {
+          pipeline = this.#pipelineOf(definition, pass, kernel, places, windows, library)
+          pipelines.set(pass, pipeline)
+        }
+        const ints = new Int32Array(uniformHead.length + numbers.length + found.length)
+        const floats = new Float32Array(ints.buffer)
+        ints.set([count, 0, first, many])
         let at = uniformHead.length
         for (const number of numbers) {
           const value = args[number.at] as number
-          if (number.isScalar) uniforms.floats[at++] = value
-          else uniforms.ints[at++] = value
+          if (number.isScalar) floats[at++] = value
+          else ints[at++] = value
         }
-        for (const one of found) uniforms.ints[at++] = one?.start ?? 0
-        this.counts.launches++
-      }
-      this.#batch.work += flops(sizes as Sizes)
-      if (this.#batch.launches >= MAX_LAUNCHES || this.#batch.work >= MAX_WORK) this.#submit(null)
+        for (const one of found) ints[at++] = one?.start ?? 0
+        const groups = kernel.isGrouped ? count : Math.ceil(count / GROUP)
+        return [{ pipeline, group, groups, uniforms: ints }]
+      })
+      return { list, work: flops(sizes as Sizes), scratch: scratch === null ? null : this.#scratch }
     }
+    const launch: KernelFunction<number> = (...args) => this.#launch(prepare(args))
+    return Object.assign(launch, {
+      prepare: (...args: KernelArgument<number>[]) => {
+        let made = prepare(args)
+        return () => {
+          if (made.scratch !== null && made.scratch !== this.#scratch) made = prepare(args)
+          this.#launch(made)
+        }
+      },
+    })
+  }
+
+  #launch({ list, work }: Launches): void {
+    this.#expectWorking()
+    for (const one of list) this.#batch.launch(one)
+    this.counts.launches += list.length
+    this.#batch.work += work
+    if (this.#batch.launches >= MAX_LAUNCHES || this.#batch.work >= MAX_WORK) this.#submit(null)
   }
 
   allocate(bytes: number): number | null {
@@ -283,6 +314,27 @@ export class GpuDevice extends Device {
     return { windows: this.memory.windowsOf(address, 4 * words), start: offsetOf(address) / 4 }
   }
 
+  /** @throws MissingError GPU_LIMIT */
+  #bindingOf(name: string, found: readonly (Found | null)[]): Binding {
+    let key = name
+    for (const one of found) key += one === null ? ' -' : ` ${one.windows[0]} ${one.windows[1]}`
+    const known = this.#bindings.get(key)
+    if (known !== undefined) return known
+    const all = found.flatMap((one) => (one === null ? [] : range(one.windows[0], one.windows[1])))
+    const windows = [...new Set(all)].sort((a, b) => a - b)
+    if (windows.length > this.limits.bindings)
+      throw new MissingError(
+        'GPU_LIMIT',
+        `${name}: expected a device with ${windows.length} bindings, got ${this.limits.bindings}`,
+      )
+    const places = found.map((one): Place =>
+      one === null ? null : [windows.indexOf(one.windows[0]), windows.indexOf(one.windows[1])],
+    )
+    const made = { group: this.#groupOf(windows), pipelines: new Map(), places, windows: windows.length }
+    this.#bindings.set(key, made)
+    return made
+  }
+
   #pipelineOf(
     definition: Kernel,
     pass: string,
@@ -324,10 +376,11 @@ export class GpuDevice extends Device {
   #submit(answer: Batch['answer']): void {
     this.#expectWorking()
     const batch = this.#batch
-    this.#batch = new OpenBatch()
+    this.#batch = new OpenBatch(batch.launches)
     const left = this.#left
     this.#left = []
     const destroyed = left.flatMap(({ address }) => this.memory.free(address))
+    if (destroyed.length > 0) this.#bindings.clear()
     for (const key of this.#groups.keys())
       if (destroyed.length > 0 && key.split(' ').some((id) => destroyed.includes(Number(id))))
         this.#groups.delete(key)
@@ -338,13 +391,13 @@ export class GpuDevice extends Device {
 
   /** Waits for an answer. @returns false where memory is what was missing, and may be */
   #await(mayLackMemory = false): boolean {
-    let before = -1
+    let before = Atomics.load(this.#control, word.progress)
     // The notice of an answer may come after the answer was seen, and wake up who waits for the next one.
     while (Atomics.load(this.#control, word.answered) === 0) {
       const progress = Atomics.load(this.#control, word.progress)
       if (Atomics.wait(this.#control, word.answered, 0, this.#patience) !== 'timed-out') continue
       if (progress === before)
-        this.#fail('GPU_HUNG', `expected an answer within ${this.#patience} ms, got none`)
+        this.#end(giveUp(this.#backend, 'an answer', this.#patience, ` (${this.name})`))
       before = progress
     }
     const status = this.#control[word.status]
@@ -361,9 +414,28 @@ export class GpuDevice extends Device {
   }
 
   #fail(code: string, message: string): never {
-    this.#failure = new MissingError(code, `backend ${this.#backend}: ${message} (${this.name})`)
-    throw this.#failure
+    return this.#end(new MissingError(code, `backend ${this.#backend}: ${message} (${this.name})`))
   }
+
+  #end(failure: MissingError): never {
+    throw (this.#failure = failure)
+  }
+}
+
+/** The error of a device that hangs. No driver ends what it does, so the program is not to wait for its thread. */
+function giveUp(backend: string, what: string, patience: number, where = ''): MissingError {
+  endDespiteThreads()
+  return new MissingError(
+    'GPU_HUNG',
+    `backend ${backend}: expected ${what} within ${patience} ms, got none${where}`,
+  )
+}
+
+/** Ends the thread of a device; that of one that hangs ends when it answers, if it ever does. */
+function leave(thread: Thread | null, failure: unknown): void {
+  const hangs = failure instanceof MissingError && failure.code === 'GPU_HUNG'
+  if (hangs) thread?.abandon()
+  else void thread?.end()
 }
 
 /** Where an array stands. */
@@ -375,8 +447,39 @@ interface Found {
 const range = (first: number, last: number): number[] =>
   Array.from({ length: last - first + 1 }, (_, i) => first + i)
 
+/** What is bound for a kernel whose arrays stand in some windows. */
+interface Binding {
+  readonly group: number
+  /** Of each pass that was launched. */
+  readonly pipelines: Map<string, number>
+  readonly places: readonly Place[]
+  /** How many windows are bound. */
+  readonly windows: number
+}
+
+/** A launch, and its uniforms without the zeros after them. */
+interface Launch {
+  readonly pipeline: number
+  readonly group: number
+  readonly groups: number
+  readonly uniforms: Int32Array
+}
+
+/** The launches of a call, which stay the same while their scratch, if they have any, is that of the device. */
+interface Launches {
+  readonly list: readonly Launch[]
+  readonly work: number
+  readonly scratch: object | null
+}
+
 /** A list of a batch that grows. */
 type Mutable<List extends 'pipelines' | 'groups' | 'windows' | 'uploads'> = Batch[List][number][]
+
+const UNIFORM_WORDS = UNIFORM_BYTES / 4
+
+/** Room for the uniforms of so many launches. */
+const uniformsOf = (launches: number): Int32Array<SharedArrayBuffer> =>
+  new Int32Array(new SharedArrayBuffer(UNIFORM_BYTES * launches))
 
 /** What has been collected for a submission. */
 class OpenBatch {
@@ -389,10 +492,15 @@ class OpenBatch {
   readonly #commands: number[] = []
   readonly #staged: Uint8Array[] = []
   #stagedBytes = 0
-  #uniforms = new SharedArrayBuffer(UNIFORM_BYTES * 16)
+  #uniforms: Int32Array<SharedArrayBuffer>
   launches = 0
   work = 0
   waiting = 0
+
+  /** @param launches how many it may have, more or less */
+  constructor(launches: number) {
+    this.#uniforms = uniformsOf(Math.max(16, launches))
+  }
 
   /** @param isNew whether nothing of this batch has used that memory */
   command(
@@ -410,24 +518,15 @@ class OpenBatch {
     return start
   }
 
-  /** Adds a launch. @returns its uniforms, zeros */
-  launch(
-    pipeline: number,
-    group: number,
-    groups: number,
-  ): { readonly ints: Int32Array; readonly floats: Float32Array } {
+  launch({ pipeline, group, groups, uniforms }: Launch): void {
     this.#commands.push(command.launch, pipeline, group, groups, 0)
-    const start = UNIFORM_BYTES * this.launches++
-    if (start + UNIFORM_BYTES > this.#uniforms.byteLength) {
-      const more = new SharedArrayBuffer(2 * this.#uniforms.byteLength)
-      new Uint8Array(more).set(new Uint8Array(this.#uniforms))
-      this.#uniforms = more
+    const start = UNIFORM_WORDS * this.launches++
+    if (start === this.#uniforms.length) {
+      const before = this.#uniforms
+      this.#uniforms = uniformsOf(2 * this.launches)
+      this.#uniforms.set(before)
     }
-    const words = UNIFORM_BYTES / 4
-    return {
-      ints: new Int32Array(this.#uniforms, start, words),
-      floats: new Float32Array(this.#uniforms, start, words),
-    }
+    this.#uniforms.set(uniforms, start)
   }
 
   closed(): Omit<Batch, 'answer' | 'destroyed'> {
@@ -442,7 +541,7 @@ class OpenBatch {
       staged.set(values, at)
       at += values.length
     }
-    const uniforms = new Uint8Array(this.#uniforms, 0, UNIFORM_BYTES * this.launches)
+    const uniforms = new Uint8Array(this.#uniforms.buffer, 0, UNIFORM_BYTES * this.launches)
     return { pipelines, groups, windows, uploads, staged, uniforms, commands }
   }
 }
