@@ -13,8 +13,8 @@ import { plantMutant, type Mutant } from './derive.ts'
 export interface Ended {
   readonly code: number | null
   readonly output: string
-  /** Whether it ran past its time limit and was killed. */
-  readonly timedOut: boolean
+  /** Why it was killed: it wrote nothing for too long, or its time was over. */
+  readonly killed: 'silent' | 'late' | null
 }
 
 /** A clone in which mutants are planted. */
@@ -48,8 +48,16 @@ export class Checkout {
     }
   }
 
-  /** Runs a script of a package in the clone; past the time limit it kills the script and its child processes. */
-  run(script: string, args: readonly string[], options: { seconds: number; seed: number }): Promise<Ended> {
+  /**
+   * Runs a script of a package in the clone. Spec files among its arguments run in their order. The script and its child
+   * processes are killed once it has written nothing for `silence` seconds, or has run for `seconds`.
+   */
+  run(
+    script: string,
+    args: readonly string[],
+    { silence, seconds = Infinity, seed }: { silence: number; seconds?: number; seed: number },
+  ): Promise<Ended> {
+    const specs = args.filter((arg) => arg.endsWith('.spec.ts'))
     const child = spawn(
       process.execPath,
       ['--conditions=@shadowllm/source', `node_modules/${script}`, ...args],
@@ -61,30 +69,37 @@ export class Checkout {
           ...process.env,
           // With CI set, counterexamples that a mutant caused are not written to fixtures/regressions.
           CI: '1',
-          SHADOWLLM_SEED: String(options.seed),
-          ...(args.some((arg) => arg.endsWith('.full.spec.ts')) && { SHADOWLLM_TIER: 'full' }),
+          SHADOWLLM_SEED: String(seed),
+          SHADOWLLM_ORDER: specs.join(' '),
+          ...(specs.some((spec) => spec.endsWith('.full.spec.ts')) && { SHADOWLLM_TIER: 'full' }),
           TMPDIR: join(this.#base, 'temporary'),
         },
       },
     )
     this.#running = child
     let output = ''
-    let timedOut = false
-    child.stdout.on('data', (text) => (output += text))
-    child.stderr.on('data', (text) => (output += text))
-    const timer = setTimeout(() => {
-      timedOut = true
+    let killed: Ended['killed'] = null
+    const kill = (why: Ended['killed']): void => {
+      killed = why
       this.#kill()
-    }, options.seconds * 1000)
+    }
+    const hang = setTimeout(kill, silence * 1000, 'silent')
+    const end = Number.isFinite(seconds) ? setTimeout(kill, seconds * 1000, 'late') : undefined
+    for (const stream of [child.stdout, child.stderr])
+      stream.on('data', (text) => {
+        output += text
+        hang.refresh()
+      })
     return new Promise((resolve, reject) => {
       child.on('error', reject)
       child.on('exit', () => {
-        clearTimeout(timer)
+        clearTimeout(hang)
+        clearTimeout(end)
         // A child process may have outlived the script.
         this.#kill()
         this.#running = null
       })
-      child.on('close', (code) => resolve({ code, output, timedOut }))
+      child.on('close', (code) => resolve({ code, output, killed }))
     })
   }
 

@@ -4,8 +4,8 @@
  */
 import type { Mutant } from './derive.ts'
 
-/** A mutant that changes nothing observable. */
-interface Equivalent extends Pick<Mutant, 'file' | 'context' | 'before' | 'after'> {
+/** A mutant that changes nothing observable; without `before` and `after`, each mutant of its line. */
+interface Equivalent extends Pick<Mutant, 'file' | 'context'>, Partial<Pick<Mutant, 'before' | 'after'>> {
   readonly why: string
 }
 
@@ -62,25 +62,24 @@ const equivalents: readonly Equivalent[] = [
     why: 'a view uses its renderer only in a page; toSVG names its own',
   },
   {
-    file: 'src/experiments/report/plot_spec.ts',
-    context: 'labelPadding: 8,',
-    before: '8',
-    after: '9',
-    why: 'a pixel between an axis and its labels changes no number and no word of a chart',
+    file: 'src/engine/config.ts',
+    context:
+      "const headSize = readWhole(fields, 'head_dim', 1, MAX_WIDTH, Math.max(1, Math.floor(width / heads)))",
+    before: 'Math.floor',
+    after: 'Math.ceil',
+    why: 'a width that the heads do not divide is refused a few lines on',
   },
   {
-    file: 'src/verify/ops/int8_product.ts',
-    context: '{ runs: 40 },',
-    before: 'runs: 40',
-    after: '',
-    why: 'the law tries 100 cases instead of 40 and gives the same verdict',
+    file: 'src/parity/op_hints.ts',
+    context: 'const smallestFirst = failing.toSorted((a, b) => sizeOf(a) - sizeOf(b))',
+    why: 'a guess must explain every failing case, in whichever order they are tried; small ones take less time',
   },
   {
-    file: 'src/verify/criteria/plainact_laws.ts',
-    context: '{ runs: 40 },',
-    before: 'runs: 40',
+    file: 'src/predictor/predictor_config_schema.ts',
+    context: 'top: v.optional(shares, [...shadowDefaults.top]),',
+    before: '...shadowDefaults.top',
     after: '',
-    why: 'the law tries 100 cases instead of 40: it takes longer and holds of the same backends',
+    why: 'the list is empty',
   },
   {
     file: 'src/verify/model/gradient_laws.ts',
@@ -91,10 +90,41 @@ const equivalents: readonly Equivalent[] = [
   },
 ]
 
+/** Mutants of one form that change nothing observable, wherever they stand. */
+interface EquivalentClass {
+  readonly why: string
+  readonly has: (mutant: Mutant) => boolean
+}
+
+const classes: readonly EquivalentClass[] = [
+  {
+    why: 'the correlation of two rows adds up the same products in either order',
+    has: ({ kind, context, before }) =>
+      kind === 'arguments swapped' && context.includes(`correlation(${before})`),
+  },
+  {
+    why: 'it decides only how a counterexample shrinks',
+    has: ({ file, kind, context, before }) =>
+      file.startsWith('src/verify/') &&
+      ((kind === 'flag' && /^\{ withCrossShrink: (true|false) \},?$/.test(context)) ||
+        (kind === 'property dropped' && /^[,\s]*withCrossShrink: (true|false)[,\s]*$/.test(before))),
+  },
+  {
+    why: 'a law tries another number of cases and gives the same verdict',
+    has: ({ file, kind, context, before }) =>
+      file.startsWith('src/verify/') &&
+      (kind === 'constant'
+        ? context.split(before).length === 2 && context.includes(`runs: ${before}`)
+        : kind === 'property dropped' && /^[,\s]*runs: \d+[,\s]*$/.test(before)),
+  },
+]
+
 /** Why a mutant is equivalent; null unless it is known to be. */
 export function whyEquivalent(mutant: Mutant): string | null {
+  const ofClass = classes.find(({ has }) => has(mutant))
+  if (ofClass) return ofClass.why
   const found = equivalents.find(
-    ({ file, context, before, after }) =>
+    ({ file, context, before = mutant.before, after = mutant.after }) =>
       file === mutant.file &&
       context === mutant.context &&
       before === mutant.before &&

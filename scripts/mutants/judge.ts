@@ -1,10 +1,12 @@
 /**
  * Decides whether a mutant is found: a test fails with it and passes without it.
+ *
+ * The spec files run in one process, nearest first, until a test fails: modules load once, and a file costs what its tests take.
  */
-import { existsSync, readFileSync, rmSync } from 'node:fs'
-import { join, relative } from 'node:path'
-import type { Checkout } from './checkout.ts'
+import { join } from 'node:path'
+import type { Checkout, Ended } from './checkout.ts'
 import type { Mutant } from './derive.ts'
+import { fileRunsIn, type FileRun } from './reporter.ts'
 
 /** A test that failed. */
 export interface Failure {
@@ -23,14 +25,14 @@ export interface Verdict {
   readonly of: number
 }
 
-interface Run {
-  readonly timedOut: boolean
+interface Run extends Pick<Ended, 'killed'> {
+  readonly ended: readonly FileRun[]
   readonly failures: readonly Failure[]
-  /** The names of the tests that passed. */
-  readonly passed: readonly string[]
+  /** Whether it failed though no spec file of it did, with its last words. */
+  readonly broke: string | null
 }
 
-/** A run hangs if it takes this long and several times as long as without the mutant. */
+/** A run hangs if no test of it ends for this long, and for several times as long as its file takes without the mutant. */
 const HANG_SECONDS = 240
 const HANG_FACTOR = 5
 
@@ -45,29 +47,22 @@ const typeCheck = [
   'build/mutants.tsbuildinfo',
 ]
 
-/** How many spec files run together. The first group is one file, because the nearest file finds most mutants. */
-const groupSizes = [1, 3, 8, 16, 32]
-
-/** Files in groups of growing size. */
-function groupsOf(files: readonly string[]): string[][] {
-  const groups: string[][] = []
-  for (let start = 0; start < files.length;) {
-    const size = groupSizes[Math.min(groups.length, groupSizes.length - 1)]
-    groups.push(files.slice(start, start + size))
-    start += size
-  }
-  return groups
-}
-
 /** The part of a checkout that a judge uses. */
 export type Ground = Pick<Checkout, 'folder' | 'with' | 'run'>
+
+/** Whether a spec file is not of the quick tier. It runs in another process than those of the quick tier. */
+export function isFull(spec: string): boolean {
+  return spec.endsWith('.full.spec.ts')
+}
 
 /** Plants mutants in one checkout and runs spec files on them. */
 export class Judge {
   readonly #checkout: Ground
   readonly #seed: number
-  /** Seconds that each spec file takes without a mutant. */
-  readonly seconds = new Map<string, number>()
+  /** Seconds that the tests of each spec file took in their last run here, in which all of them passed. */
+  readonly took = new Map<string, number>()
+  /** Seconds that spec files take in a process of their own, without a mutant. */
+  readonly #alone = new Map<string, number>()
   /** Tests that pass without a mutant. */
   readonly #passing = new Set<string>()
   /** Spec files that fail without a mutant; they are left out. */
@@ -81,144 +76,101 @@ export class Judge {
   /** The paths of the source files that the type check refuses while the mutants are planted. */
   async refusedBy(mutants: readonly Mutant[]): Promise<Set<string>> {
     const { code, output } = await this.#checkout.with(mutants, () =>
-      this.#checkout.run('typescript/bin/tsc', typeCheck, { seconds: 600, seed: this.#seed }),
+      this.#checkout.run('typescript/bin/tsc', typeCheck, { silence: 600, seed: this.#seed }),
     )
     const files = new Set([...output.matchAll(/^(\S+)\(\d+,\d+\): error/gm)].map(([, path]) => path))
     if (code !== 0 && files.size === 0) throw new Error(`type check: ${output}`)
     return files
   }
 
-  /** Runs spec files, nearest first, until one finds the mutant; starts no group after `seconds`. */
+  /** Runs spec files, nearest first, until one finds the mutant, or `seconds` have passed. */
   async judge(mutant: Mutant, specs: readonly string[], seconds = Infinity): Promise<Verdict> {
     const start = performance.now()
-    const of = specs.length
-    let tried = 0
-    for (const group of groupsOf(specs)) {
-      if (performance.now() - start >= seconds * 1000) break
-      const outcome = await this.#judgeGroup(mutant, group)
-      tried += group.length
-      if (outcome !== null) return { ...outcome, tried, of }
+    const secondsLeft = (): number => seconds - (performance.now() - start) / 1000
+    const tried = new Set<string>()
+    const verdict = (name: Verdict['verdict'], by: Failure | null = null): Verdict => {
+      return { verdict: name, by, tried: tried.size, of: specs.length }
     }
-    return { verdict: tried < of ? 'undecided' : 'survived', by: null, tried, of }
-  }
-
-  async #judgeGroup(
-    mutant: Mutant,
-    group: readonly string[],
-  ): Promise<Pick<Verdict, 'verdict' | 'by'> | null> {
-    for (;;) {
-      const specs = group.filter((spec) => !this.broken.has(spec))
-      if (specs.length === 0) return null
-      const limit = this.#limitFor(specs)
-      const run = await this.#checkout.with([mutant], () => this.#run(specs, limit))
-      if (run.timedOut) {
-        await this.#measure(specs)
-        const left = specs.filter((spec) => !this.broken.has(spec))
-        if (left.length < specs.length || this.#limitFor(left) > limit) continue
-        return { verdict: 'timeout', by: null }
+    for (const group of [specs.filter((spec) => !isFull(spec)), specs.filter(isFull)]) {
+      for (;;) {
+        const left = group.filter((spec) => !tried.has(spec) && !this.broken.has(spec))
+        if (left.length === 0) break
+        if (secondsLeft() <= 0) return verdict('undecided')
+        const silence = this.#silenceFor(left)
+        const limits = { silence, seconds: secondsLeft() }
+        const run = await this.#checkout.with([mutant], () => this.#run(left, limits))
+        for (const { spec } of run.ended) tried.add(spec)
+        for (const by of run.failures) if (await this.#passesWithout(by)) return verdict('found', by)
+        if (run.killed === 'late') return verdict('undecided')
+        const [next] = left.filter((spec) => !tried.has(spec))
+        if (run.killed === 'silent') {
+          await this.#measure(next)
+          if (this.broken.has(next) || this.#silenceFor([next]) > silence) continue
+          tried.add(next)
+          return verdict('timeout')
+        }
+        if (run.failures.length > 0) continue
+        for (const spec of left) tried.add(spec)
+        // The run failed outside of all tests and files.
+        if (run.broke !== null && (await this.#run(left, { silence })).broke === null)
+          return verdict('found', { spec: next ?? left[0], test: '', message: run.broke })
       }
-      if (run.failures.length === 0) return null
-      for (const by of run.failures) if (await this.#passesWithout(by)) return { verdict: 'found', by }
     }
+    return verdict('survived')
   }
 
   /** Whether the failed test passes without a mutant, alone or with its whole file. A file that fails then is broken. */
   async #passesWithout({ spec, test }: Failure): Promise<boolean> {
     const key = JSON.stringify([spec, test])
     if (test !== '' && !this.#passing.has(key)) {
-      const { failures, passed } = await this.#run([spec], HANG_FACTOR * HANG_SECONDS, test)
-      if (failures.length === 0 && passed.includes(test)) this.#passing.add(key)
+      const { failures, ended } = await this.#run([spec], { silence: HANG_FACTOR * HANG_SECONDS }, test)
+      if (failures.length === 0 && ended.some(({ passed }) => passed.includes(test))) this.#passing.add(key)
     }
     if (this.#passing.has(key)) return true
-    await this.#measure([spec])
+    await this.#measure(spec)
     return !this.broken.has(spec)
   }
 
-  #limitFor(specs: readonly string[]): number {
-    const known = specs.reduce((sum, spec) => sum + (this.seconds.get(spec) ?? 0), 0)
-    return Math.max(HANG_SECONDS, HANG_FACTOR * known)
+  #silenceFor(specs: readonly string[]): number {
+    return Math.max(HANG_SECONDS, ...specs.map((spec) => HANG_FACTOR * (this.#alone.get(spec) ?? 0)))
   }
 
-  /** Runs spec files without a mutant, each file once per judge. */
-  async #measure(specs: readonly string[]): Promise<void> {
-    for (const spec of specs.filter((path) => !this.seconds.has(path))) {
-      const start = performance.now()
-      const { timedOut, failures } = await this.#run([spec], HANG_FACTOR * HANG_SECONDS)
-      this.seconds.set(spec, (performance.now() - start) / 1000)
-      if (timedOut || failures.length > 0) this.broken.add(spec)
-    }
+  /** Runs a spec file without a mutant, once per judge. */
+  async #measure(spec: string): Promise<void> {
+    if (this.#alone.has(spec)) return
+    const start = performance.now()
+    const { killed, failures, broke } = await this.#run([spec], { silence: HANG_FACTOR * HANG_SECONDS })
+    this.#alone.set(spec, (performance.now() - start) / 1000)
+    if (killed !== null || failures.length > 0 || broke !== null) this.broken.add(spec)
   }
 
-  /** Runs spec files in one process, one after the other, until a test fails. @param test runs only the test of this name */
-  async #run(specs: readonly string[], seconds: number, test?: string): Promise<Run> {
-    const report = join(this.#checkout.folder, 'build/mutant_report.json')
-    rmSync(report, { force: true })
+  /** Runs spec files in one process, in this order, until a test fails. @param test runs only the test of this name */
+  async #run(
+    specs: readonly string[],
+    limits: { readonly silence: number; readonly seconds?: number },
+    test?: string,
+  ): Promise<Run> {
     const named = test === undefined ? [] : ['-t', `^${test.replace(/[^\w\s]/g, '\\$&')}$`]
-    const { code, output, timedOut } = await this.#checkout.run(
+    const { code, output, killed } = await this.#checkout.run(
       'vitest/vitest.mjs',
       [
         'run',
         '--maxWorkers=1',
         '--bail=1',
         '--no-cache',
-        '--reporter=json',
-        `--outputFile=${report}`,
+        `--reporter=${join(this.#checkout.folder, 'scripts/mutants/reporter.ts')}`,
         ...named,
         ...specs,
       ],
-      { seconds, seed: this.#seed },
+      { ...limits, seed: this.#seed },
     )
-    if (timedOut || (code !== 0 && !existsSync(report)))
-      return { timedOut, failures: timedOut ? [] : brokenRun(specs, output), passed: [] }
-    const text = readFileSync(report, 'utf8')
-    const failures = failuresIn(text, this.#checkout.folder)
-    // The run failed outside of all tests and files.
-    const unnamed = code !== 0 && failures.length === 0
-    return { timedOut, failures: unnamed ? brokenRun(specs, output) : failures, passed: passedIn(text) }
+    const runs = fileRunsIn(output)
+    // What is behind the first failure was skipped.
+    const ended = runs.slice(0, runs.findIndex(({ failed }) => failed.length > 0) + 1 || runs.length)
+    for (const { spec, seconds, failed, passed } of ended)
+      if (test === undefined && failed.length === 0 && passed.length > 0) this.took.set(spec, seconds)
+    const failures = ended.flatMap(({ spec, failed }) => failed.map((one) => ({ spec, ...one })))
+    const broke = killed === null && code !== 0 && failures.length === 0 ? output.slice(-300) : null
+    return { killed, ended, failures, broke }
   }
-}
-
-function brokenRun(specs: readonly string[], output: string): Failure[] {
-  return specs.slice(0, 1).map((spec) => ({ spec, test: '', message: output.slice(-300) }))
-}
-
-interface Report {
-  readonly testResults: readonly {
-    readonly name: string
-    readonly status: string
-    readonly message: string
-    readonly assertionResults: readonly {
-      readonly fullName: string
-      readonly status: string
-      readonly failureMessages?: readonly string[]
-    }[]
-  }[]
-}
-
-/** The failed tests of vitest's JSON report. */
-function failuresIn(text: string, folder: string): Failure[] {
-  const { testResults } = JSON.parse(text) as Report
-  return testResults
-    .filter(({ status }) => status === 'failed')
-    .flatMap(({ name, message, assertionResults }) => {
-      const spec = relative(folder, name).replaceAll('\\', '/')
-      const tests = assertionResults.filter(({ status }) => status === 'failed')
-      if (tests.length === 0) return [{ spec, test: '', message: firstLines(message) }]
-      return tests.map(({ fullName, failureMessages }) => {
-        return { spec, test: fullName, message: firstLines(failureMessages?.join('\n') ?? '') }
-      })
-    })
-}
-
-/** The full names of the passed tests of the same report. */
-function passedIn(text: string): string[] {
-  const { testResults } = JSON.parse(text) as Report
-  return testResults
-    .flatMap(({ assertionResults }) => assertionResults)
-    .filter(({ status }) => status === 'passed')
-    .map(({ fullName }) => fullName)
-}
-
-function firstLines(text: string): string {
-  return text.split('\n').slice(0, 3).join('\n').slice(0, 300)
 }

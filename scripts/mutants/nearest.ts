@@ -2,9 +2,9 @@
  * Which spec files judge a source file, nearest first.
  *
  * A module uses another if it imports it or has its path in a string, since threads and programs are started by path. A spec
- * file that does not use a source file, directly or through others, cannot find a mutant of it.
+ * file that does not use a source file, directly or through others, nor names it, cannot find a mutant of it.
  */
-import { globSync, readFileSync } from 'node:fs'
+import { existsSync, globSync, readFileSync, writeFileSync } from 'node:fs'
 import { posix } from 'node:path'
 import { type Module, root, walk } from '../../spec/harness/syntax.ts'
 
@@ -56,7 +56,7 @@ function distancesFrom(path: string, users: Users): Map<string, number> {
 }
 
 /** Each time a file takes this many seconds it is ranked one step further away. */
-const SECONDS_PER_STEP = 20
+const SECONDS_PER_STEP = 10
 
 /** What else is known of spec files. */
 export interface Known {
@@ -83,10 +83,20 @@ export function nearestSpecs(
     if (own.includes(spec)) return 0
     return (distances.get(spec) ?? 0) + (same ? 0 : 4) + (seconds.get(spec) ?? 0) / SECONDS_PER_STEP
   }
-  return specs.filter((spec) => distances.has(spec)).sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1))
+  // A page in a browser is started by no import.
+  const asked = specs.filter((spec) => distances.has(spec) || own.includes(spec))
+  return asked.sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1))
 }
 
-/** The seconds that spec files took in their last run in this checkout, from the cache of vitest. */
+/** Where the seconds are kept that spec files took while mutants were judged. */
+const timesPath = `${root}build/mutants_seconds.json`
+
+/** Keeps the seconds that spec files took. */
+export function rememberTimes(times: ReadonlyMap<string, number>): void {
+  writeFileSync(timesPath, `${JSON.stringify(Object.fromEntries(times), null, 1)}\n`)
+}
+
+/** The seconds that spec files took in their last run in this checkout: while mutants were judged, or in the cache of vitest. */
 export function rememberedTimes(): Map<string, number> {
   const times = new Map<string, number>()
   for (const path of globSync(`${root}node_modules/.vite/vitest/*/results.json`)) {
@@ -96,5 +106,8 @@ export function rememberedTimes(): Map<string, number> {
     for (const { files } of Object.values(projects ?? {}))
       for (const [spec, { duration }] of Object.entries(files ?? {})) times.set(spec, (duration ?? 0) / 1000)
   }
+  if (existsSync(timesPath))
+    for (const [spec, seconds] of Object.entries(JSON.parse(readFileSync(timesPath, 'utf8'))))
+      times.set(spec, Number(seconds))
   return times
 }

@@ -28,8 +28,6 @@ const excluded: readonly { readonly path: string; readonly why: string }[] = [
   })),
   ...[
     'src/cli/mask_picture.ts',
-    'src/cli/progress.ts',
-    'src/cli/words.ts',
     'src/experiments/report/figure_words.ts',
     'src/experiments/report/html.ts',
     'src/experiments/report/html_tables.ts',

@@ -3,7 +3,7 @@
  * amount of work that was really done.
  *
  * A piece of work is one entry of `works`. Tests src/engine/weight_reader.ts, src/evaluation/evaluate.ts,
- * src/evaluation/decode.ts, src/evaluation/text_perplexity.ts, src/evaluation/tasks/asking.ts, src/parity/run_ops.ts,
+ * src/evaluation/decode.ts, src/evaluation/jobs/evaluate_job.ts, src/evaluation/text_perplexity.ts, src/evaluation/tasks/asking.ts, src/parity/run_ops.ts,
  * src/calibration/collect.ts, src/calibration/folder.ts and src/io/convert.ts.
  */
 import { join } from 'node:path'
@@ -13,6 +13,8 @@ import { textOfDocuments } from '../../src/data/texts.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
 import { initialWeights } from '../../src/engine/initial_weights.ts'
 import { storages } from '../../src/engine/storages/index.ts'
+import { makeDoJob } from '../../src/evaluation/jobs/do_job.ts'
+import { evaluateJobs } from '../../src/evaluation/jobs/evaluate_job.ts'
 import { measureDecode } from '../../src/evaluation/decode.ts'
 import { evaluate } from '../../src/evaluation/evaluate.ts'
 import { askTasks } from '../../src/evaluation/tasks/asking.ts'
@@ -21,6 +23,8 @@ import { convertCheckpoint } from '../../src/io/convert.ts'
 import { kernelNames } from '../../src/ops/catalog.ts'
 import { runOps } from '../../src/parity/run_ops.ts'
 import { inputsFrom } from '../../src/results/method.ts'
+import { methodHash } from '../../src/results/method_hash.ts'
+import type { JobModel } from '../../src/jobs/job_model.ts'
 import { memorySource } from '../../src/tensor/memory_source.ts'
 import { makeWindows, smallOptions } from '../calibration/small_calibration.ts'
 import {
@@ -32,6 +36,7 @@ import {
   useSmallModel,
 } from '../evaluation/small_model.ts'
 import { tinyFolder } from '../cli/run_cli.ts'
+import { inlineRunner } from '../jobs/inline_runner.ts'
 import { temporaryFolder } from '../harness/temporary_folder.ts'
 
 const small = useSmallModel('reference')
@@ -144,6 +149,19 @@ const works: Readonly<Record<string, Work>> = {
     return { bytes }
   },
 }
+
+test('texts that a runner scores are told as the whole number nearest to the share of jobs that are done', async () => {
+  const own: JobModel = { model, hash: '0'.repeat(64), method: await methodHash() }
+  const methods = someMethods(model).slice(0, 1)
+  const textOf = (seed: number) => ({ windows: [windows[seed]], seed })
+  const jobs = [[0], [1, 2], [0], [1]].map((seeds) => ({ methods, texts: seeds.map(textOf) }))
+  const told: number[] = []
+  const onScore = (done: number): void => void told.push(done)
+  const place = { runner: inlineRunner(makeDoJob(own)), model: own }
+  for await (const _ of evaluateJobs(model, jobs, { inputsOf: inputsFrom({}), onScore }, place));
+  // Five texts in four jobs: 1.25, 2.5, 3.75 and 5.
+  expect(told).toEqual([1, 3, 4, 5])
+})
 
 /** @throws Error for progress that falls, does not end, or has another total than what was done */
 async function expectCounted(

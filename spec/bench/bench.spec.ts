@@ -10,6 +10,7 @@ import { maskReplay, planOf } from '../../src/bench/methods.ts'
 import { makeMethod } from '../../src/results/method.ts'
 import { Bench, type BenchOptions, type BenchProgress } from '../../src/bench/bench.ts'
 import { Job } from '../../src/bench/job.ts'
+import { randomPredictor } from '../../src/bench/predictors.ts'
 import { profileDecode } from '../../src/bench/profile.ts'
 import { ReadSpeed } from '../../src/bench/read_speed.ts'
 import type { BenchRow } from '../../src/bench/rows.ts'
@@ -249,6 +250,69 @@ describe('an impossible bench is refused before anything is measured', () => {
     const bench = new Bench({ ...usual, ...options })
     await expect(bench.run()).rejects.toMatchObject({ code })
     expect(bench.rows).toEqual([])
+  })
+})
+
+test('a checkpoint is measured under the predictors that were read for it, which are given back', async () => {
+  const asked: unknown[] = []
+  let live = 0
+  const rows = await run({
+    planners: ['shadow'],
+    subjects: [{ ...subject, weights: 'checkpoint' }],
+    readPredictors: (model, kinds) => {
+      asked.push([model.config.layers, ...kinds])
+      const own = kinds.map((kind) => randomPredictor(kind, model.config, model.backend, 'f32', 5))
+      live += own.length
+      for (const predictor of own) {
+        const { dispose } = predictor
+        predictor.dispose = () => {
+          live--
+          dispose.call(predictor)
+        }
+      }
+      return Promise.resolve(own)
+    },
+  })
+  expect(asked).toEqual([[3, 'shadow']])
+  expect(names(rows)).toEqual([
+    ['tg3', 'dense', 0],
+    ['tg3', 'shadow', 0.5],
+  ])
+  expect(live).toBe(0)
+})
+
+describe('the speed by the length of a text', () => {
+  const named = (name: string, positions: number): BenchSubject =>
+    randomSubject(name, makeConfig({ ...sizes, positions }), 0)
+
+  test('has a row for each length that fits each model, and tells of each', async () => {
+    const told: BenchProgress[] = []
+    const options = { ...usual, subjects: [named('short', 64), named('long', 136)], depthSeconds: 3600 }
+    const bench = new Bench(options, (progress) => told.push(progress))
+    await bench.run()
+    const { rows, leftOut } = bench.depths
+    expect(leftOut).toEqual([])
+    expect(rows).toMatchObject([
+      { model: 'short (random weights)', storage: 'f32', threadsAsked: 1, length: 0 },
+      { model: 'long (random weights)', storage: 'f32', threadsAsked: 1, length: 0 },
+      { model: 'long (random weights)', storage: 'f32', threadsAsked: 1, length: 128 },
+    ])
+    expect(told.filter(({ stage }) => stage === 'depths of 3x16')).toEqual(
+      [[0, 64] as const, [0, 136] as const, [128, 136] as const].map(([done, total]) => {
+        return { stage: 'depths of 3x16', done, total }
+      }),
+    )
+  })
+
+  test('is not measured unless asked for; lengths for which no time was left are named once, the shortest first', async () => {
+    const subjects = [named('long', 1100), named('short', 600)]
+    // The time is over before it begins.
+    const bench = new Bench({ ...usual, subjects, depthSeconds: -1 })
+    await bench.run()
+    expect(bench.depths).toEqual({ rows: [], leftOut: [0, 128, 512, 1024] })
+    const other = new Bench({ ...usual, subjects })
+    await other.run()
+    expect(other.depths).toEqual({ rows: [], leftOut: [] })
   })
 })
 

@@ -13,11 +13,13 @@ import type { Backend } from '../../src/backends/backend.ts'
 import { createBackend } from '../../src/backends/select.ts'
 import { criterionByName, datasetCriteria } from '../../src/criteria/index.ts'
 import { calibrateToFolder, type CalibrateOptions } from '../../src/calibration/collect.ts'
+import { defaultFileExamples, exampleForms } from '../../src/calibration/calibration_files.ts'
 import { collectExample, type GroupedExample } from '../../src/calibration/examples.ts'
 import { manifestName } from '../../src/calibration/manifest.ts'
 import { openCalibration } from '../../src/calibration/open.ts'
 import { makeConfig } from '../../src/engine/config.ts'
 import type { LanguageModel } from '../../src/engine/language_model.ts'
+import { safetensorsSize } from '../../src/io/safetensors_writer.ts'
 import { InputError } from '../../src/tensor/errors.ts'
 import { law, type Drawn } from '../harness/seed.ts'
 import { casesAtTier } from '../harness/tier.ts'
@@ -382,3 +384,27 @@ describe('an untrusted manifest', () => {
     expect(await refusalOf(() => openCalibration(folder))).toMatchObject({ code: 'FILE_MISSING' })
   })
 })
+
+law(
+  'a file holds as many of the longest examples as fit into 16 MiB, but 64 at most and one at least',
+  {
+    neurons: fc.oneof(fc.integer({ min: 1, max: 6000 }), fc.integer({ min: 1, max: 2 ** 18 })),
+    lengths: fc.array(fc.integer({ min: 1, max: 500 })),
+  },
+  ({ neurons, lengths }) => {
+    const described = {
+      model: { hash: '', layers: 12, heads: 4, neurons, width: 64 },
+      data: { name: '', hash: '', windows: lengths.length, groups: [] },
+      criteria: ['plainact', 'fisher'].map((name) => ({ name, formula: '' })),
+      datasetCriteria: [],
+      seed: 0,
+      keepSequence: true,
+      mask: null,
+    }
+    const count = defaultFileExamples(described, lengths)
+    const bytes = count * safetensorsSize(exampleForms(described, [Math.max(0, ...lengths)]))
+    if (count > 1) expect(bytes).toBeLessThanOrEqual(2 ** 24)
+    if (count < 64) expect((bytes / count) * (count + 1)).toBeGreaterThan(2 ** 24)
+    expect(count).toBe(Math.min(64, Math.max(1, count)))
+  },
+)

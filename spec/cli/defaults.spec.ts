@@ -1,10 +1,12 @@
 /**
- * The table of defaults in docs/guides/read.md says what the commands say.
+ * The table of defaults in docs/guides/read.md says what the commands say. All defaults are kept in a file: one changes only if
+ * somebody means to change it.
  */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { root } from '../harness/syntax.ts'
+import { allDefaults } from './options/commands.ts'
 import { runInside } from './run_inside.ts'
 
 const guide = readFileSync(join(root, 'docs/guides/read.md'), 'utf8')
@@ -30,4 +32,11 @@ test.each(rows)('%s --%s is %s', async (command, option, value) =>
 test('an option that is none, or has no default, is found', async () => {
   expect(await defaultOf('train', 'speed')).toBeUndefined()
   expect(await defaultOf('train', 'calibration')).toBeUndefined()
+})
+
+// vitest -u writes the file.
+test('every flag has the default that it had before', async () => {
+  const defaults = await allDefaults()
+  expect(defaults.length).toBeGreaterThan(100)
+  await expect(`${defaults.join('\n')}\n`).toMatchFileSnapshot('defaults.txt')
 })

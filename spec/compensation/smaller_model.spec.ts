@@ -431,8 +431,15 @@ test('moments are read back, off by the rounding of a correlation to int16', asy
       (2 ** -16 * 6) / 4,
     )
     expect(read[2]).toBe(0)
-    await expect(moments.read('neurons', 0, 4)).rejects.toMatchObject({ code: 'TENSOR_SHAPE' })
-    await expect(moments.read('neurons', 1, 3)).rejects.toMatchObject({ code: 'TENSOR_MISSING' })
+    // Wherever it fails, the tensor is named.
+    for (const [layer, count, code] of [
+      [0, 4, 'TENSOR_SHAPE'],
+      [1, 3, 'TENSOR_MISSING'],
+    ] as const)
+      await expect(moments.read('neurons', layer, count)).rejects.toMatchObject({
+        code,
+        tensor: expect.stringContaining(`neurons.${layer}.`),
+      })
   })
 })
 

@@ -48,6 +48,19 @@ describe('a cluster', () => {
     expect(4 * (numbers - 40)).toBe(resultBytes(model, 10, 2))
   })
 
+  test.each([
+    [0.001, 100, 1],
+    [7, 100, 12], // nine windows are 63 s, and eight are 56
+    [8.3, 100, 15], // seven windows are 58 s, and eight are 66
+    [40, 100, 50], // one window is 40 s, and two are 80
+    [100, 7, 7],
+  ])('whose windows take %d s each has jobs of a minute: %d windows, %d jobs', (seconds, windows, jobs) => {
+    const model = architectureByName('opt-125m')
+    const flops = windowFlops(model, defaultCluster.tokens) / seconds
+    const { outcome } = clusterCost(model, { ...defaultCluster, deathsPerHour: 0, windows }, flops)
+    expect(outcome.done).toBe(jobs)
+  })
+
   test('of twice as many machines takes half as long, but for the loading', () => {
     const model = architectureByName('opt-66b')
     const at = (machines: number): number =>

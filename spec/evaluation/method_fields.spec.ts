@@ -1,11 +1,12 @@
 /**
- * All fields of a method together: a plan that shares passes is the plan of a method alone, and a job scores what this thread does.
+ * All fields of a method together: a plan that shares passes is the plan of a method alone, a job scores what this thread does, and
+ * rows of reports tell what the method was.
  *
  * The type of the arbitraries asks for every field of `Method`. Tests src/evaluation/window_evaluator.ts, src/results/method.ts,
- * src/evaluation/evaluate.ts and src/evaluation/jobs/evaluate_job.ts.
+ * src/evaluation/evaluate.ts, src/evaluation/jobs/evaluate_job.ts, src/evaluation/tasks/run.ts and src/evaluation/text_perplexity.ts.
  */
 import fc from 'fast-check'
-import { afterAll, beforeAll, test } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { randomPredictor } from '../../src/bench/predictors.ts'
 import { randomScores } from '../../src/criteria/random.ts'
 import { denseMask } from '../../src/masks/mask.ts'
@@ -14,6 +15,9 @@ import type { MaskPlanner } from '../../src/masks/planner.ts'
 import { prefills } from '../../src/masks/planner.ts'
 import { evaluateJobs } from '../../src/evaluation/jobs/evaluate_job.ts'
 import { makeDoJob } from '../../src/evaluation/jobs/do_job.ts'
+import { runTasks, type RunOptions } from '../../src/evaluation/tasks/run.ts'
+import { textPerplexity } from '../../src/evaluation/text_perplexity.ts'
+import { textOfDocuments } from '../../src/data/texts.ts'
 import { scoreWindow } from '../../src/evaluation/score_window.ts'
 import { WindowPlanner, type MethodScore } from '../../src/evaluation/window_evaluator.ts'
 import type { JobModel } from '../../src/jobs/job_model.ts'
@@ -21,7 +25,14 @@ import { rankingOf } from '../../src/planners/ranking.ts'
 import { plannerNames } from '../../src/planners/index.ts'
 import { predictorKinds } from '../../src/predictor/predictor_config.ts'
 import type { Predictor } from '../../src/predictor/predictor_file.ts'
-import { inputsFrom, type Method, type MethodInputs, type MethodSources } from '../../src/results/method.ts'
+import {
+  denseMethod,
+  inputsFrom,
+  makeMethod,
+  type Method,
+  type MethodInputs,
+  type MethodSources,
+} from '../../src/results/method.ts'
 import { methodHash } from '../../src/results/method_hash.ts'
 import { ShadowError } from '../../src/tensor/errors.ts'
 import { Random } from '../../src/tensor/random.ts'
@@ -31,7 +42,7 @@ import { casesAtTier } from '../harness/tier.ts'
 import { compensations } from '../../src/masks/compensation.ts'
 import { randomMoments } from '../compensation/random_moments.ts'
 import { inlineRunner } from '../jobs/inline_runner.ts'
-import { question, smallConfig, useSmallModel } from './small_model.ts'
+import { question, smallConfig, somePages, someTasks, useSmallModel } from './small_model.ts'
 
 const small = useSmallModel('reference')
 let predictors: Predictor[]
@@ -245,4 +256,37 @@ test('jobs that drop a field of the method or an option: killed', async () => {
       ),
     )
   await kills(jobsAgree, (methods, seeds, options) => byJobs(methods, seeds, { ...options, compared: false }))
+})
+
+test('the rows of reports tell what a method was: who decided, where units competed, what the prompt ran under', async () => {
+  const source = small.source()
+  const random = makeMethod({ planner: 'random', sparsity: 0.5, scope: 'per-layer' })
+  const methods: readonly Method[] = [
+    denseMethod,
+    random,
+    { ...random, leaky: true },
+    { ...random, prefill: 'dense' },
+    { ...makeMethod({ planner: 'static', criterion: 'plainact', sparsity: 0.3 }), prefill: 'masked' },
+  ]
+  const row = { planner: 'random', criterion: 'none', scope: 'per-layer', sparsity: 0.5, leaky: false }
+  const told = [
+    { ...row, planner: 'dense', scope: 'global', sparsity: 0, prefill: 'dense' },
+    { ...row, prefill: 'masked' },
+    { ...row, leaky: true, prefill: 'masked' },
+    { ...row, prefill: 'dense' },
+    { ...row, planner: 'static', criterion: 'plainact', scope: 'global', sparsity: 0.3, prefill: 'masked' },
+  ]
+  const inputs = { methods, sources, seed: 1 }
+  const text = textOfDocuments('pages', somePages(3))
+  const measured = await textPerplexity({ ...source, ...inputs, text, prompt: 6, windows: 2 })
+  expect(measured.rows).toMatchObject(told)
+  const [task] = someTasks()
+  const asked = await runTasks({
+    model: source.model,
+    tasks: [task],
+    ...inputs,
+    config: {},
+    provenance: {} as RunOptions['provenance'],
+  })
+  expect(asked.rows).toMatchObject(told)
 })

@@ -10,11 +10,11 @@ import { criteria } from '../../src/criteria/index.ts'
 import { backwardFlops, forwardFlops, lossFlops } from '../../src/cost/calibration_cost.ts'
 import type { ExperimentResult } from '../../src/results/experiment_result.ts'
 import type { ExperimentContext } from '../../src/experiments/experiment.ts'
-import { windowsWithShots } from '../../src/experiments/few_shot.ts'
+import { fewShot, windowsWithShots } from '../../src/experiments/few_shot.ts'
 import { experimentNames, experiments, runByName } from '../../src/experiments/index.ts'
 import { sparsityCurve } from '../../src/experiments/sparsity_curve.ts'
 import { Measured, measureVariants, type Variant } from '../../src/experiments/variants.ts'
-import { sayDifference } from '../../src/results/cells.ts'
+import { figure, sayDifference } from '../../src/results/cells.ts'
 import type { MethodScore } from '../../src/evaluation/window_evaluator.ts'
 import { denseMethod, makeMethod } from '../../src/results/method.ts'
 import { ExperimentCache, type CacheOptions } from '../../src/experiments/cache/experiment_cache.ts'
@@ -73,15 +73,39 @@ function expectWhole(result: ExperimentResult): void {
     for (const { points } of series) for (const { y } of points) expect(Number.isFinite(y)).toBe(true)
 }
 
+/** The experiments whose numbers are times. */
+const timed = ['calibration-overhead', 'latency', 'grid']
+
+/** All that an experiment says, without the time that it took: table, findings, points and layers. */
+function textOf(result: ExperimentResult): string {
+  const points = result.plots.flatMap(({ title, kind, x, y, series }) => [
+    `${title} (${kind}): ${x.label} / ${y.label} (${y.scale ?? 'linear'})`,
+    ...series.map(({ name, points: all }) =>
+      [
+        `  ${name}:`,
+        ...all.map(
+          (one) => `(${one.x}, ${figure(one.y)}${one.error === undefined ? '' : ` ± ${figure(one.error)}`})`,
+        ),
+      ].join(' '),
+    ),
+  ])
+  const layers = (result.layers ?? []).map(({ name, heads, neurons }) =>
+    [`${name}:`, ...heads.map((share, l) => `${figure(share)}/${figure(neurons[l])}`)].join(' '),
+  )
+  return [formatExperiment({ ...result, seconds: 0 }), ...points, ...layers, ''].join('\n')
+}
+
 describe('every experiment', () => {
+  // vitest -u writes these files. They change if the numbers do: then the change says why.
   for (const name of experimentNames.filter((one) => one !== 'cost'))
-    test(`${name} runs to its end and can be printed`, async () => {
+    test(`${name} runs to its end, and says of the small model what it said before`, async () => {
       const result = await runByName(name, contextOf())
       expect(result.name).toBe(name)
       expectWhole(result)
-      const text = formatExperiment(result)
+      const text = textOf(result)
       expect(text).toContain(result.title)
       expect(text).not.toContain('undefined')
+      if (!timed.includes(name)) await expect(text).toMatchFileSnapshot(`results/${name}.txt`)
     })
 
   test('one page shows several experiments', async () => {
@@ -114,6 +138,37 @@ test.each([
   const judged = sparsities.filter((share) => [0.5, 0.7, 0.8].includes(share))
   expect(findings.map((text) => text.split(':')[0])).toEqual(judged.map((share) => `At ${100 * share} %`))
 })
+
+test('the number of examples is tried at a sixteenth to the whole of the calibration, at eight at least', async () => {
+  const own = { ...settings, calibration: 42, evaluation: 1, training: { ...settings.training, epochs: 1 } }
+  const { plots } = await runByName('calibration-size', { ...contextOf(), settings: own })
+  // 42/16, 42/8, 10.5, 21 and 42.
+  for (const { points } of plots[0].series) expect(points.map(({ x }) => x)).toEqual([8, 11, 21, 42])
+})
+
+test.each([32, 33, 100, 256, 4096])(
+  'windows of the few-shot experiment are so long that two more fit before each of %d positions',
+  async (positions) => {
+    const asked: Partial<CacheOptions>[] = []
+    const own = {
+      ...contextOf(),
+      cache: { model: { config: { positions } } } as ExperimentCache,
+      openCache: (options: Partial<CacheOptions>) => {
+        asked.push(options)
+        return Promise.reject(new Error('asked'))
+      },
+    }
+    await expect(fewShot.run(own)).rejects.toThrow('asked')
+    const [{ prompt = 0, continuation = 0 }] = asked
+    const length = prompt + continuation
+    const room = Math.min(256, positions)
+    // A fifth of a window is left for what a text begins with.
+    expect(3.2 * length).toBeLessThanOrEqual(room)
+    expect(3.2 * (length + 1)).toBeGreaterThan(room)
+    expect(continuation).toBeLessThanOrEqual(0.4 * length)
+    expect(continuation + 1).toBeGreaterThan(0.4 * length)
+  },
+)
 
 describe('the rows of timed experiments', () => {
   test('scoring: operations are those of the passes, times those of the parts', async () => {

@@ -232,6 +232,21 @@ describe('the cells of the grid', () => {
       }
   })
 
+  test.each([0.2, 0.5, 0.6, 0.8])('skip the nearest whole number of units of a layer to %d', (share) => {
+    const { heads, neurons } = small.source().model.shape
+    const cells = cellsOf({ planners: ['static'], sparsities: [share] })
+    expect(cells.length).toBeGreaterThan(3)
+    for (const { units, method } of cells) {
+      const nearest = (count: number): number => Math.floor(share * count + 0.5)
+      const kinds = { heads: method.headSparsity, neurons: method.neuronSparsity }
+      expect({ units, ...kinds }).toEqual({
+        units,
+        heads: units === 'neurons' ? 0 : nearest(heads) / heads,
+        neurons: units === 'heads' ? 0 : nearest(neurons) / neurons,
+      })
+    }
+  })
+
   test('are those that were asked for; none at all is refused', async () => {
     const cells = cellsOf({ units: ['both'], prefills: ['masked'], every: [16], sparsities: [0.25] })
     expect(cells.map(sayCell)).toEqual([
@@ -654,6 +669,32 @@ describe('the rows of the grid', () => {
 })
 
 // ---- The tables and the figures of pages -----------------------------------------------------------------
+
+test('figures of the grid write places to a tenth, and values and errors as they are', () => {
+  const row = { planner: 'static', every: 'once', prompt: 'dense', units: 'both', window: '8 + 8' }
+  const rows: Row[] = [
+    { planner: 'dense', sparsity: 0, speed: 50, kl: 0 },
+    { ...row, headSparsity: 33.6, sparsity: 33.39, speed: 12.37, kl: 0.12345, klError: 0.0123 },
+    { ...row, headSparsity: 33.6, sparsity: 66.61, speed: null, kl: 0.5, klError: null },
+  ]
+  const [quality, speed, ...others] = gridPlots(rows)
+  expect(others).toEqual([])
+  expect([quality, speed].map(({ title }) => title)).toEqual([
+    'Quality over sparsity: both with 34 % of heads, windows of 8 + 8',
+    'Quality against speed: both with 34 % of heads, windows of 8 + 8',
+  ])
+  const first = { y: 0.12345, error: 0.0123 }
+  expect(quality.series).toEqual([
+    {
+      name: 'static, once, dense prompt',
+      points: [
+        { x: 33.4, ...first },
+        { x: 66.6, y: 0.5 },
+      ],
+    },
+  ])
+  expect(speed.series[0].points).toEqual([{ x: 12.4, ...first }])
+})
 
 describe('what is written of a run', () => {
   let text: string

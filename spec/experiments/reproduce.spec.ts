@@ -367,6 +367,9 @@ describe('a report', () => {
       `${cost}no difference of speed can be told (0.97 to 1.20 times the dense speed).`,
     )
     expect(verdictOf(null)).toContain('too few rounds for a range')
+    const several = [0.9, 0.4, 0.25, 0.75].map((sparsity) => ({ ...row('shadow', 105), sparsity }))
+    const { findings } = reproduceExperiment(reportOf(dense, ...several), 'shadowllm reproduce')
+    expect(findings[0]).toMatch(/^With 40 % of the ranked units/)
     const measured = reportOf(dense, { ...row('shadow', 105), decodeRatioRange: [1.8, 2.1] })
     expect(formatReport(measured)).toMatch(/99 % range\n[^]* 1\.80 to 2\.10/)
     expect(formatReport(reportOf(dense, row('shadow', 105)))).not.toContain('99 %')

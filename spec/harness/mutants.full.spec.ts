@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { Checkout } from '../../scripts/mutants/checkout.ts'
 import { deriveMutants } from '../../scripts/mutants/derive.ts'
+import { Judge } from '../../scripts/mutants/judge.ts'
 import { parseModule, root } from './syntax.ts'
 
 const file = 'src/masks/budget.ts'
@@ -37,11 +38,31 @@ test.skipIf(!existsSync(join(root, '.git')))(
   },
 )
 
-test.skipIf(!existsSync(join(root, '.git')))('a script in a clone is killed at its time limit', async () => {
-  using checkout = new Checkout()
-  const ended = await checkout.run('vitest/vitest.mjs', ['run', '--maxWorkers=1', 'spec/masks'], {
-    seconds: 0.05,
-    seed: 1,
-  })
-  expect(ended).toMatchObject({ code: null, timedOut: true })
-})
+test.skipIf(!existsSync(join(root, '.git')))(
+  'a script in a clone is killed once it is silent or late',
+  async () => {
+    using checkout = new Checkout()
+    const run = (limits: { silence: number; seconds?: number }) =>
+      checkout.run('vitest/vitest.mjs', ['run', '--maxWorkers=1', 'spec/masks'], { ...limits, seed: 1 })
+    expect(await run({ silence: 0.05 })).toMatchObject({ code: null, killed: 'silent' })
+    expect(await run({ silence: 60, seconds: 0.05 })).toMatchObject({ code: null, killed: 'late' })
+  },
+)
+
+test.skipIf(!existsSync(join(root, '.git')))(
+  'a mutant is found by the nearest file that can find it',
+  async () => {
+    using checkout = new Checkout()
+    const judge = new Judge(checkout, 1)
+    const file = 'src/cli/interrupts.ts'
+    const mutants = deriveMutants(parseModule({ path: file, text: readFileSync(join(root, file), 'utf8') }))
+    const mutant = mutants.filter(({ kind }) => kind === 'boundary')[0]
+    const specs = ['spec/masks/overlap.spec.ts', 'spec/cli/interrupts.spec.ts', 'spec/masks/budget.spec.ts']
+    expect(await judge.judge(mutant, specs)).toMatchObject({
+      verdict: 'found',
+      by: { spec: specs[1], test: expect.stringContaining('signals of one key press') },
+      tried: 2,
+      of: 3,
+    })
+  },
+)

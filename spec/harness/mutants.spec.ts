@@ -2,13 +2,12 @@
  * `npm run mutants` derives the changes it names, plants each at its offset only, draws the same sample for the same seed, and
  * counts a mutant as found only if a test fails with it and passes without it.
  */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
-import { describe, expect, onTestFinished, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { deriveMutants, findAgain, kinds, plantMutant, type Mutant } from '../../scripts/mutants/derive.ts'
+import { whyEquivalent } from '../../scripts/mutants/equivalent.ts'
 import { Judge, type Ground } from '../../scripts/mutants/judge.ts'
 import { nearestSpecs, usersOf } from '../../scripts/mutants/nearest.ts'
+import type { FileRun } from '../../scripts/mutants/reporter.ts'
 import { candidatesOf, drawSlots, folderOf, whyExcluded } from '../../scripts/mutants/sample.ts'
 import { chooseValid, summaryOf, tableOf, type Entry } from '../../scripts/mutants/state.ts'
 import { type Module, parseModule, readSources } from './syntax.ts'
@@ -219,6 +218,8 @@ test('the spec files of a source are ordered: the same name first, then by steps
     'spec/cli/program.spec.ts',
     'spec/eval/other.spec.ts',
   ])
+  const named = ['spec/masks/budget.spec.ts', 'spec/masks/types.spec.ts']
+  expect(nearestSpecs('src/masks/budget.ts', specs, users, { own: named }).slice(0, 2)).toEqual(named)
   const seconds = new Map([['spec/masks/near.spec.ts', 30]])
   expect(nearestSpecs('src/masks/budget.ts', specs, users, { own, seconds })[2]).toBe(
     'spec/masks/near.spec.ts',
@@ -226,16 +227,20 @@ test('the spec files of a source are ordered: the same name first, then by steps
 })
 
 /** For each spec file, whether each test passes, hangs or fails with so many planted mutants. */
-type Behaviour = Record<string, (mutants: number) => 'passes' | 'fails' | 'hangs'>
+type Behaviour = Record<string, (mutants: number) => 'passes' | 'fails' | 'hangs' | 'is late'>
 
 /** A judge over simulated spec files, and its runs: the files, with the number of planted mutants. */
-function judgeOf(behaviour: Behaviour, { aloneNothingRuns = false } = {}): { judge: Judge; runs: string[] } {
-  const folder = mkdtempSync(join(tmpdir(), 'judge-'))
-  onTestFinished(() => rmSync(folder, { recursive: true }))
+function judgeOf(
+  behaviour: Behaviour,
+  {
+    aloneNothingRuns = false,
+    breaks = () => false,
+  }: { aloneNothingRuns?: boolean; breaks?: (mutants: number) => boolean } = {},
+): { judge: Judge; runs: string[] } {
   const runs: string[] = []
   let standing = 0
   const ground: Ground = {
-    folder,
+    folder: '/checkout',
     async with(mutants, work) {
       standing = mutants.length
       try {
@@ -246,21 +251,28 @@ function judgeOf(behaviour: Behaviour, { aloneNothingRuns = false } = {}): { jud
     },
     run(_script, args) {
       const specs = args.filter((arg) => arg.endsWith('.spec.ts'))
-      runs.push(`${specs.join('+')} ${standing}${args.includes('-t') ? ' alone' : ''}`)
+      const alone = args.includes('-t')
+      runs.push(`${specs.join('+')} ${standing}${alone ? ' alone' : ''}`)
       const became = specs.map((spec) => ({ spec, how: behaviour[spec](standing) }))
-      const timedOut = became.some(({ how }) => how === 'hangs')
-      const output = args.find((arg) => arg.startsWith('--outputFile='))?.split('=')[1] ?? ''
-      const testResults = became.map(({ spec, how }) => {
-        const status = how === 'fails' ? 'failed' : 'passed'
-        const assertionResults = [{ fullName: `law of ${spec}`, status, failureMessages: ['wrong'] }]
-        return { name: join(folder, spec), status, message: '', assertionResults }
+      const end = became.findIndex(({ how }) => how !== 'passes')
+      const { how } = became[end] ?? {}
+      // The files behind one that fails end without their tests.
+      const ended = how === undefined || how === 'fails' ? became : became.slice(0, end)
+      const lines = ended.map(({ spec, how: own }, i): string => {
+        const test = `law of ${spec}`
+        const ran = end < 0 || i <= end
+        const run: FileRun = {
+          spec,
+          seconds: 2,
+          passed: ran && own !== 'fails' ? [test] : [],
+          failed: ran && own === 'fails' ? [{ test, message: 'wrong' }] : [],
+        }
+        return `@mutants ${JSON.stringify(run)}\n`
       })
-      mkdirSync(dirname(output), { recursive: true })
-      writeFileSync(
-        output,
-        JSON.stringify({ testResults: aloneNothingRuns && args.includes('-t') ? [] : testResults }),
-      )
-      return Promise.resolve({ code: timedOut ? null : 0, output: '', timedOut })
+      const killed = how === 'hangs' ? 'silent' : how === 'is late' ? 'late' : null
+      const isBroken = how === 'fails' || breaks(standing)
+      const output = alone && aloneNothingRuns ? '' : lines.join('')
+      return Promise.resolve({ code: isBroken ? 1 : 0, output, killed })
     },
   }
   return { judge: new Judge(ground, 1), runs }
@@ -280,7 +292,7 @@ describe('a mutant is judged', () => {
       tried: 2,
       of: 2,
     })
-    expect(runs).toEqual(['a.spec.ts 1', 'b.spec.ts 1', 'b.spec.ts 0 alone'])
+    expect(runs).toEqual(['a.spec.ts+b.spec.ts 1', 'b.spec.ts 0 alone'])
   })
 
   test('survived if its test cannot run alone and the file fails without the mutant', async () => {
@@ -301,7 +313,7 @@ describe('a mutant is judged', () => {
       verdict: 'survived',
       by: null,
     })
-    expect(runs).toEqual(['a.spec.ts 1', 'b.spec.ts 1', 'b.spec.ts 0 alone', 'b.spec.ts 0'])
+    expect(runs).toEqual(['a.spec.ts+b.spec.ts 1', 'b.spec.ts 0 alone', 'b.spec.ts 0'])
     expect([...judge.broken]).toEqual(['b.spec.ts'])
   })
 
@@ -315,12 +327,71 @@ describe('a mutant is judged', () => {
     expect(await judge.judge(someMutant, ['a.spec.ts'])).toMatchObject({ verdict: 'survived' })
   })
 
-  test('survived only after all spec files ran, in growing groups', async () => {
-    const specs = Array.from({ length: 14 }, (_, i) => `${i}.spec.ts`)
+  test('survived only after all spec files ran: in one process, and those of the full tier in another', async () => {
+    const specs = ['a.spec.ts', 'b.full.spec.ts', 'c.spec.ts', 'd.full.spec.ts']
     const { judge, runs } = judgeOf(Object.fromEntries(specs.map((spec) => [spec, () => 'passes'])))
-    expect(await judge.judge(someMutant, specs)).toMatchObject({ verdict: 'survived', tried: 14, of: 14 })
-    expect(runs.map((run) => run.split('+').length)).toEqual([1, 3, 8, 2])
+    expect(await judge.judge(someMutant, specs)).toMatchObject({ verdict: 'survived', tried: 4, of: 4 })
+    expect(runs).toEqual(['a.spec.ts+c.spec.ts 1', 'b.full.spec.ts+d.full.spec.ts 1'])
+    expect(judge.took).toEqual(new Map(specs.map((spec) => [spec, 2])))
   })
+
+  test('by the files behind one that hangs or fails without the mutant', async () => {
+    for (const how of ['hangs', 'fails'] as const) {
+      const { judge, runs } = judgeOf({
+        'a.spec.ts': () => 'passes',
+        'b.spec.ts': () => how,
+        'c.spec.ts': (mutants) => (mutants > 0 ? 'fails' : 'passes'),
+      })
+      const specs = ['a.spec.ts', 'b.spec.ts', 'c.spec.ts']
+      expect(await judge.judge(someMutant, specs)).toMatchObject({ verdict: 'found', by: { spec: specs[2] } })
+      expect(runs.filter((run) => run.endsWith(' 1'))).toEqual([
+        'a.spec.ts+b.spec.ts+c.spec.ts 1',
+        'c.spec.ts 1',
+      ])
+      expect([...judge.broken]).toEqual(['b.spec.ts'])
+    }
+  })
+
+  test('found by a run that fails outside of its spec files with the mutant only', async () => {
+    const breaking = (breaks: (mutants: number) => boolean) =>
+      judgeOf({ 'a.spec.ts': () => 'passes' }, { breaks }).judge.judge(someMutant, ['a.spec.ts'])
+    expect(await breaking((mutants) => mutants > 0)).toMatchObject({ verdict: 'found', by: { test: '' } })
+    expect(await breaking(() => true)).toMatchObject({ verdict: 'survived', tried: 1 })
+  })
+
+  test('undecided if its time ends in the middle of the spec files', async () => {
+    const { judge } = judgeOf({ 'a.spec.ts': () => 'passes', 'b.spec.ts': () => 'is late' })
+    const verdict = await judge.judge(someMutant, ['a.spec.ts', 'b.spec.ts'], 60)
+    expect(verdict).toMatchObject({ verdict: 'undecided', tried: 1, of: 2 })
+  })
+})
+
+/** The reasons why mutants of a source are equivalent, of those that have one. */
+function reasons(text: string, path: string): string[] {
+  return deriveMutants(parse(text, path)).flatMap((mutant) => {
+    const why = whyEquivalent(mutant)
+    return why === null ? [] : [`${mutant.kind}: ${mutant.before} -> ${mutant.after || 'nothing'}`]
+  })
+}
+
+test.each([
+  ['src/criteria/a.ts', 'const a = correlation(b[i], b[j])', ['arguments swapped: b[i], b[j] -> b[j], b[i]']],
+  ['src/criteria/a.ts', 'const a = covariance(b[i], b[j])', []],
+  [
+    'src/verify/a.ts',
+    'f(a, { runs: 40, cases: b })',
+    ['property dropped: runs: 40,  -> nothing', 'constant: 40 -> 41'],
+  ],
+  ['src/verify/a.ts', 'f(a, { runs: 40, most: 40 })', ['property dropped: runs: 40,  -> nothing']],
+  ['src/verify/a.ts', 'f(a, { runs, most: 40 })', []],
+  ['src/engine/a.ts', 'f(a, { runs: 40 })', []],
+  [
+    'src/verify/a.ts',
+    'oneof(\n  { withCrossShrink: true },\n a)',
+    ['property dropped: withCrossShrink: true -> nothing', 'flag: true -> false'],
+  ],
+])('equivalent mutants of %s: %s', (path, text, expected) => {
+  expect(reasons(text, path)).toEqual(expected)
 })
 
 test('the rate counts a hang as found and leaves out equivalent, invalid and gone mutants', () => {

@@ -4,7 +4,8 @@
  *
  * Without Debian's python3-numpy and python3-pytest, gcc, g++ or nvcc, what needs them is skipped, and says so.
  *
- * Tests fixtures/kit, scripts/build_kit.ts, scripts/kit/folder.ts and scripts/kit/model_cases.ts
+ * Tests fixtures/kit, scripts/build_kit.ts, scripts/kit/folder.ts, scripts/kit/model_cases.ts; which numbers the vectors hold:
+ * Tests src/parity/op_suite.ts, src/testing/op_case.ts and src/testing/seeded_data.ts.
  */
 import { execFile, spawnSync } from 'node:child_process'
 import {

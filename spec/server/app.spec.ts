@@ -6,9 +6,9 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test, vi } from 'vitest'
 import { ShadowModel } from '../../src/library/index.ts'
-import { writeChatModel } from '../library/chat_model.ts'
+import { chatMl, writeChatModel } from '../library/chat_model.ts'
 import { amounts, MAX_BODIES } from '../../src/server/amounts.ts'
 import { ask, complete, eventsOf, requestOf, serverOf, type Completion, type Refused } from './served.ts'
 
@@ -27,6 +27,19 @@ describe('routes', () => {
     expect(json.data).toMatchObject([{ id: 'tiny-opt', object: 'model', max_model_len: 256 }])
     expect((await ask(server, '/v1/models/tiny-opt')).json).toMatchObject({ id: 'tiny-opt' })
     expect((await ask<Refused>(server, '/v1/models/other')).json.error.code).toBe('MODEL')
+  })
+
+  test('times of creation are whole seconds that have begun', async () => {
+    vi.useFakeTimers({ toFake: ['Date'], now: 1_700_000_000_900 })
+    try {
+      const own = serverOf(opt)
+      const models = await ask<{ data: { created: number }[] }>(own, '/v1/models')
+      const body = { prompt: 'a', max_tokens: 1 }
+      const completion = await ask<{ created: number }>(own, '/v1/completions', body)
+      expect([models.json.data[0].created, completion.json.created]).toEqual([1_700_000_000, 1_700_000_000])
+    } finally {
+      vi.useRealTimers()
+    }
   })
 
   test.each([
@@ -82,6 +95,27 @@ describe('routes', () => {
     const { json } = await ask<{ eos_token: string }>(server, '/tokenizer_info')
     expect(await ids(json.eos_token)).toEqual([opt.config.eosIds[0]])
     expect(await ids(`a${json.eos_token}`)).not.toContain(opt.config.eosIds[0])
+  })
+})
+
+test('the tokenizer is described as the model has it', async () => {
+  const { json } = await ask<object>(chatServer, '/tokenizer_info')
+  expect(json).toEqual({
+    bos_token: '<|im_start|>',
+    eos_token: '<|im_end|>',
+    pad_token: null,
+    unk_token: null,
+    add_bos_token: chatty.prefixIds.length > 0,
+    vocab_size: chatty.tokenizer?.vocabularySize,
+    model_max_length: 400,
+    chat_template: chatMl,
+  })
+  const plain = (await ask<object>(server, '/tokenizer_info')).json
+  expect(plain).toMatchObject({
+    chat_template: null,
+    bos_token: '</s>',
+    eos_token: '</s>',
+    add_bos_token: true,
   })
 })
 

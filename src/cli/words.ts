@@ -41,6 +41,44 @@ export function formatPercent(share: number): string {
   return `${(100 * share).toFixed(1)} %`
 }
 
+/** Four significant digits, and the error beside them; a perplexity of thousands is whole. */
+export function formatMeasured(value: number | null, error: number | null = null): string {
+  if (value === null) return '-'
+  const digits = Math.max(0, 3 - Math.floor(Math.log10(value)))
+  return value.toFixed(digits) + (error === null ? '' : ` ± ${error.toFixed(digits)}`)
+}
+
+/** Four decimals, or two digits of less; and the error beside them in the same way. */
+export function formatNats(nats: number, error: number | null): string {
+  const figure = (value: number): string =>
+    value !== 0 && Math.abs(value) < 0.001 ? value.toExponential(1) : value.toFixed(4)
+  return figure(nats) + (error === null ? '' : ` ± ${figure(error)}`)
+}
+
+/** Two digits of a difference: "1.2e-7", and "0" for none. */
+export function formatError(error: number): string {
+  return error === 0 ? '0' : error.toExponential(1)
+}
+
+/** 9.5 is "9.5 tokens/s", and 12.5 "13 tokens/s". */
+export function formatRate(tokensPerSecond: number): string {
+  return `${tokensPerSecond.toFixed(tokensPerSecond < 10 ? 1 : 0)} tokens/s`
+}
+
+/** Two digits of a short time, in ms; whole ms from 100 on, and seconds from 1000 on. */
+export function formatMilliseconds(milliseconds: number): string {
+  if (milliseconds >= 1000) return `${(milliseconds / 1000).toFixed(1)} s`
+  // Two digits of 99.5 would be 1.0e+2.
+  return milliseconds >= 99.5 ? `${Math.round(milliseconds)} ms` : `${milliseconds.toPrecision(2)} ms`
+}
+
+/** About how long: whole seconds below 90 s, whole minutes below 90 minutes, and hours. */
+export function formatDuration(seconds: number): string {
+  const minutes = Math.round(seconds / 60)
+  if (seconds < 90) return `${Math.ceil(seconds)} s`
+  return minutes < 90 ? `${minutes} min` : `${(minutes / 60).toFixed(1)} h`
+}
+
 /** The first cells of a row of a table that compares methods: name, sparsity asked for, shares of heads and neurons skipped. */
 export function methodCells({
   planner,

@@ -8,6 +8,7 @@ import { afterAll, describe, expect, test } from 'vitest'
 import { makeConfig } from '../../../src/engine/config.ts'
 import { parameterShapes } from '../../../src/engine/program.ts'
 import { writeSafetensors, type TensorToWrite } from '../../../src/io/safetensors_writer.ts'
+import { writeChatModel } from '../../library/chat_model.ts'
 import { tinyFolder } from '../run_cli.ts'
 import { runInside, runJson } from '../run_inside.ts'
 
@@ -24,6 +25,43 @@ describe('inspect', () => {
       shape: [258, 256],
       byteLength: 132_096,
     })
+  })
+
+  const gated = {
+    hidden_size: 16,
+    num_hidden_layers: 4,
+    num_attention_heads: 4,
+    intermediate_size: 32,
+    bos_token_id: 1,
+    eos_token_id: 0,
+  }
+  test.each<[name: string, config: object, said: string]>([
+    [
+      'mistral',
+      { model_type: 'mistral', num_key_value_heads: 2, sliding_window: 32, tie_word_embeddings: true },
+      'Llama family: 4 layers of width 16, 4 heads of 4 in 2 groups, 32 gated neurons; vocabulary 700; 400 positions; 4 layers with a window of 32; norm before each branch; tied head',
+    ],
+    [
+      'llama',
+      { model_type: 'llama' },
+      'Llama family: 4 layers of width 16, 4 heads of 4, 32 gated neurons; vocabulary 700; 400 positions; norm before each branch; head of its own',
+    ],
+    [
+      'opt',
+      {
+        model_type: 'opt',
+        ffn_dim: 32,
+        word_embed_proj_dim: 8,
+        do_layer_norm_before: false,
+      },
+      'OPT: 4 layers of width 16, 4 heads of 4, 32 neurons; vocabulary 700, embedded in 8; 400 positions; norm after each sum; tied head',
+    ],
+  ])('says of a model of the family %s what its configuration says', async (name, config, said) => {
+    const model = join(folder, name)
+    await writeChatModel(model, { config: { ...gated, ...config } })
+    const { code, stdout } = await runInside(['inspect', join(model, 'model.safetensors')])
+    expect(code).toBe(0)
+    expect(stdout.split('\n')).toContain(said)
   })
 
   test('measures the error of each storage, and refuses an unknown one', async () => {

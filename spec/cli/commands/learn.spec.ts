@@ -33,6 +33,23 @@ beforeAll(async () => {
   }
 })
 
+test.each([
+  [2, 0],
+  [7, 1],
+])(
+  'neurons of a model of %d layers are predicted from layer %d, the last one in its first quarter',
+  async (layers, layer) => {
+    const name = `layers-${layers}`
+    await writeModel(at(name), 1, { layers })
+    const input = ['-m', at(name), '--text', at('sea.txt')]
+    const calibrated = ['--criteria', 'plainact', '--output', at(`${name}.traces`), '--limit', '2']
+    expect(await runInside(['calibrate', ...input, ...calibrated, ...sizes])).toMatchObject({ code: 0 })
+    const learnt = ['--calibration', at(`${name}.traces`), '--output', at(`${name}.learnt`), '--steps', '1']
+    const { stdout } = await runInside(['learn', ...input, ...learnt, ...sizes, '--json'])
+    expect(JSON.parse(stdout).card.sourceLayer).toBe(layer)
+  },
+)
+
 describe('when all steps are taken', () => {
   const learn = (...args: string[]): Promise<CliResult> => {
     const input = ['-m', at('model'), '--calibration', at('traces'), '--text', at('sea.txt'), ...sizes]

@@ -38,3 +38,15 @@ export async function allFlags(): Promise<KnownFlag[]> {
     options.filter(({ hidden }) => !hidden).map(({ long, flags }) => ({ command, flag: long ?? flags })),
   )
 }
+
+/** What each flag of each command is by default, and is said to be, a line each; flags without a default are left out. */
+export async function allDefaults(): Promise<string[]> {
+  return [...(await allCommands())].flatMap(([command, { options }]) =>
+    options
+      .filter(({ defaultValue }) => defaultValue !== undefined)
+      .map(({ long, flags, defaultValue, defaultValueDescription }) => {
+        const said = defaultValueDescription === undefined ? '' : ` (${defaultValueDescription})`
+        return `${`${command} ${long ?? flags}`.trim()} ${JSON.stringify(defaultValue)}${said}`
+      }),
+  )
+}

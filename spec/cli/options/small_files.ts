@@ -67,16 +67,17 @@ interface ModelChanges {
   /** Whether its weights, each finite, make logits that are not. */
   readonly overflows?: boolean
   readonly positions?: number
+  readonly layers?: number
 }
 
 /** Writes a model. @param folder it is made */
 export async function writeModel(
   folder: string,
   seed: number,
-  { overflows = false, positions = smallConfig.positions }: ModelChanges = {},
+  { overflows = false, positions = smallConfig.positions, layers = smallConfig.layers }: ModelChanges = {},
 ): Promise<void> {
-  writeDescription(folder, smallConfig.layers, tokens, positions)
-  const config = { ...smallConfig, positions }
+  writeDescription(folder, layers, tokens, positions)
+  const config = { ...smallConfig, positions, layers }
   const weights = initialWeights(config, { seed, deviation: 0.3, biasDeviation: 0.1 })
   if (overflows)
     for (const [name, { values }] of weights) if (name.includes('decoder.final_layer_norm')) values.fill(3e38)

@@ -1,9 +1,13 @@
 /**
- * The ticks of a logarithmic axis: powers of ten, and multiples of them where there are few. The room that bars have.
+ * The ticks of a logarithmic axis: powers of ten, and multiples of them where there are few. The room that bars have. What
+ * Vega is given for plots of every kind is kept in files: charts change only if somebody means to change them.
+ *
+ * Tests src/experiments/report/draw.ts and src/experiments/report/series.ts.
  */
 import { expect, test } from 'vitest'
-import { drawPlot } from '../../../src/experiments/report/draw.ts'
-import { figureSizes } from '../../../src/experiments/report/plot_spec.ts'
+import type { TopLevelSpec } from 'vega-lite'
+import { drawPlot, drawSpec } from '../../../src/experiments/report/draw.ts'
+import { figureSizes, plotSpec } from '../../../src/experiments/report/plot_spec.ts'
 import { linePlot } from './report_cases.ts'
 
 test.each<[name: string, values: readonly number[], labels: readonly string[]]>([
@@ -42,4 +46,51 @@ test.each(['bar', 'line'] as const)('an error stands to both sides of its value 
   expect(lengths).toHaveLength(3)
   expect(lengths[1] / lengths[0]).toBeCloseTo(2, 1)
   expect(lengths[2] / lengths[0]).toBeCloseTo(4, 1)
+})
+
+/** Three series past the colours of a first round, with and without errors; one reaches far, one begins near nothing. */
+function seriesOf(kind: 'bar' | 'line', count: number) {
+  return Array.from({ length: count }, (_, i) => ({
+    name: i === 0 ? 'shadow' : `series ${i}`,
+    points: [0.5, 2, 12, 40].map((value, n) => ({
+      x: kind === 'bar' ? `method ${n}` : 10 * n,
+      y: value * (i + 1) ** 3,
+      ...(i !== 1 && { error: value / 4 }),
+    })),
+  }))
+}
+
+// vitest -u writes these files.
+test.each(
+  (['bar', 'line'] as const).flatMap((kind) =>
+    (['linear', 'log'] as const).flatMap((scale) =>
+      figureSizes.map((size) => ({ kind, scale, size, name: `${kind}-${scale}-${size.name}` })),
+    ),
+  ),
+)('Vega is given the same for a plot as before: $name', async ({ kind, scale, size, name }) => {
+  const specs = (scale === 'log' ? [1] : [2, 9]).map((count) => {
+    const y = {
+      label: 'perplexity of the words that follow each prompt (per token, of all documents)',
+      scale,
+    }
+    return plotSpec(linePlot({ kind, y, series: seriesOf(kind, count) }), size)
+  })
+  await expect(`${JSON.stringify(specs, null, 1)}\n`).toMatchFileSnapshot(`plots/${name}.txt`)
+})
+
+test('a drawing has places to a hundredth, and the next whole size', async () => {
+  const axis = { type: 'quantitative', axis: null, scale: { domain: [0, 3], nice: false } }
+  const chart = {
+    width: 100,
+    height: 20.5,
+    padding: 0,
+    data: { values: [1, 2].map((x) => ({ x })) },
+    mark: 'point',
+    encoding: { x: { field: 'x', ...axis } },
+    config: { view: { stroke: null } },
+  }
+  const { content, width, height } = await drawSpec(chart as unknown as TopLevelSpec)
+  expect([...content.matchAll(/translate\((\d+\.\d+),/g)].map(([, x]) => x)).toEqual(['33.33', '66.67'])
+  expect(content).not.toMatch(/<[^>]*\d\.\d{3}/)
+  expect([width, height]).toEqual([100, 21])
 })

@@ -22,7 +22,7 @@ import { withModel } from '../open_model.ts'
 import { settlePlan } from '../planner_flags.ts'
 import { jsonText } from '../../results/json_text.ts'
 import { dim } from '../screen.ts'
-import { formatBytes } from '../words.ts'
+import { formatBytes, formatRate } from '../words.ts'
 import { stepPrinter } from '../step_printer.ts'
 import type { Session } from '../session.ts'
 import {
@@ -321,7 +321,7 @@ function speedWords(
   { skipped, tokensPerSecond, timesDense }: Speed,
 ): string {
   if (skipped === null || tokensPerSecond === null) return 'no speed: fewer than two tokens'
-  const rate = `${tokensPerSecond.toFixed(tokensPerSecond < 10 ? 1 : 0)} tokens/s`
+  const rate = formatRate(tokensPerSecond)
   if (planner === 'dense') return `dense, ${rate}`
   if (check) return `checked dense, ${rate}`
   // The rate is that of the text; beside the ratio, which is measured afterwards, it would seem to deny it.

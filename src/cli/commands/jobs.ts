@@ -9,7 +9,7 @@ import { connectQueue, servedQueue } from '../queue_flags.ts'
 import { wrapLines } from '../../results/fold.ts'
 import { printResult } from '../report.ts'
 import type { Session } from '../session.ts'
-import { formatColumns, formatCount } from '../words.ts'
+import { formatColumns, formatCount, formatDuration } from '../words.ts'
 import { addOwnFlags } from '../values.ts'
 import { shownLine } from '../../tensor/quote.ts'
 
@@ -65,7 +65,7 @@ export function formatQueues(queues: readonly QueueState[], columns = Infinity):
     formatCount(counts.active),
     formatCount(counts.failed),
     perMinute === null ? '-' : perMinute.toFixed(1),
-    secondsLeft === null ? '-' : formatSeconds(secondsLeft),
+    secondsLeft === null ? '-' : formatDuration(secondsLeft),
   ])
   const failures = queues.flatMap(({ failures: all }) =>
     all.map(
@@ -75,10 +75,4 @@ export function formatQueues(queues: readonly QueueState[], columns = Infinity):
   )
   const table = formatColumns([headings, ...rows], [1, 2, 3, 4, 5, 6, 7], { columns })
   return `${table}${failures.map((line) => `${wrapLines(shownLine(line), columns, '  ')}\n`).join('')}`
-}
-
-function formatSeconds(seconds: number): string {
-  const minutes = Math.round(seconds / 60)
-  if (seconds < 90) return `${Math.ceil(seconds)} s`
-  return minutes < 90 ? `${minutes} min` : `${(minutes / 60).toFixed(1)} h`
 }

@@ -16,7 +16,7 @@ import { checkOutput, writeOutput } from '../output.ts'
 import { printResult } from '../report.ts'
 import { paintVerdicts } from '../screen.ts'
 import type { Session } from '../session.ts'
-import { countOf, formatBytes, formatColumns } from '../words.ts'
+import { countOf, formatBytes, formatColumns, formatError } from '../words.ts'
 import { addParityOps } from './parity_ops.ts'
 import { addParityRun } from './parity_run.ts'
 import { flagOf, number, addOwnFlags, required } from '../values.ts'
@@ -124,10 +124,6 @@ function formatReport(report: ParityReport, columns: number): string {
   ] as const
   const lists = only.map(([title, names]) => (names.length > 0 ? `${title}: ${names.join(' ')}\n` : ''))
   return `${table}${lists.join('')}${formatVerdict(report)}\n`
-}
-
-function formatError(error: number): string {
-  return error === 0 ? '0' : error.toExponential(1)
 }
 
 function formatVerdict({ tensors, worst, unknown, onlyInA }: ParityReport): string {

@@ -20,7 +20,7 @@ import { checkOutputFolder, whileWriting, writeOutput } from '../output.ts'
 import { printResult } from '../report.ts'
 import { paintVerdicts } from '../screen.ts'
 import type { Session } from '../session.ts'
-import { formatBytes, formatColumns, formatCount } from '../words.ts'
+import { formatBytes, formatColumns, formatCount, formatError } from '../words.ts'
 import { formatSizes, opsOption } from './parity_run.ts'
 import { flagOf, number } from '../values.ts'
 
@@ -174,7 +174,7 @@ function formatOp({
     mismatch === null ? String(failedCases.length) : '-',
     formatCount(compared),
     formatCount(differing),
-    worst === null ? '0' : worst.error.toExponential(1),
+    formatError(worst?.error ?? 0),
     worst?.tolerance ? shareOfAllowed(worst).toPrecision(2) : '',
   ]
 }

@@ -31,7 +31,7 @@ import { wrapLines } from '../../results/fold.ts'
 import { printResult } from '../report.ts'
 import { paintVerdicts } from '../screen.ts'
 import type { Session } from '../session.ts'
-import { formatColumns, formatCount, formatFacts } from '../words.ts'
+import { formatColumns, formatCount, formatError, formatFacts, formatMilliseconds } from '../words.ts'
 import { listOf, addOwnFlags } from '../values.ts'
 import { nameOption } from '../../tensor/option.ts'
 
@@ -196,11 +196,11 @@ function formatOp(outcome: OpOutcome): string[] {
     owes,
     String(cases),
     formatCount(differing),
-    worst === null ? '0' : worst.error.toExponential(1),
+    formatError(worst?.error ?? 0),
     share,
     worst === null ? '' : formatSizes(worst.sizes),
-    formatTime(referenceMilliseconds),
-    milliseconds === null ? '-' : formatTime(milliseconds),
+    formatMilliseconds(referenceMilliseconds),
+    milliseconds === null ? '-' : formatMilliseconds(milliseconds),
   ]
 }
 
@@ -211,11 +211,6 @@ export function formatSizes(sizes: Sizes): string {
     .join(' ')
 }
 
-function formatTime(milliseconds: number): string {
-  if (milliseconds >= 1000) return `${(milliseconds / 1000).toFixed(1)} s`
-  return milliseconds >= 100 ? `${Math.round(milliseconds)} ms` : `${milliseconds.toPrecision(2)} ms`
-}
-
 function formatModel(outcome: ModelOutcome, backend: BackendName, columns: number): string {
   const { report, checks, milliseconds, referenceMilliseconds } = outcome
   const { tensors } = report
@@ -223,12 +218,16 @@ function formatModel(outcome: ModelOutcome, backend: BackendName, columns: numbe
   const largest = Math.max(...tensors.map(({ worstRelative }) => worstRelative))
   const words =
     failed.length === 0
-      ? `${tensors.length} within tolerance, worst relative error ${largest === 0 ? '0' : largest.toExponential(1)}`
+      ? `${tensors.length} within tolerance, worst relative error ${formatError(largest)}`
       : `${failed.map(({ name }) => name).join(' ')} past tolerance`
   const rows = [
     [failed.length === 0 ? 'ok' : 'FAIL', 'tensors', words],
     ...checks.map(({ passed, name, detail }) => [passed ? 'ok' : 'FAIL', name, detail]),
-    ['', 'time', `reference ${formatTime(referenceMilliseconds)}, ${backend} ${formatTime(milliseconds)}`],
+    [
+      '',
+      'time',
+      `reference ${formatMilliseconds(referenceMilliseconds)}, ${backend} ${formatMilliseconds(milliseconds)}`,
+    ],
   ]
   return wrapLines(formatColumns(rows), columns, ' '.repeat(6))
 }

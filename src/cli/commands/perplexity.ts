@@ -30,7 +30,15 @@ import { showReport, type ReportFlags } from '../report.ts'
 import { wrapLines } from '../../results/fold.ts'
 import type { Screen } from '../screen.ts'
 import type { Session } from '../session.ts'
-import { countOf, formatColumns, formatCount, formatPercent, methodCells } from '../words.ts'
+import {
+  countOf,
+  formatColumns,
+  formatCount,
+  formatMeasured,
+  formatNats,
+  formatPercent,
+  methodCells,
+} from '../words.ts'
 import { oneOf, whole, addOwnFlags } from '../values.ts'
 
 const help = `
@@ -154,27 +162,13 @@ function measure(
   )
 }
 
-/** Four significant digits, and the error beside them. */
-function measured(value: number | null, error: number | null = null): string {
-  if (value === null) return '-'
-  const digits = value >= 1000 ? 0 : Math.max(0, 3 - Math.floor(Math.log10(value)))
-  return value.toFixed(digits) + (error === null ? '' : ` ± ${error.toFixed(digits)}`)
-}
-
-/** Four decimals, or two digits of less; and the error beside them in the same way. */
-function klOf(nats: number, error: number | null): string {
-  const figure = (value: number): string =>
-    value !== 0 && Math.abs(value) < 0.001 ? value.toExponential(1) : value.toFixed(4)
-  return figure(nats) + (error === null ? '' : ` ± ${figure(error)}`)
-}
-
 function rowCells(row: TextPerplexityRow, isCompared: boolean): string[] {
   return [
     ...methodCells(row),
-    measured(row.tokenPerplexity, row.tokenPerplexityError),
-    measured(row.wordPerplexity, row.wordPerplexityError),
-    isCompared ? klOf(row.klPerToken, row.klPerTokenError) : '-',
-    row.klOverStatic ? klOf(row.klOverStatic.value, row.klOverStatic.error) : '-',
+    formatMeasured(row.tokenPerplexity, row.tokenPerplexityError),
+    formatMeasured(row.wordPerplexity, row.wordPerplexityError),
+    isCompared ? formatNats(row.klPerToken, row.klPerTokenError) : '-',
+    row.klOverStatic ? formatNats(row.klOverStatic.value, row.klOverStatic.error) : '-',
     isCompared ? formatPercent(row.agreement) : '-',
     row.firstDifference === null ? '-' : formatCount(row.firstDifference),
   ]
@@ -206,12 +200,12 @@ export function formatReport(report: TextPerplexityReport, { columns }: Screen):
         ? 'nothing before it'
         : `a first token at the start${prefix === 'window' ? ' of every window' : ''}`
     lines.push(
-      `dense, whole stream: ${measured(whole.tokenPerplexity)} per token, of ${formatCount(whole.streamTokens)}; context ${context}, stride ${stride}, ${where}`,
+      `dense, whole stream: ${formatMeasured(whole.tokenPerplexity)} per token, of ${formatCount(whole.streamTokens)}; context ${context}, stride ${stride}, ${where}`,
     )
   }
   if (windows.page !== undefined && whole.pageTokens > 0)
     lines.push(
-      `dense, whole pages: ${measured(whole.wordPerplexity)} per word, of ${formatCount(whole.pageTokens)} tokens, a first token before each page; per byte ${measured(whole.bytePerplexity)}, bits per byte ${measured(whole.bitsPerByte)}`,
+      `dense, whole pages: ${formatMeasured(whole.wordPerplexity)} per word, of ${formatCount(whole.pageTokens)} tokens, a first token before each page; per byte ${formatMeasured(whole.bytePerplexity)}, bits per byte ${formatMeasured(whole.bitsPerByte)}`,
     )
   if (rows.length > 1 || cache !== 'f32') {
     const cells = rows.map((row) => rowCells(row, row.planner !== 'dense' || cache !== 'f32'))

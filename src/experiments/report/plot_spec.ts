@@ -238,7 +238,7 @@ const topTitle = titleAbove(10)
 
 /** A title in lines that fit. */
 function wrapped(text: string, { width }: FigureSize): string[] {
-  const most = Math.floor(width / 7)
+  const most = width / 7
   const lines: string[] = []
   for (const word of text.split(' ')) {
     const last = lines.at(-1)
