@@ -25,7 +25,7 @@ afterAll(() => right.close())
  * A reader with a bug is ended when it takes so many times as long as without it; not before it has taken some milliseconds, which a
  * new thread takes to become fast.
  */
-const SLOWER = 4
+const SLOWER = 2
 const LEAST = 1500
 
 async function reportOf(cell: Cell, { reader, place, size }: PlantedAmount): Promise<AmountReport> {

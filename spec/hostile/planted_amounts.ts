@@ -66,7 +66,7 @@ export const plantedAmounts: readonly PlantedAmount[] = [
     ),
     reader: 'safetensors',
     place: 'safetensors.tensors: equal entries',
-    size: 2 ** 22,
+    size: 2 ** 21,
   },
   {
     name: 'a hint by edit distance for a name of any length',
