@@ -71,7 +71,7 @@ export class Checkout {
           CI: '1',
           SHADOWLLM_SEED: String(seed),
           SHADOWLLM_ORDER: specs.join(' '),
-          ...(specs.some((spec) => spec.endsWith('.full.spec.ts')) && { SHADOWLLM_TIER: 'full' }),
+          SHADOWLLM_TIER: specs.some((spec) => spec.endsWith('.full.spec.ts')) ? 'full' : 'quick',
           TMPDIR: join(this.#base, 'temporary'),
         },
       },
