@@ -232,7 +232,7 @@ class ChatLoop {
     if (!json && !quiet) {
       if (isImplied && planner !== 'shadow') words.push('it skips neurons alone')
       const { sparsity, neuronSparsity = sparsity } = options
-      if (planner !== 'dense') words.push(...costWords(this.#opt, neuronSparsity))
+      if (planner !== 'dense') words.push(...costWords(this.#opt, neuronSparsity, '/sparsity 0.3'))
       if (this.#messages.length > 0)
         words.push('earlier answers stay: /again replaces the last one, /new forgets all')
     }
