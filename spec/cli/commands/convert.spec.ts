@@ -69,6 +69,32 @@ test('refusals end with their codes, and leave nothing', async () => {
   expect(readdirSync(folder)).toEqual(['bad.bin', 'there.safetensors'])
 })
 
+test.each([
+  ['mm.safetensor', '(did you mean mm.safetensors?)'],
+  ['mm.SAFETENSORS', '(did you mean mm.safetensors?)'],
+  ['mm.ggu', '(did you mean mm.gguf?)'],
+  ['out.txt', '(for a folder, end it with /)'],
+  ['pytorch_model.bin', '(for a folder, end it with /)'],
+])('an output %s, which would be a folder, is refused', async (name, hint) => {
+  const result = await runInside(['convert', tinyFolder, join(folder, name)])
+  expect([result.code, result.stdout]).toEqual([2, ''])
+  expect(result.stderr).toContain('output: expected a folder, or NAME.safetensors or NAME.gguf, got ')
+  expect(result.stderr.replaceAll(`${folder}/`, '')).toContain(`got ${name} ${hint} [OUTPUT]`)
+  expect(readdirSync(folder)).toEqual([])
+})
+
+test.each(['opt', 'opt-1.3b', 'model.Q4_1', '.hidden', 'out.txt/'])(
+  'an output %s is a folder',
+  async (name) => {
+    const result = await runInside(['convert', tinyFolder, join(folder, name)])
+    expect([result.code, result.stderr]).toEqual([0, ''])
+    expect(readdirSync(join(folder, name))).toContain('model.safetensors')
+    // One that is there already is asked for as such.
+    const again = await runInside(['convert', tinyFolder, join(folder, name.replace('/', '')), '--force'])
+    expect([again.code, again.stderr]).toEqual([0, ''])
+  },
+)
+
 /** A model of the Llama family, with a tokenizer of bytes. */
 async function writeLlama(to: string, seed = 3): Promise<void> {
   await writeModel(to, seed)

@@ -16,10 +16,11 @@ import { refusal } from '../../io/refusal.ts'
 import { DEFAULT_RIDGE, ridgeOption } from '../../masks/compensation.ts'
 import { readMask } from '../../masks/mask_file.ts'
 import { hashFiles } from '../../results/provenance.ts'
+import { MAX_NAME, nearestName } from '../../tensor/arguments.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { addFlags, type ModelFlags } from '../flags.ts'
 import { findWithProgress, showBytes } from '../open_model.ts'
-import { checkOutput, checkOutputFolder, whileWriting } from '../output.ts'
+import { checkOutput, checkOutputFolder, outputKind, whileWriting } from '../output.ts'
 import { printResult } from '../report.ts'
 import type { Session } from '../session.ts'
 import { countOf, formatBytes, formatColumns, formatCount } from '../words.ts'
@@ -28,7 +29,7 @@ import { addOwnFlags, bytes, oneOf } from '../values.ts'
 const help = `
 SOURCE is a model's folder, one weights file (.safetensors, .bin, .gguf or an .index.json), or a name on the hub. OUTPUT
 is a folder, which gets the configuration and the tokenizer too, or a file that ends with .safetensors or, if SOURCE
-is a GGUF file, with .gguf.
+is a GGUF file, with .gguf. A new folder whose name has another ending of letters needs a / at its end.
 
 Names, types, shapes and bytes stay as they are; nothing is rounded. Safetensors cannot share values: tensors that share
 them in a .bin are each written. Only a head that config.json ties to the token table is left out, as Hugging Face does:
@@ -103,7 +104,7 @@ export interface ConvertOutput extends Conversion {
 
 async function run(session: Session, source: string, output: string, flags: ConvertFlags): Promise<void> {
   checkFlags(output, flags)
-  await (output.endsWith('.safetensors') || isGguf(output) ? checkOutput(output) : checkOutputFolder(output))
+  await (isFile(output) ? checkOutput(output) : checkConvertedFolder(output))
   const { path, origin } = await findWithProgress(session, source, flags)
   const moments = flags.moments === undefined ? null : await openMoments(flags.moments)
   try {
@@ -146,11 +147,27 @@ async function run(session: Session, source: string, output: string, flags: Conv
   }
 }
 
+const isFile = (output: string): boolean => output.endsWith('.safetensors') || isGguf(output)
+
+/** Refuses a new folder whose name ends as that of a file, unless a slash follows. @throws UsageError OUTPUT */
+async function checkConvertedFolder(output: string): Promise<void> {
+  const [, stem, ending] = /^(.*[^/\\.]\.)([a-z]{2,})$/i.exec(output) ?? []
+  if (ending !== undefined && (await outputKind(output)) === 'missing') {
+    const near = ending.length <= MAX_NAME ? nearestName(ending, ['safetensors', 'gguf'], 3) : null
+    const hint = near === null ? `for a folder, end it with /` : `did you mean ${stem}${near}?`
+    throw new UsageError(
+      'OUTPUT',
+      `output: expected a folder, or NAME.safetensors or NAME.gguf, got ${output} (${hint})`,
+    )
+  }
+  await checkOutputFolder(output)
+}
+
 /** So many bytes are told of before they are written. */
 const LARGE_OUTPUT = 2 ** 26
 
 function sizeWords(output: string, bytes: number): string {
-  const folder = output.endsWith('.safetensors') || isGguf(output) ? '' : ' in a folder of this name'
+  const folder = isFile(output) ? '' : ' in a folder of this name'
   return `${output}: writing ${formatBytes(bytes)}${folder}; ctrl-C leaves nothing`
 }
 
