@@ -165,6 +165,27 @@ describe('a smaller model', () => {
     expect(texts[2]).not.toEqual(texts[1])
   })
 
+  test('that is no smaller is told of in one line, which --quiet drops, and a GGUF file has fewer units', async () => {
+    const whole = 'fixtures/golden-llama/gguf/models/llama_gqa.F32.gguf'
+    const own = join(folder, 'mask.safetensors')
+    const choice = ['--planner', 'random', '--sparsity', '0.5', '--scope', 'per-layer', '-o', own]
+    expect(await runInside(['masks', 'a', '-m', whole, ...choice])).toMatchObject({ code: 0 })
+    const notes: string[] = []
+    for (const [from, by, to, ...flags] of [
+      [whole, own, 'whole'],
+      [whole, own, 'quiet', '--quiet'],
+      [whole, own, 'small.gguf'],
+      [model, mask, 'smaller'],
+    ]) {
+      const result = await runInside(['convert', from, join(folder, to), '--mask', by, ...flags])
+      expect([result.code, result.stdout]).toEqual([0, expect.stringContaining('neurons')])
+      notes.push(result.stderr)
+    }
+    const [told, ...others] = notes
+    expect(told).toMatch(/^no layer is smaller, [^\n]* "shadowllm masks --all-layers" [^\n]*\n$/)
+    expect(others).toEqual(['', '', ''])
+  })
+
   test('a mask and moments that do not fit are refused, and leave nothing', async () => {
     const other = join(folder, 'other')
     await writeLlama(other, 7)
@@ -183,6 +204,14 @@ describe('a smaller model', () => {
     }
     expect(readdirSync(folder)).toEqual(['other'])
   })
+})
+
+test('that much is to be written is told, but not with --quiet', async () => {
+  const from = largeCheckpoint(folder, 2 ** 26)
+  const run = (to: string, ...flags: string[]) => runInside(['convert', from, join(folder, to), ...flags])
+  const [told, quiet] = [await run('told'), await run('quiet', '--quiet')]
+  expect(told).toMatchObject({ code: 0, stderr: expect.stringContaining('writing 64 MiB in a folder') })
+  expect([quiet.code, quiet.stderr]).toEqual([0, ''])
 })
 
 test('ctrl-C leaves no file and ends with 130', async () => {

@@ -5,7 +5,7 @@
 import type { Command } from 'commander'
 import { openMoments, type Moments } from '../../compensation/moments_file.ts'
 import { smallerModel, type SmallerCheckpoint, type UnitCounts } from '../../compensation/smaller_model.ts'
-import { parseConfig } from '../../engine/config.ts'
+import { parseConfig, type ModelConfig } from '../../engine/config.ts'
 import { checkMask } from '../../engine/unit_lists.ts'
 import type { Checkpoint, Conversion, OutputForm } from '../../io/conversion.ts'
 import { convertCheckpoint } from '../../io/convert.ts'
@@ -40,9 +40,10 @@ become the float32 numbers that they stand for, exactly, and take up to eight ti
 numbers, or rounds matrices to --type as llama.cpp does; it keeps tokenizer and chat template.
 
 With --mask the output is a model of fewer neurons and heads, without those that "shadowllm masks --output" skipped. Every layer
-gets as many as the layer that keeps most, filled up with zeros; OPT and OLMo 2 keep all heads, of zeros where they are
-skipped. Layers of a GGUF file of the architecture llama keep as many as the mask says (llama.cpp calls it deci then). --moments folds what is skipped into what is kept, by least squares over the moments that
-"shadowllm calibrate --moments" collected; those matrices become float32.
+gets as many as the layer that keeps most, filled up with zeros, so make the mask with "masks --all-layers": layer 0 keeps all
+otherwise. OPT and OLMo 2 keep all heads, of zeros where they are skipped. Layers of a GGUF file of the architecture llama keep
+as many as the mask says (llama.cpp calls it deci then). --moments folds what is skipped into what is kept, by least squares
+over the moments that "shadowllm calibrate --moments" collected; those matrices become float32.
 
 Examples:
   $ shadowllm convert facebook/opt-1.3b opt-1.3b
@@ -88,6 +89,7 @@ interface ConvertFlags extends Pick<ModelFlags, 'revision' | 'offline'> {
   readonly moments?: string
   readonly ridge?: number
   readonly json?: boolean
+  readonly quiet?: boolean
 }
 
 /** What `--json` prints. */
@@ -110,6 +112,7 @@ async function run(session: Session, source: string, output: string, flags: Conv
   try {
     if (moments) await checkMoments(moments, path)
     let smaller: SmallerCheckpoint | undefined
+    let isWhole = false
     let isFirst = true
     const conversion = await whileWriting(output, () =>
       convertCheckpoint(path, output, {
@@ -120,12 +123,14 @@ async function run(session: Session, source: string, output: string, flags: Conv
           flags.mask === undefined
             ? undefined
             : async (from, form) => {
-                smaller = await withoutSkipped(from, form, flags, moments)
+                const config = parseConfig(from.configJson)
+                smaller = await withoutSkipped(from, form, config, flags, moments)
+                isWhole = keepsAll(smaller, config)
                 return smaller
               },
         signal: session.signal,
         onProgress: ({ doneBytes, totalBytes }) => {
-          if (isFirst && totalBytes >= LARGE_OUTPUT && !flags.json)
+          if (isFirst && totalBytes >= LARGE_OUTPUT && !flags.json && !flags.quiet)
             void session.note(sizeWords(output, totalBytes))
           isFirst = false
           showBytes(session, 'convert', doneBytes, totalBytes)
@@ -142,9 +147,18 @@ async function run(session: Session, source: string, output: string, flags: Conv
       ...(origin && { hub: origin }),
     }
     await printResult(session, flags, all, () => describe(output, all))
+    if (isWhole && !flags.json && !flags.quiet) await session.note(gainsNothing)
   } finally {
     await moments?.close()
   }
+}
+
+const gainsNothing =
+  'no layer is smaller, because one keeps all its units; "shadowllm masks --all-layers" makes a mask that leaves no layer whole'
+
+/** Whether no layer of the output has fewer units than the model. */
+function keepsAll({ units, layersDiffer }: SmallerCheckpoint, { heads, neurons }: ModelConfig): boolean {
+  return !layersDiffer && units.heads === heads && units.neurons === neurons
 }
 
 const isFile = (output: string): boolean => output.endsWith('.safetensors') || isGguf(output)
@@ -193,10 +207,10 @@ async function checkMoments({ path, origin }: Moments, model: string): Promise<v
 async function withoutSkipped(
   from: Checkpoint,
   form: OutputForm,
+  config: ModelConfig,
   { mask: path, ridge = DEFAULT_RIDGE }: ConvertFlags,
   moments: Moments | null,
 ): Promise<SmallerCheckpoint> {
-  const config = parseConfig(from.configJson)
   const mask = await readMask(path as string, config)
   checkMask(mask, config, true)
   return smallerModel(from, config, mask, moments && { moments, ridge }, form)
