@@ -22,7 +22,7 @@ import type { Prefill } from '../masks/planner.ts'
 import type { UnitScores } from '../masks/selection.ts'
 import type { MaskMode } from '../engine/active_layer.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
-import { choiceOf, expectSkipping } from '../library/planner_options.ts'
+import { choiceOf, expectPlanner, expectSkipping } from '../library/planner_options.ts'
 import { kindsNeeded, needs, plannerNames, plannerOption, type PlannerName } from '../planners/index.ts'
 import type { PredictorKind } from '../predictor/predictor_config.ts'
 import type { LearntUse, Predictor } from '../predictor/predictor_file.ts'
@@ -113,6 +113,10 @@ export function addPlanFlags(
     0.5,
   )
   addDeciderFlags(command, [planner, sparsity], 'shadow')
+  command.hook('preAction', (_, called) => {
+    const flags = called.opts<PlanFlags>()
+    if (called.getOptionValueSource('planner') === 'cli') expectPlanner(flags.planner, choiceOf(flags), flags)
+  })
   return addFlags(command, 'seed')
 }
 
