@@ -34,6 +34,7 @@ import { addFlags, groups } from './flags.ts'
 import type { Session } from './session.ts'
 import { addOwnFlags, flagOf, listOf, sharesOf } from './values.ts'
 import { featureWidths, isGated } from '../engine/config.ts'
+import { formatPercent } from './words.ts'
 
 /** What decides, whether a command runs one planner or compares several. */
 interface DeciderFlags {
@@ -199,10 +200,18 @@ function impliedWords(planner: PlannerName): string {
 /** A share of the neurons of a gated model from which on its text suffers much. */
 const COSTLY_SHARE = 0.5
 
-/** What such a share costs a gated model, whose neurons are never zero. */
-export function costWords({ config }: Pick<ShadowModel, 'config'>, neuronSparsity: number): string[] {
+/**
+ * What such a share costs a gated model, whose neurons are never zero.
+ * @param advised what is typed for a lower one
+ */
+export function costWords(
+  { config }: Pick<ShadowModel, 'config'>,
+  neuronSparsity: number,
+  advised = '--sparsity 0.3',
+): string[] {
   if (!isGated(config) || neuronSparsity < COSTLY_SHARE) return []
-  return ['half of the neurons of a gated model cost it much of its sense: --sparsity 0.3 stays readable']
+  const share = neuronSparsity === COSTLY_SHARE ? 'half' : formatPercent(neuronSparsity)
+  return [`${share} of the neurons of a gated model cost it much of its sense: ${advised} stays readable`]
 }
 
 /** The predictor of `shadow`: the last of its kind that was named, else the model's own. */
