@@ -80,6 +80,39 @@ describe('a share of what dense planners skip is refused', () => {
   })
 })
 
+describe('a planner that flags alone rule out is refused in one line, before the model is read', () => {
+  // Were the model read first, its absence would be told.
+  const none = ['-m', join(folder, 'no model')]
+  test.each<[string, number, string, string[]]>([
+    ['a share of heads of griffin', 2, 'SPARSITY', ['--planner', 'griffin', '--head-sparsity', '0.2']],
+    ['griffin that decides again', 2, 'EVERY', ['--planner', 'griffin', '--every', '8']],
+    ['a masked prompt of griffin', 2, 'PREFILL', ['--planner', 'griffin', '--prefill', 'masked']],
+    ['a compensation of teal', 2, 'COMPENSATE', ['--planner', 'teal', '--compensate', 'mean']],
+    ['a ridge without least squares', 2, 'COMPENSATE', ['--planner', 'random', '--ridge', '1']],
+    ['static without a calibration', 4, 'CALIBRATION_MISSING', ['--planner', 'static']],
+    ['dejavu without a predictor', 4, 'PREDICTOR_MISSING', ['--planner', 'dejavu', '--sparsity', '0.5']],
+    ['a share of dense', 2, 'SPARSITY', ['--planner', 'dense', '--sparsity', '0.3']],
+  ])('%s', async (_, code, name, flags) => {
+    for (const command of [['generate', 'a'], ['chat']]) {
+      const result = await runInside([...command, ...none, ...flags])
+      expect([result.code, result.stdout]).toEqual([code, ''])
+      expect(result.stderr).toMatch(new RegExp(`^shadowllm: planner [^\\n]+ \\[${name}\\]\\n$`))
+    }
+  })
+
+  test('but not what files may serve', async () => {
+    const { dejavu } = predictors
+    for (const flags of [
+      ['--planner', 'static', '--calibration', 'x'],
+      ['--planner', 'static', '--criterion', 'obs', '--moments', 'x'],
+      ['--planner', 'dejavu', '--predictor', dejavu],
+      ['--planner', 'shadow'],
+      ['--planner', 'shadow', '--every', 'auto'],
+    ])
+      expect((await runInside(['generate', 'a', ...none, ...flags])).stderr).toContain('[MODEL_MISSING]')
+  })
+})
+
 describe('a predictor of the wrong kind is refused', () => {
   const { shadow, dejavu } = predictors
   test.each<[string, string[], string]>([

@@ -1,6 +1,6 @@
 /**
- * A conversation at the terminal or through a pipe: one line is one message or one command. Lines that are pasted at a terminal are one
- * message, or commands if each begins with a slash.
+ * A conversation at the terminal or through a pipe: one line is one message or one command. Several lines that are
+ * pasted at a terminal are one message as they stand, and never a command.
  *
  * Only the user ends it. An error is one line, and the message that caused it is taken back; ctrl-C at a
  * terminal ends an answer, of which the part so far stays in the conversation. Through a pipe ctrl-C ends
@@ -152,8 +152,7 @@ class ChatLoop {
         continue
       }
       wasInterrupted = false
-      const each = line.split('\n')
-      for (const one of each.every((part) => part.startsWith('/')) ? each : [line]) await this.#take(one)
+      await this.#take(line)
     }
   }
 
@@ -162,8 +161,9 @@ class ChatLoop {
     const { signal } = this.#session
     try {
       if (line.trim() === '') return
-      if (line.startsWith('/') && !line.startsWith('//')) await this.#obey(line)
-      else await this.#answer(line.startsWith('//') ? line.slice(1) : line)
+      if (line.includes('\n') || !line.startsWith('/')) await this.#answer(line)
+      else if (line.startsWith('//')) await this.#answer(line.slice(1))
+      else await this.#obey(line)
     } catch (error) {
       if (signal.aborted) throw error
       const failure = describeFailure(error, false)
@@ -232,7 +232,7 @@ class ChatLoop {
     if (!json && !quiet) {
       if (isImplied && planner !== 'shadow') words.push('it skips neurons alone')
       const { sparsity, neuronSparsity = sparsity } = options
-      if (planner !== 'dense') words.push(...costWords(this.#opt, neuronSparsity))
+      if (planner !== 'dense') words.push(...costWords(this.#opt, neuronSparsity, '/sparsity 0.3'))
       if (this.#messages.length > 0)
         words.push('earlier answers stay: /again replaces the last one, /new forgets all')
     }

@@ -22,7 +22,7 @@ import type { Prefill } from '../masks/planner.ts'
 import type { UnitScores } from '../masks/selection.ts'
 import type { MaskMode } from '../engine/active_layer.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
-import { choiceOf, expectSkipping } from '../library/planner_options.ts'
+import { choiceOf, expectPlanner, expectSkipping } from '../library/planner_options.ts'
 import { kindsNeeded, needs, plannerNames, plannerOption, type PlannerName } from '../planners/index.ts'
 import type { PredictorKind } from '../predictor/predictor_config.ts'
 import type { LearntUse, Predictor } from '../predictor/predictor_file.ts'
@@ -34,6 +34,7 @@ import { addFlags, groups } from './flags.ts'
 import type { Session } from './session.ts'
 import { addOwnFlags, flagOf, listOf, sharesOf } from './values.ts'
 import { featureWidths, isGated } from '../engine/config.ts'
+import { formatPercent } from './words.ts'
 
 /** What decides, whether a command runs one planner or compares several. */
 interface DeciderFlags {
@@ -112,6 +113,10 @@ export function addPlanFlags(
     0.5,
   )
   addDeciderFlags(command, [planner, sparsity], 'shadow')
+  command.hook('preAction', (_, called) => {
+    const flags = called.opts<PlanFlags>()
+    if (called.getOptionValueSource('planner') === 'cli') expectPlanner(flags.planner, choiceOf(flags), flags)
+  })
   return addFlags(command, 'seed')
 }
 
@@ -195,10 +200,18 @@ function impliedWords(planner: PlannerName): string {
 /** A share of the neurons of a gated model from which on its text suffers much. */
 const COSTLY_SHARE = 0.5
 
-/** What such a share costs a gated model, whose neurons are never zero. */
-export function costWords({ config }: Pick<ShadowModel, 'config'>, neuronSparsity: number): string[] {
+/**
+ * What such a share costs a gated model, whose neurons are never zero.
+ * @param advised what is typed for a lower one
+ */
+export function costWords(
+  { config }: Pick<ShadowModel, 'config'>,
+  neuronSparsity: number,
+  advised = '--sparsity 0.3',
+): string[] {
   if (!isGated(config) || neuronSparsity < COSTLY_SHARE) return []
-  return ['half of the neurons of a gated model cost it much of its sense: --sparsity 0.3 stays readable']
+  const share = neuronSparsity === COSTLY_SHARE ? 'half' : formatPercent(neuronSparsity)
+  return [`${share} of the neurons of a gated model cost it much of its sense: ${advised} stays readable`]
 }
 
 /** The predictor of `shadow`: the last of its kind that was named, else the model's own. */

@@ -484,7 +484,13 @@ function spread(tensor: StoredTensor, module: string, own: Units, most: Units, f
     return turn(concatenate(Uint8Array, all))
   }
   return {
-    info: { ...about, shape, byteLength: shape[0] * rowLength, ...(!blocks || moved ? { stored } : {}) },
+    info: {
+      ...about,
+      shape,
+      byteLength: shape[0] * rowLength,
+      ...(!blocks || moved ? { stored } : {}),
+      ...(own[kind] < most[kind] && { inFile: { shape: info.shape, byteLength: info.byteLength, stored } }),
+    },
     rows: async (first, count) => (await made()).slice(first * rowLength, (first + count) * rowLength),
     parts: (length) => partsOf(made, length),
     ...(moved && {

@@ -5,7 +5,14 @@
  * the shadow planner is first used and no other shadow predictor was loaded.
  */
 import type { Calibration } from '../calibration/open.ts'
-import { makeMethodAsLearnt, methodBudget, planMethod, readsMoments, type Method } from '../results/method.ts'
+import {
+  expectCompensated,
+  makeMethodAsLearnt,
+  methodBudget,
+  planMethod,
+  readsMoments,
+  type Method,
+} from '../results/method.ts'
 import { scopeOption, shareOption, type Budget, type Scope } from '../masks/budget.ts'
 import type { HeldMoments } from '../compensation/held_moments.ts'
 import {
@@ -21,6 +28,7 @@ import type { MaskMode } from '../engine/active_layer.ts'
 import { isThere } from '../io/files.ts'
 import { findPredictor, ownPredictor } from '../io/named_predictor.ts'
 import { needs, plannersThat, predictorKindOf, type PlannerName } from '../planners/index.ts'
+import { expectWays } from '../planners/make.ts'
 import type { PredictorKind } from '../predictor/predictor_config.ts'
 import type { LearntUse, Predictor } from '../predictor/predictor_file.ts'
 import { checkPredictor } from '../predictor/suitable.ts'
@@ -105,6 +113,45 @@ export function expectSkipping(planners: readonly string[], shares: readonly num
     `planner dense: expected no sparsity, because it skips nothing, got ${shares.join(',')}`,
     { option: 'sparsity' },
   )
+}
+
+/** For a planner of mean scores without any. */
+function calibrationMissing(planner: string): MissingError {
+  return new MissingError(
+    'CALIBRATION_MISSING',
+    `planner ${planner}: expected a calibration, got none; "shadowllm calibrate" makes one`,
+  )
+}
+
+/** For a planner without its predictor. @param place where else none was found */
+function predictorMissing(planner: string, place = ''): MissingError {
+  return new MissingError(
+    'PREDICTOR_MISSING',
+    `planner ${planner}: expected a predictor of its kind, got none${place}; "shadowllm train" makes one`,
+  )
+}
+
+/**
+ * Refuses a planner that cannot run as these options ask, whatever the model: known before the weights are read. The model's own
+ * predictor may serve `shadow`.
+ * @param named the files by which it may decide
+ * @throws UsageError SPARSITY, SCOPE, EVERY, PREFILL, COMPENSATE; MissingError CALIBRATION_MISSING, PREDICTOR_MISSING
+ */
+export function expectPlanner(
+  name: PlannerName,
+  options: PlannerChoice,
+  named: { readonly predictor: readonly string[]; readonly calibration?: string },
+): void {
+  const method = methodOf(name, options)
+  methodBudget(method)
+  expectCompensated(method)
+  const { compensate = 'none', promptShare = 0 } = options
+  const compensation = compensate === 'none' ? undefined : { seesPrompt: promptShare > 0 }
+  expectWays(name, { every: options.every, prefill: options.prefill, compensation })
+  const asksMean = needs(name, 'calibration') && method.criterion !== MOMENTS_CRITERION
+  if (asksMean && named.calibration === undefined) throw calibrationMissing(name)
+  const kind = predictorKindOf(name)
+  if (kind !== null && kind !== 'shadow' && named.predictor.length === 0) throw predictorMissing(kind)
 }
 
 /** The kind of every option of a call; a missing one does not type-check. */
@@ -321,11 +368,7 @@ export class PlannerFiles {
     }
     const found = this.#predictors.get(kind)
     if (found) return found
-    const place = kind === 'shadow' ? `, not even ${this.#beside}` : ''
-    throw new MissingError(
-      'PREDICTOR_MISSING',
-      `planner ${kind}: expected a predictor of its kind, got none${place}; "shadowllm train" makes one`,
-    )
+    throw predictorMissing(kind, kind === 'shadow' ? `, not even ${this.#beside}` : '')
   }
 
   async #readPredictor(path: string): Promise<PredictorKind> {
@@ -363,11 +406,7 @@ export class PlannerFiles {
 
   async #mean(planner: PlannerName, criterion: string): Promise<UnitScores> {
     const calibration = this.#calibration
-    if (!calibration)
-      throw new MissingError(
-        'CALIBRATION_MISSING',
-        `planner ${planner}: expected a calibration, got none; "shadowllm calibrate" makes one`,
-      )
+    if (!calibration) throw calibrationMissing(planner)
     const known = this.#means.get(criterion)
     if (known) return known
     const mean = await calibration.aggregate(criterion)

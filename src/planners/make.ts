@@ -42,10 +42,47 @@ export function makePlanner(
 ): MaskPlanner | null {
   const { every = defaultEvery(name), leaky, paperCompatible, compensation } = options
   const { prefill = compensation?.seesPrompt ? 'dense' : undefined } = options
-  const refuse = (code: string, expected: string, got: string): never => {
-    throw new UsageError(code, `planner ${name}: expected ${expected}, got ${got}`, {
-      option: code.toLowerCase(),
-    })
+  expectWays(name, options)
+  const { topK = referenceTopK } = sources
+  const ranksRead = prefill === 'dense' && every === 'once'
+  const planner = plannerOf(name).make(
+    { ...sources, topK },
+    paperCompatible ? paperCompatibleBudget(budget) : budget,
+    ranksRead,
+  )
+  if (planner === null) return null
+  if (every === 'auto' && planner.by !== 'attention')
+    throw refusal(
+      name,
+      'EVERY',
+      'once or a number of tokens, because it does not read the attention of a source layer',
+      'auto',
+    )
+  return {
+    ...planner,
+    ...(every === 'auto'
+      ? { every: SHIFT_WINDOW, shift: SHIFT_DISTANCE }
+      : { every: every === 'once' ? undefined : every }),
+    ...(prefill && { prefill }),
+    ...(leaky && { leaky }),
+    ...(compensation && { compensation }),
+  }
+}
+
+/**
+ * Refuses what the planner of a name cannot do, whatever it decides by; nothing is read or made.
+ * @throws UsageError PREFILL, EVERY, COMPENSATE, as `makePlanner`
+ */
+export function expectWays(
+  name: PlannerName,
+  options: Pick<PlannerOptions, 'every' | 'prefill' | 'leaky'> & {
+    readonly compensation?: Pick<Compensation, 'seesPrompt'>
+  },
+): void {
+  const { every = defaultEvery(name), leaky, compensation } = options
+  const { prefill = compensation?.seesPrompt ? 'dense' : undefined } = options
+  const refuse = (...words: [code: string, expected: string, got: string]): never => {
+    throw refusal(name, ...words)
   }
   if (prefill !== undefined) expectOption('prefill', prefill, prefillOption)
   if (leaky && prefill === 'dense')
@@ -70,29 +107,12 @@ export function makePlanner(
     refuse('COMPENSATE', 'no compensation, because its mask is that of one token', 'one')
   if (compensation?.seesPrompt && prefill === 'masked')
     refuse('PREFILL', 'a dense prefill, because the prompt has a share in its compensation', 'a masked one')
-  const { topK = referenceTopK } = sources
-  const ranksRead = prefill === 'dense' && every === 'once'
-  const planner = record.make(
-    { ...sources, topK },
-    paperCompatible ? paperCompatibleBudget(budget) : budget,
-    ranksRead,
-  )
-  if (planner === null) return null
-  if (every === 'auto' && planner.by !== 'attention')
-    refuse(
-      'EVERY',
-      'once or a number of tokens, because it does not read the attention of a source layer',
-      'auto',
-    )
-  return {
-    ...planner,
-    ...(every === 'auto'
-      ? { every: SHIFT_WINDOW, shift: SHIFT_DISTANCE }
-      : { every: every === 'once' ? undefined : every }),
-    ...(prefill && { prefill }),
-    ...(leaky && { leaky }),
-    ...(compensation && { compensation }),
-  }
+}
+
+function refusal(planner: PlannerName, code: string, expected: string, got: string): UsageError {
+  return new UsageError(code, `planner ${planner}: expected ${expected}, got ${got}`, {
+    option: code.toLowerCase(),
+  })
 }
 
 /** The same sparsities, scope and dense layers under the paper-compatible policy, with its floors. */

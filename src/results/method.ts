@@ -236,7 +236,7 @@ export function inputsFrom({
 }
 
 /** Refuses what would have no effect. @throws UsageError COMPENSATE */
-function expectCompensated({ planner, compensate = 'none', ridge, promptShare }: Method): void {
+export function expectCompensated({ planner, compensate = 'none', ridge, promptShare }: Method): void {
   const refuse = (expected: string, got: string): never => {
     throw new UsageError('COMPENSATE', `planner ${planner}: expected ${expected}, got ${got}`)
   }

@@ -106,10 +106,13 @@ export function createServer(model: ShadowModel, options: ServerOptions): Server
   })
   if (origins.length > 0) app.use(cors({ origin: origins.includes('*') ? '*' : [...origins] }))
   app.use(async (c, next) => {
-    if (apiKey !== null && c.req.path !== '/health' && !(await hasKey(c.req.header('authorization'), apiKey)))
-      throw new RequestError(401, 'API_KEY', 'authorization: expected the key of this server, got another', {
+    const given = c.req.header('authorization')
+    if (apiKey !== null && c.req.path !== '/health' && !(await hasKey(given, apiKey))) {
+      const got = given === undefined ? 'none' : 'another'
+      throw new RequestError(401, 'API_KEY', `authorization: expected the key of this server, got ${got}`, {
         headers: { 'www-authenticate': 'Bearer' },
       })
+    }
     return next()
   })
 

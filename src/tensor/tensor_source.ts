@@ -18,6 +18,8 @@ export interface TensorInfo {
   readonly byteLength: number
   /** How the file has them, where that is not this type: blocks of a quantised type. */
   readonly stored?: { readonly type: string; readonly byteLength: number }
+  /** The tensor of the file, where units that its layer lacks are handed out as zeros. */
+  readonly inFile?: Pick<TensorInfo, 'shape' | 'byteLength' | 'stored'>
   /** For tied weights: an earlier tensor of the same file with the same stored values. */
   readonly sameAs?: string
 }

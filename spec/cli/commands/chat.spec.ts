@@ -390,11 +390,14 @@ describe('at a terminal', () => {
     expect(other.stdout).toContain('random, 50.0 %\n')
   })
 
-  test('pasted lines are one message, or commands if each begins with a slash', async () => {
-    const { chats, stdout } = await typed(['once\n/mask\nupon', '/planner random\n/sparsity 0.75'])
-    expect(chats.map((messages) => messages.map(({ content }) => content))).toEqual([['once\n/mask\nupon']])
-    expect(stdout).toMatch(/random, 50.0 %; [^\n]*\nrandom, 75.0 %; /)
-  })
+  test.each(['once\n/mask\nupon', '// add\nconst x = 1', '/* c */\nconst x = 1', '/new\n/quit', '//a\n//b'])(
+    'several pasted lines are one message as they stand, whatever they begin with: %j',
+    async (pasted) => {
+      const { chats, notes } = await typed([pasted])
+      expect(chats.map((messages) => messages.map(({ content }) => content))).toEqual([[pasted]])
+      expect(notes.join()).not.toContain('unknown command')
+    },
+  )
 
   test('a command that is misspelt is refused with the nearest one, if one is near', async () => {
     const { notes } = await typed(['/sparsty 0.3', '/unheard'])

@@ -69,6 +69,32 @@ test('refusals end with their codes, and leave nothing', async () => {
   expect(readdirSync(folder)).toEqual(['bad.bin', 'there.safetensors'])
 })
 
+test.each([
+  ['mm.safetensor', '(did you mean mm.safetensors?)'],
+  ['mm.SAFETENSORS', '(did you mean mm.safetensors?)'],
+  ['mm.ggu', '(did you mean mm.gguf?)'],
+  ['out.txt', '(for a folder, end it with /)'],
+  ['pytorch_model.bin', '(for a folder, end it with /)'],
+])('an output %s, which would be a folder, is refused', async (name, hint) => {
+  const result = await runInside(['convert', tinyFolder, join(folder, name)])
+  expect([result.code, result.stdout]).toEqual([2, ''])
+  expect(result.stderr).toContain('output: expected a folder, or NAME.safetensors or NAME.gguf, got ')
+  expect(result.stderr.replaceAll(`${folder}/`, '')).toContain(`got ${name} ${hint} [OUTPUT]`)
+  expect(readdirSync(folder)).toEqual([])
+})
+
+test.each(['opt', 'opt-1.3b', 'model.Q4_1', '.hidden', 'out.txt/'])(
+  'an output %s is a folder',
+  async (name) => {
+    const result = await runInside(['convert', tinyFolder, join(folder, name)])
+    expect([result.code, result.stderr]).toEqual([0, ''])
+    expect(readdirSync(join(folder, name))).toContain('model.safetensors')
+    // One that is there already is asked for as such.
+    const again = await runInside(['convert', tinyFolder, join(folder, name.replace('/', '')), '--force'])
+    expect([again.code, again.stderr]).toEqual([0, ''])
+  },
+)
+
 /** A model of the Llama family, with a tokenizer of bytes. */
 async function writeLlama(to: string, seed = 3): Promise<void> {
   await writeModel(to, seed)
@@ -139,6 +165,27 @@ describe('a smaller model', () => {
     expect(texts[2]).not.toEqual(texts[1])
   })
 
+  test('that is no smaller is told of in one line, which --quiet drops, and a GGUF file has fewer units', async () => {
+    const whole = 'fixtures/golden-llama/gguf/models/llama_gqa.F32.gguf'
+    const own = join(folder, 'mask.safetensors')
+    const choice = ['--planner', 'random', '--sparsity', '0.5', '--scope', 'per-layer', '-o', own]
+    expect(await runInside(['masks', 'a', '-m', whole, ...choice])).toMatchObject({ code: 0 })
+    const notes: string[] = []
+    for (const [from, by, to, ...flags] of [
+      [whole, own, 'whole'],
+      [whole, own, 'quiet', '--quiet'],
+      [whole, own, 'small.gguf'],
+      [model, mask, 'smaller'],
+    ]) {
+      const result = await runInside(['convert', from, join(folder, to), '--mask', by, ...flags])
+      expect([result.code, result.stdout]).toEqual([0, expect.stringContaining('neurons')])
+      notes.push(result.stderr)
+    }
+    const [told, ...others] = notes
+    expect(told).toMatch(/^no layer is smaller, [^\n]* "shadowllm masks --all-layers" [^\n]*\n$/)
+    expect(others).toEqual(['', '', ''])
+  })
+
   test('a mask and moments that do not fit are refused, and leave nothing', async () => {
     const other = join(folder, 'other')
     await writeLlama(other, 7)
@@ -157,6 +204,14 @@ describe('a smaller model', () => {
     }
     expect(readdirSync(folder)).toEqual(['other'])
   })
+})
+
+test('that much is to be written is told, but not with --quiet', async () => {
+  const from = largeCheckpoint(folder, 2 ** 26)
+  const run = (to: string, ...flags: string[]) => runInside(['convert', from, join(folder, to), ...flags])
+  const [told, quiet] = [await run('told'), await run('quiet', '--quiet')]
+  expect(told).toMatchObject({ code: 0, stderr: expect.stringContaining('writing 64 MiB in a folder') })
+  expect([quiet.code, quiet.stderr]).toEqual([0, ''])
 })
 
 test('ctrl-C leaves no file and ends with 130', async () => {

@@ -7,7 +7,11 @@ import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { makeConfig } from '../../../src/engine/config.ts'
 import { parameterShapes } from '../../../src/engine/program.ts'
+import { openWith } from '../../../src/io/files.ts'
+import { readGgufHeader } from '../../../src/io/gguf.ts'
+import { ggufNames } from '../../../src/io/gguf_model.ts'
 import { writeSafetensors, type TensorToWrite } from '../../../src/io/safetensors_writer.ts'
+import type { TensorInfo } from '../../../src/tensor/tensor_source.ts'
 import { writeChatModel } from '../../library/chat_model.ts'
 import { tinyFolder } from '../run_cli.ts'
 import { runInside, runJson } from '../run_inside.ts'
@@ -104,4 +108,43 @@ describe('inspect', () => {
     expect(stdout).toMatch(/lm_head\.weight .* same as model\.decoder\.embed_tokens\.weight/)
     expect(code).toBe(0)
   })
+
+  test.each(['F32', 'Q8_0'])(
+    'shows the tensors of a GGUF file of %s whose layers have fewer units as the file has them',
+    async (type) => {
+      const whole = 'fixtures/golden-llama/gguf/models/llama_gqa.F32.gguf'
+      const [mask, small] = [join(folder, `${type}.safetensors`), join(folder, `${type}.gguf`)]
+      const choice = ['--planner', 'random', '--sparsity', '0.5', '--scope', 'per-layer', '-o', mask]
+      expect(await runInside(['masks', 'a', '-m', whole, ...choice])).toMatchObject({ code: 0 })
+      expect(await runInside(['convert', whole, small, '--mask', mask, '--type', type])).toMatchObject({
+        code: 0,
+      })
+      const header = await openWith(small, async (file) => {
+        const { tensors } = await readGgufHeader(file, small)
+        await file.close()
+        return tensors
+      })
+      const names = ggufNames('deci', 3)
+      const held = [...header.values()].map(({ name, shape, byteLength }) => [
+        names.get(name)?.hugging,
+        { shape, byteLength },
+      ])
+      const contents = await runJson('inspect', small)
+      const tensors = contents.tensors as TensorInfo[]
+      const shown = tensors.map(({ name, shape, byteLength, stored = { byteLength } }) => [
+        name,
+        { shape, byteLength: stored.byteLength },
+      ])
+      expect(Object.fromEntries(shown)).toEqual(Object.fromEntries(held))
+      const sum = (of: (tensor: TensorInfo) => number): number =>
+        tensors.reduce((all, one) => all + of(one), 0)
+      expect(contents).toMatchObject({
+        layersDiffer: true,
+        parameters: sum(({ shape }) => shape.reduce((product, n) => product * n, 1)),
+        bytes: sum(({ byteLength, stored }) => stored?.byteLength ?? byteLength),
+      })
+      const { stdout } = await runInside(['inspect', small])
+      expect(stdout).toContain('layers differ: heads and neurons are those of the layer that has most')
+    },
+  )
 })

@@ -5,6 +5,9 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
+import { formatReport } from '../../../src/cli/commands/perplexity.ts'
+import type { Screen } from '../../../src/cli/screen.ts'
+import type { TextPerplexityReport } from '../../../src/evaluation/text_perplexity.ts'
 import { runInside } from '../run_inside.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-perplexity-'))
@@ -89,6 +92,17 @@ describe('perplexity', () => {
     expect(stdout).toMatch(/\ndense +0 % .* \d\.\de-\d +\d+\.\d %/)
     expect(stdout).toContain('Keys and values as int8 in every row')
     expect(stdout).not.toContain('Leaky')
+  })
+
+  test('a run stopped before the first window says that it has no numbers', async () => {
+    const report = (await runJson('--text', text, '--context', '24')) as unknown as TextPerplexityReport
+    const stopped = { ...report, complete: false }
+    const screen = { columns: 200 } as Screen
+    expect(formatReport(stopped, screen)).toContain('the numbers cover what was finished')
+    const whole = { ...report.whole, streamTokens: 0, pageTokens: 0 }
+    const none = formatReport({ ...stopped, whole }, screen)
+    expect(none).toContain('before the first window was finished in all rows: there are no numbers.')
+    expect(none).not.toContain('cover')
   })
 
   test('--json states how it was measured, and --output writes the same', async () => {

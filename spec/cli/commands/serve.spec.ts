@@ -185,6 +185,8 @@ test.each([
     const lines = startLines(opt, 'm', { planner, sparsity: 0.3 }, 'http://a', false, alone)
     expect(lines).toHaveLength(isTold ? 3 : 2)
     if (isTold) expect(lines[2]).toContain(`masked by ${alone},`)
+    const skipped = planner === 'dense' ? 'planner dense;' : 'planner griffin, 30.0 % of neurons skipped;'
+    expect(lines[0]).toContain(skipped)
   },
 )
 

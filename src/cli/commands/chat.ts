@@ -21,11 +21,11 @@ import {
 } from '../writing_flags.ts'
 
 const help = `
-A line is a message, or a command: /help lists them. Lines that are pasted together are one message. Each turn decides its own
-mask, for the whole conversation. Ctrl-C ends the answer; at an empty line, twice, it ends the program, as do ctrl-D and /quit.
-Input that is not a terminal is read line by line, so that conversations can be scripted: then the exit code is that of the last
-error. At a terminal tokens are drawn as the model's makers say (generation_config.json), else at temperature 0.7, and the first
-line says how; a pipe and --json get greedy answers.
+A line is a message, or a command: /help lists them. Several lines that are pasted together are one message, never a command. Each
+turn decides its own mask, for the whole conversation. Ctrl-C ends the answer; at an empty line, twice, it ends the program, as do
+ctrl-D and /quit. Input that is not a terminal is read line by line, so that conversations can be scripted: then the exit code is that
+of the last error. At a terminal tokens are drawn as the model's makers say (generation_config.json), else at temperature 0.7, and
+the first line says how; a pipe and --json get greedy answers.
 
 What a model thinks before it answers is dimmed at a terminal, is the field "thinking" of --json, and is not sent back. Qwen3 answers
 at once with --chat-template-kwargs '{"enable_thinking":false}'.

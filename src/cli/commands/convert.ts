@@ -5,7 +5,7 @@
 import type { Command } from 'commander'
 import { openMoments, type Moments } from '../../compensation/moments_file.ts'
 import { smallerModel, type SmallerCheckpoint, type UnitCounts } from '../../compensation/smaller_model.ts'
-import { parseConfig } from '../../engine/config.ts'
+import { parseConfig, type ModelConfig } from '../../engine/config.ts'
 import { checkMask } from '../../engine/unit_lists.ts'
 import type { Checkpoint, Conversion, OutputForm } from '../../io/conversion.ts'
 import { convertCheckpoint } from '../../io/convert.ts'
@@ -16,10 +16,11 @@ import { refusal } from '../../io/refusal.ts'
 import { DEFAULT_RIDGE, ridgeOption } from '../../masks/compensation.ts'
 import { readMask } from '../../masks/mask_file.ts'
 import { hashFiles } from '../../results/provenance.ts'
+import { MAX_NAME, nearestName } from '../../tensor/arguments.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { addFlags, type ModelFlags } from '../flags.ts'
 import { findWithProgress, showBytes } from '../open_model.ts'
-import { checkOutput, checkOutputFolder, whileWriting } from '../output.ts'
+import { checkOutput, checkOutputFolder, outputKind, whileWriting } from '../output.ts'
 import { printResult } from '../report.ts'
 import type { Session } from '../session.ts'
 import { countOf, formatBytes, formatColumns, formatCount } from '../words.ts'
@@ -28,7 +29,7 @@ import { addOwnFlags, bytes, oneOf } from '../values.ts'
 const help = `
 SOURCE is a model's folder, one weights file (.safetensors, .bin, .gguf or an .index.json), or a name on the hub. OUTPUT
 is a folder, which gets the configuration and the tokenizer too, or a file that ends with .safetensors or, if SOURCE
-is a GGUF file, with .gguf.
+is a GGUF file, with .gguf. A new folder whose name has another ending of letters needs a / at its end.
 
 Names, types, shapes and bytes stay as they are; nothing is rounded. Safetensors cannot share values: tensors that share
 them in a .bin are each written. Only a head that config.json ties to the token table is left out, as Hugging Face does:
@@ -39,9 +40,10 @@ become the float32 numbers that they stand for, exactly, and take up to eight ti
 numbers, or rounds matrices to --type as llama.cpp does; it keeps tokenizer and chat template.
 
 With --mask the output is a model of fewer neurons and heads, without those that "shadowllm masks --output" skipped. Every layer
-gets as many as the layer that keeps most, filled up with zeros; OPT and OLMo 2 keep all heads, of zeros where they are
-skipped. Layers of a GGUF file of the architecture llama keep as many as the mask says (llama.cpp calls it deci then). --moments folds what is skipped into what is kept, by least squares over the moments that
-"shadowllm calibrate --moments" collected; those matrices become float32.
+gets as many as the layer that keeps most, filled up with zeros, so make the mask with "masks --all-layers": layer 0 keeps all
+otherwise. OPT and OLMo 2 keep all heads, of zeros where they are skipped. Layers of a GGUF file of the architecture llama keep
+as many as the mask says (llama.cpp calls it deci then). --moments folds what is skipped into what is kept, by least squares
+over the moments that "shadowllm calibrate --moments" collected; those matrices become float32.
 
 Examples:
   $ shadowllm convert facebook/opt-1.3b opt-1.3b
@@ -87,6 +89,7 @@ interface ConvertFlags extends Pick<ModelFlags, 'revision' | 'offline'> {
   readonly moments?: string
   readonly ridge?: number
   readonly json?: boolean
+  readonly quiet?: boolean
 }
 
 /** What `--json` prints. */
@@ -103,12 +106,13 @@ export interface ConvertOutput extends Conversion {
 
 async function run(session: Session, source: string, output: string, flags: ConvertFlags): Promise<void> {
   checkFlags(output, flags)
-  await (output.endsWith('.safetensors') || isGguf(output) ? checkOutput(output) : checkOutputFolder(output))
+  await (isFile(output) ? checkOutput(output) : checkConvertedFolder(output))
   const { path, origin } = await findWithProgress(session, source, flags)
   const moments = flags.moments === undefined ? null : await openMoments(flags.moments)
   try {
     if (moments) await checkMoments(moments, path)
     let smaller: SmallerCheckpoint | undefined
+    let isWhole = false
     let isFirst = true
     const conversion = await whileWriting(output, () =>
       convertCheckpoint(path, output, {
@@ -119,12 +123,14 @@ async function run(session: Session, source: string, output: string, flags: Conv
           flags.mask === undefined
             ? undefined
             : async (from, form) => {
-                smaller = await withoutSkipped(from, form, flags, moments)
+                const config = parseConfig(from.configJson)
+                smaller = await withoutSkipped(from, form, config, flags, moments)
+                isWhole = keepsAll(smaller, config)
                 return smaller
               },
         signal: session.signal,
         onProgress: ({ doneBytes, totalBytes }) => {
-          if (isFirst && totalBytes >= LARGE_OUTPUT && !flags.json)
+          if (isFirst && totalBytes >= LARGE_OUTPUT && !flags.json && !flags.quiet)
             void session.note(sizeWords(output, totalBytes))
           isFirst = false
           showBytes(session, 'convert', doneBytes, totalBytes)
@@ -141,16 +147,41 @@ async function run(session: Session, source: string, output: string, flags: Conv
       ...(origin && { hub: origin }),
     }
     await printResult(session, flags, all, () => describe(output, all))
+    if (isWhole && !flags.json && !flags.quiet) await session.note(gainsNothing)
   } finally {
     await moments?.close()
   }
+}
+
+const gainsNothing =
+  'no layer is smaller, because one keeps all its units; "shadowllm masks --all-layers" makes a mask that leaves no layer whole'
+
+/** Whether no layer of the output has fewer units than the model. */
+function keepsAll({ units, layersDiffer }: SmallerCheckpoint, { heads, neurons }: ModelConfig): boolean {
+  return !layersDiffer && units.heads === heads && units.neurons === neurons
+}
+
+const isFile = (output: string): boolean => output.endsWith('.safetensors') || isGguf(output)
+
+/** Refuses a new folder whose name ends as that of a file, unless a slash follows. @throws UsageError OUTPUT */
+async function checkConvertedFolder(output: string): Promise<void> {
+  const [, stem, ending] = /^(.*[^/\\.]\.)([a-z]{2,})$/i.exec(output) ?? []
+  if (ending !== undefined && (await outputKind(output)) === 'missing') {
+    const near = ending.length <= MAX_NAME ? nearestName(ending, ['safetensors', 'gguf'], 3) : null
+    const hint = near === null ? `for a folder, end it with /` : `did you mean ${stem}${near}?`
+    throw new UsageError(
+      'OUTPUT',
+      `output: expected a folder, or NAME.safetensors or NAME.gguf, got ${output} (${hint})`,
+    )
+  }
+  await checkOutputFolder(output)
 }
 
 /** So many bytes are told of before they are written. */
 const LARGE_OUTPUT = 2 ** 26
 
 function sizeWords(output: string, bytes: number): string {
-  const folder = output.endsWith('.safetensors') || isGguf(output) ? '' : ' in a folder of this name'
+  const folder = isFile(output) ? '' : ' in a folder of this name'
   return `${output}: writing ${formatBytes(bytes)}${folder}; ctrl-C leaves nothing`
 }
 
@@ -176,10 +207,10 @@ async function checkMoments({ path, origin }: Moments, model: string): Promise<v
 async function withoutSkipped(
   from: Checkpoint,
   form: OutputForm,
+  config: ModelConfig,
   { mask: path, ridge = DEFAULT_RIDGE }: ConvertFlags,
   moments: Moments | null,
 ): Promise<SmallerCheckpoint> {
-  const config = parseConfig(from.configJson)
   const mask = await readMask(path as string, config)
   checkMask(mask, config, true)
   return smallerModel(from, config, mask, moments && { moments, ridge }, form)

@@ -137,7 +137,10 @@ export interface Contents {
   /** Numbers stored, tied weights counted once. */
   readonly parameters: number
   readonly bytes: number
-  readonly tensors: readonly TensorInfo[]
+  /** As the file has them. */
+  readonly tensors: readonly Omit<TensorInfo, 'inFile'>[]
+  /** Whether layers of the file have fewer heads or neurons than `config` says, which are those of the layer that has most. */
+  readonly layersDiffer?: true
 }
 
 /** Layer 2 is before layer 10. */
@@ -147,7 +150,8 @@ async function inspect(path: string, place: string): Promise<Contents> {
   const { configJson, source } = await open(place)
   try {
     const config = configJson === null ? null : parseConfig(configJson)
-    const tensors = [...source.tensors.values()].toSorted((a, b) => inOrder.compare(a.name, b.name))
+    const handedOut = [...source.tensors.values()].toSorted((a, b) => inOrder.compare(a.name, b.name))
+    const tensors = handedOut.map(({ inFile, ...info }) => ({ ...info, ...inFile }))
     const counted = tensors.filter((tensor) => !isTied(tensor, config))
     return {
       path,
@@ -156,6 +160,7 @@ async function inspect(path: string, place: string): Promise<Contents> {
       parameters: counted.reduce((total, { shape }) => total + shape.reduce((size, n) => size * n, 1), 0),
       bytes: tensors.reduce((total, tensor) => total + (tensor.sameAs ? 0 : storedBytes(tensor)), 0),
       tensors,
+      ...(handedOut.some(({ inFile }) => inFile) && { layersDiffer: true }),
     }
   } finally {
     await source.close()
@@ -187,7 +192,7 @@ function storedBytes({ byteLength, stored }: TensorInfo): number {
 }
 
 function formatContents(
-  { path, config, remoteCode, parameters, bytes, tensors }: Contents,
+  { path, config, remoteCode, parameters, bytes, tensors, layersDiffer }: Contents,
   columns: number,
 ): string {
   const rows = tensors.map((tensor) => [
@@ -201,6 +206,7 @@ function formatContents(
   const summary = [
     `${path}: ${countOf(tensors.length, 'tensor')}, ${formatCount(parameters)} parameters, ${formatBytes(bytes)}`,
     ...(config ? describeConfig(config) : ['no config.json beside it']),
+    ...(layersDiffer ? ['layers differ: heads and neurons are those of the layer that has most'] : []),
     ...(remoteCode.length > 0 ? [`not followed, they name remote code: ${remoteCode.join(', ')}`] : []),
   ]
   const words = `${summary.map((line) => wrapLines(shownLine(line), columns)).join('\n')}\n`

@@ -230,6 +230,11 @@ export function formatReport(report: TextPerplexityReport, { columns }: Screen):
         'KL(dense || row) in nats per token; same best: the likeliest token is the dense one; first other: the first scored token where it is not.',
       )
   }
-  if (!report.complete) lines.push('The run was stopped: the numbers cover what was finished.')
+  if (!report.complete)
+    lines.push(
+      whole.streamTokens === 0 && whole.pageTokens === 0
+        ? 'The run was stopped before the first window was finished in all rows: there are no numbers.'
+        : 'The run was stopped: the numbers cover what was finished.',
+    )
   return `${lines.map((line) => wrapLines(line, columns)).join('\n')}\n`
 }

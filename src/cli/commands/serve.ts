@@ -19,6 +19,7 @@ import { REQUEST_TEMPERATURE } from '../../server/text_service.ts'
 import { refusalOf, type ErrorBody } from '../../server/refusals.ts'
 import { RequestError } from '../../server/request_error.ts'
 import type { ShadowModel } from '../../library/shadow_model.ts'
+import { plannerOf } from '../../planners/index.ts'
 import { MissingError, ShadowError, UsageError } from '../../tensor/errors.ts'
 import { withPackages } from '../../tensor/packages.ts'
 import type { TemplateVariables } from '../../io/template_variables.ts'
@@ -219,6 +220,14 @@ async function serve(
   await endServer(server, listening, flags.drain)
 }
 
+/** What planners skip a share of. */
+const skippedWords = {
+  nothing: '',
+  units: 'heads and neurons',
+  neurons: 'neurons',
+  channels: 'input channels',
+} as const
+
 /** What is served, a request to try, and the planner that a share alone means, if it is not `shadow`. */
 export function startLines(
   opt: Pick<ShadowModel, 'model' | 'sampling' | 'chatTemplate'>,
@@ -230,7 +239,8 @@ export function startLines(
 ): string[] {
   const { storage } = opt.model.weights
   const sampling = samplingWords(fillSampling({}, opt.sampling, REQUEST_TEMPERATURE))
-  const skips = planner === 'dense' ? '' : `, ${formatPercent(sparsity ?? 0.5)} of heads and neurons skipped`
+  const kinds = skippedWords[plannerOf(planner).skips]
+  const skips = kinds === '' ? '' : `, ${formatPercent(sparsity ?? 0.5)} of ${kinds} skipped`
   const [path, asked] = opt.chatTemplate
     ? ['chat/completions', '"messages":[{"role":"user","content":"What is gravity?"}]']
     : ['completions', '"prompt":"Once upon a time"']
