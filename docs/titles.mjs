@@ -1,13 +1,19 @@
 /**
  * A plugin of typedoc. Documents that guides link to are pages too, and have the text and the links of the site; a document has the
  * title that its first line gives it, and keeps its address, which is its file's name; a module has the name by which it is imported;
- * lists of names say of each how its comment begins; and every page leads to the other pages of the site from its header.
+ * lists of names say of each how its comment begins; a name leads to its definition on the site, and to the one of the same name in
+ * the annotated specification; and every page leads to the other pages of the site from its header.
  */
 import { readFileSync } from 'node:fs'
 import { relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { CommentTag, Converter, MinimalSourceFile, ReflectionKind } from 'typedoc'
-import { linkedDocuments, siteText } from '../scripts/site_links.ts'
+import {
+  definitionAddress,
+  linkedDocuments,
+  siteText,
+  specificationAddresses,
+} from '../scripts/site_links.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const pathOf = (file) => relative(root, file).replaceAll('\\', '/')
@@ -76,12 +82,23 @@ export function load(app) {
     }
     for (const module of project.getReflectionsByKind(ReflectionKind.Module))
       module.name = importOf(project.files.getReflectionPath(module) ?? '')
+    const specified = specificationAddresses()
     for (const one of Object.values(project.reflections)) {
+      one.sources = one.sources?.filter(({ fullFileName }) => pathOf(fullFileName).startsWith('src/'))
+      for (const source of one.sources ?? []) {
+        source.fileName = pathOf(source.fullFileName)
+        source.url = definitionAddress(source.fileName, source.line)
+      }
       if (one.isReference()) {
         const { comment, signatures } = one.getTargetReflectionDeep()
         one.comment = (comment ?? signatures?.[0].comment)?.clone()
       }
       one.comment?.blockTags.push(new CommentTag('@summary', beginning(one.comment.summary)))
+      const address = one.parent?.kindOf(ReflectionKind.Module) ? specified.get(one.name) : undefined
+      if (address === undefined || one.isReference()) continue
+      const text = `[\`${one.name}\`](${address}) of the annotated specification`
+      const { comment } = one.signatures?.[0] ?? one
+      comment?.blockTags.push(new CommentTag('@specified', [{ kind: 'text', text }]))
     }
   })
   app.renderer.on('endPage', (page) => {

@@ -5,7 +5,9 @@
 import { existsSync, readFileSync, statSync } from 'node:fs'
 import { basename, posix } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { parseModule, readSources } from '../spec/harness/syntax.ts'
 import { textFor } from './package/readme.ts'
+import { declaredNames } from './spec_page/source.ts'
 
 const root = fileURLToPath(new URL('../', import.meta.url))
 
@@ -68,4 +70,33 @@ export function siteText(document: string, text: string): string {
     const address = path === null ? null : siteAddress(path)
     return address === null ? whole : `](site:${address})`
   })
+}
+
+/** Where the names that a module declares begin, by lines from 1. */
+const linesOfNames = (path: string): [name: string, line: number][] => {
+  const text = readFileSync(`${root}${path}`, 'utf8')
+  return Array.from(declaredNames(parseModule({ path, text })), ([name, start]) => [
+    name,
+    text.slice(0, start).split('\n').length,
+  ])
+}
+
+/** Where the site shows the definition that holds a line of a module of `src`, as `site:ADDRESS`. */
+export function definitionAddress(path: string, line: number): string {
+  const address = siteAddress(path) ?? ''
+  const [name] = linesOfNames(path).findLast(([, at]) => at <= line) ?? []
+  if (name === undefined) return `site:${address}`
+  return `site:${address}${address.includes('#') ? '.' : '#'}${name}`
+}
+
+/** Where the specification defines what it exports, by names, as `site:ADDRESS`. */
+export function specificationAddresses(): Map<string, string> {
+  return new Map(
+    readSources('src/spec').flatMap(({ path, text }) =>
+      Array.from(text.matchAll(/^export (?:function\*?|const|interface|type) (\w+)/gm), ([, name]) => [
+        name,
+        `site:${siteAddress(path)}.${name}`,
+      ]),
+    ),
+  )
 }

@@ -85,6 +85,10 @@ test.skipIf(cannotBuildSite !== null)(
     )
     expect(lines.filter((line) => !/[a-z]{3}/.test(line.replace(/<[^>]*>/g, '')))).toEqual([])
     expect(lines.length).toBeGreaterThan(10)
+    // A name leads to its definition, and to that of the specification.
+    const selects = read('reference/functions/library.selectMask.html')
+    expect(selects).toMatch(/Defined in <a href="\.\.\/\.\.\/source\/src\/[^"]+#selectMask">src\//)
+    expect(selects).toContain('href="../../spec/index.html#select.selectMask"')
     const planted =
       '<a href="spec/none.html"></a><a href="spec/#none"></a><a href="spec/"></a><a href="page.png"></a><img src="page.png">'
     expect(faultsOf('index.html', planted)).toEqual([

@@ -7,7 +7,13 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { linkedDocuments, linkedSources, siteText } from '../../scripts/site_links.ts'
+import {
+  definitionAddress,
+  linkedDocuments,
+  linkedSources,
+  siteText,
+  specificationAddresses,
+} from '../../scripts/site_links.ts'
 import { root } from '../harness/syntax.ts'
 
 const guides = readdirSync(join(root, 'docs/guides')).map((file) => `docs/guides/${file}`)
@@ -35,4 +41,17 @@ test('a file of the specification is its chapter, a page file its page, another 
   const sources = linkedSources(documents)
   expect(sources).toEqual(expect.arrayContaining(['examples', 'cuda/example/sparse_ffn.cpp']))
   expect(sources.filter((path) => path.endsWith('.md') || path.startsWith('src/spec/'))).toEqual([])
+})
+
+test('a line leads to the name whose definition holds it, in the sources or in the specification', () => {
+  const lineOf = (path: string, part: string): number =>
+    readFileSync(join(root, path), 'utf8').split(part)[0].split('\n').length
+  const of = (path: string, part: string): string => definitionAddress(path, lineOf(path, part))
+  const planner = 'src/masks/planner.ts'
+  expect(of(planner, 'type MaskPlanner')).toBe(`site:source/${planner}.html#MaskPlanner`)
+  expect(of('src/tensor/errors.ts', 'super(')).toBe('site:source/src/tensor/errors.ts.html#ShadowError')
+  expect(definitionAddress(planner, 1)).toBe(`site:source/${planner}.html`)
+  expect(of('src/spec/select.ts', 'function selectMask')).toBe('site:spec/index.html#select.selectMask')
+  expect(specificationAddresses().get('selectMask')).toBe('site:spec/index.html#select.selectMask')
+  expect(specificationAddresses().has('keepBest')).toBe(false)
 })

@@ -83,7 +83,8 @@ async function openModel(
   const onProgress = ({ stage, loadedBytes, totalBytes }: OpenProgress): void => {
     bar.value = totalBytes > 0 ? loadedBytes / totalBytes : 0
     const size = (bytes: number): string => (bytes / 1e6).toFixed(1)
-    line.textContent = `${stage === 'load' ? 'Reading' : 'Downloading'} ${name}: ${size(loadedBytes)} of ${size(totalBytes)} MB`
+    const what = stage === 'load' ? `Unpacking ${name}, which is here` : `Downloading ${name}`
+    line.textContent = `${what}: ${size(loadedBytes)} of ${size(totalBytes)} MB`
   }
   app.tell('')
   bar.classList.remove('idle')

@@ -1,8 +1,8 @@
 /**
  * The guided tour: five steps beside the page, which stays usable. Arrow keys turn its pages, Escape ends it.
  */
-import { avoidsMotion, pageDocument } from '../platform/platform.ts'
-import { byId, make } from './view/dom.ts'
+import { pageDocument } from '../platform/platform.ts'
+import { byId, make, showInSight } from './view/dom.ts'
 
 /** A step: what it is about, its heading and its words. */
 export interface TourStep {
@@ -111,7 +111,7 @@ class Tour {
     if (id === null) return
     const element = byId(id)
     element.classList.add('toured')
-    element.scrollIntoView({ block: isBelow ? 'end' : 'start', behavior: avoidsMotion() ? 'auto' : 'smooth' })
+    showInSight(element, isBelow ? 'end' : 'start')
   }
 
   #end(): void {

@@ -2,7 +2,7 @@
  * The buttons beside definitions: one tries the law on drawn cases, the other on the specification with a bug.
  */
 import type { RpcClient } from '../engine/worker_rpc.ts'
-import { byId, make } from '../view/dom.ts'
+import { byId, make, showInSight } from '../view/dom.ts'
 import { differenceInWords } from './case_words.ts'
 import { proofs, type Proof } from './proofs.ts'
 import type { LawResult } from './try_law.ts'
@@ -65,6 +65,7 @@ async function run(rpc: RpcClient, proof: Proof, isPlanted: boolean, place: HTML
     verdict.textContent = String(error)
   }
   buttons.forEach((button) => (button.disabled = false))
+  showInSight(verdict)
 }
 
 function wordsOf({ cases, broken }: LawResult, isPlanted: boolean, seed: number): (Node | string)[] {

@@ -1,13 +1,18 @@
 /**
  * Elements: lookup by id, and creation. Text is always set as textContent.
  */
-import { pageDocument } from '../../platform/platform.ts'
+import { avoidsMotion, pageDocument } from '../../platform/platform.ts'
 
 /** The element with an id. @throws Error if the page has none */
 export function byId<Kind extends HTMLElement>(id: string): Kind {
   const found = pageDocument().getElementById(id)
   if (found) return found as Kind
   throw new Error(`page: expected an element with the id ${id}, got none`)
+}
+
+/** Scrolls as little as brings an element into sight; the focus stays. */
+export function showInSight(element: Element, block: ScrollLogicalPosition = 'nearest'): void {
+  element.scrollIntoView({ block, behavior: avoidsMotion() ? 'auto' : 'smooth' })
 }
 
 /** A new element with classes, attributes and content. */
