@@ -12,7 +12,7 @@ import { lineOf, type Session } from './session.ts'
 import { specificationAddress } from './spec_page/settings.ts'
 import { sameCell, type Cell } from './view/cells.ts'
 import { Controls } from './view/controls.ts'
-import { brief, byId, perFrame, showInSight, type Choice } from './view/dom.ts'
+import { brief, byId, perFrame, type Choice } from './view/dom.ts'
 import { Inspector, type InspectorState } from './view/inspector.ts'
 import { startGlossary } from './view/glossary.ts'
 import { factsOf, showHeadline } from './view/headline.ts'
@@ -67,15 +67,13 @@ export class App {
   #keeping: ReturnType<typeof setTimeout> | undefined
   /** What an address asks to be looked at, until it is there. */
   #asked: View = defaultView
-  /** Whether the trace is still that of a text before the one that was asked for and refused. */
-  #isFormer = false
   /** The inside of the predictor, and the prompt it was read for. */
   #parts: { readonly prompt: Int32Array; readonly parts: PredictorParts | null } | null = null
 
   constructor(session: Session) {
     this.#session = session
     this.#controls = new Controls({
-      write: (isAsked) => void this.write(isAsked),
+      write: () => void this.write(),
       select: (isFinal) => (isFinal && this.#isOfModel ? void this.write() : this.#refresh()),
       stop: () => {
         session.stop()
@@ -182,15 +180,10 @@ export class App {
     this.#take(trace)
   }
 
-  /**
-   * Generates from the prompt of the form; errors are shown above the picture.
-   * @param isAsked whether the texts are brought into sight: they are screens away from the button that asks for them
-   */
-  async write(isAsked = false): Promise<void> {
+  /** Generates from the prompt of the form; errors are shown above the picture. */
+  async write(): Promise<void> {
     if (!this.#controls.check()) return
     this.tell('')
-    this.#isFormer = false
-    const before = this.#trace
     this.#follows = true
     this.#switches.clear()
     const { state, settings } = this.#controls
@@ -198,32 +191,23 @@ export class App {
     this.#asked = view
     replaceFragment(encodeState(state, view))
     try {
-      let isAwaited = isAsked
-      const writing = this.#session.write(state.prompt, settings, (trace) => {
-        this.#take(trace)
-        if (!isAwaited || trace.columns.length === 0) return
-        isAwaited = false
-        showInSight(byId('texts'))
-      })
+      const writing = this.#session.write(state.prompt, settings, (trace) => this.#take(trace))
       this.#refresh()
       await writing
     } catch (error) {
       if (settings.planner === 'shadow' && error instanceof ShadowError && error.code === 'PREDICTOR_MISSING')
-        return this.#writeWithoutPredictor(isAsked)
+        return this.#writeWithoutPredictor()
       const isEmpty = state.prompt === '' && error instanceof ShadowError && error.code === 'TOKENS'
-      const line = isEmpty ? 'Type a prompt first: this model has no token to begin with' : lineOf(error)
-      this.#isFormer = before !== null && this.#trace === before
-      this.tell(this.#isFormer ? `${line}; what is below is still of the text before` : line)
-      showInSight(byId('problem'))
+      this.tell(isEmpty ? 'Type a prompt first: this model has no token to begin with.' : lineOf(error))
     }
     this.#refresh()
   }
 
   /** A model that has no predictor is still worth seeing: another planner takes over, and the page says so. */
-  async #writeWithoutPredictor(isAsked: boolean): Promise<void> {
+  async #writeWithoutPredictor(): Promise<void> {
     this.#controls.settings = { ...this.#controls.settings, planner: 'griffin' }
     this.#isFallback = true
-    await this.write(isAsked)
+    await this.write()
     const { planner } = this.#controls.settings
     if (planner === 'griffin' && byId('problem').textContent === '')
       this.tell(
@@ -239,7 +223,6 @@ export class App {
   #take(trace: Trace): void {
     this.#isFirst &&= this.#session.opt === null
     this.#trace = trace
-    this.#isFormer = false
     if (this.#follows) this.#column = Math.max(0, trace.columns.length - 1)
     const { token } = this.#asked
     if (token !== null && token <= trace.columns.length) {
@@ -305,7 +288,6 @@ export class App {
     const isWriting = this.#session.isWriting || this.#isFirst
     this.#controls.show({ isWriting: this.#session.isWriting, canWrite: opt !== null })
     byId('texts').toggleAttribute('data-first', this.#isFirst)
-    pageDocument().body.classList.toggle('former', this.#isFormer)
     byId<HTMLButtonElement>('save').disabled = !trace || isWriting || trace.columns.length === 0
     showPlanner(trace?.settings ?? settings, trace, isWriting)
     showOverview(trace, masks, this.#column)

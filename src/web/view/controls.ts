@@ -23,8 +23,8 @@ const scopeWords: Readonly<Record<Scope, string>> = {
 
 /** The events of the form. */
 interface ControlEvents {
-  /** A change that needs a new text. @param isAsked whether the text itself is asked for, not only what a setting does to it */
-  write(isAsked: boolean): void
+  /** A change that needs a new text. */
+  write(): void
   /** A change that needs only new masks; `isFinal` when a slider is released. */
   select(isFinal: boolean): void
   stop(): void
@@ -56,7 +56,11 @@ export class Controls {
     )
     fillSelect(this.#scope, choices(scopes, scopeWords))
     fillSelect(this.#decides, choices(decisions, decisionWords))
-    const write = (): void => events.write(true)
+    // On a small screen the texts are screens away from the button.
+    const write = (): void => {
+      events.write()
+      if (matchMedia('(max-width: 40rem)').matches) byId('texts').scrollIntoView()
+    }
     byId('settings').addEventListener('submit', (event) => {
       event.preventDefault()
       write()
@@ -68,7 +72,7 @@ export class Controls {
       write()
     })
     for (const field of [this.#planner, this.#criterion, this.#decides, this.#temperature, this.#seed])
-      field.addEventListener('change', () => events.write(false))
+      field.addEventListener('change', () => events.write())
     this.#scope.addEventListener('change', () => events.select(true))
     this.#sparsity.addEventListener('input', () => {
       this.#showSparsity()
@@ -150,14 +154,10 @@ export class Controls {
     const isOfOracle = !criterionPlanners.includes(planner)
     byId('criterion-words').textContent = isOfOracle ? 'Criterion of the oracle' : 'Criterion'
     byId('criterion-help').textContent = criteria.find(({ name }) => name === criterion)?.help ?? ''
-    // An address leaves out a prompt that is too long for it.
-    const { prompt } = this.state
-    const encoded = encodeState(this.state)
-    const shown = presets.findIndex(({ state }) => state.prompt === prompt && encodeState(state) === encoded)
-    byId('example').textContent = presets[shown]?.words ?? ''
+    const shown = encodeState(this.state)
     for (const [i, button] of this.#presets.entries()) {
       button.disabled = !canWrite
-      button.setAttribute('aria-pressed', String(i === shown))
+      button.setAttribute('aria-pressed', String(encodeState(presets[i].state) === shown))
     }
   }
 
