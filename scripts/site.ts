@@ -9,7 +9,7 @@ import { copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'vite'
-import { markup } from '../src/experiments/report/markup.ts'
+import { markup, type Markup } from '../src/experiments/report/markup.ts'
 import { commandArguments } from '../src/platform/platform.ts'
 import { linkedDocuments, linkedSources } from './site_links.ts'
 import { buildSources } from './site_sources.ts'
@@ -54,13 +54,18 @@ function guides(): string {
     read: 'To understand and measure it',
     laws: 'To check it, and kernels of your own',
   }
-  const items = guideFiles.map((file) => {
+  const sections: { readonly heading: string; readonly items: Markup[] }[] = []
+  for (const file of guideFiles) {
     const [, title] = /^# (.*)$/m.exec(readFileSync(`${root}${file}`, 'utf8')) ?? []
     if (title === undefined) throw new Error(`${file}: expected a title, got none`)
-    const page = `reference/documents/${basename(file, '.md')}.html`
-    const group = groups[basename(file, '.md')]
-    const heading = group && markup`</ul></section><section><h3>${group}</h3><ul>`.html
-    return `${heading ?? ''}${markup`<li><a href="${page}">${title}</a></li>`.html}`
-  })
-  return `<div class="guides">${items.join('').replace('</ul></section>', '')}</ul></section></div>`
+    const name = basename(file, '.md')
+    if (name in groups) sections.push({ heading: groups[name], items: [] })
+    sections.at(-1)?.items.push(markup`<li><a href="reference/documents/${name}.html">${title}</a></li>`)
+  }
+  if (sections.length !== Object.keys(groups).length)
+    throw new Error(`guides: expected ${Object.keys(groups).join(', ')}, each the first of its group`)
+  const lists = sections.map(
+    ({ heading, items }) => markup`<section><h3>${heading}</h3><ul>${items}</ul></section>`,
+  )
+  return markup`<div class="guides">${lists}</div>`.html
 }

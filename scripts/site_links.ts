@@ -4,12 +4,9 @@
  */
 import { existsSync, readFileSync, statSync } from 'node:fs'
 import { basename, posix } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { parseModule, readSources } from '../spec/harness/syntax.ts'
+import { parseModule, readSources, root } from '../spec/harness/syntax.ts'
 import { textFor } from './package/readme.ts'
 import { declaredNames } from './spec_page/source.ts'
-
-const root = fileURLToPath(new URL('../', import.meta.url))
 
 /** A link of Markdown to a file. */
 const link = /\]\((?!\w+:|#)([^)\s#]+)(#[^)\s]*)?\)/g

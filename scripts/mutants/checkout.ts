@@ -17,6 +17,11 @@ export interface Ended {
   readonly killed: 'silent' | 'late' | null
 }
 
+/** Whether a spec file is not of the quick tier. It runs in another process than those of the quick tier. */
+export function isFull(spec: string): boolean {
+  return spec.endsWith('.full.spec.ts')
+}
+
 /** A clone in which mutants are planted. */
 export class Checkout {
   readonly commit: string
@@ -71,7 +76,7 @@ export class Checkout {
           CI: '1',
           SHADOWLLM_SEED: String(seed),
           SHADOWLLM_ORDER: specs.join(' '),
-          SHADOWLLM_TIER: specs.some((spec) => spec.endsWith('.full.spec.ts')) ? 'full' : 'quick',
+          SHADOWLLM_TIER: specs.some(isFull) ? 'full' : 'quick',
           TMPDIR: join(this.#base, 'temporary'),
         },
       },

@@ -4,7 +4,7 @@
  * The spec files run in one process, nearest first, until a test fails: modules load once, and a file costs what its tests take.
  */
 import { join } from 'node:path'
-import type { Checkout, Ended } from './checkout.ts'
+import { isFull, type Checkout, type Ended } from './checkout.ts'
 import type { Mutant } from './derive.ts'
 import { fileRunsIn, type FileRun } from './reporter.ts'
 
@@ -49,11 +49,6 @@ const typeCheck = [
 
 /** The part of a checkout that a judge uses. */
 export type Ground = Pick<Checkout, 'folder' | 'with' | 'run'>
-
-/** Whether a spec file is not of the quick tier. It runs in another process than those of the quick tier. */
-export function isFull(spec: string): boolean {
-  return spec.endsWith('.full.spec.ts')
-}
 
 /** Plants mutants in one checkout and runs spec files on them. */
 export class Judge {

@@ -39,12 +39,7 @@ function programIn(scope: BufferScope): Program {
 
 /** Runs a body with a program whose buffers are freed after it. */
 function inProgram<Result>(backend: Backend, body: (program: Program, scope: BufferScope) => Result): Result {
-  const scope = new BufferScope(backend)
-  try {
-    return body(programIn(scope), scope)
-  } finally {
-    scope.dispose()
-  }
+  return BufferScope.within(backend, (scope) => body(programIn(scope), scope))
 }
 
 function record(backend: Backend, run: () => void): Recording {

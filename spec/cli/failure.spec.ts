@@ -1,5 +1,6 @@
 /**
  * Every error ends in one line and the exit code its kind promises.
+ * Tests src/cli/flag_name.ts.
  */
 import { CommanderError } from 'commander'
 import { describe, expect, test } from 'vitest'

@@ -13,6 +13,7 @@
 import { CommanderError } from 'commander'
 import { missingPermission } from '../platform/platform.ts'
 import { ShadowError } from '../tensor/errors.ts'
+import { flagName } from './flag_name.ts'
 
 /** The exit codes that are not an error's own. */
 export const exitCodes = { done: 0, checkFailed: 1, usage: 2, missing: 4, bug: 70, interrupted: 130 } as const
@@ -46,9 +47,8 @@ export function describeFailure(error: unknown, interrupted: boolean): Failure {
 /** The message, with the flag in the place of the library's option of two words: `--max-tokens` of `maxTokens`. */
 function flagWords({ message, option = '' }: ShadowError): string {
   if (!/^[a-z]+[A-Z][A-Za-z]*$/.test(option)) return message
-  const flag = option.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
   // Before the first colon stands what the error is about.
-  return message.replace(new RegExp(`^([^:]*)\\b${option}\\b`), `$1--${flag}`)
+  return message.replace(new RegExp(`^([^:]*)\\b${option}\\b`), `$1${flagName(option)}`)
 }
 
 /** Whether an error is the abort of its work. */

@@ -13,6 +13,7 @@ import type { ShadowModel } from '../library/shadow_model.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { present } from '../tensor/records.ts'
 import { nameOption, orWord, type OptionRecord } from '../tensor/option.ts'
+import { flagName } from './flag_name.ts'
 import { addFlags } from './flags.ts'
 import { meanOf, momentsOf, openPredictors } from './planner_flags.ts'
 import { addOwnFlags, listOf, sharesOf } from './values.ts'
@@ -122,9 +123,6 @@ export function checkGridFlags(flags: GridFlags, experiments: readonly string[])
       '--sparsity: expected --units neurons or both beside --head-sparsity, got heads',
     )
 }
-
-const flagName = (name: string): string =>
-  `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
 
 /** The cells that were asked for. */
 export function gridChoice(flags: GridFlags, speed: boolean): GridChoice {

@@ -8,6 +8,7 @@ import { fillSampling, samplingOptions, type SamplerOptions } from '../engine/sa
 import type { Prefill } from '../masks/planner.ts'
 import type { CacheStorage } from '../engine/layer_cache.ts'
 import { choiceOf, generationPlanners, type GenerationPlanner } from '../library/planner_options.ts'
+import { flagName } from './flag_name.ts'
 import { addFlags, groups, type ModelFlags } from './flags.ts'
 import { addCompensationFlags, addPlanFlags, type PlanFlags } from './planner_flags.ts'
 import { variablesOption, type TemplateVariables } from '../io/template_variables.ts'
@@ -54,9 +55,8 @@ const drawingRows: readonly FlagRow[] = Object.entries({
   frequencyPenalty: '<number> above 0: tokens are drawn less each time they were written',
   logitBias: '<json> what is added to the logits of tokens, by id, such as {"42":-100}',
 } satisfies Record<keyof Drawing, string>).map(([name, words]) => {
-  const flag = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
   const [value] = words.split(' ', 1)
-  return [`--${flag} ${value}`, words.slice(value.length + 1), samplingOptions[name as keyof Drawing]]
+  return [`${flagName(name)} ${value}`, words.slice(value.length + 1), samplingOptions[name as keyof Drawing]]
 })
 
 /**

@@ -19,14 +19,16 @@ export async function findGpu(): Promise<GPU | null> {
   return found
 }
 
+/** What a thread rests on, made when it first does: a page that is not isolated has no memory to share. */
+let clock: Int32Array | null = null
+
 /**
  * Waits for an answer of a GPU. Dawn asks its driver in every turn of the event loop, which keeps a core busy that a driver on the
  * processor computes on. So the thread rests between turns: for 1/32 of the time that has passed, and for 2 ms at most.
  */
 export async function awaitGpu<Answer>(answer: Promise<Answer>): Promise<Answer> {
   if (found === null) return answer
-  // Not outside: a page that is not isolated has no memory to share.
-  const clock = new Int32Array(new SharedArrayBuffer(4))
+  clock ??= new Int32Array(new SharedArrayBuffer(4))
   let isHere = false
   const see = (): void => void (isHere = true)
   answer.then(see, see)

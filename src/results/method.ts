@@ -34,6 +34,7 @@ import { denseLayers } from '../predictor/predictor_config.ts'
 import type { Predictor } from '../predictor/predictor_file.ts'
 import { predictorFor } from '../predictor/suitable.ts'
 import { UsageError } from '../tensor/errors.ts'
+import { present } from '../tensor/records.ts'
 import type { TrainingOptions } from '../training/predictor_training.ts'
 
 // ---- What a method is ------------------------------------------------------------------------------------------------
@@ -126,11 +127,10 @@ export function makeMethodAsLearnt(
   learnt: Use | null = null,
 ): Method {
   const { leaky = false, paperCompatible = false, promptShare = 0 } = given
-  const asked = Object.entries(given).filter(([, value]) => value !== undefined)
   const own = leaky || paperCompatible ? null : learnt
   // With a share in the moments the prompt runs dense.
   const prefill = promptShare > 0 ? undefined : own?.prefill
-  return makeMethod({ ...own, prefill, ...Object.fromEntries(asked) } as typeof given)
+  return makeMethod({ ...own, prefill, ...present(given) } as typeof given)
 }
 
 /** Whether a method reads moments: it makes up for what it skips, or ranks by what cannot be recovered. */

@@ -8,13 +8,9 @@ import { expect, test } from 'vitest'
 import { exactKernels } from '../../../src/backends/webgpu/exact_kernels.ts'
 import { float32Wgsl } from '../../../src/backends/webgpu/float32_wgsl.ts'
 import { WebGpuBackend } from '../../../src/backends/webgpu/webgpu_backend.ts'
-import { createBackend } from '../../../src/backends/select.ts'
-import { makeConfig } from '../../../src/engine/config.ts'
-import { initialWeights } from '../../../src/engine/initial_weights.ts'
-import { LanguageModel } from '../../../src/engine/language_model.ts'
 import type { ThreadCode } from '../../../src/platform/platform.ts'
-import { memorySource } from '../../../src/tensor/memory_source.ts'
 import { whyNoAdapter, withWebGpu } from './device.ts'
+import { twoModels } from './two_models.ts'
 
 const texts = { kernels: exactKernels, library: float32Wgsl }
 
@@ -57,21 +53,7 @@ test.skipIf(whyNoAdapter !== null).each(faults)(
 )
 
 test.skipIf(whyNoAdapter !== null)('a text goes on in another backend where a device was lost', async () => {
-  const config = makeConfig({
-    family: 'llama',
-    layers: 2,
-    width: 16,
-    heads: 2,
-    neurons: 20,
-    vocabulary: 31,
-    positions: 32,
-  })
-  const tensors = initialWeights(config, { seed: 3 })
-  const load = async (
-    on: Promise<WebGpuBackend> | ReturnType<typeof createBackend>,
-  ): Promise<LanguageModel> => LanguageModel.load(config, memorySource(tensors), await on)
-  const gpu = await load(WebGpuBackend.create('webgpu', { thread: lost }, texts))
-  const wasm = await load(createBackend('wasm'))
+  const { gpu, wasm } = await twoModels(await WebGpuBackend.create('webgpu', { thread: lost }, texts))
   const whole = wasm.begin()
   let [sequence, model] = [gpu.begin(), gpu]
   const text: number[] = []

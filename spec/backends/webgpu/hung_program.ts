@@ -2,16 +2,12 @@
  * A program whose shader never ends once a text has its seventh token: it goes on with the text in WASM, and ends. It prints what
  * happens, and has exit code 4.
  */
-import { createBackend } from '../../../src/backends/select.ts'
 import { exactKernels } from '../../../src/backends/webgpu/exact_kernels.ts'
 import { float32Wgsl } from '../../../src/backends/webgpu/float32_wgsl.ts'
 import { WebGpuBackend } from '../../../src/backends/webgpu/webgpu_backend.ts'
-import { makeConfig } from '../../../src/engine/config.ts'
-import { initialWeights } from '../../../src/engine/initial_weights.ts'
-import { LanguageModel } from '../../../src/engine/language_model.ts'
 import { endWhenIdle } from '../../../src/platform/platform.ts'
 import type { MissingError } from '../../../src/tensor/errors.ts'
-import { memorySource } from '../../../src/tensor/memory_source.ts'
+import { twoModels } from './two_models.ts'
 
 const { embedding } = exactKernels
 const endless = `
@@ -25,19 +21,8 @@ const kernels = {
   ...exactKernels,
   embedding: { ...embedding, passes: { main: endless + embedding.passes.main } },
 }
-const config = makeConfig({
-  family: 'llama',
-  layers: 1,
-  width: 16,
-  heads: 2,
-  neurons: 20,
-  vocabulary: 31,
-  positions: 32,
-})
-const tensors = initialWeights(config, { seed: 3 })
 const gpu = await WebGpuBackend.create('webgpu', { patience: 8000 }, { kernels, library: float32Wgsl })
-const model = await LanguageModel.load(config, memorySource(tensors), gpu)
-const wasm = await LanguageModel.load(config, memorySource(tensors), await createBackend('wasm'))
+const { gpu: model, wasm } = await twoModels(gpu)
 let sequence = model.begin()
 const text: number[] = []
 for (let token = 1; token < 10; token++) {

@@ -111,6 +111,7 @@ async function run(session: Session, source: string, output: string, flags: Conv
   const moments = flags.moments === undefined ? null : await openMoments(flags.moments)
   try {
     if (moments) await checkMoments(moments, path)
+    const isTold = !flags.json && !flags.quiet
     let smaller: SmallerCheckpoint | undefined
     let isWhole = false
     let isFirst = true
@@ -130,7 +131,7 @@ async function run(session: Session, source: string, output: string, flags: Conv
               },
         signal: session.signal,
         onProgress: ({ doneBytes, totalBytes }) => {
-          if (isFirst && totalBytes >= LARGE_OUTPUT && !flags.json && !flags.quiet)
+          if (isFirst && totalBytes >= LARGE_OUTPUT && isTold)
             void session.note(sizeWords(output, totalBytes))
           isFirst = false
           showBytes(session, 'convert', doneBytes, totalBytes)
@@ -147,7 +148,7 @@ async function run(session: Session, source: string, output: string, flags: Conv
       ...(origin && { hub: origin }),
     }
     await printResult(session, flags, all, () => describe(output, all))
-    if (isWhole && !flags.json && !flags.quiet) await session.note(gainsNothing)
+    if (isWhole && isTold) await session.note(gainsNothing)
   } finally {
     await moments?.close()
   }
