@@ -112,13 +112,14 @@ const attention: WgslKernel = {
     set_scratch(at + s, e);
   }
   let total = group_sum(thread, vec4f(sum)).x;
+  for (var s = i32(thread); s < positions; s += ${GROUP}) { set_scratch(at + s, divide(scratch(at + s), total)); }
   storageBarrier();
   for (var k = i32(thread); k < p.K; k += ${GROUP}) {
     var result = 0.0;
     for (var s = 0; s < positions; s++) {
       result = fma(scratch(at + s), value((key_at + s) * p.K + k), result);
     }
-    set_y(query_at + k, select(0, divide(result, total), chosen));
+    set_y(query_at + k, select(0, result, chosen));
   }`,
   },
   runs: (of) =>
