@@ -17,10 +17,7 @@ import type { KnownShape } from '../io/known_models.ts'
 import { shareOption, type Scope } from '../masks/budget.ts'
 import type { HeldMoments } from '../compensation/held_moments.ts'
 import { MOMENTS_CRITERION } from '../criteria/index.ts'
-import type { CompensationName } from '../masks/compensation.ts'
-import type { Prefill } from '../masks/planner.ts'
 import type { UnitScores } from '../masks/selection.ts'
-import type { MaskMode } from '../engine/active_layer.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import { choiceOf, expectPlanner, expectSkipping } from '../library/planner_options.ts'
 import { kindsNeeded, needs, plannerNames, plannerOption, type PlannerName } from '../planners/index.ts'
@@ -30,48 +27,38 @@ import { checkPredictor } from '../predictor/suitable.ts'
 import type { ShadowModel } from '../library/shadow_model.ts'
 import { MissingError, UsageError } from '../tensor/errors.ts'
 import { nameOption } from '../tensor/option.ts'
-import { addFlags, groups } from './flags.ts'
+import { addFlags, groups, type SharedFlags } from './flags.ts'
 import type { Session } from './session.ts'
-import { addOwnFlags, flagOf, listOf, sharesOf } from './values.ts'
+import { addOwnFlags, flagOf, listOf, sharesOf, type FlagsOf } from './values.ts'
 import { featureWidths, isGated } from '../engine/config.ts'
 import { formatPercent } from './words.ts'
 
+const shareFlags = [
+  ['--head-sparsity <share>', 'of heads, if different; 0 for neurons alone', shareOption],
+  ['--neuron-sparsity <share>', 'of neurons, if different; 0 for heads alone', shareOption],
+] as const
+const releasedFlag = ['--released, --paper-compatible', 'select as the released code does'] as const
+const calibrationFlag = [
+  '--calibration <dir>',
+  'a calibration, whose mean scores static and others rank by, and whose moments compensate',
+] as const
+
 /** What decides, whether a command runs one planner or compares several. */
-interface DeciderFlags {
-  readonly criterion: string
-  readonly scope?: Scope
-  readonly predictor: readonly string[]
-  readonly calibration?: string
-  readonly moments: readonly string[]
-  readonly compensate?: CompensationName
-  readonly ridge?: number
-  readonly promptShare?: number
-  readonly paperCompatible?: boolean
-  readonly prefill?: Prefill
-  readonly check?: number
-  readonly json?: boolean
-  readonly quiet?: boolean
-  /** Whether a share was asked for without a planner. */
-  readonly isPlannerImplied?: boolean
-}
+type DeciderFlags = FlagsOf<typeof shareFlags | readonly [typeof releasedFlag, typeof calibrationFlag]> &
+  SharedFlags<'criterion' | 'scope' | 'predictor' | 'moments'> &
+  Partial<SharedFlags<'compensate' | 'ridge' | 'promptShare' | 'prefill' | 'check' | 'json' | 'quiet'>> & {
+    /** Whether a share was asked for without a planner. */
+    readonly isPlannerImplied?: boolean
+  }
 
 /** Adds the flags of planners, of shares and of what planners decide by. @param usual what stands for the planner that a share implies */
 function addDeciderFlags(command: Command, [planner, sparsity]: readonly Option[], usual: unknown): void {
-  const shares = [
-    flagOf('--head-sparsity <share>', 'of heads, if different; 0 for neurons alone', shareOption),
-    flagOf('--neuron-sparsity <share>', 'of neurons, if different; 0 for heads alone', shareOption),
-  ]
+  const shares = shareFlags.map(([flags, words, option]) => flagOf(flags, words, option))
   for (const share of [sparsity, ...shares]) share.implies({ planner: usual })
   addOwnFlags(command, [planner, sparsity])
-  addOwnFlags(
-    command,
-    [...shares, ['--released, --paper-compatible', 'select as the released code does']],
-    groups.masks,
-  )
+  addOwnFlags(command, [...shares, releasedFlag], groups.masks)
   addFlags(command, 'scope', 'criterion', 'predictor')
-  const calibration =
-    'a calibration, whose mean scores static and others rank by, and whose moments compensate'
-  addOwnFlags(command, [['--calibration <dir>', calibration]], groups.learnt)
+  addOwnFlags(command, [calibrationFlag], groups.learnt)
   addFlags(command, 'moments')
   refuseSharesOfDense(command)
 }
@@ -90,8 +77,6 @@ const usualWords = 'griffin for a gated model that has no predictor beside it, e
 export interface PlanFlags extends DeciderFlags {
   readonly planner: PlannerName
   readonly sparsity: number
-  readonly headSparsity?: number
-  readonly neuronSparsity?: number
   readonly seed: number
 }
 
@@ -304,13 +289,9 @@ function refuseSharesOfDense(command: Command): void {
 // ---- Several planners ------------------------------------------------------------------------------------------------
 
 /** What a command that compares planners is given. */
-export interface PlannerFlags extends DeciderFlags {
+export interface PlannerFlags extends DeciderFlags, SharedFlags<'every' | 'mode'> {
   readonly planner: readonly PlannerName[]
   readonly sparsity: readonly number[]
-  readonly headSparsity?: number
-  readonly neuronSparsity?: number
-  readonly every?: number | 'auto'
-  readonly mode: MaskMode
   readonly leaky?: boolean
 }
 
