@@ -96,7 +96,10 @@ export function orWord<Word extends string, Value>(
 }
 
 /** One of a few names. */
-export function nameOption<const Name extends string>(code: string, names: readonly Name[]): NameOption<Name> {
+export function nameOption<const Name extends string>(
+  code: string,
+  names: readonly Name[],
+): NameOption<Name> {
   return {
     code,
     names,

@@ -20,7 +20,7 @@ import { joinPath } from '../../platform/platform.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { addFlags, flagDefaults, listNames, type SharedFlags } from '../flags.ts'
 import { findWithProgress } from '../open_model.ts'
-import { openPredictors } from '../planner_flags.ts'
+import { openPlannerFiles } from '../planner_flags.ts'
 import { jsonText } from '../../results/json_text.ts'
 import type { Session } from '../session.ts'
 import { listOf, parsedBy, sharesOf, whole, addOwnFlags, type FlagsOf } from '../values.ts'
@@ -233,7 +233,15 @@ async function optionsOf(session: Session, flags: BenchFlags): Promise<BenchOpti
     ...options,
     subjects: [subject],
     storages: storage ?? [subject.fileStorage],
-    readPredictors: (loaded) => openPredictors(beside, loaded, { ...flags, planner: options.planners }),
+    readPredictors: async (loaded, kinds) => {
+      const { files } = await openPlannerFiles(loaded, beside, { predictor: flags.predictor })
+      try {
+        return (await files.sources(kinds, { criterion: 'none' })).predictors
+      } catch (error) {
+        files.dispose()
+        throw error
+      }
+    },
   }
 }
 

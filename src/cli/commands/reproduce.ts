@@ -96,13 +96,12 @@ const runFlags = [
     seedOption,
   ),
   ['--threads <count>', 'threads, each with a model of its own (default: as many as fit)', whole(1, 64)],
-  ['--no-speed', 'do not measure decode speed; the rest of the report is the same on every machine'],
 ] as const
 
-/** Both give one value: a folder, or false. */
 const cacheFlags = [
   ['--cache <dir>', "where parts are kept for other runs (default: the user's cache folder)"],
   ['--no-cache', 'keep no parts and use none'],
+  ['--no-speed', 'do not measure decode speed; the rest of the report is the same on every machine'],
 ] as const
 
 const outputFlags = [
@@ -118,7 +117,9 @@ type ReproduceFlags = OwnFlags &
   GridFlags &
   QueueFlags &
   SharedFlags<'model' | 'criterion' | 'scope' | 'seed' | 'backend' | 'report' | 'quiet'> & {
+    /** A folder by `--cache`, false by `--no-cache`. */
     readonly cache: boolean | string
+    readonly speed: boolean
   }
 
 /** Gives the command its arguments, flags and action. */
