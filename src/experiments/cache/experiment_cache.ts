@@ -65,6 +65,7 @@ import { encodePredictor, type Predictor } from '../../predictor/predictor_file.
 import { predictorFor } from '../../predictor/suitable.ts'
 import { methodHash, type MethodHash } from '../../results/method_hash.ts'
 import { openTrained, saveTrained, trainMethod } from './trained.ts'
+import { remembered } from '../../tensor/records.ts'
 
 /**
  * The inputs of experiments. Predictors and mean scores that are given take the place of what is learnt, for methods that say nothing
@@ -184,7 +185,7 @@ export class ExperimentCache {
    * @throws UsageError WINDOWS if there is none
    */
   windows(part: keyof Split, count: number, seed: number): Window[] {
-    return remember(this.#windows, `${part} ${seed} ${count}`, () => {
+    return remembered(this.#windows, `${part} ${seed} ${count}`, () => {
       const { prompt, continuation } = this.options
       const windows = drawWindows(this.split[part], count, seed, (document) =>
         cutWindows(document, this.#encodeWords, this.options),
@@ -281,7 +282,7 @@ export class ExperimentCache {
     const scores = dense.map((): Map<string, UnitScores> => new Map())
     for (const criterion of criteria) {
       const key = JSON.stringify([settings, pruned, seed, criterion])
-      const known = await remember(this.#pruned, key, () =>
+      const known = await remembered(this.#pruned, key, () =>
         this.#prunedScores(settings, pruned, seed, criterion),
       )
       known.forEach(({ neurons }, i) =>
@@ -310,7 +311,7 @@ export class ExperimentCache {
     const { criterion, aggregation = 'mean' } = method
     const settings = needExamples(method)
     const dataset = datasetCriteria.find(({ name }) => name === criterion)
-    return remember(this.#means, JSON.stringify([criterion, aggregation, settings, seed]), () =>
+    return remembered(this.#means, JSON.stringify([criterion, aggregation, settings, seed]), () =>
       dataset
         ? this.#collectDataset(this.#calibrationWindows(settings, seed), seed, dataset)
         : this.#aggregate(criterion, aggregation, settings, seed),
@@ -333,7 +334,7 @@ export class ExperimentCache {
   predictor(method: Method, seed: number): Promise<TrainedPredictor> {
     const { criterion, examples, predictor } = method
     const description = { kind: predictorKindOf(method.planner), criterion, examples, predictor, seed }
-    return remember(this.#predictors, JSON.stringify(description), () =>
+    return remembered(this.#predictors, JSON.stringify(description), () =>
       this.#makePredictor(method, seed, description),
     )
   }
@@ -500,13 +501,6 @@ export class ExperimentCache {
       onEpoch: (done, total) => this.tell('train', done, total),
     })
   }
-}
-
-/** The value of a map under a key; made if there is none. */
-function remember<T>(known: Map<string, T>, key: string, make: () => T): T {
-  let value = known.get(key)
-  if (value === undefined) known.set(key, (value = make()))
-  return value
 }
 
 /** The scores of heads, then those of neurons. */
