@@ -18,7 +18,7 @@ import { paintVerdicts } from '../screen.ts'
 import type { Session } from '../session.ts'
 import { countOf, formatBytes, formatColumns, formatError } from '../words.ts'
 import { addParityOps } from './parity_ops.ts'
-import { addParityRun } from './parity_run.ts'
+import { addParityRun, onlyWords } from './parity_run.ts'
 import { flagOf, number, addOwnFlags, required, type FlagsOf } from '../values.ts'
 
 const exportHelp = `
@@ -117,12 +117,8 @@ function formatReport(report: ParityReport, columns: number): string {
   ])
   const headings = ['', 'tensor', 'shape', 'absolute', 'relative', 'tolerance']
   const table = formatColumns([headings, ...rows], [], { columns, keys: 2 })
-  const only = [
-    ['only in the first', report.onlyInA],
-    ['only in the second', report.onlyInB],
-  ] as const
-  const lists = only.map(([title, names]) => (names.length > 0 ? `${title}: ${names.join(' ')}\n` : ''))
-  return `${table}${lists.join('')}${formatVerdict(report)}\n`
+  const only = onlyWords({ 'only in the first': report.onlyInA, 'only in the second': report.onlyInB })
+  return `${table}${only}${formatVerdict(report)}\n`
 }
 
 function formatVerdict({ tensors, worst, unknown, onlyInA }: ParityReport): string {

@@ -21,7 +21,7 @@ import { printResult } from '../report.ts'
 import { paintVerdicts } from '../screen.ts'
 import type { Session } from '../session.ts'
 import { formatBytes, formatColumns, formatCount, formatError } from '../words.ts'
-import { formatSizes, opsOption } from './parity_run.ts'
+import { formatSizes, onlyWords, opsOption } from './parity_run.ts'
 import { addOwnFlags, number, required, type FlagsOf } from '../values.ts'
 
 const exportHelp = `
@@ -129,13 +129,9 @@ function formatReport(report: OpsReport, columns: number): string {
   const heading = ['', 'op', 'cases', 'failed', 'numbers', 'differ', 'worst', 'of bound']
   const fit = { columns, keys: 2 }
   const table = formatColumns([heading, ...ops.map(formatOp)], [2, 3, 4, 5, 6, 7], fit)
-  const lists = [
-    ['only expected', onlyExpected],
-    ['only answered', onlyActual],
-  ] as const
-  const words = lists.map(([title, names]) => (names.length > 0 ? `${title}: ${names.join(' ')}\n` : ''))
+  const only = onlyWords({ 'only expected': onlyExpected, 'only answered': onlyActual })
   const failed = ops.filter(({ passed }) => !passed)
-  return `${table}${words.join('')}${failed.map(describeFailed).join('')}${verdictOf(report)}\n`
+  return `${table}${only}${failed.map(describeFailed).join('')}${verdictOf(report)}\n`
 }
 
 /** What came of it, and how many of the expected ops it is about. */

@@ -57,6 +57,12 @@ Examples:
 export const opsOption = (description: string) =>
   listOf('--ops <list>', description, nameOption('OPS', kernelNames))
 
+/** Lines of what one of two sides has alone, by their titles. */
+export function onlyWords(lists: Readonly<Record<string, readonly string[]>>): string {
+  const lines = Object.entries(lists).filter(([, names]) => names.length > 0)
+  return lines.map(([title, names]) => `${title}: ${names.join(' ')}\n`).join('')
+}
+
 const runFlags = [
   opsOption('only these ops, separated by commas, and no model'),
   ['--small', 'leave out the sizes of OPT-125m'],
