@@ -8,8 +8,8 @@
  * 4. decode     tokens per second with units really skipped, the planner's time included, methods in interleaved rounds
  *
  * The oracle alone sees what follows the prompt: one half of it, for the other half. Being stopped is no failure:
- * what was finished is reported, over the windows that every method has scored. All but the speeds is kept in a part store
- * where one is given, so that a second run, or one that goes on, does not compute it again.
+ * what was finished is reported, over the windows that every method has scored. All but the speeds is kept in a part store,
+ * so that a second run, or one that goes on, does not compute it again.
  */
 import { median, ratioInterval } from '../results/interleaved_rounds.ts'
 import { criterionByName } from '../criteria/index.ts'
