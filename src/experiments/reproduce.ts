@@ -87,12 +87,12 @@ export async function reproduce(
   signal?: AbortSignal,
 ): Promise<ReproduceReport> {
   const started = now()
-  const { model, criterion = 'plainact', baselineCriterion = 'l2norm', scope = 'global', seed = 0 } = options
+  const { model, criterion = 'plainact', scope = 'global', seed = 0 } = options
   const settings: Settings = { ...settingsBySize[options.size ?? 'usual'], ...options.settings }
   const { prompt, continuation, calibration, evaluation, decode } = settings
-  for (const name of [criterion, baselineCriterion]) criterionByName(name)
+  criterionByName(criterion)
   const { planners } = options
-  const methods = comparisonMethods(settings, { planners, criterion, baselineCriterion, scope })
+  const methods = comparisonMethods(settings, { planners, criterion, scope })
   const { positions } = model.config
   const needed = decode.prompt + decode.tokens
   if (needed > positions)

@@ -45,13 +45,7 @@ const settings: Settings = {
 const methods: Method[] = [
   denseMethod,
   ...(['oracle', 'prompt-plainact', 'shadow', 'dejavu-style', 'dejavu', 'static', 'random'] as const).map(
-    (planner) =>
-      comparisonMethod(
-        settings,
-        { criterion: 'plainact', baselineCriterion: 'l2norm', scope: 'global' },
-        planner,
-        0.5,
-      ),
+    (planner) => comparisonMethod(settings, { criterion: 'plainact', scope: 'global' }, planner, 0.5),
   ),
 ]
 

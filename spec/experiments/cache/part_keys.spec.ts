@@ -50,7 +50,7 @@ const documents = [
 
 const method = comparisonMethod(
   settingsBySize.quick,
-  { criterion: 'plainact', baselineCriterion: 'l2norm', scope: 'global' },
+  { criterion: 'plainact', scope: 'global' },
   'shadow',
   0.5,
 )
