@@ -261,7 +261,7 @@ describe('every argument is checked', () => {
     ['an unknown cache', 'CACHE', generate('a', { cache: 'int4' as 'int8' })],
     ['a negative temperature', 'TEMPERATURE', generate('a', { temperature: -1 })],
     ['a top-k of 0', 'TOP_K', generate('a', { temperature: 1, topK: 0 })],
-    ['a top-p of 0', 'TOP_P', generate('a', { temperature: 1, topP: 0 })],
+    ['a top-p below 0', 'TOP_P', generate('a', { temperature: 1, topP: -0.1 })],
     ['a repetition penalty of 0', 'REPETITION_PENALTY', generate('a', { repetitionPenalty: 0 })],
     ['rows of two lengths', 'BATCH_SHAPE', () => opt.forward({ input_ids: [[1, 2], [3]] })],
     ['an empty batch', 'BATCH_SHAPE', () => opt.forward({ input_ids: [] })],

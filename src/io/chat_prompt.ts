@@ -17,9 +17,12 @@ import { refusal } from './refusal.ts'
 import type { Tokenizer } from './tokenizer.ts'
 import type { TemplateVariables } from './template_variables.ts'
 
+/** Who may speak in a chat: the roles of the OpenAI API. */
+export const chatRoles: readonly string[] = ['system', 'developer', 'user', 'assistant', 'tool', 'function']
+
 /** One message of a chat. */
 export interface ChatMessage {
-  /** Who speaks, usually `system`, `user` or `assistant`. */
+  /** Who speaks: `system`, `developer`, `user`, `assistant`, `tool` or `function`. */
   readonly role: string
   readonly content: string
 }

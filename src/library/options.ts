@@ -2,7 +2,7 @@
  * The options of the calls of ShadowModel: their types, and the kind of each option for the check at run time.
  */
 import { backendOption, threadsOption, type BackendName } from '../backends/backend.ts'
-import type { ChatMessage } from '../io/chat_prompt.ts'
+import { chatRoles, type ChatMessage } from '../io/chat_prompt.ts'
 import type { ChatTemplate } from '../io/chat_template.ts'
 import type { HubOptions } from '../io/hub.ts'
 import { variablesOption, type TemplateVariables } from '../io/template_variables.ts'
@@ -168,7 +168,7 @@ export const chatKinds: Kinds<ChatOptions> = {
 }
 
 /**
- * Checks the messages of a chat. A role is a word, so that it spells no special token.
+ * Checks the messages of a chat, of the library and of requests.
  * @throws UsageError MESSAGES
  */
 export function expectMessages(messages: readonly ChatMessage[]): void {
@@ -180,10 +180,10 @@ export function expectMessages(messages: readonly ChatMessage[]): void {
     )
   messages.forEach((message: unknown, i) => {
     const { role, content } = (isObject(message) ? message : {}) as Partial<ChatMessage>
-    if (typeof role !== 'string' || !/^[A-Za-z0-9_-]{1,64}$/.test(role))
+    if (!chatRoles.some((one) => one === role))
       throw new UsageError(
         'MESSAGES',
-        `message ${i}: expected a word as its role, got ${describeValue(role)}`,
+        `message ${i}: expected a role that is one of ${chatRoles.join(', ')}, got ${describeValue(role)}`,
         { option: 'messages' },
       )
     if (typeof content !== 'string')
