@@ -14,7 +14,7 @@ import type { ShadowModel } from '../library/shadow_model.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { ModelFlags } from './flags.ts'
 import type { Session } from './session.ts'
-import { addOwnFlags } from './values.ts'
+import { addOwnFlags, needed } from './values.ts'
 
 /** What a command is given that may use a queue. */
 export interface QueueFlags {
@@ -38,14 +38,12 @@ export function addQueueFlags(command: Command): Command {
 
 /** Where a command that serves queues finds them. */
 export function servedQueue(): Option {
-  return new Option('--queue <url>', `where the queues are: ${address}`)
-    .argParser(parseQueueUrl)
-    .makeOptionMandatory()
+  return needed(new Option('--queue <url>', `where the queues are: ${address}`).argParser(parseQueueUrl))
 }
 
 /** Where it finds and leaves files. */
 export function servedShards(): Option {
-  return shards().makeOptionMandatory()
+  return needed(shards())
 }
 
 /** Refuses one of both flags without the other, and threads where workers do it. @throws UsageError FLAGS */

@@ -13,12 +13,16 @@ import { expectNode, version } from './version.ts'
  */
 export async function runCommandLine(session: Session): Promise<number> {
   const { args } = session
+  let isFlag = (_: string): boolean => false
   try {
     expectNode()
     let help = ''
     const called = calledCommand(args)
     const print = (text: string): void => void (help += text)
     const program = await makeProgram(session, version, print, (name) => name === called)
+    const own = program.commands.filter((command) => command.name() === called)
+    const flags = [...own, ...own.flatMap(({ commands }) => commands)].flatMap(({ options }) => options)
+    isFlag = (name) => flags.some(({ long }) => long === name)
     try {
       // Asked for the help of a command that is none, the parser would show that of the program.
       const isUnknown = called !== undefined && called !== 'help' && !commandNames.includes(called)
@@ -33,7 +37,7 @@ export async function runCommandLine(session: Session): Promise<number> {
     return session.exitCode
   } catch (error) {
     session.progress.clear()
-    const { line, exitCode } = describeFailure(error, session.signal.aborted)
+    const { line, exitCode } = describeFailure(error, session.signal.aborted, isFlag)
     if (line !== '') await session.complain(`${line}\n`)
     if (args.includes('--debug') && exitCode !== 0 && error instanceof Error)
       await session.complain(`${error.stack}\n`)

@@ -4,6 +4,7 @@
  */
 import { Option, type Command } from 'commander'
 import { shareOption } from '../masks/budget.ts'
+import { UsageError } from '../tensor/errors.ts'
 import { nameOption, rangeOption, readOption, wholeOption, type OptionRecord } from '../tensor/option.ts'
 
 /** A flag. @param flags as commander has them: `-s, --sparsity <share>` */
@@ -11,9 +12,24 @@ export function flagOf(flags: string, description: string, option: OptionRecord,
   return withParser(flags, description, option, (name, text) => readOption(name, text, option)).default(usual)
 }
 
+const requiredFlags = new WeakSet<Option>()
+
 /** A flag that a command needs. */
 export function required(flags: string, description: string): Option {
-  return new Option(flags, description).makeOptionMandatory()
+  return needed(new Option(flags, description))
+}
+
+/** The same flag, which a command needs. The parser's own check would tell of it before it tells of an unknown flag. */
+export function needed(flag: Option): Option {
+  requiredFlags.add(flag)
+  return flag
+}
+
+/** Refuses a command line without a flag that the command needs. @throws UsageError OPTION_MISSING */
+export function expectRequired(command: Command): void {
+  for (const flag of command.options)
+    if (requiredFlags.has(flag) && command.getOptionValue(flag.attributeName()) === undefined)
+      throw new UsageError('OPTION_MISSING', `${flag.long}: expected this option, got none`)
 }
 
 /** A flag as a row of a table: how it is written, what it says, what it takes, and its value if it is not given. */

@@ -17,9 +17,6 @@ import { refusal } from './refusal.ts'
 import type { Tokenizer } from './tokenizer.ts'
 import type { TemplateVariables } from './template_variables.ts'
 
-/** Who may speak in a chat: the roles of the OpenAI API. */
-export const chatRoles: readonly string[] = ['system', 'developer', 'user', 'assistant', 'tool', 'function']
-
 /** One message of a chat. */
 export interface ChatMessage {
   /** Who speaks: `system`, `developer`, `user`, `assistant`, `tool` or `function`. */

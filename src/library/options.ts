@@ -2,7 +2,7 @@
  * The options of the calls of ShadowModel: their types, and the kind of each option for the check at run time.
  */
 import { backendOption, threadsOption, type BackendName } from '../backends/backend.ts'
-import { chatRoles, type ChatMessage } from '../io/chat_prompt.ts'
+import type { ChatMessage } from '../io/chat_prompt.ts'
 import type { ChatTemplate } from '../io/chat_template.ts'
 import type { HubOptions } from '../io/hub.ts'
 import { variablesOption, type TemplateVariables } from '../io/template_variables.ts'
@@ -167,6 +167,9 @@ export const chatKinds: Kinds<ChatOptions> = {
   onPrompt: kinds.call,
 }
 
+/** Who may speak in a chat: the roles of the OpenAI API. */
+const roles: readonly unknown[] = ['system', 'developer', 'user', 'assistant', 'tool', 'function']
+
 /**
  * Checks the messages of a chat, of the library and of requests.
  * @throws UsageError MESSAGES
@@ -180,10 +183,10 @@ export function expectMessages(messages: readonly ChatMessage[]): void {
     )
   messages.forEach((message: unknown, i) => {
     const { role, content } = (isObject(message) ? message : {}) as Partial<ChatMessage>
-    if (!chatRoles.some((one) => one === role))
+    if (!roles.includes(role))
       throw new UsageError(
         'MESSAGES',
-        `message ${i}: expected a role that is one of ${chatRoles.join(', ')}, got ${describeValue(role)}`,
+        `message ${i}: expected a role that is one of ${roles.join(', ')}, got ${describeValue(role)}`,
         { option: 'messages' },
       )
     if (typeof content !== 'string')

@@ -217,20 +217,19 @@ export class TextService {
     const started = now()
     const seat = await this.#scheduler.enter(signal)
     try {
-      /** The last text, if the next one of its prompt is equal. */
-      let last: { readonly ids: Choice['ids']; readonly events: Event[] } | null = null
+      /** The steps of the last text, if the next ones of its prompt are equal. */
+      let written: Event[] | null = null
       for (const [choice, { seed, ...text }] of choices.entries()) {
-        if (last?.ids === text.ids) {
-          for (const event of last.events) yield this.#copied(event, choice, seed)
+        if (written !== null && choices[choice - 1]?.ids === text.ids) {
+          for (const event of written) yield this.#copied(event, choice, seed)
           continue
         }
         const planner = await this.#planner({ ...planning, seed })
         const task = { ...text, planner, check: planning.check, sampling: { ...sampling, seed } }
-        const hasCopies =
-          sampling.temperature === 0 && !drawsMasks(planner) && choices[choice + 1]?.ids === text.ids
-        last = hasCopies ? { ids: text.ids, events: [] } : null
+        written = sampling.temperature === 0 && !drawsMasks(planner) ? [] : null
+        const isLast = choices[choice + 1]?.ids !== text.ids
         for await (const event of this.#oneText(seat, choice, task)) {
-          last?.events.push(event)
+          if (!isLast) written?.push(event)
           yield event
         }
       }
