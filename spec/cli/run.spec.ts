@@ -148,6 +148,7 @@ describe('wrong usage exits with code 2', () => {
       ['calibrate', '--text', 'a', '--out', 'b'],
       'UNKNOWN_OPTION',
     ],
+    ['--help: expected all or nothing after it, got foo', ['generate', '--help', 'foo'], 'HELP'],
     ['--output: expected this option, got none', ['calibrate'], 'OPTION_MISSING'],
     [
       '--context: expected 2 to 256 tokens, got 100000',

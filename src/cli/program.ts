@@ -169,7 +169,7 @@ export function neededBy(command: string, isInstalled: (name: string) => boolean
 }
 
 /** The word behind --help that asks for all flags. */
-const ALL = 'all'
+export const ALL = 'all'
 
 /** Whether these arguments ask for help. */
 export function asksHelp(args: readonly string[]): boolean {

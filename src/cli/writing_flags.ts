@@ -17,6 +17,7 @@ import type { ShadowModel } from '../library/shadow_model.ts'
 import type { TextSession } from '../library/text_session.ts'
 import { checkOutput, whileWriting } from './output.ts'
 import { addOwnFlags, type FlagRow, text } from './values.ts'
+import { countOf } from './words.ts'
 import type { OptionRecord } from '../tensor/option.ts'
 
 /** Of a chat at a terminal: greedy answers of a small model repeat themselves. */
@@ -129,14 +130,31 @@ export function withSampling<Flags extends WritingFlags>(
 }
 
 /** How tokens are chosen, in words. */
-export function samplingWords({ temperature = 0, topK, topP = 1, minP = 0, seed }: SamplerOptions): string {
-  if (temperature === 0) return 'greedy'
-  return [
+export function samplingWords({
+  temperature = 0,
+  topK,
+  topP,
+  minP,
+  seed,
+  ...changes
+}: SamplerOptions): string {
+  const { repetitionPenalty, presencePenalty, frequencyPenalty, logitBias = {} } = changes
+  const biases = Object.keys(logitBias).length
+  const words = (name: string, value: number | undefined, neutral?: number): string[] =>
+    value === undefined || value === neutral ? [] : [`${name} ${value}`]
+  const drawn = [
     `temperature ${temperature}`,
-    ...(topK === undefined ? [] : [`top-k ${topK}`]),
-    ...(topP === 1 ? [] : [`top-p ${topP}`]),
-    ...(minP === 0 ? [] : [`min-p ${minP}`]),
-    ...(seed === undefined ? [] : [`seed ${seed}`]),
+    ...words('top-k', topK),
+    ...words('top-p', topP, 1),
+    ...words('min-p', minP, 0),
+    ...words('seed', seed),
+  ]
+  return [
+    ...(temperature === 0 ? ['greedy'] : drawn),
+    ...words('repetition penalty', repetitionPenalty, 1),
+    ...words('presence penalty', presencePenalty, 0),
+    ...words('frequency penalty', frequencyPenalty, 0),
+    ...(biases === 0 ? [] : [`${countOf(biases, 'biased token')}`]),
   ].join(', ')
 }
 

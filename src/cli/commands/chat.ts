@@ -21,8 +21,8 @@ import {
 } from '../writing_flags.ts'
 
 const help = `
-A line is a message, or a command: /help lists them. Several lines that are pasted together are one message, never a command. Each
-turn decides its own mask, for the whole conversation. Ctrl-C ends the answer; at an empty line, twice, it ends the program, as do
+A line is a message, or a command: /help lists them. Several lines that are pasted together are one message, never a command; so are
+typed ones of which each but the last ends with a backslash. Each turn decides its own mask, for the whole conversation. Ctrl-C ends the answer; at an empty line, twice, it ends the program, as do
 ctrl-D and /quit. Input that is not a terminal is read line by line, so that conversations can be scripted: then the exit code is that
 of the last error. At a terminal tokens are drawn as the model's makers say (generation_config.json), else at temperature 0.7, and
 the first line says how; a pipe and --json get greedy answers.
@@ -61,8 +61,9 @@ async function chat(session: Session, opt: ShadowModel, asked: WritingFlags): Pr
   const flags = await loadPlanFiles(session, opt, asked, true)
   expectChat(opt, flags)
   const { system, json, quiet } = flags
+  const { temperature } = withSampling(flags, opt.sampling, session.isTerminal && !flags.json)
   const options = {
-    ...writingOptions(withSampling(flags, opt.sampling, session.isTerminal && !flags.json)),
+    ...writingOptions({ ...flags, temperature }),
     chatTemplateKwargs: flags.chatTemplateKwargs,
   }
   const saved = await openSession(opt, flags)
