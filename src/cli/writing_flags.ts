@@ -83,17 +83,17 @@ export function addWritingFlags(
   return addFlags(command, 'backend', 'fileStorage', 'threads', 'mode', 'cache', 'json', 'quiet')
 }
 
-/**
- * The session of a file that can be written; undefined where none is asked for.
- * @throws UsageError OUTPUT; what `ShadowModel.openSession` throws
- */
+/** Refuses a file of a session that cannot be written, before a model is read. @throws UsageError OUTPUT */
+export async function checkSession({ session }: WritingFlags): Promise<void> {
+  if (session !== undefined) await checkOutput(session)
+}
+
+/** The session of the file that is asked for. @throws what `ShadowModel.openSession` throws */
 export async function openSession(
   opt: ShadowModel,
   { session }: WritingFlags,
 ): Promise<TextSession | undefined> {
-  if (session === undefined) return undefined
-  await checkOutput(session)
-  return opt.openSession(session)
+  return session === undefined ? undefined : opt.openSession(session)
 }
 
 /** Saves a session, if there is one and something to save. @throws UsageError OUTPUT if the system refuses */

@@ -153,7 +153,7 @@ const chat = v.object({
   tool_choice: onlyNeutral('none, as tools are not supported', 'none', 'auto'),
   parallel_tool_calls: flag,
   reasoning_effort: onlyNeutral(
-    'nothing; chat_template_kwargs sets what the template of a model knows, such as {"enable_thinking":false}',
+    'nothing, as it is not supported (chat_template_kwargs sets what a template knows, such as {"enable_thinking":false})',
   ),
   response_format: v.nullish(
     v.strictObject({ type: v.literal('text', 'the format text, as others are not supported') }, 'a format'),

@@ -199,6 +199,14 @@ describe('through a pipe', () => {
     expect(stdout.length).toBeLessThan(100)
   })
 
+  test('a session that cannot be written is refused before the model is read', async () => {
+    const args = ['-m', join(folder, 'no-model'), '--session', join(folder, 'none', 'file')]
+    for (const command of [['chat'], ['generate', 'a']])
+      expect((await runInside([...command, ...args])).stderr).toContain(
+        'expected an existing folder to write into, got none [OUTPUT]',
+      )
+  })
+
   test('a model without a template, and a planner without its file, are refused at the start', async () => {
     expect(await runInside(['chat'], { input: ['a'] })).toMatchObject({ code: 3, stdout: '' })
     expect((await runInside(['chat'])).stderr).toContain('[CHAT_TEMPLATE_MISSING]')

@@ -11,6 +11,7 @@ import { UsageError } from '../../tensor/errors.ts'
 import type { FlagRow } from '../values.ts'
 import {
   addWritingFlags,
+  checkSession,
   expectChat,
   openSession,
   systemText,
@@ -47,13 +48,14 @@ export function define(command: Command, session: Session): void {
   addWritingFlags(command, '1024', own, 'chatModel')
     .addHelpText('after', help)
     .allowExcessArguments()
-    .action((flags: WritingFlags, { args }: Command) => {
+    .action(async (flags: WritingFlags, { args }: Command) => {
       if (args.length > 0)
         throw new UsageError(
           'EXCESS_ARGUMENTS',
           `arguments: expected none, got ${args.join(' ')}; "shadowllm generate --chat" answers one message`,
         )
-      return withModel(session, flags, (opt) => chat(session, opt, flags))
+      await checkSession(flags)
+      await withModel(session, flags, (opt) => chat(session, opt, flags))
     })
 }
 
