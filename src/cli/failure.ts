@@ -84,7 +84,7 @@ function describeCommander(error: CommanderError): Failure {
 const reworded: readonly (readonly [form: RegExp, words: string])[] = [
   [/^error: /, ''],
   [/^missing required argument '(.*)'$/, '$1: expected an argument, got none'],
-  [/^option '(?:-\w, )?(--[\w-]+).*' argument missing$/, '$1: expected a value, got none'],
+  [/^option '(?:\S+, )?(--[\w-]+).*' argument missing$/, '$1: expected a value, got none'],
   [/^too many arguments.*\. Expected (\d+) .* got \d+: (.*)\.$/s, 'arguments: expected $1, got $2'],
   [/^unknown (\S+) '(.*)'/, '$2: unknown $1'],
   [/\s+\(Did you mean /, ' (did you mean '],
