@@ -22,7 +22,7 @@ function expectHelpWord(args: readonly string[]): void {
  */
 export async function runCommandLine(session: Session): Promise<number> {
   const { args } = session
-  let isFlag = (_: string): boolean => false
+  let isFlag: (name: string) => boolean = () => false
   try {
     expectNode()
     let help = ''
