@@ -338,7 +338,7 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
       ),
     },
     '--top-p <share>': {
-      wrong: usage('TOP_P', 'a share above 0, up to 1', '1.5', '-1', '0', 'NaN', '', 'much'),
+      wrong: usage('TOP_P', 'a number from 0 to 1', '1.5', '-1', 'NaN', '', 'much'),
     },
     '--chat-template-kwargs <json>': {
       wrong: usage(

@@ -227,7 +227,7 @@ for (const named of all) {
         expectRefusal(await runInside([...words, option.long as string]), {
           exitCode: 2,
           code: 'OPTION_MISSING_ARGUMENT',
-          says: option.flags,
+          says: `: ${option.long}: expected a value`,
         })
       if (named.command.commands.length > 0) return
       const many = ['one', 'two', 'three', ...least[named.name]]

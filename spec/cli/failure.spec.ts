@@ -29,6 +29,17 @@ describe('a failure is one line and an exit code', () => {
     expect(refused('planner')).toBe('shadowllm: planner: expected 1, got 2 [X]')
   })
 
+  test('an option of one word is told as a flag where the command has one, and as it is where it is an argument', () => {
+    const refused = (message: string, error = UsageError): string =>
+      describeFailure(new error('X', message), false, (flag) => flag === '--context').line
+    expect(refused('context: expected 2, got 1')).toBe('shadowllm: --context: expected 2, got 1 [X]')
+    expect(refused('prompt: expected 2, got 1')).toBe('shadowllm: prompt: expected 2, got 1 [X]')
+    expect(refused('context of a: expected 2, got 1')).toBe('shadowllm: context of a: expected 2, got 1 [X]')
+    expect(refused('context: expected 2, got 1', InputError)).toBe(
+      'shadowllm: context: expected 2, got 1 [X]',
+    )
+  })
+
   test('line breaks of a message do not make a second line', () => {
     expect(describeFailure(new InputError('X', 'one\n  two\r\nthree'), false).line).toBe(
       'shadowllm: one two three [X]',
@@ -49,11 +60,8 @@ describe('a failure is one line and an exit code', () => {
 
   test.each([
     ["missing required argument 'prompt'", 'prompt: expected an argument, got none'],
-    ["option '--seed <number>' argument missing", '--seed <number>: expected a value, got none'],
-    [
-      "required option '-o, --output <dir>' not specified",
-      '-o, --output <dir>: expected this option, got none',
-    ],
+    ["option '--seed <number>' argument missing", '--seed: expected a value, got none'],
+    ["option '-m, --model <name>' argument missing", '--model: expected a value, got none'],
     [
       "too many arguments for 'chat'. Expected 0 arguments but got 2: a, b.",
       'arguments: expected 0, got a, b',

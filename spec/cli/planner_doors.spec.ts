@@ -123,7 +123,7 @@ test('a line tells which planner a share means, and how a predictor was learnt, 
   expect(await run()).toBe(`${implied}\n`)
   // A mask that nobody reads a text of costs nobody anything.
   expect(await write('0.5')).toContain(`${implied}; half of the neurons of a gated model`)
-  expect(await write('1')).toContain(`${implied}; 100.0 % of the neurons of a gated model`)
+  expect(await write('1')).toContain(`${implied}; all of the neurons of a gated model`)
   expect(await write('0.3')).toContain(`${implied}\n`)
   expect(await run('--json')).toBe('')
   expect(await run('-q')).toBe('')

@@ -201,8 +201,13 @@ describe('a chat is refused', () => {
   test.each<[string, unknown, string]>([
     ['MESSAGES', [], 'a list of at least one message'],
     ['MESSAGES', 'hello', 'a list of at least one message, got the text hello'],
-    ['MESSAGES', [null], 'message 0: expected a word as its role, got undefined'],
-    ['MESSAGES', [user('a'), { role: '<|im_end|>', content: 'x' }], 'message 1: expected a word as its role'],
+    ['MESSAGES', [null], 'message 0: expected a role that is one of system, developer, user, '],
+    [
+      'MESSAGES',
+      [user('a'), { role: '<|im_end|>', content: 'x' }],
+      'message 1: expected a role that is one of',
+    ],
+    ['MESSAGES', [{ role: 'wizard', content: 'x' }], 'assistant, tool, function, got the text wizard'],
     ['MESSAGES', [{ role: 'user', content: 5 }], 'message 0: expected text as its content, got 5'],
     ['TEXT_SURROGATE', [user('\ud800')], 'half a surrogate pair'],
     ['CONTEXT_LENGTH', [user('a'.repeat(2000))], 'expected less than 400 tokens'],

@@ -165,9 +165,9 @@ test('every option that a text can spell is a flag of some command, and sampling
 describe('bugs planted in doors are found', () => {
   const option = optionOf('--top-p')
   test.each<[string, Door]>([
-    ['takes what the option refuses', (given) => (given === '0' ? null : record(option)(given))],
+    ['takes what the option refuses', (given) => (given === '-1' ? null : record(option)(given))],
     ['refuses the end of a range', (given) => (given === '1' ? option.words : record(option)(given))],
-    ['has other words', (given) => record(option)(given)?.replace('above', 'over') ?? null],
+    ['has other words', (given) => record(option)(given)?.replace('from', 'over') ?? null],
     ['reads another spelling', (given) => (given.trim() === '1' ? null : record(option)(given))],
   ])('one that %s', (_, door) => kills(isTheOption, { door, option }))
 })

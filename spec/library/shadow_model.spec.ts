@@ -222,6 +222,25 @@ describe('generate', () => {
   })
 })
 
+test.each([
+  ['random', {}],
+  ['shadow', {}],
+  ['griffin', { prefill: 'dense' }],
+] as const)(
+  'the mask of %s, given back by a planner object, writes the text of that planner',
+  async (planner, how) => {
+    const options = { sparsity: 0.5, maxTokens: 8 }
+    const mask = await opt.mask('The captain looked', { planner, sparsity: 0.5 })
+    const given = { name: 'given', by: 'attention', choose: () => mask, ...how } as const
+    expect(await collect(opt, 'The captain looked', { ...options, planner: given })).toEqual(
+      await collect(opt, 'The captain looked', { ...options, planner }),
+    )
+    const refused = collect(opt, 'a', { planner: mask as unknown as 'random' })
+    await expect(refused).rejects.toThrow(expect.objectContaining({ code: 'OPTION_TYPE' }))
+    await expect(refused).rejects.toThrow('choose: () => mask }')
+  },
+)
+
 describe('forward', () => {
   test('padding changes nothing', async () => {
     const ids = [5, 6, 7]
@@ -261,7 +280,7 @@ describe('every argument is checked', () => {
     ['an unknown cache', 'CACHE', generate('a', { cache: 'int4' as 'int8' })],
     ['a negative temperature', 'TEMPERATURE', generate('a', { temperature: -1 })],
     ['a top-k of 0', 'TOP_K', generate('a', { temperature: 1, topK: 0 })],
-    ['a top-p of 0', 'TOP_P', generate('a', { temperature: 1, topP: 0 })],
+    ['a top-p below 0', 'TOP_P', generate('a', { temperature: 1, topP: -0.1 })],
     ['a repetition penalty of 0', 'REPETITION_PENALTY', generate('a', { repetitionPenalty: 0 })],
     ['rows of two lengths', 'BATCH_SHAPE', () => opt.forward({ input_ids: [[1, 2], [3]] })],
     ['an empty batch', 'BATCH_SHAPE', () => opt.forward({ input_ids: [] })],

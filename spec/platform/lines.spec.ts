@@ -51,6 +51,21 @@ test('a typed line is prompted for, and the up key brings back the line before',
 })
 
 test.each([
+  ['/sp\t0.3\r', '/sparsity 0.3'],
+  ['/planner gr\t\r', '/planner griffin'],
+  ['a\tb\t\r', 'a\tb\t'],
+  ['\t/s\r', '\t/s'],
+])('the tab key completes words, and is a character of other lines: %j', async (keys, line) => {
+  const { stdin } = played(true)
+  const lines = openLines()
+  const next = lines.next('> ', ['/sparsity ', '/planner griffin', '/planner dense'])
+  // A key is a chunk of its own.
+  for (const key of keys.match(/\t|[^\t]+/g) ?? []) stdin.write(key)
+  expect(await next).toBe(line)
+  lines.close()
+})
+
+test.each([
   ['nothing', '', true],
   ['a part of a line', 'hel', false],
 ])('ctrl-C after %s is an interruption that says whether the line was empty', async (_, typed, isEmpty) => {

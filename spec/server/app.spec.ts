@@ -291,6 +291,28 @@ describe('chats', () => {
     await drawing.dispose()
   })
 
+  test('a role that is none, an image and an effort are refused with words that help', async () => {
+    const refused = async (body: Record<string, unknown>): Promise<[string, string | null]> => {
+      const { json } = await ask<Refused>(chatServer, '/v1/chat/completions', { max_tokens: 1, ...body })
+      return [json.error.message, json.error.param]
+    }
+    const image = { type: 'image_url', image_url: { url: 'data:,' } }
+    expect(
+      await refused({ messages: [{ role: 'user', content: [{ type: 'text', text: 'a' }, image] }] }),
+    ).toEqual([
+      'messages.0.content: expected text, or a list of parts of text, as image_url is not supported, got a list',
+      'messages',
+    ])
+    expect(await refused({ messages: [{ role: 'wizard', content: 'a' }] })).toEqual([
+      'message 0: expected a role that is one of system, developer, user, assistant, tool, function, got the text wizard',
+      'messages',
+    ])
+    expect(await refused({ messages, reasoning_effort: 'low' })).toEqual([
+      expect.stringContaining('{"enable_thinking":false}'),
+      'reasoning_effort',
+    ])
+  })
+
   test('parts of text are one text, and a message spells no special token', async () => {
     const ids = async (content: unknown): Promise<number[]> =>
       (await ask<{ tokens: number[] }>(chatServer, '/tokenize', { messages: [{ role: 'user', content }] }))

@@ -91,9 +91,16 @@ function parse(text: string): Metrics {
 
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0)
 
+/** How many texts are written for a request: greedy ones are equal, and written once, unless each has a mask of its own. */
+function writtenOf({ temperature, planning, n = 1 }: Asked): number {
+  return temperature === 0 && !('planner' in planning && planning.planner === 'random') ? 1 : n
+}
+
 /** What the counters must be after these answers. */
 function expectedOf(asked: readonly Asked[], answers: readonly Told[]): Record<string, number> {
-  const good = answers.filter(({ usage }) => usage)
+  const good = answers.flatMap((answer, i) =>
+    answer.usage ? [{ ...answer, written: writtenOf(asked[i]) }] : [],
+  )
   const requests: Record<string, number> = {}
   for (const [i, { status }] of answers.entries()) {
     const key = `requests_total{path="${asked[i].path}",status="${status}"}`
@@ -102,11 +109,16 @@ function expectedOf(asked: readonly Asked[], answers: readonly Told[]): Record<s
   const choices = good.flatMap((answer) => answer.choices)
   return {
     ...requests,
-    // A prompt is read for each text that follows it.
+    // A prompt is read for each text that is written after it.
     prompt_tokens_total: sum(
-      good.map(({ usage, choices: own }) => (usage as Completion['usage']).prompt_tokens * own.length),
+      good.map(({ usage, written }) => (usage as Completion['usage']).prompt_tokens * written),
     ),
-    generated_tokens_total: sum(good.map(({ usage }) => (usage as Completion['usage']).completion_tokens)),
+    generated_tokens_total: sum(
+      good.map(
+        ({ usage, choices: own, written }) =>
+          ((usage as Completion['usage']).completion_tokens * written) / own.length,
+      ),
+    ),
     texts_total: choices.length,
     ...Object.fromEntries(
       (['heads', 'neurons', 'weights'] as const).map((of) => [

@@ -184,7 +184,7 @@ const refusals: readonly (readonly [
   ['too many texts', { ...right, prompt: ['a', 'b'], n: amounts.texts.most }, 400, 'CHOICES'],
   ['n of 0', { ...right, n: 0 }, 400, 'FIELD'],
   ['a temperature below zero', { ...right, temperature: -1 }, 400, 'TEMPERATURE'],
-  ['top_p of 0', { ...right, top_p: 0 }, 400, 'TOP_P'],
+  ['top_p below 0', { ...right, top_p: -0.1 }, 400, 'TOP_P'],
   ['a seed that is too large', { ...right, seed: 2 ** 32 }, 400, 'SEED'],
   ['an empty stop text', { ...right, stop: '' }, 400, 'FIELD'],
   ['too many stop texts', { ...right, stop: Array.from({ length: 17 }, (_, i) => `${i}`) }, 400, 'FIELD'],
@@ -215,6 +215,14 @@ const refusals: readonly (readonly [
     '/v1/chat/completions',
   ],
   ['tools', { messages: [], tools: [{}] }, 400, 'FIELD', '/v1/chat/completions'],
+  [
+    'a role that is none',
+    { messages: [{ role: 'robot', content: 'a' }] },
+    400,
+    'MESSAGES',
+    '/v1/chat/completions',
+  ],
+  ['an effort', { messages: [], reasoning_effort: 'low' }, 400, 'FIELD', '/v1/chat/completions'],
   ['neither prompt nor messages', {}, 400, 'FIELD', '/tokenize'],
   ['ids past the vocabulary', { tokens: [V] }, 400, 'TOKENS', '/detokenize'],
 ]

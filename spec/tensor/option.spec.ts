@@ -31,7 +31,7 @@ const rows: [
   ['every', everyOption, [1, 300, 'auto'], [0, -2, 1.5, 'once', Infinity], 'auto or a whole number from 1'],
   ['temperature', samplingOptions.temperature, [0, 100, 1e9], [-1, Infinity, NaN], 'a number from 0'],
   ['topK', topK, [1, 50], [0, 1.5, Infinity], 'a whole number from 1'],
-  ['topP', samplingOptions.topP, [1e-9, 1], [0, 1.1], 'a share above 0, up to 1'],
+  ['topP', samplingOptions.topP, [0, 1e-9, 1], [-0.1, 1.1], 'a number from 0 to 1'],
   ['repetitionPenalty', samplingOptions.repetitionPenalty, [1e-9, 2], [0, -1, Infinity], 'a number above 0'],
   ['minP', samplingOptions.minP, [0, 0.05, 1], [-0.1, 1.01, NaN], 'a number from 0 to 1'],
   ['presencePenalty', samplingOptions.presencePenalty, [-2, 0, 2], [-2.1, 2.1], 'a number from -2 to 2'],

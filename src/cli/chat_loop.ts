@@ -1,6 +1,7 @@
 /**
  * A conversation at the terminal or through a pipe: one line is one message or one command. Several lines that are
- * pasted at a terminal are one message as they stand, and never a command.
+ * pasted at a terminal are one message as they stand, and never a command; so are lines of which each but the last is typed with
+ * a backslash at its end.
  *
  * Only the user ends it. An error is one line, and the message that caused it is taken back; ctrl-C at a
  * terminal ends an answer, of which the part so far stays in the conversation. Through a pipe ctrl-C ends
@@ -10,15 +11,18 @@ import { achievedSparsity } from '../masks/achieved.ts'
 import type { UnitMask } from '../masks/mask.ts'
 import type { PromptRun, TextRun } from '../engine/generate.ts'
 import type { CheckCounts } from '../engine/next_tokens.ts'
+import { maxTokensOption } from '../engine/generate.ts'
+import { fillSampling, samplingOptions, type SamplerOptions } from '../engine/sampling.ts'
 import type { ChatMessage } from '../io/chat_prompt.ts'
 import { planKinds, type ChatOptions } from '../library/options.ts'
 import { generationPlanners, type GenerationPlanner, type PlanOptions } from '../library/planner_options.ts'
-import { now, type LineInput } from '../platform/platform.ts'
+import { now, type Interrupted, type LineInput } from '../platform/platform.ts'
 import type { ShadowModel } from '../library/shadow_model.ts'
 import type { TextSession } from '../library/text_session.ts'
 import { nearestName } from '../tensor/arguments.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { describeFailure, exitCodes } from './failure.ts'
+import { flagName } from './flag_name.ts'
 import { wrapHelp } from './help.ts'
 import { formatMask } from './mask_picture.ts'
 import type { Text } from './screen.ts'
@@ -26,13 +30,15 @@ import { costWords } from './planner_flags.ts'
 import { stepPrinter } from './step_printer.ts'
 import type { Session } from './session.ts'
 import { shareOption } from '../masks/budget.ts'
-import { readOption } from '../tensor/option.ts'
+import { readOption, type OptionRecord } from '../tensor/option.ts'
 import { countOf, formatCount, formatPercent } from './words.ts'
 import { samplingWords, saveSession } from './writing_flags.ts'
 
 /** How a conversation begins. */
 export interface ChatStart {
-  /** The options of every answer; commands change the planner and the sparsity. */
+  /**
+   * The options of every answer, which commands change. Where tokens are drawn, what is left open of how is as the model has it.
+   */
   readonly options: ChatOptions & { readonly planner: GenerationPlanner; readonly sparsity: number }
   readonly system?: string
   /** One JSON object a turn. */
@@ -43,22 +49,52 @@ export interface ChatStart {
   readonly saved?: TextSession
 }
 
+/** What a message of several typed lines is prompted with, after the first. */
+const CONTINUED = '. '
+
+/** Commands that set an option of how an answer is written, by their names. */
+const settings: ReadonlyMap<
+  string,
+  readonly [name: keyof SamplerOptions | 'maxTokens', option: OptionRecord]
+> = new Map(
+  Object.entries({ ...samplingOptions, maxTokens: maxTokensOption }).map(([name, option]) => [
+    flagName(name).slice(2),
+    [name as keyof SamplerOptions | 'maxTokens', option],
+  ]),
+)
+const drawing = [...settings.keys()].filter((name) => name !== 'temperature' && name !== 'max-tokens')
+
 const help = `Commands:
   /sparsity SHARE  skip this share of heads and neurons, from 0 to 1; from dense, by the planner that --sparsity alone means; without a share, show what is set
   /planner NAME    ${generationPlanners.join(', ')}; without a name, show what is set
+  /temperature NUMBER  draw the tokens of the next answers; 0 is greedy; without a number, show what is set
+  /max-tokens COUNT  how long an answer may be; without a count, show what is set
+  ${drawing.map((name) => `/${name}`).join(', ')}  as the flags of these names
   /again           answer the last message once more, in place of the last answer; where tokens are drawn, with the next seed
   /mask            show what was computed for the last answer
   /system TEXT     replace the system message; without a text, remove it
   /new, /clear     forget the conversation, but not the system message
   /help            show this
   /quit, /exit     end, as ctrl-D does
-Ctrl-C ends an answer. //TEXT sends a message that begins with a slash.`
+The tab key completes commands. A line that ends with \\ goes on in the next one; pasted lines are one message. //TEXT sends a message
+that begins with a slash. Ctrl-C ends an answer.`
 
 /** The commands that the help lists. */
 const commandNames = help
   .split('\n')
   .filter((line) => line.startsWith('  /'))
-  .flatMap((line) => Array.from(line.matchAll(/(?:^|,) +\/(\w+)/g), ([, name]) => name))
+  .flatMap((line) => Array.from(line.matchAll(/(?:^|,) +\/([\w-]+)/g), ([, name]) => name))
+
+/** Commands that take nothing. */
+const alone = ['again', 'mask', 'new', 'clear', 'help', 'quit', 'exit']
+
+/** What the tab key completes. */
+const completed = [
+  ...commandNames
+    .filter((name) => name !== 'planner')
+    .map((name) => (alone.includes(name) ? `/${name}` : `/${name} `)),
+  ...generationPlanners.map((name) => `/planner ${name}`),
+]
 
 /** What became of a turn, as a JSON object shows it. */
 export interface Turn {
@@ -133,9 +169,7 @@ class ChatLoop {
   async run(): Promise<void> {
     const { signal } = this.#session
     if (this.#lines.isTerminal)
-      await this.#say(
-        `${this.#opt.name}; ${this.#setting()}; ${samplingWords({ seed: 0, ...this.#options })}; /help lists the commands`,
-      )
+      await this.#say(`${this.#opt.name}; ${this.#setting()}; ${this.#sampling()}; /help lists the commands`)
     if (this.#messages.length > 0 && !this.#start.quiet)
       await this.#session.note(
         `${this.#start.saved?.path}: going on after ${countOf(this.#messages.length, 'message')}; ${this.#setting()}`,
@@ -143,7 +177,7 @@ class ChatLoop {
     let wasInterrupted = false
     while (!this.#isOver) {
       signal.throwIfAborted()
-      const line = await this.#lines.next('> ')
+      const line = await this.#line()
       if (line === null) return
       if (typeof line !== 'string') {
         if (wasInterrupted && line.isEmpty) return void (this.#session.exitCode = exitCodes.interrupted)
@@ -153,6 +187,19 @@ class ChatLoop {
       }
       wasInterrupted = false
       await this.#take(line)
+    }
+  }
+
+  /** The next line. At a terminal one that ends with a backslash goes on in the next one. */
+  async #line(): Promise<string | Interrupted | null> {
+    const typed: string[] = []
+    for (;;) {
+      const line = await this.#lines.next(typed.length === 0 ? '> ' : CONTINUED, completed)
+      if (line === null) return null
+      if (typeof line !== 'string') return { isEmpty: line.isEmpty && typed.length === 0 }
+      const goesOn = this.#lines.isTerminal && !line.includes('\n') && line.endsWith('\\')
+      typed.push(goesOn ? line.slice(0, -1) : line)
+      if (!goesOn) return typed.join('\n')
     }
   }
 
@@ -177,6 +224,10 @@ class ChatLoop {
   async #obey(line: string): Promise<void> {
     const [, command, rest] = /^\/(\S*)\s*(.*)$/s.exec(line) ?? []
     const value = rest.trim()
+    if (value !== '' && alone.includes(command))
+      throw new UsageError('EXCESS_ARGUMENTS', `/${command}: expected nothing after it, got ${value}`)
+    const setting = settings.get(command)
+    if (setting !== undefined) return this.#set(value, ...setting)
     switch (command) {
       case 'help':
         return this.#say(wrapHelp(help, this.#session.screen.columns))
@@ -219,6 +270,24 @@ class ChatLoop {
         throw new UsageError('UNKNOWN_COMMAND', `/${command}: unknown command${hint}; /help lists them`)
       }
     }
+  }
+
+  /** Changes how the tokens of the next answers are drawn, or how many they are; says what is set. */
+  async #set(value: string, name: keyof SamplerOptions | 'maxTokens', option: OptionRecord): Promise<void> {
+    if (value !== '')
+      this.#options = { ...this.#options, [name]: readOption(`/${flagName(name).slice(2)}`, value, option) }
+    const { maxTokens } = this.#options
+    const length = maxTokens === undefined ? [] : [`at most ${countOf(maxTokens, 'token')}`]
+    return this.#say([this.#sampling(), ...length].join('; '))
+  }
+
+  /** How tokens are drawn, with what the model says of it. */
+  #drawing(): ChatStart['options'] {
+    return fillSampling(this.#options, this.#opt.sampling, 0)
+  }
+
+  #sampling(): string {
+    return samplingWords({ seed: 0, ...this.#drawing() })
   }
 
   /** Changes how the next answers are made, unless the model refuses it. */
@@ -272,7 +341,7 @@ class ChatLoop {
     let prompt: PromptRun | null = null
     let text: TextRun | null = null
     const steps = this.#opt.chat([...system, ...this.#messages, user], {
-      ...this.#options,
+      ...this.#drawing(),
       session: this.#start.saved,
       signal: AbortSignal.any([this.#session.signal, stop.signal]),
       onPrompt: (run) => (prompt = run),

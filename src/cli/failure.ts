@@ -5,7 +5,7 @@
  *   1  ran, but a check failed
  *   2  usage: a wrong flag, value or library argument
  *   3  an input file was refused
- *   4  something of the machine is missing: a backend, a feature, a package, a permission, a free port, room on a disk
+ *   4  something is missing: a backend, a feature, a package, a permission, a calibration, a predictor, a free port, room on a disk
  *   5  network or cache
  *   70 a bug of ours
  *   130 interrupted
@@ -25,10 +25,17 @@ export interface Failure {
   readonly exitCode: number
 }
 
-/** The line and the exit code an error ends the command with. */
-export function describeFailure(error: unknown, interrupted: boolean): Failure {
+/**
+ * The line and the exit code an error ends the command with.
+ * @param isFlag whether the command has this flag
+ */
+export function describeFailure(
+  error: unknown,
+  interrupted: boolean,
+  isFlag: (name: string) => boolean = () => false,
+): Failure {
   if (error instanceof ShadowError)
-    return { line: line(flagWords(error), error.code), exitCode: error.exitCode }
+    return { line: line(flagWords(error, isFlag), error.code), exitCode: error.exitCode }
   if (error instanceof CommanderError) return describeCommander(error)
   if (interrupted || isAbort(error))
     return { line: line('interrupted', 'INTERRUPTED'), exitCode: exitCodes.interrupted }
@@ -44,8 +51,13 @@ export function describeFailure(error: unknown, interrupted: boolean): Failure {
   }
 }
 
-/** The message, with the flag in the place of the library's option of two words: `--max-tokens` of `maxTokens`. */
-function flagWords({ message, option = '' }: ShadowError): string {
+/** The message, with the flag in the place of the library's option: `--context` of `context`, `--max-tokens` of `maxTokens`. */
+function flagWords(
+  { message, option = '', exitCode }: ShadowError,
+  isFlag: (name: string) => boolean,
+): string {
+  const [, name = ''] = /^([a-z][A-Za-z]*): expected /.exec(message) ?? []
+  if (exitCode === exitCodes.usage && isFlag(flagName(name))) return message.replace(name, flagName(name))
   if (!/^[a-z]+[A-Z][A-Za-z]*$/.test(option)) return message
   // Before the first colon stands what the error is about.
   return message.replace(new RegExp(`^([^:]*)\\b${option}\\b`), `$1${flagName(option)}`)
@@ -72,8 +84,7 @@ function describeCommander(error: CommanderError): Failure {
 const reworded: readonly (readonly [form: RegExp, words: string])[] = [
   [/^error: /, ''],
   [/^missing required argument '(.*)'$/, '$1: expected an argument, got none'],
-  [/^option '(.*)' argument missing$/, '$1: expected a value, got none'],
-  [/^required option '(.*)' not specified$/, '$1: expected this option, got none'],
+  [/^option '(?:\S+, )?(--[\w-]+).*' argument missing$/, '$1: expected a value, got none'],
   [/^too many arguments.*\. Expected (\d+) .* got \d+: (.*)\.$/s, 'arguments: expected $1, got $2'],
   [/^unknown (\S+) '(.*)'/, '$2: unknown $1'],
   [/\s+\(Did you mean /, ' (did you mean '],

@@ -191,8 +191,13 @@ export function costWords(
   advised = '--sparsity 0.3',
 ): string[] {
   if (!isGated(config) || neuronSparsity < COSTLY_SHARE) return []
-  const share = neuronSparsity === COSTLY_SHARE ? 'half' : formatPercent(neuronSparsity)
-  return [`${share} of the neurons of a gated model cost it much of its sense: ${advised} stays readable`]
+  const named = new Map([
+    [COSTLY_SHARE, 'half'],
+    [1, 'all'],
+  ])
+  return [
+    `${named.get(neuronSparsity) ?? formatPercent(neuronSparsity)} of the neurons of a gated model cost it much of its sense: ${advised} stays readable`,
+  ]
 }
 
 /** The predictor of `shadow`: the last of its kind that was named, else the model's own. */

@@ -154,7 +154,8 @@ export function programFooter(isInstalled: (name: string) => boolean): string {
   return `
 Exit codes:
   0 done   1 a check failed   2 usage   3 an input file was refused
-  4 the machine lacks something: a backend, a package, a port, room on a disk
+  4 something is missing: a backend, a package, a calibration, a predictor, a port,
+    room on a disk
   5 network or cache   130 interrupted
 
 Start here:
@@ -168,7 +169,7 @@ export function neededBy(command: string, isInstalled: (name: string) => boolean
 }
 
 /** The word behind --help that asks for all flags. */
-const ALL = 'all'
+export const ALL = 'all'
 
 /** Whether these arguments ask for help. */
 export function asksHelp(args: readonly string[]): boolean {
@@ -248,7 +249,9 @@ export async function makeProgram(
       subcommandDescription: (one) => usual.subcommandDescription(one) + neededBy(one.name(), hasPackage),
     })
     .addHelpText('after', () => programFooter(hasPackage))
-    .hook('preAction', (_, called) => {
+    .hook('preAction', async (_, called) => {
+      const { expectRequired } = await import('./values.ts')
+      expectRequired(called)
       const { quiet, wide } = called.opts<{ quiet?: boolean; wide?: 'on' | 'off' }>()
       if (quiet) session.quieten()
       session.joinVectors(wide)

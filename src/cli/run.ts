@@ -3,9 +3,18 @@
  * arguments, environment, streams and ctrl-C.
  */
 import { describeFailure } from './failure.ts'
-import { asksHelp, calledCommand, commandNames, makeProgram } from './program.ts'
+import { ALL, asksHelp, calledCommand, commandNames, makeProgram } from './program.ts'
+import { UsageError } from '../tensor/errors.ts'
 import type { Session } from './session.ts'
 import { expectNode, version } from './version.ts'
+
+/** Refuses a word behind --help that has no meaning. @throws UsageError HELP */
+function expectHelpWord(args: readonly string[]): void {
+  const asked = args.findIndex((word) => word === '--help' || word === '-h')
+  const word = asked > 0 ? args[asked + 1] : undefined
+  if (word !== undefined && word !== ALL && !word.startsWith('-'))
+    throw new UsageError('HELP', `--help: expected ${ALL} or nothing after it, got ${word}`)
+}
 
 /**
  * Runs `shadowllm`; nothing is thrown, and the process is not ended.
@@ -13,13 +22,18 @@ import { expectNode, version } from './version.ts'
  */
 export async function runCommandLine(session: Session): Promise<number> {
   const { args } = session
+  let isFlag: (name: string) => boolean = () => false
   try {
     expectNode()
     let help = ''
     const called = calledCommand(args)
     const print = (text: string): void => void (help += text)
     const program = await makeProgram(session, version, print, (name) => name === called)
+    const own = program.commands.filter((command) => command.name() === called)
+    const flags = [...own, ...own.flatMap(({ commands }) => commands)].flatMap(({ options }) => options)
+    isFlag = (name) => flags.some(({ long }) => long === name)
     try {
+      expectHelpWord(args)
       // Asked for the help of a command that is none, the parser would show that of the program.
       const isUnknown = called !== undefined && called !== 'help' && !commandNames.includes(called)
       await program.parseAsync(isUnknown && asksHelp(args) ? [called] : args, { from: 'user' })
@@ -33,7 +47,7 @@ export async function runCommandLine(session: Session): Promise<number> {
     return session.exitCode
   } catch (error) {
     session.progress.clear()
-    const { line, exitCode } = describeFailure(error, session.signal.aborted)
+    const { line, exitCode } = describeFailure(error, session.signal.aborted, isFlag)
     if (line !== '') await session.complain(`${line}\n`)
     if (args.includes('--debug') && exitCode !== 0 && error instanceof Error)
       await session.complain(`${error.stack}\n`)

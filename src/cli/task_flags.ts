@@ -3,7 +3,7 @@
  */
 import { Option, type Command } from 'commander'
 import { UsageError } from '../tensor/errors.ts'
-import { listOf, addOwnFlags } from './values.ts'
+import { listOf, addOwnFlags, needed } from './values.ts'
 import { nameOption } from '../tensor/option.ts'
 
 /** The flags. */
@@ -20,8 +20,9 @@ export function addTaskFlags(
   description: string,
   isMandatory = false,
 ): Command {
+  const tasks = listOf('--tasks <list>', description, nameOption('TASK_NAME', names))
   return addOwnFlags(command, [
-    listOf('--tasks <list>', description, nameOption('TASK_NAME', names)).makeOptionMandatory(isMandatory),
+    isMandatory ? needed(tasks) : tasks,
     ['--data <dir>', 'folder with a file of rows for each task'],
     new Option('--rows <task=file>', 'the rows of one task; may be given for each')
       .argParser(rowsFlag(names))

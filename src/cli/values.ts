@@ -4,6 +4,7 @@
  */
 import { Option, type Command } from 'commander'
 import { shareOption } from '../masks/budget.ts'
+import { UsageError } from '../tensor/errors.ts'
 import { nameOption, rangeOption, readOption, wholeOption, type OptionRecord } from '../tensor/option.ts'
 
 /** A flag as a row of a table: how it is written, what it says, what it takes, and its value if it is not given. */
@@ -86,14 +87,29 @@ export function parsedBy<const Flags extends string, Value>(
   return new Option(flags, description).argParser(read)
 }
 
+const requiredFlags = new WeakSet<Option>()
+
+/** The same flag, which a command needs. The parser's own check would tell of it before it tells of an unknown flag. */
+export function needed<One extends Option>(flag: One): One {
+  requiredFlags.add(flag)
+  return flag
+}
+
 /** A flag that a command needs. @param read default: the text as it is */
 export function required<const Flags extends string, Value = string>(
   flags: Flags,
   description: string,
   read?: (text: string) => Value,
 ): Flag<Flags, Value, Value> {
-  const flag = new Option(flags, description).makeOptionMandatory()
+  const flag = needed(new Option(flags, description))
   return read ? flag.argParser(read) : flag
+}
+
+/** Refuses a command line without a flag that the command needs. @throws UsageError OPTION_MISSING */
+export function expectRequired(command: Command): void {
+  for (const flag of command.options)
+    if (requiredFlags.has(flag) && command.getOptionValue(flag.attributeName()) === undefined)
+      throw new UsageError('OPTION_MISSING', `${flag.long}: expected this option, got none`)
 }
 
 /** Adds the flags of one command, in this order. @param heading under which helps have them; default: the first one */

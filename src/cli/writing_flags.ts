@@ -14,6 +14,7 @@ import type { ShadowModel } from '../library/shadow_model.ts'
 import type { TextSession } from '../library/text_session.ts'
 import { checkOutput, whileWriting } from './output.ts'
 import { addOwnFlags, type FlagRow, text } from './values.ts'
+import { countOf } from './words.ts'
 import type { OptionRecord } from '../tensor/option.ts'
 
 /** Of a chat at a terminal: greedy answers of a small model repeat themselves. */
@@ -73,17 +74,17 @@ export function addWritingFlags(
   return addFlags(command, 'backend', 'fileStorage', 'threads', 'mode', 'cache', 'json', 'quiet')
 }
 
-/**
- * The session of a file that can be written; undefined where none is asked for.
- * @throws UsageError OUTPUT; what `ShadowModel.openSession` throws
- */
+/** Refuses a file of a session that cannot be written, before a model is read. @throws UsageError OUTPUT */
+export async function checkSession({ session }: WritingFlags): Promise<void> {
+  if (session !== undefined) await checkOutput(session)
+}
+
+/** The session of the file that is asked for. @throws what `ShadowModel.openSession` throws */
 export async function openSession(
   opt: ShadowModel,
   { session }: WritingFlags,
 ): Promise<TextSession | undefined> {
-  if (session === undefined) return undefined
-  await checkOutput(session)
-  return opt.openSession(session)
+  return session === undefined ? undefined : opt.openSession(session)
 }
 
 /** Saves a session, if there is one and something to save. @throws UsageError OUTPUT if the system refuses */
@@ -120,14 +121,31 @@ export function withSampling<Flags extends WritingFlags>(
 }
 
 /** How tokens are chosen, in words. */
-export function samplingWords({ temperature = 0, topK, topP = 1, minP = 0, seed }: SamplerOptions): string {
-  if (temperature === 0) return 'greedy'
-  return [
+export function samplingWords({
+  temperature = 0,
+  topK,
+  topP,
+  minP,
+  seed,
+  ...changes
+}: SamplerOptions): string {
+  const { repetitionPenalty, presencePenalty, frequencyPenalty, logitBias = {} } = changes
+  const biases = Object.keys(logitBias).length
+  const words = (name: string, value: number | undefined, neutral?: number): string[] =>
+    value === undefined || value === neutral ? [] : [`${name} ${value}`]
+  const drawn = [
     `temperature ${temperature}`,
-    ...(topK === undefined ? [] : [`top-k ${topK}`]),
-    ...(topP === 1 ? [] : [`top-p ${topP}`]),
-    ...(minP === 0 ? [] : [`min-p ${minP}`]),
-    ...(seed === undefined ? [] : [`seed ${seed}`]),
+    ...words('top-k', topK),
+    ...words('top-p', topP, 1),
+    ...words('min-p', minP, 0),
+    ...words('seed', seed),
+  ]
+  return [
+    ...(temperature === 0 ? ['greedy'] : drawn),
+    ...words('repetition penalty', repetitionPenalty, 1),
+    ...words('presence penalty', presencePenalty, 0),
+    ...words('frequency penalty', frequencyPenalty, 0),
+    ...(biases === 0 ? [] : [`${countOf(biases, 'biased token')}`]),
   ].join(', ')
 }
 

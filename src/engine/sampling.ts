@@ -42,7 +42,7 @@ export interface SamplerOptions {
   readonly temperature?: number
   /** Draw among this many tokens only; default all. */
   readonly topK?: number
-  /** Draw among the likeliest tokens that hold this share of the probability together; default 1. */
+  /** Draw among the likeliest tokens that hold this share of the probability together; 0 keeps one, 1 all. Default 1. */
   readonly topP?: number
   /**
    * By how much tokens of the prompt and of the text so far are made less likely: their logits are divided by it, those below 0
@@ -79,7 +79,7 @@ export const samplingOptions: {
 } = {
   temperature: rangeOption('TEMPERATURE', 0),
   topK: wholeOption('TOP_K', 1),
-  topP: numberOption('TOP_P', 'a share above 0, up to 1', (value) => value > 0 && value <= 1),
+  topP: rangeOption('TOP_P', 0, 1),
   repetitionPenalty: numberOption(
     'REPETITION_PENALTY',
     'a number above 0',
@@ -241,7 +241,7 @@ function keepHighest(ids: Int32Array, logits: Float32Array, count: number): Int3
   ).subarray(0, count)
 }
 
-/** The shortest best-first prefix that holds `share` of the weight. */
+/** The shortest best-first prefix, of one id at least, that holds `share` of the weight. */
 function keepNucleus(
   ids: Int32Array,
   logits: Float32Array,
@@ -258,6 +258,7 @@ function keepNucleus(
   )
   let reached = 0
   let count = 0
-  while (count < likely.length && reached < share * total) reached += weights[likely[count++]]
+  do reached += weights[likely[count++]]
+  while (count < likely.length && reached < share * total)
   return likely.subarray(0, count)
 }

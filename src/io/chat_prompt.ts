@@ -19,7 +19,7 @@ import type { TemplateVariables } from './template_variables.ts'
 
 /** One message of a chat. */
 export interface ChatMessage {
-  /** Who speaks, usually `system`, `user` or `assistant`. */
+  /** Who speaks: `system`, `developer`, `user`, `assistant`, `tool` or `function`. */
   readonly role: string
   readonly content: string
 }

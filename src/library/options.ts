@@ -167,8 +167,11 @@ export const chatKinds: Kinds<ChatOptions> = {
   onPrompt: kinds.call,
 }
 
+/** Who may speak in a chat: the roles of the OpenAI API. */
+const roles: readonly unknown[] = ['system', 'developer', 'user', 'assistant', 'tool', 'function']
+
 /**
- * Checks the messages of a chat. A role is a word, so that it spells no special token.
+ * Checks the messages of a chat, of the library and of requests.
  * @throws UsageError MESSAGES
  */
 export function expectMessages(messages: readonly ChatMessage[]): void {
@@ -180,10 +183,10 @@ export function expectMessages(messages: readonly ChatMessage[]): void {
     )
   messages.forEach((message: unknown, i) => {
     const { role, content } = (isObject(message) ? message : {}) as Partial<ChatMessage>
-    if (typeof role !== 'string' || !/^[A-Za-z0-9_-]{1,64}$/.test(role))
+    if (!roles.includes(role))
       throw new UsageError(
         'MESSAGES',
-        `message ${i}: expected a word as its role, got ${describeValue(role)}`,
+        `message ${i}: expected a role that is one of ${roles.join(', ')}, got ${describeValue(role)}`,
         { option: 'messages' },
       )
     if (typeof content !== 'string')

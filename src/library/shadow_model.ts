@@ -462,8 +462,8 @@ export class ShadowModel {
   }
 
   /**
-   * The mask that a planner decides for a prompt.
-   * @returns which heads and neurons are computed: heads [L, H], neurons [L, F]
+   * The mask that a planner decides for a prompt. The planner `{ name: 'given', by: 'attention', choose: () => mask }` gives it back.
+   * @returns which heads and neurons are computed, in flat arrays, row by row: heads [L, H], neurons [L, F]
    * @throws UsageError PROMPT, PLANNER, CONTINUATION for an oracle without one, CONTEXT_LENGTH, and as `generate`
    */
   async mask(prompt: string | Ids, options: MaskOptions = {}): Promise<UnitMask> {

@@ -19,7 +19,7 @@ export interface UnitShape {
   readonly neurons: number // F, per layer
 }
 
-/** A number for every unit of a model. */
+/** A number for every unit of a model, in flat arrays, row by row: head h of layer l is `heads[l * H + h]`. */
 export interface UnitMask {
   readonly shape: UnitShape
   readonly heads: Float32Array // [L, H]

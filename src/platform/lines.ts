@@ -16,8 +16,9 @@ export interface LineInput {
   /**
    * The next line without its end; null at the end of the input. Lines that are pasted at a terminal come as one, with line breaks.
    * @param prompt shown at a terminal only
+   * @param words what the tab key completes; default none. Of other lines it is a character
    */
-  next(prompt: string): Promise<string | Interrupted | null>
+  next(prompt: string, words?: readonly string[]): Promise<string | Interrupted | null>
   /** Stops reading. Safe to call twice. */
   close(): void
 }
@@ -46,9 +47,20 @@ function typedLines(): LineInput {
   let stop = (): void => {}
   return {
     isTerminal: true,
-    next: (prompt) =>
+    next: (prompt, words = []) =>
       new Promise((resolve) => {
-        const lines = createInterface({ input, output, prompt, history: [...history], historySize: HISTORY })
+        const completer = (line: string): [string[], string] => {
+          const found = words.filter((word) => line !== '' && word.startsWith(line))
+          return [found.length > 0 ? found : [`${line}\t`], line]
+        }
+        const lines = createInterface({
+          input,
+          output,
+          prompt,
+          completer,
+          history: [...history],
+          historySize: HISTORY,
+        })
         /** Lines that have come. */
         const all: string[] = []
         let isPasting = false

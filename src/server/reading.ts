@@ -153,12 +153,12 @@ export class RequestReader {
     variables: TemplateVariables | null | undefined,
   ): readonly number[] {
     const { tokenizer, chatTemplate, names, variables: usual } = this.#model
-    const template = expectTemplate(names[0], chatTemplate)
     const said = messages.map(({ role, content }): ChatMessage => {
       const whole = typeof content === 'string' ? content : content.map(({ text }) => text).join('')
       return { role, content: whole }
     })
     expectMessages(said)
+    const template = expectTemplate(names[0], chatTemplate)
     const expectFits = (text: string): void => this.#expectFits(text, 'messages')
     return chatPrompt(template, tokenizer, said, { variables: { ...usual, ...variables }, expectFits }).ids
   }

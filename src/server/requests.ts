@@ -119,14 +119,21 @@ const completion = v.object({
   suffix: onlyNeutral('nothing, as a suffix is not supported'),
 })
 
-/** Those of the OpenAI API whose content is text. */
-const roles = ['system', 'developer', 'user', 'assistant', 'tool', 'function'] as const
-
 const part = v.object({ type: v.literal('text'), text: limited(v.string(), 'bytes') })
+
+/** What content may be, and which kind of part is not supported. */
+function contentWords(content: unknown): string {
+  const other = (Array.isArray(content) ? content : []).find(
+    (one) => typeof one?.type === 'string' && one.type !== 'text' && /^\w{1,64}$/.test(one.type),
+  )
+  return `text, or a list of parts of text${other ? `, as ${other.type} is not supported` : ''}`
+}
+
 const message = v.object({
-  role: v.picklist(roles, `one of ${roles.join(', ')}`),
+  /** `expectMessages` says which. */
+  role: limited(v.string(), 'bytes'),
   content: limited(
-    v.union([v.string(), limited(v.array(part), 'containers')], 'text, or a list of parts of text'),
+    v.union([v.string(), limited(v.array(part), 'containers')], ({ input }) => contentWords(input)),
     'bytes',
   ),
   /** What a model thought is not sent to it again. */
@@ -145,6 +152,9 @@ const chat = v.object({
   tools: onlyNeutral('nothing, as tools are not supported', 'empty'),
   tool_choice: onlyNeutral('none, as tools are not supported', 'none', 'auto'),
   parallel_tool_calls: flag,
+  reasoning_effort: onlyNeutral(
+    'nothing, as it is not supported (chat_template_kwargs sets what a template knows, such as {"enable_thinking":false})',
+  ),
   response_format: v.nullish(
     v.strictObject({ type: v.literal('text', 'the format text, as others are not supported') }, 'a format'),
   ),

@@ -2,7 +2,7 @@
  * Requests for texts: what is asked is checked against the model, queued, written in turns and answered, whole or as a stream.
  *
  * The texts of a request are written one after the other under one seat, so that it holds one sequence at a time and has one
- * step in each round, however many texts it asks for. The first step runs before an answer is begun: what fails there has a
+ * step in each round, however many texts it asks for. Greedy texts of one prompt are equal: one is written and told as each. The first step runs before an answer is begun: what fails there has a
  * status. What fails later is an event of the stream, which then ends without `[DONE]`.
  */
 import type { MaskMode } from '../engine/active_layer.ts'
@@ -19,6 +19,7 @@ import {
   type PlannerChoice,
 } from '../library/planner_options.ts'
 import type { ShadowModel } from '../library/shadow_model.ts'
+import { needs, type PlannerName } from '../planners/index.ts'
 import { InputError, MissingError, UsageError } from '../tensor/errors.ts'
 import { Random } from '../tensor/random.ts'
 import {
@@ -216,15 +217,33 @@ export class TextService {
     const started = now()
     const seat = await this.#scheduler.enter(signal)
     try {
+      /** The steps of the last text, if the next ones of its prompt are equal. */
+      let written: Event[] | null = null
       for (const [choice, { seed, ...text }] of choices.entries()) {
+        if (written !== null && choices[choice - 1]?.ids === text.ids) {
+          for (const event of written) yield this.#copied(event, choice, seed)
+          continue
+        }
         const planner = await this.#planner({ ...planning, seed })
         const task = { ...text, planner, check: planning.check, sampling: { ...sampling, seed } }
-        yield* this.#oneText(seat, choice, task)
+        written = sampling.temperature === 0 && !drawsMasks(planner) ? [] : null
+        const isLast = choices[choice + 1]?.ids !== text.ids
+        for await (const event of this.#oneText(seat, choice, task)) {
+          if (!isLast) written?.push(event)
+          yield event
+        }
       }
     } finally {
       seat.leave()
       this.#metrics.ended((now() - started) / 1000)
     }
+  }
+
+  /** A step of an equal text. */
+  #copied(event: Event, choice: number, seed: number): Event {
+    if (!('end' in event)) return { ...event, choice }
+    this.#metrics.text(event.end.skipped)
+    return { ...event, choice, end: { ...event.end, seed } }
   }
 
   async *#oneText(seat: Seat, choice: number, task: WritingTask): AsyncGenerator<Event, void, void> {
@@ -325,6 +344,13 @@ export class TextService {
       headers: { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-cache' },
     })
   }
+}
+
+/** Whether another seed may give other masks: those of noise, and of criteria that draw. */
+function drawsMasks(planner: MaskPlanner | null): boolean {
+  return (
+    planner !== null && (planner.random !== undefined || needs(planner.name as PlannerName, 'prompt-loss'))
+  )
 }
 
 function stalled(): RequestError {

@@ -45,6 +45,10 @@ export const kinds = {
     words: "a planner's name, or an object with its name",
     holds: (value) =>
       typeof value === 'string' || (isObject(value) && 'name' in value && typeof value.name === 'string'),
+    hint: (value) =>
+      isObject(value) && 'heads' in value && 'neurons' in value
+        ? ": a mask is given by { name: 'given', by: 'attention', choose: () => mask }"
+        : '',
   },
 } satisfies Record<string, Kind>
 

@@ -199,6 +199,14 @@ describe('through a pipe', () => {
     expect(stdout.length).toBeLessThan(100)
   })
 
+  test('a session that cannot be written is refused before the model is read', async () => {
+    const args = ['-m', join(folder, 'no-model'), '--session', join(folder, 'none', 'file')]
+    for (const command of [['chat'], ['generate', 'a']])
+      expect((await runInside([...command, ...args])).stderr).toContain(
+        'expected an existing folder to write into, got none [OUTPUT]',
+      )
+  })
+
   test('a model without a template, and a planner without its file, are refused at the start', async () => {
     expect(await runInside(['chat'], { input: ['a'] })).toMatchObject({ code: 3, stdout: '' })
     expect((await runInside(['chat'])).stderr).toContain('[CHAT_TEMPLATE_MISSING]')
@@ -398,6 +406,66 @@ describe('at a terminal', () => {
       expect(notes.join()).not.toContain('unknown command')
     },
   )
+
+  test('lines that end with a backslash are one message with the next, and ctrl-C gives them up', async () => {
+    const sent = async (...events: Event[]): Promise<string[]> =>
+      (await typed(events)).chats.map((messages) => messages.at(-1)?.content ?? '')
+    expect(await sent('/mask\\', 'once \\', 'upon', 'a')).toEqual(['/mask\nonce \nupon', 'a'])
+    expect(await sent('a\\', { isEmpty: true }, 'b')).toEqual(['b'])
+    expect(await sent('a\\')).toEqual([])
+    expect(await sent('once\nupon\\', 'a')).toEqual(['once\nupon\\', 'a'])
+    // Ctrl-C at the empty line of a message is not the first of two that end the program.
+    expect(await typed(['a\\', { isEmpty: true }, { isEmpty: true }])).toMatchObject({ exitCode: 0 })
+    const [{ message }] = turnsOf(await chat(['a\\'], '--json'))
+    expect(message).toBe('a\\')
+  })
+
+  test('commands change how answers are drawn and how long they are, and tell what is set', async () => {
+    const asked = ['once', '/temperature 9', '/max-tokens 2', '/seed 3', 'a', '/temperature 0', '/again']
+    const [first, drawn, again] = turnsOf(await chat(asked, '--json'))
+    expect([first, drawn, again]).toMatchObject([
+      { temperature: 0, seed: 0 },
+      { temperature: 9, seed: 3 },
+      { temperature: 0 },
+    ])
+    expect([drawn.tokens.length, again.tokens.length]).toEqual([2, 2])
+    const said = await chat([
+      '/temperature 9',
+      '/top-k 4',
+      '/min-p 0.1',
+      '/repetition-penalty 1.5',
+      '/temperature',
+    ])
+    expect(said.stdout.split('\n').slice(-2)).toEqual([
+      'temperature 9, top-k 4, min-p 0.1, seed 0, repetition penalty 1.5; at most 5 tokens',
+      '',
+    ])
+    const refused = await chat(
+      ['/temperature -1', '/top-p 2', '/max-tokens many', '/quit now', '/again once', 'a'],
+      '--json',
+    )
+    expect(turnsOf(refused)).toHaveLength(1)
+    expect(refused.stderr.match(/(?<=shadowllm: ).*(?= \[)/g)).toEqual([
+      '/temperature: expected a number from 0, got -1',
+      '/top-p: expected a number from 0 to 1, got 2',
+      '/max-tokens: expected a whole number from 0, got many',
+      '/quit: expected nothing after it, got now',
+      '/again: expected nothing after it, got once',
+    ])
+  })
+
+  test("answers that a command draws are drawn by the model's own options, and greedy ones use none of them", async () => {
+    const path = join(folder, 'own')
+    await writeChatModel(path, { generation: { do_sample: true, top_k: 1, repetition_penalty: 1.5 } })
+    const run = async (...input: string[]): Promise<string> =>
+      (await runInside(['chat', '-m', path, '--max-tokens', '24'], { input })).stdout
+    expect(await run('/temperature 9')).toBe(
+      'temperature 9, top-k 1, seed 0, repetition penalty 1.5; at most 24 tokens\n',
+    )
+    const last = (text: string): string => text.split('\n').slice(1).join('\n')
+    expect(last(await run('/temperature 0', 'once'))).toBe(await run('once'))
+    expect(last(await run('/temperature 9', 'once'))).not.toBe(await run('once'))
+  })
 
   test('a command that is misspelt is refused with the nearest one, if one is near', async () => {
     const { notes } = await typed(['/sparsty 0.3', '/unheard'])

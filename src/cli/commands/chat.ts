@@ -11,6 +11,7 @@ import { UsageError } from '../../tensor/errors.ts'
 import type { FlagRow } from '../values.ts'
 import {
   addWritingFlags,
+  checkSession,
   expectChat,
   openSession,
   systemText,
@@ -21,8 +22,8 @@ import {
 } from '../writing_flags.ts'
 
 const help = `
-A line is a message, or a command: /help lists them. Several lines that are pasted together are one message, never a command. Each
-turn decides its own mask, for the whole conversation. Ctrl-C ends the answer; at an empty line, twice, it ends the program, as do
+A line is a message, or a command: /help lists them. Several lines that are pasted together are one message, never a command; so are
+typed ones of which each but the last ends with a backslash. Each turn decides its own mask, for the whole conversation. Ctrl-C ends the answer; at an empty line, twice, it ends the program, as do
 ctrl-D and /quit. Input that is not a terminal is read line by line, so that conversations can be scripted: then the exit code is that
 of the last error. At a terminal tokens are drawn as the model's makers say (generation_config.json), else at temperature 0.7, and
 the first line says how; a pipe and --json get greedy answers.
@@ -47,13 +48,14 @@ export function define(command: Command, session: Session): void {
   addWritingFlags(command, '1024', own, 'chatModel')
     .addHelpText('after', help)
     .allowExcessArguments()
-    .action((flags: WritingFlags, { args }: Command) => {
+    .action(async (flags: WritingFlags, { args }: Command) => {
       if (args.length > 0)
         throw new UsageError(
           'EXCESS_ARGUMENTS',
           `arguments: expected none, got ${args.join(' ')}; "shadowllm generate --chat" answers one message`,
         )
-      return withModel(session, flags, (opt) => chat(session, opt, flags))
+      await checkSession(flags)
+      await withModel(session, flags, (opt) => chat(session, opt, flags))
     })
 }
 
@@ -61,8 +63,9 @@ async function chat(session: Session, opt: ShadowModel, asked: WritingFlags): Pr
   const flags = await loadPlanFiles(session, opt, asked, true)
   expectChat(opt, flags)
   const { system, json, quiet } = flags
+  const { temperature } = withSampling(flags, opt.sampling, session.isTerminal && !flags.json)
   const options = {
-    ...writingOptions(withSampling(flags, opt.sampling, session.isTerminal && !flags.json)),
+    ...writingOptions({ ...flags, temperature }),
     chatTemplateKwargs: flags.chatTemplateKwargs,
   }
   const saved = await openSession(opt, flags)

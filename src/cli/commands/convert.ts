@@ -50,6 +50,7 @@ Examples:
   $ shadowllm convert opt-6.7b opt-6.7b-parts --shard-size 5GB
   $ shadowllm convert pytorch_model.bin model.safetensors
   $ shadowllm convert SmolLM2-135M-Instruct.Q4_1.gguf smollm2
+  $ shadowllm masks -m smollm2 "The captain" --all-layers --output mask.safetensors
   $ shadowllm convert smollm2 smaller --mask mask.safetensors --moments traces/moments.safetensors
   $ shadowllm convert SmolLM2-135M-Instruct.Q4_1.gguf smaller.gguf --mask mask.safetensors --type Q8_0`
 

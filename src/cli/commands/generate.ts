@@ -28,6 +28,7 @@ import type { Session } from '../session.ts'
 import {
   addWritingFlags,
   expectChat,
+  checkSession,
   openSession,
   samplingOf,
   samplingWords,
@@ -93,6 +94,7 @@ export function define(command: Command, session: Session): void {
           'TEMPLATE_VARIABLES',
           '--chat-template-kwargs: expected --chat too, got it alone',
         )
+      await checkSession(flags)
       const prompt = given === '-' ? await readInput(session) : given
       await withModel(session, flags, (opt) =>
         runGenerate(session, opt, prompt, withSampling(flags, opt.sampling, false)),

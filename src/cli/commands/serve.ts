@@ -39,8 +39,8 @@ Paths:
   GET  /v1/models            POST /tokenize      GET /health
   GET  /tokenizer_info       POST /detokenize    GET /metrics
 
-What a request leaves open of how tokens are drawn is as generation_config.json of the model says. A request may have its own planner, sparsity, every and check. Of a text that is checked dense, a stream holds back what is not
-checked yet. A prompt that is echoed with log-probabilities is masked by its first
+What a request leaves open of how tokens are drawn is as generation_config.json of the model says. A request may have its own planner,
+sparsity, every and check. Of a text that is checked dense, a stream holds back what is not checked yet. A prompt that is echoed with log-probabilities is masked by its first
 tokens alone: --mask-tokens, or mask_prompt_tokens of the request.
 
 At its start the server tells on stderr what it serves, and how to ask it; then a line for each request, when its answer begins. --quiet drops
