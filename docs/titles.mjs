@@ -8,12 +8,8 @@ import { readFileSync } from 'node:fs'
 import { relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { CommentTag, Converter, MinimalSourceFile, ReflectionKind } from 'typedoc'
-import {
-  definitionAddress,
-  linkedDocuments,
-  siteText,
-  specificationAddresses,
-} from '../scripts/site_links.ts'
+import { lineAddress, linkedDocuments, siteText, specificationAddresses } from '../scripts/site_links.ts'
+import { beginning } from './words.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const pathOf = (file) => relative(root, file).replaceAll('\\', '/')
@@ -34,18 +30,6 @@ function importOf(file) {
     Object.entries(own.exports).find(([, to]) => file.endsWith(to['@shadowllm/source']?.slice(1))) ?? []
   if (path === undefined) throw new Error(`${file}: expected an export of package.json, got none`)
   return own.name + path.slice(1)
-}
-
-/** The parts of a comment up to the end of a sentence: the first, or the next after a word or two. */
-function beginning(parts) {
-  let length = 0
-  for (const [i, { kind, text }] of parts.entries()) {
-    const ends = kind === 'text' ? [...text.matchAll(/\.(?=\s|$)/g)] : []
-    const end = ends.find(({ index }) => length + index >= 40)
-    if (end) return [...parts.slice(0, i), { kind, text: text.slice(0, end.index + 1) }]
-    length += text.length
-  }
-  return parts
 }
 
 /** The document under which those stand that are no guides. */
@@ -87,7 +71,7 @@ export function load(app) {
       one.sources = one.sources?.filter(({ fullFileName }) => pathOf(fullFileName).startsWith('src/'))
       for (const source of one.sources ?? []) {
         source.fileName = pathOf(source.fullFileName)
-        source.url = definitionAddress(source.fileName, source.line)
+        source.url = lineAddress(source.fileName, source.line)
       }
       if (one.isReference()) {
         const { comment, signatures } = one.getTargetReflectionDeep()
@@ -103,7 +87,10 @@ export function load(app) {
   })
   app.renderer.on('endPage', (page) => {
     const up = '../'.repeat(page.url.split('/').length - 1)
-    page.contents = page.contents?.replaceAll('href="site:', `href="${up}../`)
+    page.contents = page.contents?.replaceAll(
+      /href="site:([^"]*)"(?: class="(?:(tsd-signature-type) )?external" target="_blank")?/g,
+      (_, address, kind) => `href="${up}../${address}"${kind ? ` class="${kind}"` : ''}`,
+    )
     const links = Object.entries(others).map(([name, address]) => `<a href="${up}${address}">${name}</a>`)
     page.contents = page.contents?.replace(
       '<div id="tsd-toolbar-links"></div>',

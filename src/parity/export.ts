@@ -29,6 +29,7 @@ import { BatchScores } from './scores.ts'
 
 /** How an export can be watched and stopped. */
 export interface ExportOptions {
+  /** Ends the work; the call then throws the signal's reason. */
   readonly signal?: AbortSignal
   /** Called before each sequence and at the end. */
   readonly onProgress?: (done: number, total: number) => void
