@@ -18,7 +18,7 @@ const pathOf = (file) => relative(root, file).replaceAll('\\', '/')
 const others = {
   Home: '../index.html',
   'Live page': '../live/index.html',
-  'Annotated specification': '../spec/index.html',
+  Specification: '../spec/index.html',
   Sources: '../source/index.html',
 }
 
@@ -111,6 +111,12 @@ export function load(app) {
     page.contents = page.contents?.replaceAll(
       /href="site:([^"]*)"(?: class="(?:(tsd-signature-type) )?external" target="_blank")?/g,
       (_, address, kind) => `href="${up}../${address}"${kind ? ` class="${kind}"` : ''}`,
+    )
+    // Code among words is broken behind a slash, and a flag not at its hyphens.
+    page.contents = page.contents?.replaceAll(/(?<=<code>)[^<]+(?=<\/code>)/g, (code) =>
+      code
+        .replaceAll(/(?<=\w)\/(?=\w)/g, '/<wbr>')
+        .replaceAll(/(?<![\w-])--?[a-z][\w-]*/g, '<span class="flag">$&</span>'),
     )
     const links = Object.entries(others).map(([name, address]) => `<a href="${up}${address}">${name}</a>`)
     page.contents = page.contents?.replace(
