@@ -2,16 +2,11 @@
  * A plugin of typedoc that gives words to what has none of its own, from where the sources say them once: a parameter or property
  * has those of the comment at the end of its line (`// [T, D]`), or those of its type where the type bears its name, as
  * `budget: Budget`, or the sentence about its function that names it. A parameter of a function, method or constructor that is still
- * without words is a warning, which ends the command. Names of the sources are
- * links, in words and in types: to their page of the reference, or else to their definition.
+ * without words is a warning, which ends the command. Names of the sources are links, in words and in types: to their page of the
+ * reference, or else to their definition.
  */
-import { relative } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { Comment, Converter, ReflectionKind } from 'typedoc'
-import { exportedNames, nameAddress, wordsOfName } from '../scripts/site_links.ts'
-
-const root = fileURLToPath(new URL('..', import.meta.url))
-const pathOf = (file) => relative(root, file).replaceAll('\\', '/')
+import { declares, exportedNames, nameAddress, wordsOfName } from '../scripts/site_links.ts'
 
 /** The parts of a comment up to the end of a sentence: the first, or the next after a word or two. */
 export function beginning(parts) {
@@ -101,10 +96,12 @@ export function load(app) {
   converter.on(Converter.EVENT_CREATE_PARAMETER, remember)
   converter.on(Converter.EVENT_CREATE_DECLARATION, remember)
 
-  // Types that the package does not export.
+  // Types that the package does not export, but not parameters of types.
   converter.addUnknownSymbolResolver((_, __, ___, symbol) => {
     const { packagePath, qualifiedName } = symbol ?? {}
-    return packagePath?.startsWith('src/') ? nameAddress(packagePath, qualifiedName.split('.')[0]) : undefined
+    const [name] = qualifiedName?.split('.') ?? []
+    const isOwn = packagePath?.startsWith('src/') && declares(packagePath, name)
+    return isOwn ? nameAddress(packagePath, name) : undefined
   })
 
   // Before links are resolved.

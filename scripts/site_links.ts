@@ -74,6 +74,11 @@ function readModule(path: string): Module {
   return parseModule({ path, text: readFileSync(`${root}${path}`, 'utf8') })
 }
 
+/** Whether a module of `src` declares a name at its top. */
+export function declares(path: string, name: string): boolean {
+  return declaredNames(readModule(path)).has(name)
+}
+
 /** Where the site shows what a module of `src` declares, as `site:ADDRESS`. */
 export function nameAddress(path: string, name: string): string {
   const address = siteAddress(path) ?? ''

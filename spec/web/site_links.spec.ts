@@ -8,6 +8,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import {
+  declares,
   exportedNames,
   lineAddress,
   linkedDocuments,
@@ -63,6 +64,8 @@ test('a name leads to its definition, and has the words of its comment without t
   expect(nameAddress('src/masks/budget.ts', 'checkBudget')).toBe(
     'site:source/src/masks/budget.ts.html#checkBudget',
   )
+  expect(declares('src/masks/selection.ts', 'TopK')).toBe(true)
+  expect(declares('src/masks/selection.ts', 'K')).toBe(false)
   expect(exportedNames('src/masks').get('checkBudget')).toEqual(['src/masks/budget.ts'])
   expect(wordsOfName('src/masks/selection.ts', 'TopK')).toBe(
     'The indices of the `count` highest scores, ascending.',
