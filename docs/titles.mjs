@@ -8,12 +8,8 @@ import { readFileSync } from 'node:fs'
 import { relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { CommentTag, Converter, MinimalSourceFile, ReflectionKind } from 'typedoc'
-import {
-  definitionAddress,
-  linkedDocuments,
-  siteText,
-  specificationAddresses,
-} from '../scripts/site_links.ts'
+import { lineAddress, linkedDocuments, siteText, specificationAddresses } from '../scripts/site_links.ts'
+import { beginning } from './words.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const pathOf = (file) => relative(root, file).replaceAll('\\', '/')
@@ -22,7 +18,7 @@ const pathOf = (file) => relative(root, file).replaceAll('\\', '/')
 const others = {
   Home: '../index.html',
   'Live page': '../live/index.html',
-  'Annotated specification': '../spec/index.html',
+  Specification: '../spec/index.html',
   Sources: '../source/index.html',
 }
 
@@ -36,20 +32,17 @@ function importOf(file) {
   return own.name + path.slice(1)
 }
 
-/** The parts of a comment up to the end of a sentence: the first, or the next after a word or two. */
-function beginning(parts) {
-  let length = 0
-  for (const [i, { kind, text }] of parts.entries()) {
-    const ends = kind === 'text' ? [...text.matchAll(/\.(?=\s|$)/g)] : []
-    const end = ends.find(({ index }) => length + index >= 40)
-    if (end) return [...parts.slice(0, i), { kind, text: text.slice(0, end.index + 1) }]
-    length += text.length
-  }
-  return parts
-}
-
 /** The document under which those stand that are no guides. */
 const OVERVIEW = 'README.md'
+
+/**
+ * How much a word of a guide's title counts in the search, where one of a name counts 10, and ten times as much if the name is the
+ * query. It is that large because the search divides by the length of a title beside the mean of all rows, most of which have none.
+ */
+const TITLE_WEIGHT = 8000
+
+/** How much more a name counts if the main module exports it. */
+const MAIN_BOOST = 3
 
 /** Called by typedoc. */
 export function load(app) {
@@ -87,7 +80,7 @@ export function load(app) {
       one.sources = one.sources?.filter(({ fullFileName }) => pathOf(fullFileName).startsWith('src/'))
       for (const source of one.sources ?? []) {
         source.fileName = pathOf(source.fullFileName)
-        source.url = definitionAddress(source.fileName, source.line)
+        source.url = lineAddress(source.fileName, source.line)
       }
       if (one.isReference()) {
         const { comment, signatures } = one.getTargetReflectionDeep()
@@ -101,9 +94,30 @@ export function load(app) {
       comment?.blockTags.push(new CommentTag('@specified', [{ kind: 'text', text }]))
     }
   })
+  // What is searched: no name twice; the words of a guide's title and names of the main module first.
+  app.renderer.on('prepareIndex', (event) => {
+    for (let i = event.searchResults.length - 1; i >= 0; i--) {
+      const one = event.searchResults[i]
+      if (one.isDeclaration() && (one.isReference() || one.inheritedFrom)) event.removeResult(i)
+    }
+    event.searchFieldWeights.title = TITLE_WEIGHT
+    for (const [i, one] of event.searchResults.entries()) {
+      if (one.isDocument() && one.parent.isProject()) event.searchFields[i].title = one.name
+      else if (one.getFullName().startsWith(`${own.name}.`)) one.relevanceBoost = MAIN_BOOST
+    }
+  })
   app.renderer.on('endPage', (page) => {
     const up = '../'.repeat(page.url.split('/').length - 1)
-    page.contents = page.contents?.replaceAll('href="site:', `href="${up}../`)
+    page.contents = page.contents?.replaceAll(
+      /href="site:([^"]*)"(?: class="(?:(tsd-signature-type) )?external" target="_blank")?/g,
+      (_, address, kind) => `href="${up}../${address}"${kind ? ` class="${kind}"` : ''}`,
+    )
+    // Code among words is broken behind a slash, and a flag not at its hyphens.
+    page.contents = page.contents?.replaceAll(/(?<=<code>)[^<]+(?=<\/code>)/g, (code) =>
+      code
+        .replaceAll(/(?<=\w)\/(?=\w)/g, '/<wbr>')
+        .replaceAll(/(?<![\w-])--?[a-z][\w-]*/g, '<span class="flag">$&</span>'),
+    )
     const links = Object.entries(others).map(([name, address]) => `<a href="${up}${address}">${name}</a>`)
     page.contents = page.contents?.replace(
       '<div id="tsd-toolbar-links"></div>',

@@ -35,7 +35,9 @@ const guideFiles = (
 buildSources(`${site}source`, linkedSources(linkedDocuments(guideFiles)))
 writeFileSync(
   `${site}index.html`,
-  readFileSync(`${root}src/web/site/index.html`, 'utf8').replace('<!-- guides -->', guides),
+  readFileSync(`${root}src/web/site/index.html`, 'utf8')
+    .replace('<!-- guides -->', guides)
+    .replace('<!-- archive -->', archive),
 )
 writeFileSync(
   `${site}site.css`,
@@ -45,6 +47,15 @@ writeFileSync(
 )
 for (const file of ['src/web/icon.svg', 'docs/page.png'])
   copyFileSync(`${root}${file}`, `${site}${basename(file)}`)
+
+/** The file that `npm run package` makes. */
+function archive(): string {
+  const { name, version } = JSON.parse(readFileSync(`${root}package.json`, 'utf8')) as {
+    name: string
+    version: string
+  }
+  return `${name}-${version}.tgz`
+}
 
 /** The guides as lists, in the order of the reference: that of use. */
 function guides(): string {

@@ -4,9 +4,9 @@
  */
 import { existsSync, readFileSync, statSync } from 'node:fs'
 import { basename, posix } from 'node:path'
-import { parseModule, readSources, root } from '../spec/harness/syntax.ts'
+import { parseModule, readSources, root, type Module, type Node } from '../spec/harness/syntax.ts'
 import { textFor } from './package/readme.ts'
-import { declaredNames } from './spec_page/source.ts'
+import { declaredNames, wordsOf } from './spec_page/source.ts'
 
 /** A link of Markdown to a file. */
 const link = /\]\((?!\w+:|#)([^)\s#]+)(#[^)\s]*)?\)/g
@@ -69,31 +69,53 @@ export function siteText(document: string, text: string): string {
   })
 }
 
-/** Where the names that a module declares begin, by lines from 1. */
-const linesOfNames = (path: string): [name: string, line: number][] => {
-  const text = readFileSync(`${root}${path}`, 'utf8')
-  return Array.from(declaredNames(parseModule({ path, text })), ([name, start]) => [
-    name,
-    text.slice(0, start).split('\n').length,
-  ])
+/** A module of `src`, taken apart. */
+function readModule(path: string): Module {
+  return parseModule({ path, text: readFileSync(`${root}${path}`, 'utf8') })
 }
 
-/** Where the site shows the definition that holds a line of a module of `src`, as `site:ADDRESS`. */
-export function definitionAddress(path: string, line: number): string {
+/** Whether a module of `src` declares a name at its top. */
+export function declares(path: string, name: string): boolean {
+  return declaredNames(readModule(path)).has(name)
+}
+
+/** Where the site shows what a module of `src` declares, as `site:ADDRESS`. */
+export function nameAddress(path: string, name: string): string {
   const address = siteAddress(path) ?? ''
-  const [name] = linesOfNames(path).findLast(([, at]) => at <= line) ?? []
-  if (name === undefined) return `site:${address}`
   return `site:${address}${address.includes('#') ? '.' : '#'}${name}`
+}
+
+/** Where the site shows a line of a module of `src`, as `site:ADDRESS`: in the specification, the definition that holds it. */
+export function lineAddress(path: string, line: number): string {
+  if (!path.startsWith('src/spec/')) return `site:${siteAddress(path)}#L${line}`
+  const module = readModule(path)
+  const lineOf = (start: number): number => module.text.slice(0, start).split('\n').length
+  const [name] = [...declaredNames(module)].findLast(([, start]) => lineOf(start) <= line) ?? []
+  return name === undefined ? `site:${siteAddress(path)}` : nameAddress(path, name)
+}
+
+/** The names that modules of a folder export, and the paths of those that do. */
+export function exportedNames(folder: string): Map<string, string[]> {
+  const names = new Map<string, string[]>()
+  const exported = /^export (?:async |abstract )*(?:function\*?|const|class|interface|type) (\w+)/gm
+  for (const { path, text } of readSources(folder))
+    for (const [, name] of text.matchAll(exported)) names.set(name, [...(names.get(name) ?? []), path])
+  return names
+}
+
+/** What the comment of a declaration says of it, up to its tags; null without one. */
+export function wordsOfName(path: string, name: string): string | null {
+  if (!existsSync(`${root}${path}`) || !path.endsWith('.ts')) return null
+  const { text, body, comments } = readModule(path)
+  const declares = (node: Node): boolean =>
+    ((node.declaration ?? node) as Node & { id?: Node }).id?.name === name
+  const start = body.find(declares)?.start
+  const comment = comments.findLast(({ end }) => start !== undefined && end <= start)
+  if (comment === undefined || text.slice(comment.end, start).trim() !== '') return null
+  return wordsOf(comment).split(/^@/m)[0].trim()
 }
 
 /** Where the specification defines what it exports, by names, as `site:ADDRESS`. */
 export function specificationAddresses(): Map<string, string> {
-  return new Map(
-    readSources('src/spec').flatMap(({ path, text }) =>
-      Array.from(text.matchAll(/^export (?:function\*?|const|interface|type) (\w+)/gm), ([, name]) => [
-        name,
-        `site:${siteAddress(path)}.${name}`,
-      ]),
-    ),
-  )
+  return new Map(Array.from(exportedNames('src/spec'), ([name, [path]]) => [name, nameAddress(path, name)]))
 }

@@ -1,11 +1,14 @@
 /**
- * The sources as pages of the site, in its folder `source`: highlighted, every name that another file declares a link to it.
+ * The sources as pages of the site, in its folder `source`: highlighted, with numbered lines (`#L12`), every name that another file
+ * declares a link to it. The list of them says what each module is, by the table of CONTRIBUTING.md, and what each file is, by the
+ * first sentence of the comment at its top.
  */
-import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, posix } from 'node:path'
 import { parseModule, readSources, root, walk, type Node, type Source } from '../spec/harness/syntax.ts'
 import { escapeText, markup, trusted, type Content } from '../src/experiments/report/markup.ts'
-import { declaredNames, referencesOf } from './spec_page/source.ts'
+import { setLine } from './spec_page/prose.ts'
+import { declaredNames, referencesOf, wordsOf } from './spec_page/source.ts'
 
 /** Part of a text that is a link, a definition, or of a kind with a colour. */
 interface Mark {
@@ -76,22 +79,63 @@ export function buildSources(folder: string, linked: readonly string[]): void {
       ),
     )
   }
-  const folders = Map.groupBy(files.keys(), (path) => posix.dirname(path))
-  const lists = Array.from(folders, ([path, inside]) => {
-    const items = inside.map((file) => markup`<li><a href="${file}.html">${posix.basename(file)}</a></li>`)
-    return markup`<section id="${path}"><h2>${path === '.' ? 'At the root' : path}</h2><ul>${items}</ul></section>`
-  })
-  write(`${folder}/index.html`, page('Sources', '../', markup`<div class="sources">${lists}</div>`))
+  const words = moduleWords()
+  const set = (text: string): Content => trusted(setLine(text, () => null))
+  const item = (path: string): Content => {
+    const head = modules.get(path)?.module.comments.at(0)
+    const line = head?.start === 0 ? firstSentence(wordsOf(head)) : ''
+    return markup`<li><a href="${path}.html">${posix.basename(path)}</a> <span>${set(line)}</span></li>`
+  }
+  const folders = [...Map.groupBy(files.keys(), (path) => posix.dirname(path))]
+  const lists = folders.map(
+    ([path, inside]) =>
+      markup`<section id="${path}"><h2>${path === '.' ? 'At the root' : path}</h2><p>${set(words.get(path) ?? '')}</p><ul>${inside.map(item)}</ul></section>`,
+  )
+  const contents = Array.from(
+    words,
+    ([path, of]) => markup`<li><a href="#${path}">${path}</a> <span>${set(of)}</span></li>`,
+  )
+  write(
+    `${folder}/index.html`,
+    page('Sources', '../', markup`<div class="sources"><ul>${contents}</ul>${lists}</div>`),
+  )
 }
 
+/** What each module of `src` is, by the table of CONTRIBUTING.md: names, and as many words. */
+function moduleWords(): Map<string, string> {
+  const rows = readFileSync(`${root}CONTRIBUTING.md`, 'utf8').matchAll(
+    /^\| (`[a-z]+`(?: `[a-z]+`)*) +\| (.*?) +\|$/gm,
+  )
+  const words = new Map<string, string>()
+  for (const [, cell, content] of rows) {
+    const names = [...cell.matchAll(/\w+/g)].map(([name]) => name)
+    const parts = names.length === 1 ? [content] : content.split('; ')
+    if (parts.length !== names.length || !names.every((name) => existsSync(`${root}src/${name}`)))
+      throw new Error(`CONTRIBUTING.md: expected modules and words for each, got ${cell} and ${content}`)
+    names.forEach((name, i) => words.set(`src/${name}`, parts[i]))
+  }
+  return words
+}
+
+/** The first sentence of words, on one line. */
+function firstSentence(words: string): string {
+  const [paragraph] = words.split('\n\n')
+  return /^.*?[.:;](?=\s|$)/s.exec(paragraph)?.[0].slice(0, -1).replaceAll(/\s+/g, ' ') ?? paragraph
+}
+
+/** A text with its marks, and the number of each line. */
 function setText(text: string, marks: readonly Mark[]): string {
-  let [html, at] = ['', 0]
+  let line = 0
+  const number = (): string =>
+    `<a id="L${++line}" href="#L${line}" tabindex="-1" aria-label="line ${line}"></a>`
+  const numbered = (html: string): string => html.replaceAll('\n', () => `\n${number()}`)
+  let [html, at] = [number(), 0]
   for (const { start, end, set } of marks) {
     if (start < at) continue
-    html += escapeText(text.slice(at, start)) + set(escapeText(text.slice(start, end)))
+    html += numbered(escapeText(text.slice(at, start)) + set(escapeText(text.slice(start, end))))
     at = end
   }
-  return html + escapeText(text.slice(at))
+  return html + numbered(escapeText(text.slice(at).trimEnd()))
 }
 
 /** A page. @param up the address of the site from the page */
@@ -107,7 +151,7 @@ function page(title: string, up: string, content: Content): string {
 <link rel="stylesheet" href="${up}site.css">
 </head>
 <body class="source">
-<nav aria-label="Site"><a href="${up}index.html">Home</a> <a href="${up}source/index.html">Sources</a> <a href="${up}spec/index.html">Annotated specification</a> <a href="${up}reference/index.html">Reference</a></nav>
+<nav aria-label="Site"><a href="${up}index.html">Home</a> <a href="${up}source/index.html">Sources</a> <a href="${up}spec/index.html">Specification</a> <a href="${up}reference/index.html">Reference</a></nav>
 <h1>${title}</h1>
 ${content}
 </body>

@@ -11,9 +11,9 @@ import { packValues } from '../src/web/spec_page/given_values.ts'
 import { stations } from '../src/web/spec_page/strip.ts'
 import { computeSteps, openSpecModel, type SomeSteps } from '../src/web/spec_page/method.ts'
 import { proofs } from '../src/web/spec_page/proofs.ts'
-import { defaultSettings, planners, scoreSources } from '../src/web/spec_page/settings.ts'
+import { decidingWords, defaultSettings, planners, scoreSources } from '../src/web/spec_page/settings.ts'
 import { glossary } from '../src/web/view/glossary.ts'
-import { deciding, plannerNames } from '../src/web/view/planner_words.ts'
+import { plannerNames } from '../src/web/view/planner_words.ts'
 import { setCompared } from './spec_page/compared.ts'
 import { pageParts, readPages } from './spec_page/document.ts'
 import { plants } from './spec_page/plants.ts'
@@ -46,10 +46,9 @@ function drawAsides(steps: SomeSteps): Map<string, string> {
 
 /** What the settings mean, in the words of the live page. */
 const meanings = {
-  [plannerNames.shadow]: glossary.predictor,
-  [plannerNames.oracle]: glossary.oracle,
-  [plannerNames.static]: deciding.static,
-  [plannerNames.random]: deciding.random,
+  ...Object.fromEntries(
+    scoreSources.map((source) => [plannerNames[planners[source]], decidingWords[source]]),
+  ),
   sparsity: glossary.sparsity,
   scope: glossary.scope,
 }
@@ -68,6 +67,7 @@ function drawTop(steps: SomeSteps): Readonly<Record<string, string>> {
     meanings:
       markup`${Object.entries(meanings).map(([name, words]) => markup`<dt>${name}</dt><dd>${words}</dd>`)}`
         .html,
+    decides: markup`${decidingWords[defaultSettings.source]}`.html,
     bugs: setBugs(proofs),
     compared: setCompared(read('spec/README.md')),
     values: `<script type="application/json" id="values">${JSON.stringify(packValues(steps))}</script>`,

@@ -16,8 +16,8 @@ const released = 'https://github.com/abdelfattah-lab/shadow_llm/tree/bdc5ad5'
 const special =
   /`([^`]+)`|arXiv (\d{4}\.\d{5})|(?<= and )(\d{4}\.\d{5})|abdelfattah-lab\/shadow_llm at bdc5ad5|(?<=emnlp_activation_predictor\.py )at bdc5ad5/g
 
-/** A line of words. */
-function setLine(text: string, find: FindName, standsAlone = false): string {
+/** A line of words as HTML. */
+export function setLine(text: string, find: FindName, standsAlone = false): string {
   let html = ''
   let at = 0
   for (const found of text.matchAll(special)) {

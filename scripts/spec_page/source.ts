@@ -92,7 +92,7 @@ function wholeLineComments({ text, comments }: Module, lineAt: (offset: number) 
 }
 
 /** A comment without its marks. */
-function wordsOf({ type, value }: Comment): string {
+export function wordsOf({ type, value }: Comment): string {
   if (type === 'Line') return value.replace(/^ /, '')
   return value
     .replace(/^\*/, '')

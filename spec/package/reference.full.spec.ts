@@ -1,5 +1,5 @@
 /**
- * A dead link in a docstring ends the making of the API reference. That the reference has none: spec/web/site.full.spec.ts.
+ * A dead link in a docstring ends the making of the API reference, as does a parameter without words. That the reference has none: spec/web/site.full.spec.ts.
  */
 import { execFile } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -29,33 +29,67 @@ function judge(optionsFile: string): Promise<{ code: number; output: string }> {
   })
 }
 
+/** What typedoc says of a module, which is planted. */
+async function judgePlanted(text: string, plugin: readonly string[] = []): ReturnType<typeof judge> {
+  mkdirSync(join(root, 'build'), { recursive: true })
+  const folder = mkdtempSync(join(root, 'build', 'reference-'))
+  try {
+    const write = (name: string, content: string): void => writeFileSync(join(folder, name), content)
+    write('planted.ts', text)
+    write('tsconfig.json', JSON.stringify({ compilerOptions: { skipLibCheck: true }, files: ['planted.ts'] }))
+    const planted = {
+      ...options,
+      entryPoints: ['planted.ts'],
+      projectDocuments: [],
+      plugin,
+      readme: 'none',
+      tsconfig: 'tsconfig.json',
+    }
+    write('typedoc.json', JSON.stringify(planted))
+    return await judge(join(folder, 'typedoc.json'))
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+}
+
 test.skipIf(cannot !== null)(
   `a dead link in a docstring is an error${why}`,
   { timeout: 300_000 },
   async () => {
-    mkdirSync(join(root, 'build'), { recursive: true })
-    const folder = mkdtempSync(join(root, 'build', 'reference-'))
-    try {
-      const write = (name: string, text: string): void => writeFileSync(join(folder, name), text)
-      write('planted.ts', '/** See {@link Nothing}. */\nexport const planted = 1\n')
-      write(
-        'tsconfig.json',
-        JSON.stringify({ compilerOptions: { skipLibCheck: true }, files: ['planted.ts'] }),
-      )
-      const planted = {
-        ...options,
-        entryPoints: ['planted.ts'],
-        projectDocuments: [],
-        plugin: [],
-        readme: 'none',
-        tsconfig: 'tsconfig.json',
-      }
-      write('typedoc.json', JSON.stringify(planted))
-      const { code, output } = await judge(join(folder, 'typedoc.json'))
-      expect(output).toContain('Nothing')
-      expect(code).toBe(1)
-    } finally {
-      rmSync(folder, { recursive: true })
-    }
+    const { code, output } = await judgePlanted('/** See {@link Nothing}. */\nexport const planted = 1\n')
+    expect(output).toContain('Nothing')
+    expect(code).toBe(1)
+  },
+)
+
+test.skipIf(cannot !== null)(
+  `a parameter without words is an error; its own words, those of its line and of its type, and a sentence that names it are words${why}`,
+  { timeout: 300_000 },
+  async () => {
+    const { code, output } = await judgePlanted(
+      `/** How much. */
+export interface Budget {
+  /** Of all. */
+  readonly share: number
+}
+/**
+ * Gives \`named\` back.
+ * @param own words
+ */
+export function planted(
+  own: number,
+  line: number, // from 0
+  budget: Budget,
+  named: number,
+  bare: number,
+): number {
+  return own + line + budget.share + named + bare
+}
+`,
+      [join(root, 'docs/words.mjs')],
+    )
+    expect(output).toContain('planted: expected words about bare, got none')
+    expect(output.match(/expected words about/g)).toHaveLength(1)
+    expect(code).toBe(1)
   },
 )

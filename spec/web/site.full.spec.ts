@@ -87,7 +87,22 @@ test.skipIf(cannotBuildSite !== null)(
     expect(lines.length).toBeGreaterThan(10)
     // A name leads to its definition, and to that of the specification.
     const selects = read('reference/functions/library.selectMask.html')
-    expect(selects).toMatch(/Defined in <a href="\.\.\/\.\.\/source\/src\/[^"]+#selectMask">src\//)
+    const [, line] = /Defined in <a href="\.\.\/\.\.\/source\/src\/[^"]+#L(\d+)">src\//.exec(selects) ?? []
+    expect(read('source/src/masks/selection.ts.html')).toContain(
+      `<a id="L${line}" href="#L${line}" tabindex="-1" aria-label="line ${line}"></a><span class="keyword">export</span>`,
+    )
+    // Each of its parameters has words, and the names in them and in types are links.
+    const [, parameters] = /<ul class="tsd-parameter-list">(.*?)<\/ul>/s.exec(selects) ?? []
+    for (const item of parameters.split('</li>').slice(0, -1)) expect(item).toMatch(/<p>[A-Z].*\.<\/p>/)
+    for (const name of ['TopK', 'checkBudget', 'referenceTopK'])
+      expect(selects).toMatch(new RegExp(`<a href="../../source/src/masks/\\w+.ts.html#${name}"`))
+    // The list of sources says what modules and files are.
+    expect(read('source/index.html')).toContain(
+      '<a href="#src/io">src/io</a> <span>untrusted files: safetensors, torch, hub, tokenizers</span>',
+    )
+    expect(read('source/index.html')).toContain(
+      '<a href="src/masks/selection.ts.html">selection.ts</a> <span>Selects a mask from scores</span>',
+    )
     expect(selects).toContain('href="../../spec/index.html#select.selectMask"')
     const planted =
       '<a href="spec/none.html"></a><a href="spec/#none"></a><a href="spec/"></a><a href="page.png"></a><img src="page.png">'

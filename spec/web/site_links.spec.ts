@@ -8,11 +8,15 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import {
-  definitionAddress,
+  declares,
+  exportedNames,
+  lineAddress,
   linkedDocuments,
   linkedSources,
+  nameAddress,
   siteText,
   specificationAddresses,
+  wordsOfName,
 } from '../../scripts/site_links.ts'
 import { root } from '../harness/syntax.ts'
 
@@ -43,15 +47,31 @@ test('a file of the specification is its chapter, a page file its page, another 
   expect(sources.filter((path) => path.endsWith('.md') || path.startsWith('src/spec/'))).toEqual([])
 })
 
-test('a line leads to the name whose definition holds it, in the sources or in the specification', () => {
+test('a line leads to itself in the sources, and in the specification to the name whose definition holds it', () => {
   const lineOf = (path: string, part: string): number =>
     readFileSync(join(root, path), 'utf8').split(part)[0].split('\n').length
-  const of = (path: string, part: string): string => definitionAddress(path, lineOf(path, part))
   const planner = 'src/masks/planner.ts'
-  expect(of(planner, 'type MaskPlanner')).toBe(`site:source/${planner}.html#MaskPlanner`)
-  expect(of('src/tensor/errors.ts', 'super(')).toBe('site:source/src/tensor/errors.ts.html#ShadowError')
-  expect(definitionAddress(planner, 1)).toBe(`site:source/${planner}.html`)
-  expect(of('src/spec/select.ts', 'function selectMask')).toBe('site:spec/index.html#select.selectMask')
+  expect(lineAddress(planner, 12)).toBe(`site:source/${planner}.html#L12`)
+  const select = 'src/spec/select.ts'
+  const at = lineOf(select, 'function selectMask')
+  expect(lineAddress(select, at)).toBe('site:spec/index.html#select.selectMask')
+  expect(lineAddress(select, 1)).toBe('site:spec/index.html#select')
   expect(specificationAddresses().get('selectMask')).toBe('site:spec/index.html#select.selectMask')
   expect(specificationAddresses().has('keepBest')).toBe(false)
+})
+
+test('a name leads to its definition, and has the words of its comment without tags', () => {
+  expect(nameAddress('src/masks/budget.ts', 'checkBudget')).toBe(
+    'site:source/src/masks/budget.ts.html#checkBudget',
+  )
+  expect(declares('src/masks/selection.ts', 'TopK')).toBe(true)
+  expect(declares('src/masks/selection.ts', 'K')).toBe(false)
+  expect(exportedNames('src/masks').get('checkBudget')).toEqual(['src/masks/budget.ts'])
+  expect(wordsOfName('src/masks/selection.ts', 'TopK')).toBe(
+    'The indices of the `count` highest scores, ascending.',
+  )
+  expect(wordsOfName('src/masks/selection.ts', 'selectMask')).toBe(
+    'The mask that keeps the highest scores within a budget.',
+  )
+  expect(wordsOfName('src/masks/selection.ts', 'none')).toBe(null)
 })

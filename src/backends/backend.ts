@@ -186,6 +186,8 @@ export interface Backend {
   /**
    * A new buffer of zeros, or uninitialised (`anything`): the caller must write it first. Clearing takes half as long as a
    * copy.
+   * @param shape its dimensions, row-major
+   * @param contents default: zeros
    * @throws MissingError BACKEND_MEMORY if there is no room; UsageError SIZE for a dimension that is no whole number from 0
    */
   allocate(dtype: Dtype, shape: readonly number[], contents?: 'zeros' | 'anything'): Buffer
@@ -193,23 +195,31 @@ export interface Backend {
    * A new buffer holding these numbers. Int32 buffers never change afterwards, except as outputs of an op.
    * @param shape default: one dimension
    * @param dtype bf16 or f16 for a Uint16Array; the type of other arrays is known
+   * @param values are copied, row-major
    * @throws UsageError BUFFER_KIND if that is missing or not so, SIZE for a shape of another count; MissingError
    *   BACKEND_MEMORY
    */
   upload(values: Numbers, shape?: readonly number[], dtype?: Dtype): Buffer
-  /** Overwrites part of a buffer with numbers of its kind, which is not int32, from `start` on. */
+  /**
+   * Overwrites part of a buffer with numbers of its kind, which is not int32, from `start` on.
+   * @param values of which there may be no more than the buffer has from there on; `start` is 0 by default
+   */
   write(buffer: Buffer, values: Numbers, start?: number): void
   /** Sets a buffer, which is not of int32, to +0. */
   zero(buffer: Buffer): void
   /**
    * The numbers of a buffer from `start` on, in another shape: a view, which lives as long as the buffer and is never freed
    * by itself. Default: from the first on.
+   * @param shape the dimensions of the view
    * @throws UsageError SIZE if they do not lie inside the buffer
    */
   view(buffer: Buffer, shape: readonly number[], start?: number): Buffer
   /** A copy of the numbers of a buffer: bit patterns for half precision. */
   read(buffer: Buffer): Numbers
-  /** `read` of each buffer, with one wait for all. */
+  /**
+   * `read` of each buffer, with one wait for all.
+   * @param buffers of this backend
+   */
   readAll(buffers: readonly Buffer[]): Numbers[]
   /** A copy of the numbers of a float32 buffer. */
   readF32(buffer: Buffer): Float32Array

@@ -8,9 +8,21 @@ import { backendNames, type Backend, type BackendName, type BackendOptions } fro
 
 /**
  * Starts a backend.
+ * @param name which kernels, such as `wasm` or `reference`
  * @throws UsageError BACKEND_NAME for an unknown name, THREADS for a number of threads that it cannot have; MissingError
  *   BACKEND_MISSING if this runtime cannot run it, THREADS_MISSING if threads cannot share memory here, CUDA_DRIVER or
  *   CUDA_DEVICE if CUDA kernels cannot run here, GPU_MISSING without a WebGPU adapter. There is no silent fallback to another one.
+ * @example
+ * ```ts
+ * import { createBackend } from 'shadowllm/backends'
+ *
+ * const backend = await createBackend('wasm')
+ * const a = backend.upload(Float32Array.of(1, 2))
+ * const y = backend.allocate('f32', [2])
+ * backend.ops.add(y, a, a)
+ * console.log(backend.readF32(y)) // 2, 4
+ * backend.dispose()
+ * ```
  */
 export async function createBackend(name: BackendName, options: BackendOptions = {}): Promise<Backend> {
   switch (name) {
@@ -48,6 +60,7 @@ export async function createBackend(name: BackendName, options: BackendOptions =
  * Lets backends `wasm` that start from now on, in this thread and in those that it starts, use vectors of 32 bytes: kernels are
  * faster, with the same bits. Each kernel is tried at its first call, while a flag of V8 is set in the whole process; a kernel that
  * gives other bits is not used. Only Node 24 on x64 with AVX2 has them; elsewhere nothing changes. Not allowed at first.
+ * @param allowed false: backends that start from now on use vectors of 16 bytes alone
  * @throws UsageError OPTION_TYPE
  */
 export function allowWide(allowed: boolean): void {

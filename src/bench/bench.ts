@@ -104,6 +104,11 @@ export class Bench {
   #jobs: Job[] = []
   #readsNow: number[] = []
 
+  /**
+   * @param options what is measured
+   * @param onProgress is called before each measurement
+   * @param signal ends the run before the next measurement
+   */
   constructor(
     options: BenchOptions,
     onProgress: (progress: BenchProgress) => void = () => {},

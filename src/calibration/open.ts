@@ -24,6 +24,7 @@ import { describeWidths } from '../engine/config.ts'
 
 /**
  * Opens the folder of a finished calibration. No file stays open.
+ * @param folder what `shadowllm calibrate` or `calibrateToFolder` wrote
  * @throws InputError CALIBRATION_FORMAT, JSON_*, FILE_* for an invalid manifest, CALIBRATION_INCOMPLETE if the
  *   calibration is not finished
  */
@@ -65,6 +66,7 @@ export class Calibration {
 
   /**
    * Refuses a model of another shape.
+   * @param model the sizes of the model that is to use the scores
    * @throws InputError CALIBRATION_MODEL
    */
   checkModel(model: Omit<CalibrationManifest['model'], 'hash'>): void {
@@ -97,6 +99,8 @@ export class Calibration {
 
   /**
    * One ranking of all units: the aggregated scores of the examples, or the scores of the data set for such a criterion.
+   * @param criterion one of those that were calibrated
+   * @param how examples become one ranking: `mean`, `sum`, `rank` or `per-layer`
    * @throws UsageError CRITERION_NAME if the calibration has no such scores, AGGREGATION; InputError as `examples`
    */
   async aggregate(criterion: string, how: Aggregation = 'mean'): Promise<UnitScores> {

@@ -22,7 +22,12 @@ interface SourceOptions {
   readonly seed: number
 }
 
-/** Windows of documents, alternating between genres (windows.ts). @throws UsageError WINDOW_SIZE */
+/**
+ * Windows of documents, alternating between genres (windows.ts).
+ * @param documents tokens by genre
+ * @param options the name for the manifest, the tokenizer, how many windows, their sizes in tokens, and the seed that draws them
+ * @throws UsageError WINDOW_SIZE
+ */
 export function textSource(
   documents: readonly Document[],
   { name, encode, count, seed, ...sizes }: SourceOptions & WindowSizes,
@@ -45,6 +50,7 @@ type TaskSourceOptions = SourceOptions &
 
 /**
  * Windows of tasks. A smaller number gives a prefix of the same windows.
+ * @param tasks rows of each task, as its files have them
  * @throws InputError TASK_ROW, TASK_LENGTH; UsageError SHOTS if a task has too few rows
  */
 export function taskSource(

@@ -25,7 +25,9 @@ export interface CriterionInput {
 
 /** The passes of a criterion in addition to the shared forward and backward pass. */
 export interface CriterionCost {
+  /** Forward passes. */
   readonly forward: number
+  /** Backward passes. */
   readonly backward: number
 }
 

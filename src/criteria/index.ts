@@ -67,12 +67,20 @@ export const MOMENTS_CRITERION = 'obs'
 /** The name of a criterion that scores may be of. */
 export const criterionOption: NameOption<string> = optionOf([...criteria, { name: MOMENTS_CRITERION }])
 
-/** The criterion with this name. @throws UsageError CRITERION_NAME */
+/**
+ * The criterion with this name.
+ * @param name such as `plainact`
+ * @throws UsageError CRITERION_NAME
+ */
 export function criterionByName(name: string): Criterion {
   return named(criteria, name)
 }
 
-/** The data-set criterion with this name. @throws UsageError CRITERION_NAME */
+/**
+ * The data-set criterion with this name.
+ * @param name such as `jacov`
+ * @throws UsageError CRITERION_NAME
+ */
 export function datasetCriterionByName(name: string): DatasetCriterion {
   return named(datasetCriteria, name)
 }

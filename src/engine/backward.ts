@@ -84,7 +84,7 @@ export function backward(
   return new Gradients(trace, labels, options)
 }
 
-/** Gradients of the loss. Every reader returns a host copy. */
+/** Gradients of the loss. Every reader returns a host copy; `layer` counts from 0. */
 export class Gradients {
   /** Mean negative log-likelihood over the scored positions, in nats. */
   readonly loss: number
@@ -154,6 +154,7 @@ export class Gradients {
     this.#scope.dispose()
   }
 
+  /** As `dispose`. */
   [Symbol.dispose](): void {
     this.dispose()
   }

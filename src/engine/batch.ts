@@ -84,6 +84,8 @@ export interface BatchOptions extends Pick<SequenceOptions, 'planner' | 'mode' |
  * The logits of a batch: [B, T, V], 0 at padding.
  * @param inputIds [B, T]
  * @param attentionMask [B, T] of 0 and 1, or null for no padding
+ * @param B how many sequences
+ * @param T how many positions, padding included
  * @throws what `unpad`, `LanguageModel.begin` and `Sequence.feed` throw
  */
 export function forwardBatch(

@@ -32,6 +32,7 @@ export const familyWords: Readonly<Record<Family, string>> = {
 
 /** The sizes and switches of a model. */
 export interface ModelConfig {
+  /** Which function computes a layer, such as `opt` or `llama`. */
   readonly family: Family
   readonly layers: number // L
   readonly width: number // D
@@ -71,11 +72,13 @@ export interface ModelConfig {
   readonly logitCap?: number
   /** Whether neurons have a gate: act(gate) times up, in place of act(fc1). */
   readonly gated: boolean
+  /** The function that a neuron's input goes through. */
   readonly activation: Activation
   /** Which matrices of a layer have a bias. */
   readonly biases: 'all' | 'query-key-value' | 'none'
   /** The lm_head is the token table. */
   readonly tied: boolean
+  /** The token before a text, where the family has one. */
   readonly bosId: number
   /** Tokens that end a text; the first one is written where one is needed. */
   readonly eosIds: readonly number[]
@@ -236,6 +239,7 @@ const MAX_VOCABULARY = 2 ** 24
 
 /**
  * Reads a parsed config.json.
+ * @param json what JSON.parse gives of the file
  * @throws InputError CONFIG_NOT_OBJECT, CONFIG_MODEL_TYPE, CONFIG_MISSING, CONFIG_TYPE, CONFIG_RANGE, CONFIG_HEADS,
  *   CONFIG_ACTIVATION, CONFIG_UNSUPPORTED
  */

@@ -128,6 +128,7 @@ export class Conversation implements TextPlace {
   /**
    * Runs a prompt, from where it parts from the kept text if that gives the bits of a fresh run. What was
    * kept is taken: a prompt that begins meanwhile runs anew.
+   * @param prompt [T], the whole text so far
    * @throws what `LanguageModel.begin` and `Sequence.feed` throw
    */
   *begin(

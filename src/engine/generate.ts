@@ -27,6 +27,7 @@ export interface GenerateOptions extends Pick<SequenceOptions, 'mask' | 'planner
   readonly check?: number
   /** Ids that end the text; they are not handed out. Default: the model's `</s>`. */
   readonly stopIds?: Iterable<number>
+  /** Ends the text; the call then throws the signal's reason. */
   readonly signal?: AbortSignal
   /** Where the sequence of the last text is, and that of this one will be; default: none is kept. */
   readonly conversation?: TextPlace

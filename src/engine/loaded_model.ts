@@ -66,7 +66,7 @@ export class LoadedModel {
   }
 
   /**
-   * Whether tokens can follow `past` others.
+   * Whether `tokens` can follow `past` others.
    * @throws UsageError TOKENS for none or an id outside the vocabulary, CONTEXT_LENGTH past the last position
    */
   checkTokens(tokens: Int32Array, past: number): void {
@@ -80,17 +80,17 @@ export class LoadedModel {
       throw new UsageError('CONTEXT_LENGTH', `tokens: expected at most ${positions} positions, got ${end}`)
   }
 
-  /** Positions from `past` on plus an offset: a view of [T] i32, never freed by itself. */
+  /** `T` positions from `past` on plus an `offset`: a view of [T] i32, never freed by itself. */
   positionRows(past: number, T: number, offset: number): Buffer {
     return this.backend.view(this.#positions.get(offset) as Buffer, [T], past)
   }
 
-  /** A factor of the program, in a backend that holds layers or what stands beside them: [1]. */
+  /** The factor `value` of the program, in a backend that holds layers or what stands beside them: [1]. */
   factor(backend: Backend, value: number): Buffer {
     return this.#factors.get(value)?.get(backend) as Buffer
   }
 
-  /** The rotations of T tokens from position `past` on, in a backend that holds layers: a view of [T, R]. */
+  /** The rotations of `T` tokens from position `past` on, in a backend that holds layers: a view of [T, R]. */
   angleRows(backend: Backend, past: number, T: number, rotary: Rotary): Buffer {
     const table = this.#angles.get(rotary)?.get(backend) as Buffer
     const [, R] = table.shape
@@ -107,6 +107,7 @@ export class LoadedModel {
     this.weights.dispose()
   }
 
+  /** As `dispose`. */
   [Symbol.dispose](): void {
     this.dispose()
   }

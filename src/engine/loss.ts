@@ -11,7 +11,10 @@ import { UsageError } from '../tensor/errors.ts'
 
 const { fround } = Math
 
-/** The target of each row of logits: the label of the next position; none for the last row. */
+/**
+ * The target of each row of logits: the label of the next position; none for the last row.
+ * @param labels [T], the token at each position, or -100 where it is not scored
+ */
 export function shiftLabels(labels: Int32Array): Int32Array {
   const shifted = new Int32Array(labels.length).fill(NOT_SCORED)
   shifted.set(labels.subarray(1))
@@ -27,6 +30,7 @@ export function countScored(labels: Int32Array): number {
 
 /**
  * The mean of negative log-likelihoods over `scored` positions; the others are 0 and do not matter.
+ * @param nll of each position, in nats: [T]
  * @throws UsageError LABELS if nothing is scored
  */
 export function meanLoss(nll: Float32Array, scored: number): number {

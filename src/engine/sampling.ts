@@ -175,7 +175,10 @@ function changeOf(options: SamplerOptions): Change | null {
   }
 }
 
-/** The token of the highest logit; ties go to the lower id, and NaN is below -Infinity. */
+/**
+ * The token of the highest logit; ties go to the lower id, and NaN is below -Infinity.
+ * @param logits [V]
+ */
 export function argmax(logits: Float32Array): number {
   let best = 0
   let most = logits[0]

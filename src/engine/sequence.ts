@@ -244,6 +244,7 @@ export class Sequence {
   /**
    * Runs tokens after those already fed.
    * @param tokens [T], at least one
+   * @param logits of every position, of the last one, or of none
    * @returns logits [T, V], or of the last position [V], or nothing
    * @throws UsageError TOKENS for none or an id outside the vocabulary, CONTEXT_LENGTH past the last position;
    *   PLANNER_MASK, MASK_SHAPE or MASK_VALUE for a planner's mask. Segments that ran before the planner failed stay fed.
@@ -256,6 +257,8 @@ export class Sequence {
    * Runs tokens as `feed` does, and yields null after each operation on more than a few of them, so that a long prompt, which runs as a
    * whole where a planner is asked for it, does not hold up what else is to be done. A sequence that is left in between is of
    * no further use.
+   * @param tokens [T], at least one
+   * @param logits as in `feed`
    * @throws as `feed`
    */
   feedInSteps(tokens: Int32Array, logits: LogitsWanted = 'last'): Generator<null, Float32Array, void> {
@@ -266,6 +269,7 @@ export class Sequence {
    * Runs tokens dense after those already fed, whatever mask is in force. The mask stays in force for the next feed, and
    * the planner is not asked. After `rewind`, tokens that ran under the mask run again as if there were none.
    * @param tokens [T], at least one
+   * @param logits as in `feed`
    * @returns as `feed`
    * @throws UsageError PREFILL if the tokens so far did not begin with a dense prompt, as `feed`
    */
@@ -375,6 +379,7 @@ export class Sequence {
     for (const layer of [...this.#layers, ...this.#whole]) layer.dispose()
   }
 
+  /** As `dispose`. */
   [Symbol.dispose](): void {
     this.dispose()
   }

@@ -45,7 +45,7 @@ export function traceForward(model: LanguageModel, tokens: Int32Array, options: 
   return new Trace(model, tokens, options)
 }
 
-/** The activations of one pass. Every reader returns a host copy. */
+/** The activations of one pass. Every reader returns a host copy; `layer` counts from 0. */
 export class Trace {
   readonly model: LanguageModel
   readonly tokens: Int32Array // [T]
@@ -98,7 +98,10 @@ export class Trace {
     return this.sections[this.sections.length - 1].frame.at(-1) as Buffer
   }
 
-  /** The stream in Hugging Face's order: 0 the embeddings, l after layer l; L after the final norm and projection. */
+  /**
+   * The stream in Hugging Face's order: 0 the embeddings, l after layer l; L after the final norm and projection.
+   * @param index from 0 to L
+   */
   hidden(index: number): Float32Array {
     if (index === this.model.config.layers) {
       const { section, frame } = this.sections[index + 1]
@@ -156,6 +159,7 @@ export class Trace {
     this.#scope.dispose()
   }
 
+  /** As `dispose`. */
   [Symbol.dispose](): void {
     this.dispose()
   }

@@ -54,6 +54,7 @@ export interface ComparedCost extends Cost, DenseDistance {}
 
 /** The cost of one window; compared with dense if dense logits were given. */
 export interface WindowScore extends Cost, Partial<DenseDistance> {
+  /** How many words its scored tokens are. */
   readonly words: number
   /** The mask the last scored token ran under; null is dense. */
   readonly mask: UnitMask | null
@@ -63,6 +64,7 @@ export interface WindowScore extends Cost, Partial<DenseDistance> {
 
 /**
  * Scores one window. Its last token is scored and never fed: there may be one more than positions.
+ * @param window its tokens, and how many of them are the prompt
  * @throws InputError LOGITS_NOT_FINITE
  */
 export function scoreWindow(

@@ -157,6 +157,7 @@ type TextProgress = (protocol: Protocol, done: number, total: number) => void
 /**
  * Measures.
  * @param signal stops it; what was finished is reported
+ * @param onProgress is called after each window, with how many of how many are done
  * @throws UsageError STRIDE, PROMPT, CONTEXT_LENGTH, WINDOWS; what planners throw
  */
 export async function textPerplexity(

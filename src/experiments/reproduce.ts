@@ -78,6 +78,7 @@ export interface ReproduceProgress {
 /**
  * Runs the experiment.
  * @param signal stops it; what was finished is reported
+ * @param onProgress is called after each step of a stage
  * @throws UsageError SETTINGS for windows longer than the positions of the model, WINDOWS for text too short, CRITERION_NAME,
  *   SPARSITY; MissingError CORPUS_MISSING
  */

@@ -21,6 +21,7 @@ import type { TemplateVariables } from './template_variables.ts'
 export interface ChatMessage {
   /** Who speaks: `system`, `developer`, `user`, `assistant`, `tool` or `function`. */
   readonly role: string
+  /** What is said. */
   readonly content: string
 }
 

@@ -54,19 +54,26 @@ const HEADER_DEPTH = 4
 
 /**
  * Opens a safetensors file; values are read on demand. Close it.
+ * @param path of the file
  * @throws InputError FILE_* (see `openFile`), SAFETENSORS_*, TENSOR_*, JSON_*.
  */
 export function openSafetensors(path: string): Promise<RawTensorSource> {
   return openWith(path, (file) => readSafetensors(file, path))
 }
 
-/** A safetensors file in memory. @throws InputError as `openSafetensors`. */
+/**
+ * A safetensors file in memory.
+ * @param bytes the whole file, which must not change while it is read
+ * @param name stands in errors
+ * @throws InputError as `openSafetensors`.
+ */
 export function parseSafetensors(bytes: Uint8Array, name = 'safetensors'): Promise<RawTensorSource> {
   return readSafetensors(bytesAsFile(bytes), name)
 }
 
 /**
  * The source of an open safetensors file; it stays open until the source is closed. Only the header is read here.
+ * @param name stands in errors
  * @throws InputError as `openSafetensors`.
  */
 export async function readSafetensors(file: RangedFile, name: string): Promise<RawTensorSource> {

@@ -41,6 +41,8 @@ export type Metadata = Readonly<Record<string, string>>
 
 /**
  * Writes a file atomically.
+ * @param path an existing file is replaced once all is written
+ * @param tensors type, shape and little-endian bytes of each, by name
  * @throws InputError TENSOR_NAME, TENSOR_SHAPE, TENSOR_OVERFLOW, TENSOR_SPAN if the data does not fit type and
  *   shape, SAFETENSORS_METADATA for text that is not well-formed, SAFETENSORS_HEADER_LIMIT for a header that
  *   readers refuse.
@@ -55,6 +57,9 @@ export async function writeSafetensors(
 
 /**
  * Writes a file from streams of stored bytes, one per tensor, atomically.
+ * @param path an existing file is replaced once all is written
+ * @param tensors type and shape of each, by name
+ * @param stream the little-endian bytes of a tensor, by its name
  * @returns bytes of the file
  * @throws InputError TENSOR_NAME, TENSOR_SHAPE, TENSOR_OVERFLOW, TENSOR_SPAN for a stream of another length,
  *   SAFETENSORS_HEADER_LIMIT; what a stream throws
@@ -85,7 +90,11 @@ export async function streamSafetensors(
   return byteLength
 }
 
-/** The same file in memory. @throws InputError as `writeSafetensors`. */
+/**
+ * The same file in memory.
+ * @param tensors type, shape and little-endian bytes of each, by name
+ * @throws InputError as `writeSafetensors`.
+ */
 export function encodeSafetensors(tensors: TensorsToWrite, metadata: Metadata = {}): Uint8Array<ArrayBuffer> {
   return concatenate<Uint8Array<ArrayBuffer>>(Uint8Array, [...storedParts(planFile(tensors, metadata))])
 }

@@ -66,22 +66,34 @@ export interface Tokenizer {
    * everywhere.
    */
   readonly specialSpellings: readonly string[]
-  /** The id of a token by its spelling; null if there is none. */
+  /**
+   * The id of a token by its spelling; null if there is none.
+   * @param spelling as the vocabulary has it, such as `</s>`
+   */
   idOf(spelling: string): number | null
   /** What it was made of. */
   readonly vocabulary: Vocabulary
   /** The ids that a model expects before a text: `</s>` of OPT, none of SmolLM2 and Qwen2. */
   readonly prefixIds: readonly number[]
   /**
+   * @param text is encoded as it is: special tokens in it only if an option says so
    * @throws InputError TEXT_SURROGATE for half a surrogate pair, TEXT_BYTE for a byte that the vocabulary lacks, TEXT_MARKS for
    *   more combining marks in a row than normal forms are made of
    */
   encode(text: string, options?: EncodeOptions): number[]
-  /** Ids without a token count as `<unk>`, or as U+FFFD if there is none. @throws InputError TOKEN_ID for anything but an integer from 0 on. */
+  /**
+   * Ids without a token count as `<unk>`, or as U+FFFD if there is none.
+   * @param ids of tokens, in order
+   * @throws InputError TOKEN_ID for anything but an integer from 0 on.
+   */
   decode(ids: Iterable<number>, options?: DecodeOptions): string
   /** A decoder of a stream: its pieces joined equal `decode` of all tokens. */
   stream(options?: DecodeOptions): TextStream
-  /** The bytes of a token, special ones as they are spelled; one without a token as `decode` says. @throws as `decode` */
+  /**
+   * The bytes of a token, special ones as they are spelled; one without a token as `decode` says.
+   * @param id of a token
+   * @throws as `decode`
+   */
   bytesOf(id: number): Uint8Array
 }
 

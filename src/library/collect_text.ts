@@ -8,9 +8,11 @@ import { UsageError } from '../tensor/errors.ts'
 
 /** A text that has ended. */
 export interface WholeText {
+  /** Without the prompt. */
   readonly text: string
   /** What the model thought before, if it did. */
   readonly thinking?: string
+  /** Ids, without the prompt. */
   readonly tokens: readonly number[]
   /** `stop` if the model ended it, `length` if the limit of tokens or the context did. */
   readonly end: GenerateEnd

@@ -25,6 +25,7 @@ import type { Ids, IdTable } from '../tensor/ndarrays.ts'
 
 /** The progress of opening a model: of its download, if it comes from the hub, then of its load. */
 export interface OpenProgress extends LoadProgress {
+  /** Files of the hub are downloaded first. */
   readonly stage: 'download' | 'load'
 }
 
@@ -91,6 +92,7 @@ export interface ChatOptions extends Omit<GenerateOptions, 'maxTokens'> {
 export interface GenerateStep {
   /** The characters that this token completes; empty if it completes none. */
   readonly text: string
+  /** Its id. */
   readonly token: number
   /** 0 for the first token after the prompt. */
   readonly index: number
@@ -103,7 +105,9 @@ export interface GenerateStep {
 
 /** A batch. Each row of the attention mask is one run of ones, with zeros for padding. */
 export interface BatchInput {
+  /** Ids: [B, T]. */
   readonly input_ids: IdTable
+  /** 1 for a token, 0 for padding: [B, T]. Default: no padding. */
   readonly attention_mask?: IdTable
 }
 
@@ -115,7 +119,9 @@ export interface Perplexity {
   readonly wordPerplexity: number
   /** Sum of negative log-likelihoods, in nats. */
   readonly nll: number
+  /** How many tokens are scored. */
   readonly tokens: number
+  /** How many words the text has. */
   readonly words: number
 }
 

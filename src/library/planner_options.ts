@@ -58,6 +58,7 @@ export interface PlannerChoice {
   readonly sparsity?: number
   /** The share of heads, if it differs from that of neurons. */
   readonly headSparsity?: number
+  /** The share of neurons, if it differs from that of heads. */
   readonly neuronSparsity?: number
   /** Which units compete: those of the model or those of a layer; default `global`, or as the predictor of `shadow` was learnt. */
   readonly scope?: Scope
@@ -104,6 +105,7 @@ export interface PlanOptions extends PlannerChoice {
    * planner that decides again now and then is refused. The tokens after the first are handed out when they are checked.
    */
   readonly check?: number
+  /** Ends the work; the call then throws the signal's reason. */
   readonly signal?: AbortSignal
 }
 

@@ -212,6 +212,7 @@ export class ShadowModel {
   /**
    * Opens a calibration, made by `shadowllm calibrate`, for `static` and the other planners that rank units by its mean
    * scores. It replaces an earlier one.
+   * @param folder of the calibration
    * @throws InputError CALIBRATION_MODEL for a calibration of a model of another shape, and as for every file
    */
   async loadCalibration(folder: string): Promise<void> {
@@ -224,6 +225,7 @@ export class ShadowModel {
    * Adds the moments of another text (`moments.safetensors` of a calibration) to those of the calibration, for `compensate` and the
    * criterion `obs`. Several texts have equal weights or, where the prompt has a share, are mixed layer by layer by how well they
    * explain it. The file is read when it is first needed.
+   * @param path of the file
    */
   addMoments(path: string): void {
     this.#expectLive()
@@ -234,6 +236,8 @@ export class ShadowModel {
   /**
    * The ids of a text, without special tokens; with `prefix` those are added that the tokenizer puts around a text, such as
    * `</s>` before one of OPT. It works after `dispose` too.
+   * @param text without special tokens: what spells one is text
+   * @param options default: no `prefix`
    * @throws InputError TOKENIZER_MISSING, TEXT_SURROGATE, TEXT_BYTE, TEXT_MARKS; UsageError TEXT
    */
   encode(text: string, { prefix = false }: { readonly prefix?: boolean } = {}): number[] {
@@ -303,6 +307,7 @@ export class ShadowModel {
    * The cache is kept until the next chat, whose tokens are taken from it as far as they are the same and
    * the bits are those of a fresh run: dense, and under planners that decide the same mask again (see
    * `onPrompt`). One chat is kept.
+   * @param messages in order, the question last; each has a role, `system`, `user` or `assistant`
    * @returns at the end: `stop` if the model ended the answer, `length` if maxTokens or the context did
    * @throws InputError CHAT_TEMPLATE_MISSING, TOKENIZER_MISSING, CHAT_TEMPLATE_* for a template that cannot
    *   be rendered or refuses the messages, CHAT_MESSAGE; UsageError MESSAGES, and as `generate`
@@ -360,6 +365,7 @@ export class ShadowModel {
   /**
    * A chat as the model reads it, ready for an answer.
    * @param chatTemplateKwargs variables of the template, such as `{ enable_thinking: false }`
+   * @param messages as for `chat`
    * @throws as `chat`
    */
   async chatPrompt(
@@ -427,6 +433,7 @@ export class ShadowModel {
 
   /**
    * Logits of every position: [T, V] of one sequence, [B, T, V] of a batch (0 at padding).
+   * @param input ids of one sequence, or rows of ids of equal length with a mask of padding
    * @throws UsageError TOKENS, BATCH_SHAPE, CONTEXT_LENGTH, SPARSITY, PLANNER, DISPOSED, OPTIONS, OPTION_NAME,
    *   OPTION_TYPE; InputError MASK_NOT_CONTIGUOUS
    * @example
@@ -463,6 +470,7 @@ export class ShadowModel {
 
   /**
    * The mask that a planner decides for a prompt. The planner `{ name: 'given', by: 'attention', choose: () => mask }` gives it back.
+   * @param prompt text, or its ids
    * @returns which heads and neurons are computed, in flat arrays, row by row: heads [L, H], neurons [L, F]
    * @throws UsageError PROMPT, PLANNER, CONTINUATION for an oracle without one, CONTEXT_LENGTH, and as `generate`
    */
@@ -507,6 +515,8 @@ export class ShadowModel {
    * The perplexity of the dense model on a text. A text longer than the context is cut into pieces of that length, each
    * scored separately after what the tokenizer puts before a text, `</s>` of OPT. Where that is nothing, the first token of a
    * piece has nothing before it and is not scored.
+   * @param text of any length
+   * @param options a signal that ends the measurement
    * @throws UsageError PROMPT for a text without a token to score, DISPOSED; InputError TOKENIZER_MISSING; the signal's reason
    */
   async perplexity(text: string, options: { readonly signal?: AbortSignal } = {}): Promise<Perplexity> {
@@ -550,6 +560,7 @@ export class ShadowModel {
     this.#backend.dispose()
   }
 
+  /** As `dispose`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose()
   }

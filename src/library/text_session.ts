@@ -90,6 +90,7 @@ export class TextSession {
 
   /**
    * Where the sequence of a text or of an answer comes from; called by `generate` and `chat`.
+   * @param kind of the call
    * @throws UsageError SESSION for a session of the other kind, or of other settings; DISPOSED
    */
   place(kind: Going['kind'], settings: SessionSettings): TextPlace {
@@ -103,7 +104,10 @@ export class TextSession {
     return going.place
   }
 
-  /** A turn has ended: what was said so far. */
+  /**
+   * A turn has ended: what was said so far.
+   * @param messages of the chat, the answer included
+   */
   say(messages: readonly ChatMessage[]): void {
     if (this.#going?.kind === 'chat') this.#going.messages = messages
   }

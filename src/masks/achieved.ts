@@ -19,8 +19,11 @@ import { expectMask, type UnitMask } from './mask.ts'
 
 /** Shares skipped, each in [0, 1]. */
 export interface Sparsity {
+  /** Of the heads. */
   readonly heads: number
+  /** Of the neurons. */
   readonly neurons: number
+  /** Of the numbers in the matrices of the layers. */
   readonly weights: number
   /** Of the input channels, by the weights they meet; only under a planner that masks these. */
   readonly channels?: number
@@ -62,6 +65,15 @@ export function layerSizes(
 /**
  * The sparsity of each layer and of the whole model.
  * @throws UsageError MASK_SHAPE, WIDTH
+ * @example
+ * ```ts
+ * import { achievedSparsity, ShadowModel } from 'shadowllm'
+ *
+ * const opt = await ShadowModel.fromPretrained()
+ * const mask = await opt.mask('Once upon a time', { sparsity: 0.5 })
+ * console.log(achievedSparsity(mask, opt.config).neurons)
+ * await opt.dispose()
+ * ```
  */
 export function achievedSparsity(mask: UnitMask, sizes: LayerSizes): AchievedSparsity {
   expectMask(mask)

@@ -49,6 +49,7 @@ export interface Budget {
   readonly headSparsity: number
   /** Share of the ranked neurons that is skipped, in [0, 1]. */
   readonly neuronSparsity: number
+  /** Whether units compete over the whole model or within their layer. */
   readonly scope: Scope
   /** The minimum of heads per ranked layer. */
   readonly headFloor: number
@@ -56,12 +57,15 @@ export interface Budget {
   readonly neuronFloor: number | null
   /** How many layers, from the first, run dense. */
   readonly denseLayers: number
+  /** How the share is rounded, and whether layer 0 is ranked: `paper-compatible` is as the released code. */
   readonly policy: (typeof policies)[number]
 }
 
 /**
  * A budget of the same sparsity for heads and neurons. Defaults: global scope, one dense layer, a floor of one head per
  * ranked layer. The paper-compatible policy has this floor in hybrid scope only.
+ * @param sparsity the share of ranked units to skip, in [0, 1]
+ * @param options what differs from the defaults
  * @throws UsageError SPARSITY for a share outside [0, 1]; FLOOR or DENSE_LAYERS for a value that is no whole number; SCOPE,
  *   POLICY; OPTIONS, OPTION_NAME for invalid options
  */
@@ -115,7 +119,11 @@ export function checkBudget(budget: Budget): void {
     )
 }
 
-/** How many of `ranked` units are kept at this sparsity, without floors. */
+/**
+ * How many of `ranked` units are kept at this sparsity, without floors.
+ * @param sparsity the share to skip, in [0, 1]
+ * @param policy how the share is rounded: `exact` to the nearest number, `paper-compatible` as the released code
+ */
 export function unitsKept(ranked: number, sparsity: number, policy: Budget['policy'] = 'exact'): number {
   // Rounded to millionths first, so that halves round up: (1 - 0.3) * 45 = 31.499999999999996 counts as 31.5.
   if (policy === 'exact') return Math.round(Math.round((1 - sparsity) * ranked * 1e6) / 1e6)

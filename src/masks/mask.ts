@@ -10,6 +10,7 @@ import type { ChannelMask } from './channels.ts'
 
 /** The two kinds of unit. */
 export const unitKinds = ['heads', 'neurons'] as const
+/** A kind of unit. */
 export type UnitKind = (typeof unitKinds)[number]
 
 /** How many units a model has: L layers of H heads and F neurons. */
@@ -40,6 +41,8 @@ export function denseMask(shape: UnitShape): UnitMask {
 
 /**
  * A mask from its two tables.
+ * @param heads [L, H] of 1 (computed) and 0 (skipped), or other factors
+ * @param neurons [L, F] of the same
  * @throws UsageError MASK_SHAPE for invalid sizes, or a table that does not have layers x units numbers
  */
 export function makeMask(shape: UnitShape, heads: Float32Array, neurons: Float32Array): UnitMask {

@@ -8,6 +8,7 @@ import { closing } from '../tensor/tensor_source.ts'
 
 /**
  * Reads a mask.
+ * @param path of a safetensors file with `heads` [L, H] and `neurons` [L, F]
  * @throws InputError TENSOR_MISSING, TENSOR_SHAPE if it is not one of this shape, MASK_VALUE for a value that is not
  *   finite; SAFETENSORS_*, FILE_* and others of `openSafetensors`
  */

@@ -20,6 +20,8 @@ export interface Overlap {
 
 /**
  * Compares two sets given as tables of the same units; a unit is in the set unless its number is 0.
+ * @param chosen the set that is judged
+ * @param oracle the set that it should be
  * @throws UsageError MASK_SHAPE if the tables differ in length
  */
 export function setOverlap(chosen: Float32Array, oracle: Float32Array): Overlap {
@@ -40,6 +42,7 @@ export function setOverlap(chosen: Float32Array, oracle: Float32Array): Overlap 
 /**
  * Compares two masks by kind of unit.
  * @param denseLayers how many layers, from the first, are left out
+ * @param oracle the mask that it should be
  * @throws UsageError MASK_SHAPE, DENSE_LAYERS
  */
 export function maskOverlap(

@@ -51,6 +51,17 @@ export function backendTopK(backend: Backend): TopK {
  * The mask that keeps the highest scores within a budget.
  * @throws UsageError SCORE_SHAPE if the scores are not [L, H] and [L, F], MASK_SHAPE for invalid sizes; FLOOR if a
  *   floor is above H or F; OPTION_TYPE; what `checkBudget` throws
+ * @example
+ * ```ts
+ * import { makeBudget, selectMask } from 'shadowllm'
+ *
+ * // Layer 0 runs dense; of the heads and neurons of layer 1 half are kept.
+ * const shape = { layers: 2, heads: 2, neurons: 4 }
+ * const heads = Float32Array.of(0, 0, 3, 1) // [L, H]
+ * const neurons = Float32Array.of(0, 0, 0, 0, 1, 4, 2, 3) // [L, F]
+ * const mask = selectMask({ shape, heads, neurons }, makeBudget(0.5))
+ * console.log(mask.heads.join(' '), mask.neurons.join(' ')) // 1 1 1 0 1 1 1 1 0 1 0 1
+ * ```
  */
 export function selectMask(scores: UnitScores, budget: Budget, topK: TopK = referenceTopK): UnitMask {
   if (!isObject(scores))

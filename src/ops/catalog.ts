@@ -115,7 +115,10 @@ export type KernelName = {
   }[keyof Catalog[Name]['kernels']]
 }[OpName]
 
-/** The kernels of an op, their argument types forgotten. */
+/**
+ * The kernels of an op, their argument types forgotten.
+ * @param op its name in the catalogue
+ */
 export function kernelsOf(op: OpName): Kernel[] {
   return Object.values((catalog[op] as Op).kernels) as unknown as Kernel[]
 }

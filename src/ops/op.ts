@@ -127,6 +127,7 @@ export type Agreement = 'bitwise' | { readonly bound: number }
  * |actual - expected| <= bound(sizes) * 2^-24 * (magnitude + 2^-102).
  */
 export interface Relaxed<Args extends readonly unknown[]> {
+  /** The factor of the bound, from the sizes of a call. */
   readonly bound: (sizes: Sizes) => number
   /**
    * What gives the magnitudes of the outputs: the definition, where these arrays hold the sizes of their numbers, or a
@@ -141,8 +142,11 @@ export interface Relaxed<Args extends readonly unknown[]> {
  * array.
  */
 export interface GradientRule {
+  /** The inputs whose gradients the kernel gives. */
   readonly of: readonly string[]
+  /** The kernel that gives them. */
   readonly op: string
+  /** What its parameters are bound to, where not to the array of their own name. */
   readonly bind?: Readonly<Record<string, string | null>>
 }
 
@@ -160,7 +164,9 @@ export interface Kernel<Args extends readonly unknown[] = readonly never[]> {
   readonly storage: Dtype
   /** The formula, in one line. */
   readonly formula: string
+  /** In the order of the definition. */
   readonly params: readonly Param[]
+  /** The definition. */
   readonly reference: (...args: Args) => void
   /** What a strict backend owes. */
   readonly agreement: Agreement
@@ -172,6 +178,7 @@ export interface Kernel<Args extends readonly unknown[] = readonly never[]> {
   readonly flops: (sizes: Sizes) => number
   /** Bytes of memory one call must touch at least. */
   readonly bytes: (sizes: Sizes) => number
+  /** How the gradient of each input is had. */
   readonly gradients: readonly GradientRule[]
 }
 
@@ -184,6 +191,7 @@ export interface Op<
   Definitions extends Partial<Record<Dtype, Definition>> = Partial<Record<Dtype, Definition>>,
 > {
   readonly name: string
+  /** One for each storage. */
   readonly kernels: { readonly [S in keyof Definitions]: Kernel<DefinitionArguments<Definitions[S]>> }
   /** Never there: it carries the type of a call. */
   readonly call?: (...args: Call) => void

@@ -115,6 +115,7 @@ const schema: v.GenericSchema<unknown, CertificateSummary> = v.pipe(
 
 /**
  * Reads a certificate.
+ * @param path of the JSON file
  * @throws InputError CERTIFICATE if it is none, JSON_*, FILE_*
  */
 export async function readCertificate(path: string): Promise<CertificateSummary> {

@@ -51,6 +51,8 @@ export interface ParityReport {
 /**
  * Compares what both files have.
  * @param tolerance if given, the one bound for every tensor but the inputs, relative to its largest value; 0 asks for equality
+ * @param a tensors of one file
+ * @param b tensors of the other, by the same names
  * @throws InputError PARITY_NOTHING if no output is in both
  */
 export function checkParity(

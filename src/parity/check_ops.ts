@@ -53,6 +53,8 @@ interface CheckOpsOptions {
 
 /**
  * Compares the files that both folders have.
+ * @param expectedFolder files of cases with the numbers of the reference
+ * @param actualFolder files of the same names with the numbers that are judged
  * @throws InputError FILE_MISSING, FILE_KIND, FILE_READ for what is no folder, PARITY_NOTHING if they have none in common,
  *   PARITY_OP_FILE and what `openSafetensors` throws for a
  *   file of expected numbers that is not one; the signal's reason

@@ -30,6 +30,7 @@ import { remembered } from '../tensor/records.ts'
 
 /** How an export can be watched and stopped. */
 export interface ExportOptions {
+  /** Ends the work; the call then throws the signal's reason. */
   readonly signal?: AbortSignal
   /** Called before each sequence and at the end. */
   readonly onProgress?: (done: number, total: number) => void

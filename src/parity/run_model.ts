@@ -57,6 +57,7 @@ const WRITTEN = 16
 
 /**
  * Compares a model with the same model in the reference backend.
+ * @param reference the same weights in the backend `reference`
  * @throws the signal's reason
  */
 export async function runModel(

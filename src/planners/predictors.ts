@@ -11,7 +11,10 @@ export interface PromptPredictor {
     readonly ranksFrom?: number
     readonly criterion?: string
   }
-  /** @param context heads' outputs of layer `sourceLayer`: [T, D] */
+  /**
+   * @param context heads' outputs of layer `sourceLayer`: [T, D]
+   * @param tokens T
+   */
   predict(context: Float32Array, tokens: number): UnitScores
 }
 

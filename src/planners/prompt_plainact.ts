@@ -17,6 +17,8 @@ import type { PlannerRecord, PlannerSources } from './record.ts'
 /**
  * A criterion's scores of one text, dense.
  * @param labels [T], the tokens, or -100 where a position is not scored
+ * @param tokens [T]
+ * @param seed of the criterion's random numbers, if it draws any
  * @throws UsageError LABELS if nothing is scored, TOKENS, CONTEXT_LENGTH
  */
 export function scoreText(

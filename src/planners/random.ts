@@ -12,6 +12,7 @@ import type { PlannerRecord } from './record.ts'
 
 /**
  * A mask of noise; the n-th sequence of two planners of the same seed gets the same one.
+ * @param seed a whole number from 0
  * @throws UsageError MASK_SHAPE, SEED, and as `checkBudget`
  */
 export function randomPlanner(

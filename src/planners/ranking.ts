@@ -10,7 +10,10 @@ import { isObject } from '../tensor/arguments.ts'
 
 /** The scores and the budget of a ranking planner. */
 export interface Ranking<View = PromptView | PromptEnd> {
-  /** The importance of each unit: [L, H] and [L, F]. A random planner draws new scores on each call. */
+  /**
+   * The importance of each unit: [L, H] and [L, F]. A random planner draws new scores on each call.
+   * @param view what the planner sees of the model while the prompt runs
+   */
   scores(view: View): UnitScores
   /** The criterion of the scores, or the one they predict; null if there is none. */
   readonly criterion: string | null
@@ -35,7 +38,10 @@ export function rankingPlanner(
   return { name, by: 'attention', ...options, ranking, choose }
 }
 
-/** The ranking of a planner; null for a planner that does not rank. */
+/**
+ * The ranking of a planner; null for a planner that does not rank.
+ * @param planner what `makePlanner` gave
+ */
 export function rankingOf(planner: object | null): Ranking | null {
   return isObject(planner) && 'ranking' in planner ? (planner.ranking as Ranking) : null
 }

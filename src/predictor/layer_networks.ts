@@ -25,7 +25,10 @@ export abstract class LayerNetworks<Config extends DejavuStyleConfig | DejavuCon
   readonly moments: readonly FeatureMoments[] | null
   readonly #scope: BufferScope
 
-  /** @throws UsageError MLP_SHAPE or MOMENTS if the values do not fit the config */
+  /**
+   * @param storage of its matrices in the backend
+   * @throws UsageError MLP_SHAPE or MOMENTS if the values do not fit the config
+   */
   constructor(backend: Backend, config: Config, values: LayerValues, storage: Storage = 'f32') {
     this.config = config
     this.backend = backend

@@ -47,6 +47,8 @@ export const DEFAULT_SHARES: readonly number[] = [0.5, 0.3, 0.2, 0.1]
 
 /**
  * A config of this kind.
+ * @param kind such as `shadow`
+ * @param subject the model, and the examples it is trained on
  * @throws UsageError CHOICE for an invalid choice, or one that the kind does not have
  */
 export function makePredictorConfig(

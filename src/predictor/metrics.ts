@@ -21,18 +21,25 @@ import { unitKinds, type UnitKind } from '../masks/mask.ts'
 
 /** The quality of a mask at one budget. */
 export interface MaskQuality extends Overlap {
+  /** The oracle score of the kept units, as a share of that of the best ones. */
   readonly scoreKept: number
 }
 
 /** The quality of the scores of one kind of unit; means over examples. */
 export interface ScoreQuality {
+  /** Rank correlation over all units of the kind. */
   readonly spearman: number
+  /** The mean of that of each layer. */
   readonly spearmanWithin: number
   /** At each budget. */
   readonly at: readonly MaskQuality[]
 }
 
-/** Spearman's rank correlation, ties having the mean of their ranks; 0 where either is constant and orders nothing. */
+/**
+ * Spearman's rank correlation, ties having the mean of their ranks; 0 where either is constant and orders nothing.
+ * @param a one number for each unit
+ * @param b of the same units
+ */
 export function spearman(a: Float32Array, b: Float32Array): number {
   const [x, y] = [averageRanks(a), averageRanks(b)]
   const middle = (a.length + 1) / 2
@@ -61,7 +68,9 @@ export function averageRanks(values: Float32Array): Float64Array {
 
 /**
  * The oracle score of the chosen units, as a share of that of the best units; 1 if that is 0.
- * @param chosen @param best masks over the same units
+ * @param chosen not 0 for a chosen unit
+ * @param best the same for the best units
+ * @param oracleScores of the same units
  */
 export function scoreKept(chosen: Float32Array, best: Float32Array, oracleScores: Float32Array): number {
   const lowest = oracleScores.reduce((low, score) => Math.min(low, score), Infinity)

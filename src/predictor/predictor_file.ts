@@ -54,7 +54,11 @@ export interface PredictorFileOptions {
 /** The metadata entry that says what a predictor was made from; `learntUse` reads a part of it. */
 export const sourceEntry = 'shadowllm.source'
 
-/** Writes a predictor atomically. @throws the system's error if the file cannot be written */
+/**
+ * Writes a predictor atomically.
+ * @param path an existing file is replaced
+ * @throws the system's error if the file cannot be written
+ */
 export async function savePredictor(
   path: string,
   predictor: Predictor,
@@ -116,6 +120,7 @@ export function makePredictor(
 /**
  * Reads a predictor of any kind into a backend.
  * @param storage the storage of its matrices; only f32 can be written to a file again
+ * @param path of a file that `savePredictor` or `shadowllm train` wrote
  * @throws InputError PREDICTOR_CARD for a missing or invalid config, TENSOR_MISSING, TENSOR_SHAPE, WEIGHT_NOT_FINITE, and
  *   what `openSafetensors` throws
  */

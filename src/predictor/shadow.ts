@@ -38,7 +38,10 @@ export class ShadowPredictor {
   readonly networks: Readonly<Record<UnitKind, Network>>
   readonly #scope: BufferScope
 
-  /** @throws UsageError MLP_SHAPE or MOMENTS if the values do not fit the config */
+  /**
+   * @param storage of its matrices in the backend
+   * @throws UsageError MLP_SHAPE or MOMENTS if the values do not fit the config
+   */
   constructor(backend: Backend, config: ShadowConfig, values: ShadowValues, storage: Storage = 'f32') {
     this.config = config
     this.backend = backend
@@ -76,6 +79,8 @@ export class ShadowPredictor {
 
   /**
    * What the networks read of a context: one row [H K], or with attention pooling all rows [T, H K], scaled.
+   * @param context the heads' outputs of the source layer: [T, H K]
+   * @param tokens T
    * @throws UsageError FEATURE_SHAPE
    */
   inputOf(context: Float32Array, tokens: number): Float32Array {
@@ -91,10 +96,12 @@ export class ShadowPredictor {
     return scaleFeatures(row, features, this.moments)
   }
 
+  /** Frees its buffers. */
   dispose(): void {
     this.#scope.dispose()
   }
 
+  /** As `dispose`. */
   [Symbol.dispose](): void {
     this.dispose()
   }

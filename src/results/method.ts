@@ -105,6 +105,7 @@ export interface Method {
 /**
  * A method, where nothing else is said: of no criterion, in global scope, deciding when its planner does by itself. Planners
  * that rank neurons by the prompt do so within each layer, whatever the scope.
+ * @param given a planner and its sparsity, and what differs from the defaults
  */
 export function makeMethod(given: Pick<Method, 'planner' | 'sparsity'> & Partial<Method>): Method {
   const { planner, every = defaultEvery(planner), scope = 'global' } = given

@@ -19,12 +19,22 @@ export interface ErrorDetails {
 
 /** Base of all errors of this project. */
 export class ShadowError extends Error {
+  /** What went wrong, such as `SPARSITY`: stable and documented. */
   readonly code: string
+  /** What a command ends with. */
   readonly exitCode: number
+  /** Its position in the file, in bytes from the start. */
   readonly byteOffset: number | undefined
+  /** The tensor concerned. */
   readonly tensor: string | undefined
+  /** The option, flag or field at fault, by the name that it was given. */
   readonly option: string | undefined
 
+  /**
+   * @param code stable, such as `SPARSITY`
+   * @param message one line, `name: expected X, got Y`
+   * @param exitCode of the command that ends with it
+   */
   constructor(code: string, message: string, exitCode: number, details: ErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause })
     this.name = new.target.name

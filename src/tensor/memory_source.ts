@@ -13,6 +13,7 @@ export interface HostTensor {
 
 /**
  * A source of these tensors. `read` and `readRows` return copies.
+ * @param tensors by name
  * @throws InputError TENSOR_SHAPE if a tensor does not have as many numbers as its shape says
  */
 export function memorySource(tensors: ReadonlyMap<string, HostTensor>): TensorSource {

@@ -38,12 +38,14 @@ export interface TensorSource {
   readonly tensors: ReadonlyMap<string, TensorInfo>
   /**
    * The values of one tensor as float32, row-major.
+   * @param name of the tensor
    * @throws InputError TENSOR_MISSING if there is no such tensor, DTYPE if it is not F32, F16, BF16 or F64.
    */
   read(name: string): Promise<Float32Array>
   /**
    * Rows `first` to `first + count` of one tensor as the table of `rowsOf`. The result, or the error, is that of `read`, but
    * only these rows are in memory.
+   * @param name of the tensor
    * @throws UsageError ROW_RANGE if the tensor does not have these rows; InputError as `read`.
    */
   readRows(name: string, first: number, count: number): Promise<Float32Array>
@@ -51,14 +53,19 @@ export interface TensorSource {
    * The stored values of one tensor from its first row to its last, in parts of at most `partLength` bytes, or one row
    * if that is longer; nothing if it has no rows. They are checked while they are read: if the iteration throws, earlier
    * parts must not be used.
+   * @param name of the tensor
    * @throws InputError as `read`, except DTYPE
    */
   stream(name: string, partLength: number): AsyncIterable<StoredRows>
   /**
    * The same as blocks of a type of GGUF, for a tensor that the file has as such; null for others. A source need not have it.
+   * @param name of the tensor
+   * @param type such as `Q4_0`
+   * @param partLength as in `stream`
    * @throws InputError as `stream`
    */
   streamBlocks?(name: string, type: string, partLength: number): AsyncIterable<StoredRows> | null
+  /** Closes the file. */
   close(): Promise<void>
 }
 
@@ -68,6 +75,7 @@ export interface RawTensorSource extends TensorSource {
   readonly metadata: ReadonlyMap<string, string>
   /**
    * The stored values of one tensor, row-major, little-endian, in a separate buffer.
+   * @param name of the tensor
    * @throws InputError TENSOR_MISSING if there is no such tensor.
    */
   readRaw(name: string): Promise<Uint8Array<ArrayBuffer>>
@@ -129,6 +137,7 @@ export function checkRows({ name, shape }: TensorInfo, first: number, count: num
 
 /**
  * One tensor of token ids, labels or flags as int32.
+ * @param name of the tensor
  * @throws InputError TENSOR_MISSING, DTYPE if it is not I64, I32, I16, I8, U8 or BOOL, VALUE_RANGE past 32 bits.
  */
 export async function readIntegers(source: RawTensorSource, name: string): Promise<Int32Array> {

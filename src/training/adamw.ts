@@ -42,6 +42,7 @@ export class AdamW {
   readonly #epsilon: number
   #steps = 0
 
+  /** @param parameters float32, updated in place */
   constructor(backend: Backend, parameters: readonly Buffer[], options: AdamWOptions = {}) {
     this.backend = backend
     this.#beta1 = options.beta1 ?? 0.9
@@ -70,7 +71,10 @@ export class AdamW {
     this.#steps = steps
   }
 
-  /** Updates every parameter, then resets the gradients to zero. */
+  /**
+   * Updates every parameter, then resets the gradients to zero.
+   * @param rate the learning rate of this step
+   */
   step(rate: number): void {
     this.#steps++
     const correction1 = 1 - this.#beta1 ** this.#steps

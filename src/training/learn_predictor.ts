@@ -123,6 +123,10 @@ export interface LearntPredictor {
 
 /**
  * The predictor of what was learnt. Rank 0 leaves the learnt scores alone, the same for every prompt.
+ * @param model its config and shape
+ * @param state what the learner has learnt
+ * @param options the source layer, the rank of the correction, and λ of its least squares
+ * @param origin the seed and the hash of the data, for the config of the predictor
  * @throws UsageError EXAMPLES for no windows, PENALTY
  */
 export function learntPredictor(

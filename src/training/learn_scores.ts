@@ -84,6 +84,7 @@ export interface LearningText {
 
 /** L in nats, and its derivative by each entry of the mask. */
 export interface MaskedDivergence {
+  /** L, in nats: the mean over the tokens. */
   readonly kl: number
   readonly gradients: UnitScores
 }

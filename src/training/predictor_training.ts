@@ -30,6 +30,7 @@ export interface TrainingOptions {
    * `unit`: the standard deviation of each output over the training part, so that every unit has the same weight.
    */
   readonly spread?: 'all' | 'unit'
+  /** Ends the training; the call then throws the signal's reason. */
   readonly signal?: AbortSignal
 }
 

@@ -21,7 +21,10 @@ export function makeTextEncoder(encode: Encode): (text: string) => Int32Array {
   return (text) => concatenate(Int32Array, encodePieces(text))
 }
 
-/** The tokens of documents, joined by `separator`. */
+/**
+ * The tokens of documents, joined by `separator`.
+ * @param documents their tokens
+ */
 export function joinDocuments(documents: readonly Int32Array[], separator: number): Int32Array {
   const between = Int32Array.of(separator)
   const parts = documents.flatMap((tokens, i) => (i === 0 ? [tokens] : [between, tokens]))
@@ -30,6 +33,8 @@ export function joinDocuments(documents: readonly Int32Array[], separator: numbe
 
 /**
  * Every window of a stream, in order: [`length`] each.
+ * @param stream [N] tokens; what is left at its end is dropped
+ * @param bosId the first token of every window
  * @throws UsageError WINDOW_SIZE for less than two tokens, because nothing would be scored
  */
 export function cutStream(stream: Int32Array, length: number, bosId: number): Int32Array[] {
@@ -51,7 +56,10 @@ export interface PretrainWindows {
   readonly heldOut: readonly Int32Array[]
 }
 
-/** Every `every`th window is held out. */
+/**
+ * Every `every`th window is held out.
+ * @param windows of tokens
+ */
 export function holdOut(windows: readonly Int32Array[], every: number): PretrainWindows {
   const isHeld = (i: number): boolean => i % every === every - 1
   return {
@@ -78,6 +86,7 @@ export type Batches = (step: number) => Int32Array
 /**
  * Batches over `windows` windows: step s takes draws s `batch` to (s + 1) `batch` - 1, where each epoch of
  * `windows` draws is a permutation of all windows, which depends on seed and epoch.
+ * @param seed a whole number from 0
  * @throws UsageError WINDOWS if there are none
  */
 export function seededBatches(windows: number, batch: number, seed: number): Batches {

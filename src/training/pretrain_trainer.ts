@@ -36,6 +36,7 @@ export class LanguageTrainer {
   /** The accumulated gradients, by Hugging Face name, in the layout of the weights. */
   readonly #gradients: ReadonlyMap<string, Buffer>
 
+  /** @param decay decoupled weight decay of the matrices; vectors have none */
   constructor(model: LanguageModel, decay: number) {
     this.model = model
     const { parameters } = model.weights
@@ -52,6 +53,8 @@ export class LanguageTrainer {
 
   /**
    * Adds the gradient of the mean loss of a batch of windows; returns that loss. The event loop runs between windows.
+   * @param windows of tokens, all but the first of which are scored
+   * @param signal ends it between windows
    * @throws the signal's reason if it is aborted, after discarding the batch
    */
   async accumulate(windows: readonly Int32Array[], signal?: AbortSignal): Promise<number> {
@@ -70,7 +73,11 @@ export class LanguageTrainer {
     return loss
   }
 
-  /** Clips the gradients and updates the weights; returns the norm before clipping. */
+  /**
+   * Clips the gradients and updates the weights; returns the norm before clipping.
+   * @param rate the learning rate of this step
+   * @param clip the largest norm of all gradients together
+   */
   step(rate: number, clip: number): number {
     const norm = clipGradients(this.model.backend, this.#optimiser.grads, clip)
     // An update with a gradient that is not finite would destroy the weights.
@@ -89,7 +96,12 @@ export class LanguageTrainer {
     return readParameters(this.model.config, this.model.backend, this.#gradients)
   }
 
-  /** The mean loss over all scored tokens of the windows, in nats. @throws the signal's reason if it is aborted */
+  /**
+   * The mean loss over all scored tokens of the windows, in nats.
+   * @param windows of tokens
+   * @param signal ends it between windows
+   * @throws the signal's reason if it is aborted
+   */
   async loss(windows: readonly Int32Array[], signal?: AbortSignal): Promise<number> {
     let total = 0
     let scored = 0

@@ -8,6 +8,8 @@ import { Random } from '../tensor/random.ts'
  * Splits examples at random, by a seed; both parts keep their order. Windows of one document may be in both
  * parts.
  * @param heldOut the share of evaluation examples, in [0, 1)
+ * @param examples of any kind
+ * @param seed a whole number from 0
  * @throws UsageError EXAMPLES if fewer than two training examples would be left
  */
 export function splitExamples<Example>(

@@ -71,6 +71,9 @@ type PredictorOf<Config extends PredictorConfig> = Extract<Predictor, { readonly
 
 /**
  * Trains a predictor of any kind, by its config.
+ * @param config what `makePredictorConfig` gave
+ * @param examples features and scores of prompts, as a calibration has them
+ * @param options epochs, batch, learning rate, what is held out, and who is told of progress
  * @throws UsageError EXAMPLES for fewer than two examples, or examples without the scores or features of the config; the signal's reason
  */
 export async function trainPredictor<Config extends PredictorConfig>(

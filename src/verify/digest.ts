@@ -29,7 +29,10 @@ export class CaseDigest {
   }
 }
 
-/** One checksum for a list of reports on one backend: equal where the same laws were tried on the same cases. */
+/**
+ * One checksum for a list of reports on one backend: equal where the same laws were tried on the same cases.
+ * @param reports in the order of the laws
+ */
 export function digestOfReports(
   reports: readonly { readonly law: string; readonly digest: string }[],
 ): string {

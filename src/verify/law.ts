@@ -27,6 +27,7 @@ export interface Law<Subject> {
   readonly sentence: string
   /** Empty if nothing is drawn; the law is then tried once. */
   readonly arbitraries: Readonly<Record<string, fc.Arbitrary<unknown>>>
+  /** Whether the arguments keep it; false, or an error thrown, breaks it. */
   readonly predicate: (subject: Subject, args: Case) => Verdict | Promise<Verdict>
   /** The default number of cases. */
   readonly runs: number

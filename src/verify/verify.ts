@@ -35,12 +35,15 @@ export interface VerifyOptions extends TryOptions {
 
 /** The result of one law on one backend, as plain data that another thread can receive. */
 export interface LawReport {
+  /** Its sentence. */
   readonly law: string
+  /** The suite it belongs to. */
   readonly chapter: string
   /** Its name; "none" if the law is about the runtime. */
   readonly backend: string
   /** Cases tried. */
   readonly runs: number
+  /** Whether no case broke it. */
   readonly passed: boolean
   /** The smallest arguments found that break the law, as JSON (values.ts). */
   readonly counterexample?: string
@@ -52,6 +55,7 @@ export interface LawReport {
   readonly error?: string
   /** Checksum of the cases tried (digest.ts): of all of them if the law passed. */
   readonly digest: string
+  /** How long it took. */
   readonly milliseconds: number
 }
 
@@ -76,6 +80,7 @@ export async function* verify({
 
 /**
  * Runs the laws on started backends, which are not disposed.
+ * @param backends on which every law is tried
  * @throws UsageError SEED, RUNS; BACKEND_NAME for no backend at all
  */
 export async function* verifyBackends(
@@ -91,7 +96,11 @@ export async function* verifyBackends(
   }
 }
 
-/** The laws with the backend each is tried on, in order: one report for each. */
+/**
+ * The laws with the backend each is tried on, in order: one report for each.
+ * @param laws of one or several suites
+ * @param backends that have been started
+ */
 export function tryingsOf(
   laws: readonly SuiteLaw[],
   backends: readonly Backend[],

@@ -66,8 +66,10 @@ test('the first number that differs is told in a sentence, and another differenc
   expect(told('2', '-0')).toBe(': it should be zero.')
   expect(told('1.00001', '1')).toBe('.')
   expect(told('NaN', '1')).toBe('.')
-  const kept = 'mask of neurons[0]: with the bug 1, without it 0'
-  expect(differenceInWords(kept)).toMatch(/ by the engine: the bug keeps this unit\.$/)
+  const kept = 'mask of neurons of layer 1[2]: with the bug 1, without it 0'
+  expect(differenceInWords(kept)).toBe(
+    'The first number that differs is that of layer 1, neuron 2, of the mask: 1 by src/spec with the bug, 0 by the engine: the bug keeps this unit.',
+  )
   const text = 'text[0]: with the bug 1, without it 0'
   expect(differenceInWords(text)).toMatch(/ by the engine: another token\.$/)
   expect(differenceInWords('mask: with the bug 3 numbers, without it 4 numbers')).toBe('')

@@ -14,7 +14,11 @@ import { winogrande } from './winogrande.ts'
 /** The seven tasks of the paper, in its order. */
 export const tasks: readonly Task[] = [piqa, copa, openbookqa, winogrande, rte, hellaswag, arcEasy]
 
-/** The task of a name. @throws UsageError TASK_NAME */
+/**
+ * The task of a name.
+ * @param name that of lm-evaluation-harness, such as `piqa`
+ * @throws UsageError TASK_NAME
+ */
 export function taskByName(name: string): Task {
   const found = tasks.find((task) => task.name === name)
   if (found) return found

@@ -94,6 +94,7 @@ export interface RunOptions extends AskedTasks {
 /**
  * Asks every question under every method.
  * @param signal stops it; what was finished is reported
+ * @param onProgress is called after each question, with its task
  * @throws what the runner throws, if one asks
  */
 export async function runTasks(

@@ -377,7 +377,7 @@ export type Compare = typeof sameBits
 /** Compares a number of each unit. @throws Error as `compare` */
 export function compareUnits(compare: Compare, what: string, found: Units, expected: Units): void {
   for (const kind of unitKinds)
-    expected[kind].forEach((row, l) => compare(`${what} of ${kind}`, found[kind][l], row))
+    expected[kind].forEach((row, l) => compare(`${what} of ${kind} of layer ${l}`, found[kind][l], row))
 }
 
 /**

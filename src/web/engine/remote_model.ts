@@ -28,7 +28,11 @@ export class RemoteModel {
     this.info = info
   }
 
-  /** As `ShadowModel.fromPretrained`, in the engine of a client. @throws as it does */
+  /**
+   * As `ShadowModel.fromPretrained`, in the engine of a client.
+   * @param rpc the client of an engine (`startEngine`)
+   * @throws as it does
+   */
   static async fromPretrained(
     rpc: RpcClient,
     source: ModelSource,
@@ -39,7 +43,10 @@ export class RemoteModel {
     return new RemoteModel(rpc, info as ModelInfo)
   }
 
-  /** The same model under another name, for models from files. */
+  /**
+   * The same model under another name, for models from files.
+   * @param name that the page shows
+   */
   called(name: string): RemoteModel {
     return new RemoteModel(this.#rpc, { ...this.info, name })
   }
@@ -78,7 +85,10 @@ export class RemoteModel {
     return (await this.#rpc.call('encode', [this.info.handle, text])) as number[]
   }
 
-  /** Generates a sparse and a dense text, with the scores behind the masks (`study.ts`). */
+  /**
+   * Generates a sparse and a dense text, with the scores behind the masks (`study.ts`).
+   * @param prompt text
+   */
   study(
     prompt: string,
     { signal, ...options }: StudyOptions = {},
@@ -87,7 +97,12 @@ export class RemoteModel {
     return steps as AsyncGenerator<StudyEvent, StudyEnd, void>
   }
 
-  /** The most likely next tokens under any of some masks (null is dense), best first. */
+  /**
+   * The most likely next tokens under any of some masks (null is dense), best first.
+   * @param ids [T], the text so far
+   * @param masks one for each row of the answer
+   * @param options how many tokens, and a signal that ends the work
+   */
   async next(
     ids: Int32Array,
     masks: readonly (UnitMask | null)[],
@@ -96,7 +111,10 @@ export class RemoteModel {
     return (await this.#rpc.call('next', [this.info.handle, ids, masks], { signal })) as NextToken[]
   }
 
-  /** What is inside the model's predictor for a prompt; null without one (`predictor_parts.ts`). */
+  /**
+   * What is inside the model's predictor for a prompt; null without one (`predictor_parts.ts`).
+   * @param prompt [T]
+   */
   async predictor(prompt: Int32Array): Promise<PredictorParts | null> {
     return (await this.#rpc.call('predictor', [this.info.handle, prompt])) as PredictorParts | null
   }
@@ -104,6 +122,7 @@ export class RemoteModel {
   /**
    * Measures whether WebGPU decodes faster. If it does, the model is opened there too, with the same numbers: dispose of one of both.
    * Models of the hub are not measured: their files would be downloaded again.
+   * @param options a signal that ends the measurement
    */
   async faster({ signal }: Pick<OpenOptions, 'signal'> = {}): Promise<{
     readonly choice: BackendChoice

@@ -10,7 +10,9 @@ const code: ThreadCode = (Worker) =>
 
 /** A new engine: its client, and a function that ends it. */
 export interface Engine {
+  /** What calls go through. */
   readonly rpc: RpcClient
+  /** Ends its worker. */
   end(): Promise<void>
 }
 

@@ -85,7 +85,12 @@ export function differenceInWords(report: string): string {
     : values.startsWith('text')
       ? ': another token'
       : ratioInWords(wrong, right)
-  return `The first number that differs is number ${place} of ${values}: ${expected} by src/spec with the bug, ${got} by the engine${how}.`
+  const [, what, kind, layer] = /^(.+) of (head|neuron)s of layer (\d+)$/.exec(values) ?? []
+  const which =
+    what === undefined
+      ? `number ${place} of ${values}`
+      : `that of layer ${layer}, ${kind} ${place}, of the ${what}`
+  return `The first number that differs is ${which}: ${expected} by src/spec with the bug, ${got} by the engine${how}.`
 }
 
 /** How far a wrong number is from the right one. */

@@ -19,6 +19,7 @@ import { startReadouts } from './readout.ts'
 import { sameBits } from './same_steps.ts'
 import {
   addressOfSettings,
+  decidingWords,
   defaultSettings,
   liveDifference,
   livePageAddress,
@@ -28,6 +29,7 @@ import {
   withoutFragmentState,
   type Settings,
 } from './settings.ts'
+import { startStops } from './stops.ts'
 import { stations } from './strip.ts'
 
 const code: ThreadCode = (Worker) => new Worker(new URL('./worker.ts', import.meta.url), { type: 'module' })
@@ -97,6 +99,7 @@ function chosen(): Settings {
 /** Shows the settings in the address, and in the link to the live page. */
 function showSettings(settings: Settings): void {
   byId('share').textContent = `${Math.round(100 * settings.sparsity)} %`
+  byId('decides').textContent = decidingWords[settings.source]
   history.replaceState(null, '', addressOfSettings(location.href, settings, order.checked))
   const link = byId<HTMLAnchorElement>('live')
   link.href = livePageAddress(settings)
@@ -228,6 +231,7 @@ prompt.addEventListener('keydown', (event) => {
 check.addEventListener('click', () => void checkSteps())
 startReadouts(() => ({ steps, source: chosen().source }))
 startLawButtons(lawsWorker)
+startStops()
 showSettings(settings)
 say(`${MODEL} Values by src/spec, from when this page was built: change a setting for yours.`)
 // A link that asks for other values.

@@ -3,6 +3,8 @@
  */
 import type { Budget } from '../../spec/select.ts'
 import type { PageState } from '../page_state.ts'
+import { glossary } from '../view/glossary.ts'
+import { deciding } from '../view/planner_words.ts'
 
 /** The source of the mask: the predictor, or a substitute. */
 export const scoreSources = ['predicted', 'oracle', 'static', 'random'] as const
@@ -41,6 +43,14 @@ export function readSettings(address: string): { readonly settings: Settings; re
 
 /** The planner behind each source. The live page offers all but static, which needs a calibration. */
 export const planners = { predicted: 'shadow', oracle: 'oracle', static: 'static', random: 'random' } as const
+
+/** Who decides, in words. */
+export const decidingWords: Readonly<Record<ScoreSource, string>> = {
+  predicted: `The predictor decides. ${glossary.predictor}`,
+  oracle: glossary.oracle,
+  static: deciding.static,
+  random: deciding.random,
+}
 
 /**
  * The page at an address with the settings of the live page; with the predictor where it does not offer the planner. They are in the

@@ -1,0 +1,181 @@
+/**
+ * A plugin of typedoc that gives words to what has none of its own, from where the sources say them once: a parameter or property
+ * has those of the comment at the end of its line (`// [T, D]`), or those of its type where the type bears its name, as
+ * `budget: Budget`, or the sentence about its function that names it. A parameter of a function, method or constructor that is still
+ * without words is a warning, which ends the command. Names of the sources are links, in words and in types: to their page of the
+ * reference, or else to their definition.
+ */
+import { Comment, Converter, ReflectionKind } from 'typedoc'
+import { declares, exportedNames, nameAddress, wordsOfName } from '../scripts/site_links.ts'
+
+/** The parts of a comment up to the end of a sentence: the first, or the next after a word or two. */
+export function beginning(parts) {
+  let length = 0
+  for (const [i, { kind, text }] of parts.entries()) {
+    const ends = kind === 'text' ? [...text.matchAll(/\.(?=\s|$)/g)] : []
+    const end = ends.find(({ index }) => length + index >= 40)
+    if (end) return [...parts.slice(0, i), { kind, text: text.slice(0, end.index + 1) }]
+    length += text.length
+  }
+  return parts
+}
+
+/** The type that a type is a reference to, as it is or in a list; null for another one. */
+function namedType(type) {
+  if (type?.type === 'reference') return type
+  if (type?.type === 'optional') return namedType(type.elementType)
+  if (type?.type !== 'union') return null
+  const named = type.types.filter(({ type: kind, name }) => kind !== 'literal' && name !== 'undefined')
+  return named.length === 1 ? namedType(named[0]) : null
+}
+
+/** The words of a type, if it bears this name. */
+function wordsOfType(name, type) {
+  const named = namedType(type)
+  if (!named?.name.toLowerCase().endsWith(name.toLowerCase())) return []
+  const target = named.reflection?.isReference?.()
+    ? named.reflection.getTargetReflectionDeep()
+    : named.reflection
+  const own = (target?.comment ?? target?.signatures?.[0]?.comment)?.summary
+  if (own?.length) return beginning(Comment.cloneDisplayParts(own))
+  const words = wordsOfName(named.symbolId?.packagePath ?? '', named.name)
+  return words === null ? [] : beginning([{ kind: 'text', text: words }])
+}
+
+/** The sentence of a comment that names this, as code. */
+function sentenceOf(name, comment) {
+  const parts = comment?.summary ?? []
+  const at = parts.findIndex(({ kind, text }) => kind === 'code' && new RegExp(`\\b${name}\\b`).test(text))
+  if (at < 0) return []
+  const end = /[.:;](?=\s|$)/
+  const before = parts.slice(0, at).findLastIndex(({ kind, text }) => kind === 'text' && end.test(text))
+  const after = parts.findIndex(({ kind, text }, i) => i > at && kind === 'text' && end.test(text))
+  const sentence = Comment.cloneDisplayParts(
+    parts.slice(Math.max(before, 0), after < 0 ? undefined : after + 1),
+  )
+  if (before >= 0) sentence[0].text = sentence[0].text.split(new RegExp(end, 'g')).at(-1).trimStart()
+  if (after >= 0) sentence.at(-1).text = sentence.at(-1).text.split(end)[0] + '.'
+  return sentence
+}
+
+/** The words of a parameter, from what is said of its function or of the class that has it. */
+function wordsOfFunction({ name, parent: signature }, exported) {
+  const of = signature.parent
+  const said = [signature.comment, of.comment, of.parent.comment]
+  const sentence = said.map((comment) => sentenceOf(name, comment)).find(({ length }) => length > 0)
+  if (sentence !== undefined) return sentence
+  const overwritten = signature.overwrites?.reflection
+  const summary = signature.comment?.summary.map(({ text }) => text).join('') ?? ''
+  const [, kind, method] = /^As `(\w+)\.(\w+)`/.exec(summary) ?? []
+  const same = exported.get(kind)?.children.find((child) => child.name === method)?.signatures[0]
+  const words = (overwritten ?? same)?.parameters?.find((other) => other.name === name)?.comment?.summary
+  return Comment.cloneDisplayParts(words ?? [])
+}
+
+/** A destructured parameter has no name: it has that of its type. */
+function nameOf({ name, type }) {
+  if (name !== '__namedParameters') return name
+  const of = namedType(type)?.name
+  if (of === undefined || /Options$|^(?:Pick|Omit|Partial)$/.test(of)) return 'options'
+  return of[0].toLowerCase() + of.slice(1)
+}
+
+/** Called by typedoc. */
+export function load(app) {
+  const { converter } = app
+  const sources = exportedNames('src')
+  /** What stands behind a declaration on its line. */
+  const atTheEnd = new Map()
+  const remember = (context, reflection) => {
+    const [declaration] = context.getSymbolFromReflection(reflection)?.declarations ?? []
+    if (declaration === undefined) return
+    const { text } = declaration.getSourceFile()
+    const [, words] = /^[,;]?[ \t]*\/\/ (?!oxlint)(.*)/.exec(text.slice(declaration.end)) ?? []
+    if (words !== undefined) atTheEnd.set(reflection, words)
+  }
+  converter.on(Converter.EVENT_CREATE_PARAMETER, remember)
+  converter.on(Converter.EVENT_CREATE_DECLARATION, remember)
+
+  // Types that the package does not export, but not parameters of types.
+  converter.addUnknownSymbolResolver((_, __, ___, symbol) => {
+    const { packagePath, qualifiedName } = symbol ?? {}
+    const [name] = qualifiedName?.split('.') ?? []
+    const isOwn = packagePath?.startsWith('src/') && declares(packagePath, name)
+    return isOwn ? nameAddress(packagePath, name) : undefined
+  })
+
+  // Before links are resolved.
+  converter.on(
+    Converter.EVENT_RESOLVE_END,
+    ({ project }) => {
+      const all = Object.values(project.reflections)
+      const exported = new Map()
+      for (const one of all)
+        if (one.parent?.kindOf(ReflectionKind.Module) && !one.isReference() && !one.isDocument())
+          exported.set(one.name, one)
+      const isParameter = (one) => one.kindOf(ReflectionKind.Parameter)
+      for (const one of all.filter(isParameter)) one.name = nameOf(one)
+      const give = (of, wordsFor) => {
+        for (const one of of) {
+          if (one.hasComment()) continue
+          const words = wordsFor(one)
+          if (words.length > 0) one.comment = new Comment(words)
+        }
+      }
+      give(
+        all.filter((one) => isParameter(one) || one.kindOf(ReflectionKind.Property)),
+        (one) => {
+          const behind = atTheEnd.get(one)
+          return behind ? [{ kind: 'text', text: behind }] : wordsOfType(one.name, one.type)
+        },
+      )
+      // Twice: what is as another is said after that other.
+      for (let round = 0; round < 2; round++)
+        give(all.filter(isParameter), (one) => wordsOfFunction(one, exported))
+      /** A name among words as a link: of a member of the same class, `ShadowModel.chat`, or any that has a capital letter. */
+      const linked = (part, of) => {
+        const [, kind, name] = (part.kind === 'code' && /^`(?:(\w+)\.)?(\w+)`$/.exec(part.text)) || []
+        if (name === undefined) return part
+        const type = kind === undefined ? of.parent : exported.get(kind)
+        const member = type?.kindOf(ReflectionKind.ClassOrInterface) && type.getChildByName(name)
+        if (!member && (kind !== undefined || !/[A-Z]/.test(name))) return part
+        const target = member || exported.get(name)
+        if (target === of) return part
+        const text = part.text.replaceAll('`', '')
+        if (target) return { kind: 'inline-tag', tag: '@linkcode', text, target }
+        const paths = sources.get(name)
+        return paths?.length === 1
+          ? { kind: 'text', text: `[\`${text}\`](${nameAddress(paths[0], name)})` }
+          : part
+      }
+      for (const one of all) {
+        if (!one.comment || one.isDocument() || one.isProject()) continue
+        const of = one.kindOf(ReflectionKind.SomeSignature) ? one.parent : one
+        const link = (parts) => parts.map((part) => linked(part, of))
+        one.comment.summary = link(one.comment.summary)
+        for (const tag of one.comment.blockTags) tag.content = link(tag.content)
+      }
+    },
+    -100,
+  )
+
+  // A default that has a name leads to it.
+  app.renderer.on('endPage', (page) => {
+    page.contents = page.contents?.replaceAll(
+      /(<span class="tsd-signature-symbol"> = )(\w+)(?=<\/span>)/g,
+      (whole, before, name) => {
+        const paths = sources.get(name)
+        return paths?.length === 1 ? `${before}<a href="${nameAddress(paths[0], name)}">${name}</a>` : whole
+      },
+    )
+  })
+
+  app.on('validateProject', (project) => {
+    for (const one of project.getReflectionsByKind(ReflectionKind.Parameter)) {
+      const of = one.parent?.parent
+      if (one.hasComment() || !of?.kindOf([ReflectionKind.FunctionOrMethod, ReflectionKind.Constructor]))
+        continue
+      app.logger.validationWarning(`${of.getFriendlyFullName()}: expected words about ${one.name}, got none`)
+    }
+  })
+}

@@ -1,0 +1,78 @@
+/**
+ * The reference in a real browser: its search finds guides and the main module first, and on a phone no line is cut.
+ *
+ * Tests docs/words.mjs and docs/titles.mjs.
+ */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { Browser, Page } from 'playwright-core'
+import { builtSite, cannotBuildSite } from './built_site.ts'
+import { chromiumPath, startChromium, withoutChromium } from './chromium.ts'
+import { serveFolder, type StaticServer } from './static_server.ts'
+
+const timeout = 600_000
+const cannot = chromiumPath === null || cannotBuildSite !== null
+const why = cannotBuildSite === null ? withoutChromium : ` (skipped: ${cannotBuildSite})`
+
+describe.skipIf(cannot)(`the reference${why}`, { timeout }, () => {
+  let browser: Browser
+  let server: StaticServer
+  beforeAll(async () => {
+    const folder = await builtSite()
+    browser = await startChromium()
+    server = await serveFolder(folder, false)
+  }, timeout)
+  afterAll(async () => {
+    await browser?.close()
+    await server?.close()
+  })
+
+  /** What the search lists, without spaces between the parts of a name. */
+  async function found(query: string): Promise<string[]> {
+    const page = await browser.newPage()
+    try {
+      await page.goto(`${server.url}reference/index.html`)
+      await page.keyboard.press('/')
+      await page.locator('#tsd-search-input').fill(query)
+      const results = page.locator('#tsd-search-results li')
+      await results.first().waitFor()
+      return (await results.allInnerTexts()).map((text) => text.trim())
+    } finally {
+      await page.close()
+    }
+  }
+
+  test('a guide is among the first three results for words of its title', async () => {
+    const guide = 'From a model to sparse text: calibrate, train, measure, generate'
+    expect((await found('calibrate train')).slice(0, 3)).toContain(guide)
+    expect((await found('sparsity')).slice(0, 3).join()).toContain('What a sparsity costs')
+    expect((await found('gguf'))[0]).toBe('Run a GGUF file')
+  })
+
+  test('a name of the main module is before the same of another, and none is listed twice', async () => {
+    const names = await found('generate')
+    const main = names.indexOf('shadowllm.ShadowModel.generate')
+    expect(main).toBeGreaterThanOrEqual(0)
+    expect(names.indexOf('shadowllm/worker.RemoteModel.generate')).toBeGreaterThan(main)
+    expect((await found('selectMask')).filter((name) => name.endsWith('selectMask'))).toEqual([
+      'shadowllm.selectMask',
+    ])
+  })
+
+  /** How many lines the boxes of an element have. */
+  const linesOf = (page: Page, selector: string): Promise<number[]> =>
+    page.locator(selector).evaluateAll((all) => all.map((one) => one.getClientRects().length))
+
+  test('on a phone its head has two lines, no flag is broken, and no page is wider than the screen', async () => {
+    const page = await browser.newPage({ viewport: { width: 390, height: 844 } })
+    try {
+      for (const address of ['index.html', 'documents/commands.html', 'functions/library.selectMask.html']) {
+        await page.goto(`${server.url}reference/${address}`)
+        expect((await page.locator('.tsd-page-toolbar').boundingBox())?.height).toBeLessThan(64)
+        expect((await linesOf(page, '.flag')).filter((lines) => lines > 1)).toEqual([])
+        expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(390)
+      }
+    } finally {
+      await page.close()
+    }
+  })
+})
