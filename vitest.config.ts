@@ -19,8 +19,12 @@ const shared: TestProjectInlineConfiguration['test'] = {
   isolate: false,
   // Node 24 is reported to die in garbage collection under long test runs with V8's baseline compiler (nodejs/node 62393).
   execArgv: isDeno ? [] : ['--no-sparkplug'],
-  // Threads and processes that tests start load hundreds of modules. Compiling these once is enough for all of them, and runs.
-  env: { NODE_COMPILE_CACHE: fileURLToPath(new URL('build/compile-cache', import.meta.url)) },
+  // Threads and processes that tests start load hundreds of modules. Compiling these once is enough for all of them, for later runs,
+  // and for copies of the project, which share the folder build.
+  env: {
+    NODE_COMPILE_CACHE: fileURLToPath(new URL('build/compile-cache', import.meta.url)),
+    NODE_COMPILE_CACHE_PORTABLE: '1',
+  },
   setupFiles: ['spec/harness/setup.ts'],
   // The limits are for tests that hang, and no test takes five minutes on a busy machine. SHADOWLLM_EMULATE adds slow sections.
   testTimeout: process.env.SHADOWLLM_EMULATE ? 600_000 : 300_000,

@@ -179,7 +179,7 @@ const asByHand = lawForAll(
       model.dispose()
     }
   },
-  { runs: casesAtTier(100, 1000) },
+  { runs: casesAtTier(100, 500) },
 )
 stateLaw(asByHand, (generate) => generate)
 

@@ -523,7 +523,7 @@ const asInAFreshRun = lawForAll(
       model.dispose()
     }
   },
-  { runs: casesAtTier(200, 2000) },
+  { runs: casesAtTier(200, 1000) },
 )
 stateLaw(asInAFreshRun, real)
 

@@ -27,7 +27,7 @@ import { owesBits } from '../../src/testing/op_agreement.ts'
 import type { Data } from '../../src/testing/seeded_data.ts'
 import { epsilon32, near, sameBits } from '../../src/verify/compare.ts'
 import { plainWeights } from '../../src/verify/model/plain_model.ts'
-import { configOf, maskOf, roomyModel, tensorsOf, tokensOf } from '../engine/cases.ts'
+import { configOf, maskOf, roomyModel, shareOfModels, tensorsOf, tokensOf } from '../engine/cases.ts'
 import { finish } from '../harness/finish.ts'
 import { overBackends, shareOfCases } from '../harness/backends.ts'
 import { anyData, killsByLaw, lawForAll, someOf, stateLaw } from '../harness/seed.ts'
@@ -389,7 +389,8 @@ const laws = {
 
 describe('laws of compensated sequences', () =>
   overBackends((backend) => {
-    for (const law of Object.values(laws)) stateLaw(someOf(law, shareOfCases(backend)), subjectOf(backend))
+    const share = shareOfCases(backend) * shareOfModels(backend)
+    for (const law of Object.values(laws)) stateLaw(someOf(law, share), subjectOf(backend))
   }))
 
 const right = subjectOf(new ReferenceBackend())

@@ -37,7 +37,15 @@ import type { RawTensorSource, TensorInfo } from '../../src/tensor/tensor_source
 import { owesBits } from '../../src/testing/op_agreement.ts'
 import { near, sameBits } from '../../src/verify/compare.ts'
 import { plainModel, plainWeights } from '../../src/verify/model/plain_model.ts'
-import { configOf, feedOnce, maskOf, roomyModel, tensorsOf, tokensOf } from '../engine/cases.ts'
+import {
+  configOf,
+  feedOnce,
+  maskOf,
+  roomyModel,
+  shareOfModels,
+  tensorsOf,
+  tokensOf,
+} from '../engine/cases.ts'
 import { overBackends, shareOfCases } from '../harness/backends.ts'
 import { anyData, kills, lawForAll, someOf, stateLaw } from '../harness/seed.ts'
 import { temporaryFolder } from '../harness/temporary_folder.ts'
@@ -251,7 +259,8 @@ const laws = {
 
 describe('laws of smaller models', () =>
   overBackends((backend) => {
-    for (const law of Object.values(laws)) stateLaw(someOf(law, shareOfCases(backend)), subjectOf(backend))
+    const share = shareOfCases(backend) * shareOfModels(backend)
+    for (const law of Object.values(laws)) stateLaw(someOf(law, share), subjectOf(backend))
   }))
 
 describe('mutants are killed:', () => {

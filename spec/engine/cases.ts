@@ -34,13 +34,15 @@ export function checkModel(law: ModelLaw, subject: Subject): Promise<void> {
 
 /**
  * The share of a model's cases that a backend tries besides `shareOfCases`: its kernels are judged on all cases by the laws of ops,
- * and the engine that calls them is the same on every backend. A GPU, emulated or not, takes ten times as long as `wasm` and tries
- * half of the cases. A fast set, each call of which is judged for itself, and threads that share every call try a fifth. So does, in
- * the tier rest, `wasm` without relaxed bytes: the quick tier tries all cases on `wasm` with them, which differs by one instruction.
+ * and the engine that calls them is the same on every backend. Another build of `wasm` differs from it by its kernels alone and tries
+ * half of the cases. A GPU, emulated or not, takes ten times as long and tries a quarter. A fast set, each call of which is judged for
+ * itself, and threads that share every call try a fifth. So does, in the tier rest, `wasm` without relaxed bytes: the quick tier tries
+ * all cases on `wasm` with them, which differs by one instruction.
  */
-function shareOfModels({ name, threads }: Backend): number {
+export function shareOfModels({ name, threads }: Backend): number {
   if (kernelSet(name) === 'fast' || threads.threads > 1 || (name === 'wasm' && isRest)) return 1 / 5
-  return name === 'webgpu' || name === 'cuda-emulated' ? 1 / 2 : 1
+  if (name === 'webgpu' || name === 'cuda-emulated') return 1 / 4
+  return name === 'wasm-relaxed' || name === 'wasm-rust' ? 1 / 2 : 1
 }
 
 /** States laws, one test each, over every backend, or those named. */

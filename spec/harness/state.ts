@@ -12,9 +12,14 @@ export type LawGroups = Readonly<Record<string, readonly BackendLaw[]>>
 
 const areLaws = { areLaws: true } as const
 
+/** The share of a law's cases that a backend tries. */
+type Share = (backend: Backend) => number
+
 /** States laws, one test each, over every backend, or those it is told. */
-export function stateLaws(groups: LawGroups, over: Over = overBackends): void {
-  over((backend) => Object.entries(groups).forEach(([group, laws]) => declare(group, laws, backend)), areLaws)
+export function stateLaws(groups: LawGroups, over: Over = overBackends, shareOf: Share = shareOfCases): void {
+  over((backend) => {
+    for (const [group, laws] of Object.entries(groups)) declare(group, laws, backend, shareOf)
+  }, areLaws)
 }
 
 /** States laws of a group, one test each: a law over every backend before the next, so that backends can share what it computes. */
@@ -25,8 +30,13 @@ export function stateLawByLaw(group: string, laws: readonly BackendLaw[], over: 
   )
 }
 
-function declare(group: string, laws: readonly BackendLaw[], backend: Backend): void {
-  const share = shareOfCases(backend)
+function declare(
+  group: string,
+  laws: readonly BackendLaw[],
+  backend: Backend,
+  shareOf: Share = shareOfCases,
+): void {
+  const share = shareOf(backend)
   describe(group, () => {
     for (const law of laws) test(law.sentence, () => checkOn(someOf(law, share), backend))
   })

@@ -506,7 +506,7 @@ const spelledAlike = lawForAll(
     const expected = await outcome(read, JSON.stringify(document))
     sameData(name, sorted(await outcome(read, spell(document, random))), sorted(expected))
   },
-  { runs: casesAtTier(60, 800) },
+  { runs: casesAtTier(60, 400) },
 )
 stateLaw(spelledAlike, respell)
 

@@ -10,15 +10,20 @@
  * Tests src/backends/reference.ts and src/ops/contracts/.
  */
 import { kernelNames } from '../../src/ops/catalog.ts'
-import { agreementLaws, randomSizes } from '../../src/verify/ops/agreement.ts'
+import { everySmallSize, randomSizes } from '../../src/verify/ops/agreement.ts'
 import { overKernels } from '../harness/backends.ts'
-import { KnownCalls } from '../harness/known_calls.ts'
-import { stateLawByLaw, stateLaws } from '../harness/state.ts'
+import { KnownCalls, LastCalls } from '../harness/known_calls.ts'
+import { stateLawByLaw } from '../harness/state.ts'
 
 const known = new KnownCalls()
+const last = new LastCalls()
 
 stateLawByLaw(
   'random sizes',
   kernelNames.map((name) => randomSizes(name, known)),
 )
-stateLaws({ 'small sizes': kernelNames.map((name) => agreementLaws(name)[0]) }, overKernels)
+stateLawByLaw(
+  'small sizes',
+  kernelNames.map((name) => everySmallSize(name, last)),
+  overKernels,
+)

@@ -154,7 +154,7 @@ const bytesMatter = lawForAll(
       `${name}: expected ${expected} bytes, got ${counted} of ${JSON.stringify(sizesOf(row, values))}`,
     )
   },
-  { runs: casesAtTier(700, 6000) },
+  { runs: casesAtTier(700, 3000) },
 )
 stateLaw(bytesMatter, (row, sizes) => row.bytes(sizes))
 

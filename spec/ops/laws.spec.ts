@@ -8,10 +8,14 @@ import { readdirSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { lawsOfPages, opLaws } from '../../src/verify/ops/index.ts'
 import type { BackendLaw } from '../../src/verify/ops/law.ts'
+import { overBackends, shareOfCases } from '../harness/backends.ts'
 import { stateLaws } from '../harness/state.ts'
 
 const { agreement: _, ...others } = lawsOfPages
-stateLaws(others)
+
+/** These take ten times as long, and owe the bits of the definitions, of which `agreement.spec.ts` tries all cases. */
+const slow = ['webgpu', 'cuda-emulated']
+stateLaws(others, overBackends, (backend) => shareOfCases(backend) / (slow.includes(backend.name) ? 2 : 1))
 
 type Exports = Readonly<Record<string, unknown>>
 

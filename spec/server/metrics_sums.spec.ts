@@ -164,7 +164,7 @@ const countersAreSums = lawForAll(
       .map(([, value]) => value)
     sameData('requests', sum(counted), asked.length)
   },
-  { runs: casesAtTier(40, 400) },
+  { runs: casesAtTier(40, 200) },
 )
 stateLaw(countersAreSums, (metrics) => metrics)
 

@@ -18,9 +18,8 @@ const M = fc.integer({ min: 1, max: 40 })
 function momentsOf(data: Data, N: number): Float32Array {
   const a = data.floats('activations', [2 * N, N], 'smooth')
   const moments = new Float32Array(N * N)
-  for (let i = 0; i < N; i++)
-    for (let j = 0; j < N; j++)
-      for (let t = 0; t < 2 * N; t++) moments[i * N + j] += a[t * N + i] * a[t * N + j]
+  for (let t = 0; t < 2 * N; t++)
+    for (let i = 0; i < N; i++) for (let j = 0; j < N; j++) moments[i * N + j] += a[t * N + i] * a[t * N + j]
   let square = 0
   for (let n = 0; n < N; n++) square += moments[n * N + n] / N
   for (let n = 0; n < N; n++) moments[n * N + n] += 0.1 * square + 1e-3
@@ -39,11 +38,11 @@ function product(
   { turned = false, sizes = false } = {},
 ): Float64Array {
   const y = new Float64Array(N * M)
-  const of = sizes ? Math.abs : Number
+  const [left, right] = [factor, x].map((all) => Float64Array.from(all, sizes ? Math.abs : Number))
   for (let i = 0; i < N; i++)
     for (let k = 0; k < N; k++) {
-      const u = of(turned ? factor[k * N + i] : factor[i * N + k])
-      for (let m = 0; m < M; m++) y[i * M + m] += u * of(x[k * M + m])
+      const u = turned ? left[k * N + i] : left[i * N + k]
+      for (let m = 0; m < M; m++) y[i * M + m] += u * right[k * M + m]
     }
   return y
 }
