@@ -19,7 +19,7 @@ function onBackend(reports: readonly LawReport[], name: string): LawReport[] {
 }
 
 /** The laws of WebGPU in so many parts, of which a run tries one. */
-const PARTS = 3
+const PARTS = 4
 
 describe.skipIf(chromiumPath === null)(`in a page${withoutChromium}`, () => {
   let page: LawPage

@@ -24,7 +24,7 @@ const sets = ['webgpu', 'webgpu-fast'] as const
 const runs = scaledRuns(1000 * Number(process.env.SHADOWLLM_SOAK || 1)) / 1000
 const timeout = 2 * 3_600_000
 
-/** Runs the suite in parts, side by side, for who reads from a device waits. */
+/** Runs the suite in parts, side by side: whoever reads from a device waits, in Deno 10 ms each time. */
 async function inParts(
   of: number,
   run: (share: NonNullable<Part['share']>) => Promise<LawReport[]>,
@@ -64,7 +64,7 @@ describe.skipIf(whyNoAdapter !== null)('every law holds', () => {
   })
 
   test.skipIf(!existsSync(deno)).each(sets)('on %s in Deno', { timeout }, async (backend) => {
-    const reports = await inParts(3, (share) =>
+    const reports = await inParts(9, (share) =>
       inProcess(deno, ['run', '-A'], [backend, ...share, runs, runSeed()]),
     )
     expectAll('deno', backend, reports)

@@ -41,8 +41,8 @@ fn sub(a: f32, b: f32) -> f32 { return add(a, minus(b)); }
 fn mul(a: f32, b: f32) -> f32 {
   let x = bits_of(a) & 0x7fffffffu;
   let y = bits_of(b) & 0x7fffffffu;
-  // No factor is 0, and one of them or the product may be subnormal.
   if (min(x, y) == 0u || (min(x, y) >= 0x800000u && x + y >= 0x40800000u)) { return mul_normal(a, b); }
+  // No factor is 0, and one of them or the product may be subnormal.
   if (max(x, y) > INFINITE) { return nan(); }
   let sign = (bits_of(a) ^ bits_of(b)) & 0x80000000u;
   if (max(x, y) == INFINITE) { return of_bits(sign | INFINITE); }
@@ -57,10 +57,17 @@ fn mul(a: f32, b: f32) -> f32 {
 }
 
 fn fused(a: f32, b: f32, c: f32) -> f32 { return add(mul(a, b), c); }
+/** In loops: short text compiles fast. */
 fn fused4(a: vec4f, b: f32, c: vec4f) -> vec4f {
-  return vec4f(fused(a.x, b, c.x), fused(a.y, b, c.y), fused(a.z, b, c.z), fused(a.w, b, c.w));
+  var sums = c;
+  for (var i = 0; i < 4; i++) { sums[i] = fused(a[i], b, c[i]); }
+  return sums;
 }
-fn add4(a: vec4f, b: vec4f) -> vec4f { return vec4f(add(a.x, b.x), add(a.y, b.y), add(a.z, b.z), add(a.w, b.w)); }
+fn add4(a: vec4f, b: vec4f) -> vec4f {
+  var sums = a;
+  for (var i = 0; i < 4; i++) { sums[i] = add(a[i], b[i]); }
+  return sums;
+}
 `
 
 /** Functions that every kernel may call. `p.zero` is 0. @param sums the functions add, sub and mul */
