@@ -206,7 +206,7 @@ describe.skipIf(cannot)(`the page${why}`, { timeout }, () => {
     })
   })
 
-  test('where WebGPU gives other numbers the page says so, and nothing of it is fetched before the model writes', async () => {
+  test('the page says how fast WebGPU is here or why it is not used, and nothing of it is fetched before the model writes', async () => {
     const withGpu = await startChromium({ webgpu: true })
     try {
       const page = await withGpu.newPage({ viewport: { width: 1280, height: 900 } })

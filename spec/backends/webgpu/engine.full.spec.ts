@@ -11,7 +11,7 @@ import { maskLaws } from '../../../src/verify/model/mask_laws.ts'
 import type { KernelName } from '../../../src/ops/catalog.ts'
 import { agreementLaws } from '../../../src/verify/ops/agreement.ts'
 import { checkModel } from '../../engine/cases.ts'
-import { hasSmollm2 } from '../../harness/smollm2.ts'
+import { hasSmollm2, smollm2File } from '../../harness/smollm2.ts'
 import { checkOn } from '../../harness/seed.ts'
 import { whyNoAdapter, withWebGpu } from './device.ts'
 import { writesAsWasm } from './written_as_wasm.ts'
@@ -84,5 +84,5 @@ describe('with bindings of 32 KiB', () => {
 })
 
 describe.skipIf(!hasSmollm2 || whyNoAdapter !== null)('SmolLM2-135M-Instruct', () => {
-  test('a prompt and four tokens have the logits of WASM', () => writesAsWasm('f32', 4))
+  test('a prompt and four tokens have the logits of WASM', () => writesAsWasm(smollm2File, 'f32', 4))
 })

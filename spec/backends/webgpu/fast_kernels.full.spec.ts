@@ -56,7 +56,7 @@ describe('a bug in a fast kernel is found', () => {
     { op: 'linear_input_major', from: 'weight(i3 *', to: 'weight(i4 *' },
     { op: 'attention', from: 'most = group_most(thread, most);', to: '' },
     { op: 'attention', from: 'select(0, seen, chosen)', to: 'select(0, seen - 1, chosen)' },
-    { op: 'rms_norm', from: '+ p.epsilon', to: '+ p.epsilon + p.epsilon' },
+    { op: 'rms_norm', from: ', p.epsilon', to: ', p.epsilon + p.epsilon' },
     { op: 'softmax', from: 'most = group_most(thread, most);', to: '' },
   ] as const
   for (const { op, from, to } of bugs)

@@ -41,13 +41,13 @@ statePlants({
   'rounding that a compiler takes away': {
     op: 'exp',
     in: 'library',
-    from: 'fn add(a: f32, b: f32) -> f32 { return of_bits(bits_of(a + b)); }',
-    to: 'fn add(a: f32, b: f32) -> f32 { return a + b; }',
+    from: 'fn add_normal(a: f32, b: f32) -> f32 { return of_bits(bits_of(a + b)); }',
+    to: 'fn add_normal(a: f32, b: f32) -> f32 { return a + b; }',
   },
   'a quotient that is cut': {
     op: 'softmax',
     in: 'library',
-    from: 'cut > half || (cut == half && (rest > 0 || (kept & 1u) == 1u))',
+    from: 'cut > half || (cut == half && (has_rest || (kept & 1u) == 1u))',
     to: 'cut > half + half',
   },
   'a root of twice the number': {
@@ -57,7 +57,7 @@ statePlants({
     to: '/ 2 + 13',
   },
   'NaN that is no NaN': {
-    op: 'quantize_rows',
+    op: 'relu',
     in: 'library',
     from: '(bits_of(x) & 0x7fffffffu) > INFINITE',
     to: '(bits_of(x) & 0x7fffffffu) > 0x7fffffffu',
@@ -121,8 +121,8 @@ statePlants({
   },
   'gradients of capped scores without their slopes': {
     op: 'attention_backward',
-    from: 'if (p.cap > 0)',
-    to: 'if (p.cap > 0 && p.T < 0)',
+    from: 'if (is_positive(p.cap))',
+    to: 'if (is_positive(p.cap) && p.T < 0)',
   },
   'one tie too many': { op: 'top_k', from: 'left -= taken;', to: '' },
   'the first of the rows of one slot in it': {

@@ -6,13 +6,16 @@ import { parseConfig } from '../../../src/engine/config.ts'
 import { LanguageModel } from '../../../src/engine/language_model.ts'
 import type { Storage } from '../../../src/engine/storages/index.ts'
 import { openModelFolder } from '../../../src/io/load.ts'
-import { smollm2File } from '../../harness/smollm2.ts'
 
-/** Writes so many tokens after a prompt of six. @throws Error if a logit differs, or the adapter is not exact */
-export async function writesAsWasm(storage: Storage, count: number): Promise<void> {
+/**
+ * Writes so many tokens after a prompt of six.
+ * @param path of the model
+ * @throws Error if a logit differs, or the adapter is not exact
+ */
+export async function writesAsWasm(path: string, storage: Storage, count: number): Promise<void> {
   const models: LanguageModel[] = []
   for (const name of ['wasm', 'webgpu'] as const) {
-    const folder = await openModelFolder(smollm2File)
+    const folder = await openModelFolder(path)
     const backend = await createBackend(name)
     const config = parseConfig(folder.configJson)
     models.push(await LanguageModel.load(config, folder.source, backend, { storage }))
@@ -41,7 +44,7 @@ export async function writesAsWasm(storage: Storage, count: number): Promise<voi
 
 const { Deno: deno } = globalThis as { Deno?: { readonly args: readonly string[] } }
 if (deno !== undefined) {
-  const [storage, count] = deno.args
-  await writesAsWasm(storage as Storage, Number(count))
+  const [path, storage, count] = deno.args
+  await writesAsWasm(path, storage as Storage, Number(count))
   console.log(`${count} tokens`)
 }

@@ -1,11 +1,10 @@
 /**
- * A page that does nothing but run the laws, or compare a backend with the definitions, in a thread: `runLaws` and `findParity` of its
- * global scope, for who drives it from outside.
+ * A page that does nothing but run the laws, or write a text on WebGPU, in a thread: `runLaws` and `writeText` of its global scope, for
+ * who drives it from outside.
  */
-import type { LawReport, VerifyOptions } from '../../../src/verify/index.ts'
-import type { ThreadAnswer } from './laws_thread.ts'
-import type { ParityFound, ParityTask } from './parity.ts'
-import type { ParityAnswer } from './parity_thread.ts'
+import type { LawReport } from '../../../src/verify/index.ts'
+import type { LawsTask, ThreadAnswer } from './laws_thread.ts'
+import type { TextAnswer, TextTask } from './text_thread.ts'
 
 /**
  * Has a thread do a task, and ends it when `take` gives back a result. Rejects with the words of what ended the thread before.
@@ -27,18 +26,18 @@ function ask<Answer extends object, Result>(
   }).finally(() => thread.terminate())
 }
 
-function runLaws(options: VerifyOptions): Promise<LawReport[]> {
+function runLaws(task: LawsTask): Promise<LawReport[]> {
   const reports: LawReport[] = []
   const thread = new Worker(new URL('./laws_thread.ts', import.meta.url), { type: 'module' })
-  return ask<ThreadAnswer, LawReport[]>(thread, options, (answer) => {
+  return ask<ThreadAnswer, LawReport[]>(thread, task, (answer) => {
     if ('done' in answer) return reports
     reports.push(answer.report)
   })
 }
 
-function findParity(task: ParityTask): Promise<ParityFound> {
-  const thread = new Worker(new URL('./parity_thread.ts', import.meta.url), { type: 'module' })
-  return ask<ParityAnswer, ParityFound>(thread, task, (found) => found)
+function writeText(task: TextTask): Promise<number> {
+  const thread = new Worker(new URL('./text_thread.ts', import.meta.url), { type: 'module' })
+  return ask<TextAnswer, number>(thread, task, ({ tokens }) => tokens)
 }
 
-Object.assign(globalThis, { runLaws, findParity })
+Object.assign(globalThis, { runLaws, writeText })

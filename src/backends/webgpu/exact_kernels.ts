@@ -82,7 +82,7 @@ const largest = (name: string, length: string, term: (i: string) => string): str
   var ${name} = minus(infinity());
   for (var i = 0; i < ${length}; i++) {
     let one = ${term('i')};
-    if (one > ${name}) { ${name} = one; }
+    if (is_above(one, ${name})) { ${name} = one; }
   }`
 
 /** Whether unit `unit` is in an ascending list, which may be absent; a statement that defines \`chosen\`. */
@@ -616,7 +616,7 @@ function attentionBackward(): WgslKernel {
       'position',
       `${position}
       var slope = mul(scratch(at + s), sub(scratch(at + p.T + s), scratch(at + width)));
-      if (p.cap > 0) {${score}
+      if (is_positive(p.cap)) {${score}
         slope = mul(slope, cap_slope(score, p.cap));
       }
       set_scratch(at + p.T + s, slope);`,
@@ -758,13 +758,13 @@ const cholesky: WgslKernel = {
     copy: `if (n % p.U < n / p.U) { set_factor(n, 0); } else { set_factor(n, a(n)); }`,
     pivot: `let square = factor(p.first * p.U + p.first);
       var pivot = 0.0;
-      if (!is_nan(square) && square > 0) { pivot = root(square); }
+      if (is_positive(square)) { pivot = root(square); }
       set_scratch(0, pivot);`,
     row: `let pivot = scratch(0);
       let at = p.first * p.U + n;
       if (n < p.first) { return; }
       if (n == p.first) { set_factor(at, pivot); return; }
-      if (pivot > 0) { set_factor(at, divide(factor(at), pivot)); } else { set_factor(at, 0); }`,
+      if (is_positive(pivot)) { set_factor(at, divide(factor(at), pivot)); } else { set_factor(at, 0); }`,
     rest: `let i = n / p.U;
       let j = n % p.U;
       if (i <= p.first || j < i) { return; }
@@ -786,7 +786,7 @@ const cholesky: WgslKernel = {
 const dividedByPivot = `
   let pivot = factor(k * p.U + k);
   var quotient = 0.0;
-  if (pivot > 0) { quotient = minus(divide(sum, pivot)); }
+  if (is_positive(pivot)) { quotient = minus(divide(sum, pivot)); }
   set_x(k * p.D + n, quotient);`
 
 /** Both triangles of a column. */
@@ -813,7 +813,7 @@ const quantizeRow = (y: string, from: string, length: string, to: string): strin
   let scale = scale_of_row(most);
   for (var i = 0; i < ${length}; i++) {
     var q = 0;
-    if (scale > 0) { q = nearest_step(x(${from} + i), scale, 127); }
+    if (is_positive(scale)) { q = nearest_step(x(${from} + i), scale, 127); }
     set_${y}(${to} + i, q);
   }`
 
@@ -875,8 +875,8 @@ export const exactKernels: Readonly<Record<KernelName, WgslKernel>> = {
   ),
   attention,
   attention_i8: attentionI8,
-  relu: each(`if (x(n) > 0) { set_y(n, x(n)); } else { set_y(n, 0); }`),
-  relu_gate: each(`if (gate(n) > 0) { set_y(n, mul(gate(n), up(n))); } else { set_y(n, 0); }`),
+  relu: each(`if (is_positive(x(n))) { set_y(n, x(n)); } else { set_y(n, 0); }`),
+  relu_gate: each(`if (is_positive(gate(n))) { set_y(n, mul(gate(n), up(n))); } else { set_y(n, 0); }`),
   silu_gate: each(`set_y(n, mul(divide(gate(n), denominator(gate(n))), up(n)));`),
   gelu_tanh_gate: each(`set_y(n, mul(divide(gate(n), gelu_denominator(gate(n))), up(n)));`),
   soft_cap: each(`set_y(n, cap_score(x(n), p.cap));`),
@@ -995,15 +995,19 @@ export const exactKernels: Readonly<Record<KernelName, WgslKernel>> = {
     (of) => 2 * of('T'),
   ),
   attention_backward: attentionBackward(),
-  relu_backward: each(`if (x(n) > 0) { set_x_grad(n, y_grad(n)); } else { set_x_grad(n, 0); }`),
-  relu_gate_backward: gateBackward('', 'select(0, mul(dy, u), z > 0)', 'select(0, mul(dy, z), z > 0)'),
+  relu_backward: each(`if (is_positive(x(n))) { set_x_grad(n, y_grad(n)); } else { set_x_grad(n, 0); }`),
+  relu_gate_backward: gateBackward(
+    '',
+    'select(0, mul(dy, u), is_positive(z))',
+    'select(0, mul(dy, z), is_positive(z))',
+  ),
   silu_gate_backward: sigmoidBackward('denominator(z)', 'mul(z, sub(1, s))'),
   gelu_tanh_gate_backward: sigmoidBackward(
     'gelu_denominator(z)',
     'mul(mul(z, sub(1, s)), mul(1.5957691216057308, add(1, mul(0.134145, mul(z, z)))))',
   ),
   soft_cap_backward: each(
-    `if (p.cap > 0) { set_x_grad(n, mul(y_grad(n), cap_slope(x(n), p.cap))); } else { set_x_grad(n, y_grad(n)); }`,
+    `if (is_positive(p.cap)) { set_x_grad(n, mul(y_grad(n), cap_slope(x(n), p.cap))); } else { set_x_grad(n, y_grad(n)); }`,
   ),
   softmax_backward: several(
     [
@@ -1047,13 +1051,13 @@ export const exactKernels: Readonly<Record<KernelName, WgslKernel>> = {
   ),
   bce: total(
     (i) =>
-      `mul(${weighed(i)}, add(sub(select(0, logits(${i}), logits(${i}) > 0), mul(logits(${i}), target_of(${i}))), log32(denominator(size_of(logits(${i}))))))`,
+      `mul(${weighed(i)}, add(sub(select(0, logits(${i}), is_positive(logits(${i}))), mul(logits(${i}), target_of(${i}))), log32(denominator(size_of(logits(${i}))))))`,
     `set_loss(0, divide(sum, f32(p.N)));`,
   ),
   bce_backward: each(
     `let factor = divide(loss_grad(0), f32(p.N));
     let small = exp32(minus(size_of(logits(n))));
-    let probability = divide(select(small, 1, logits(n) > 0), add(1, small));
+    let probability = divide(select(small, 1, is_positive(logits(n))), add(1, small));
     set_logits_grad(n, mul(factor, mul(${weighed('n')}, sub(probability, target_of(n)))));`,
   ),
   min_max: several(
@@ -1062,14 +1066,14 @@ export const exactKernels: Readonly<Record<KernelName, WgslKernel>> = {
         'T',
         `${largest('most', 'p.D', (i) => `x(n * p.D + ${i})`)}
         var least = infinity();
-        for (var i = 0; i < p.D; i++) { if (x(n * p.D + i) < least) { least = x(n * p.D + i); } }
+        for (var i = 0; i < p.D; i++) { if (is_above(least, x(n * p.D + i))) { least = x(n * p.D + i); } }
         set_scratch(2 * n, least);
         set_scratch(2 * n + 1, sub(most, least));`,
       ],
       [
         'T D',
         `let at = n / p.D * 2;
-        if (scratch(at + 1) > 0) { set_y(n, divide(sub(x(n), scratch(at)), scratch(at + 1))); } else { set_y(n, 0); }`,
+        if (is_positive(scratch(at + 1))) { set_y(n, divide(sub(x(n), scratch(at)), scratch(at + 1))); } else { set_y(n, 0); }`,
       ],
     ],
     (of) => 2 * of('T'),

@@ -31,12 +31,12 @@ const linear = grouped(
   let terms = select(0, p.I, chosen);
   var sums = vec4f(0);
   for (var i = i32(thread); i < terms; i += ${GROUP}) {
-    sums = fma(${fourOfX('i')}, vec4f(weight(o * p.I + i)), sums);
+    sums = fused4(${fourOfX('i')}, weight(o * p.I + i), sums);
   }
   sums = group_sum(thread, sums);
   if (i32(thread) < min(${TOKENS}, p.T - t)) {
     var sum = sums[thread];
-    if (has_bias && chosen) { sum = sum + bias(o); }
+    if (has_bias && chosen) { sum = add(sum, bias(o)); }
     set_y((t + i32(thread)) * p.O + o, sum);
   }`,
 )
@@ -45,7 +45,9 @@ const linear = grouped(
 const AHEAD = 8
 
 /** Statements that add the terms in the order of the definition: units that are packed have that in common with listed ones. */
-function addedInOrder(type: string, x: (i: string) => string): string {
+function addedInOrder(type: 'f32' | 'vec4f', x: (i: string) => string): string {
+  const isOne = type === 'f32'
+  const fused = isOne ? 'fused' : 'fused4'
   const ahead = (code: (k: number) => string): string =>
     Array.from({ length: AHEAD }, (_, k) => code(k)).join('\n    ')
   return `var sum = ${type}(0);
@@ -53,13 +55,13 @@ function addedInOrder(type: string, x: (i: string) => string): string {
   for (; r + ${AHEAD} <= p.R; r += ${AHEAD}) {
     ${ahead((k) => `let i${k} = inputs(r + ${k});`)}
     ${ahead((k) => `let w${k} = weight(i${k} * p.O + o);`)}
-    ${ahead((k) => `sum = fma(${x(`i${k}`)}, ${type}(w${k}), sum);`)}
+    ${ahead((k) => `sum = ${fused}(${x(`i${k}`)}, w${k}, sum);`)}
   }
   for (; r < p.R; r++) {
     let i = inputs(r);
-    sum = fma(${x('i')}, ${type}(weight(i * p.O + o)), sum);
+    sum = ${fused}(${x('i')}, weight(i * p.O + o), sum);
   }
-  if (has_bias) { sum = sum + bias(o); }`
+  if (has_bias) { sum = ${isOne ? 'add(sum, bias(o))' : 'add4(sum, vec4f(bias(o)))'}; }`
 }
 
 /** A thread for each output of a token, or of some tokens. */
@@ -98,7 +100,7 @@ const attention: WgslKernel = {
   for (var s = i32(thread); s < positions; s += ${GROUP}) {
     var score = 0.0;
     for (var k = 0; k < p.K; k++) {
-      score = fma(query(query_at + k) * p.scale, key((key_at + s) * p.K + k), score);
+      score = fused(mul(query(query_at + k), p.scale), key((key_at + s) * p.K + k), score);
     }
     score = cap_score(score, p.cap);
     set_scratch(at + s, score);
@@ -108,7 +110,7 @@ const attention: WgslKernel = {
   var sum = 0.0;
   for (var s = i32(thread); s < positions; s += ${GROUP}) {
     let e = exp32(sub(scratch(at + s), most));
-    sum = sum + e;
+    sum = add(sum, e);
     set_scratch(at + s, e);
   }
   let total = group_sum(thread, vec4f(sum)).x;
@@ -117,7 +119,7 @@ const attention: WgslKernel = {
   for (var k = i32(thread); k < p.K; k += ${GROUP}) {
     var result = 0.0;
     for (var s = 0; s < positions; s++) {
-      result = fma(scratch(at + s), value((key_at + s) * p.K + k), result);
+      result = fused(scratch(at + s), value((key_at + s) * p.K + k), result);
     }
     set_y(query_at + k, select(0, result, chosen));
   }`,
@@ -150,20 +152,20 @@ export const fastKernels: Readonly<Partial<Record<KernelName, WgslKernel>>> = {
     `let row = n * p.D;
     let width = f32(p.D);
     var sum = 0.0;
-    ${share('p.D', 'sum = sum + x(row + i);')}
+    ${share('p.D', 'sum = add(sum, x(row + i));')}
     let mean = divide(group_sum(thread, vec4f(sum)).x, width);
     var squares = 0.0;
-    ${share('p.D', 'let off = x(row + i) - mean; squares = fma(off, off, squares);')}
-    let scale = divide(1, root(divide(group_sum(thread, vec4f(squares)).x, width) + p.epsilon));
-    ${share('p.D', 'set_y(row + i, (x(row + i) - mean) * scale * weight(i) + bias(i));')}`,
+    ${share('p.D', 'let off = sub(x(row + i), mean); squares = fused(off, off, squares);')}
+    let scale = divide(1, root(add(divide(group_sum(thread, vec4f(squares)).x, width), p.epsilon)));
+    ${share('p.D', 'set_y(row + i, add(mul(mul(sub(x(row + i), mean), scale), weight(i)), bias(i)));')}`,
   ),
   rms_norm: grouped(
     (of) => of('T'),
     `let row = n * p.D;
     var squares = 0.0;
-    ${share('p.D', 'squares = fma(x(row + i), x(row + i), squares);')}
-    let scale = divide(1, root(divide(group_sum(thread, vec4f(squares)).x, f32(p.D)) + p.epsilon));
-    ${share('p.D', 'set_y(row + i, x(row + i) * scale * weight(i));')}`,
+    ${share('p.D', 'squares = fused(x(row + i), x(row + i), squares);')}
+    let scale = divide(1, root(add(divide(group_sum(thread, vec4f(squares)).x, f32(p.D)), p.epsilon)));
+    ${share('p.D', 'set_y(row + i, mul(mul(x(row + i), scale), weight(i)));')}`,
   ),
   softmax: grouped(
     (of) => of('T'),
@@ -172,7 +174,7 @@ export const fastKernels: Readonly<Partial<Record<KernelName, WgslKernel>>> = {
     ${share('p.V', 'if (x(row + i) > most) { most = x(row + i); }')}
     most = group_most(thread, most);
     var sum = 0.0;
-    ${share('p.V', 'let e = exp32(sub(x(row + i), most)); sum = sum + e; set_y(row + i, e);')}
+    ${share('p.V', 'let e = exp32(sub(x(row + i), most)); sum = add(sum, e); set_y(row + i, e);')}
     let total = group_sum(thread, vec4f(sum)).x;
     ${share('p.V', 'set_y(row + i, divide(y(row + i), total));')}`,
   ),

@@ -3,12 +3,75 @@
  * of src/ops/float32.ts, step by step.
  *
  * WGSL lets a driver fuse a product with a sum, take (x + a) - a for x, assume that there is no NaN, and be off by a few units in a quotient or a root. So each
- * result passes through an exclusive or with a zero that the compiler does not know, NaN and signs are read from bits, and
- * quotients and roots are corrected by whole numbers, which are exact everywhere.
+ * result passes through an exclusive or with a zero that the compiler does not know, NaN, signs and the larger of two are read from
+ * bits, and quotients and roots are corrected by whole numbers, which are exact everywhere. A driver that takes subnormal numbers
+ * for 0 has them computed in whole numbers too.
  */
 
-/** Functions that every kernel may call. `p.zero` is 0. */
-export const float32Wgsl = /* wgsl */ `
+/** Sums and products as the adapter rounds them; those of fast kernels, fused4 and add4 for four tokens, may be fused. */
+const rounded = /* wgsl */ `
+fn add(a: f32, b: f32) -> f32 { return add_normal(a, b); }
+fn sub(a: f32, b: f32) -> f32 { return sub_normal(a, b); }
+fn mul(a: f32, b: f32) -> f32 { return mul_normal(a, b); }
+fn fused(a: f32, b: f32, c: f32) -> f32 { return fma(a, b, c); }
+fn fused4(a: vec4f, b: f32, c: vec4f) -> vec4f { return fma(a, vec4f(b), c); }
+fn add4(a: vec4f, b: vec4f) -> vec4f { return a + b; }
+`
+
+/** The same where a subnormal number, given or found, is taken for 0: the adapter never sees one. */
+const withoutSubnormals = /* wgsl */ `
+/** x 2^126, of a number below 2^-100. */
+fn enlarged(x: f32) -> f32 {
+  let size = bits_of(x) & 0x7fffffffu;
+  if (size >= 0x800000u) { return of_bits(bits_of(x) + 0x3f000000u); }
+  return of_bits((bits_of(x) & 0x80000000u) | bits_of(f32(size) * 1.1920928955078125e-7));
+}
+
+/** Subnormal numbers change no sum with a number from 2^-100 on. Below, the sum is exact where it is subnormal. */
+fn add(a: f32, b: f32) -> f32 {
+  if (max(bits_of(a) & 0x7fffffffu, bits_of(b) & 0x7fffffffu) >= 0xd800000u) { return add_normal(a, b); }
+  let sum = bits_of(enlarged(a) + enlarged(b));
+  let size = sum & 0x7fffffffu;
+  if (size >= 0x3f800000u) { return of_bits(sum - 0x3f000000u); }
+  return of_bits((sum & 0x80000000u) | u32(of_bits(size) * 8388608.0));
+}
+
+fn sub(a: f32, b: f32) -> f32 { return add(a, minus(b)); }
+
+fn mul(a: f32, b: f32) -> f32 {
+  let x = bits_of(a) & 0x7fffffffu;
+  let y = bits_of(b) & 0x7fffffffu;
+  if (min(x, y) == 0u || (min(x, y) >= 0x800000u && x + y >= 0x40800000u)) { return mul_normal(a, b); }
+  // No factor is 0, and one of them or the product may be subnormal.
+  if (max(x, y) > INFINITE) { return nan(); }
+  let sign = (bits_of(a) ^ bits_of(b)) & 0x80000000u;
+  if (max(x, y) == INFINITE) { return of_bits(sign | INFINITE); }
+  let m = parts_of(x);
+  let n = parts_of(y);
+  // The product of two numbers of 24 bits, from halves of 12 bits: its upper 24 bits or 23, and the 24 below.
+  let cross = (m.fraction >> 12u) * (n.fraction & 0xfffu) + (m.fraction & 0xfffu) * (n.fraction >> 12u);
+  let low = (m.fraction & 0xfffu) * (n.fraction & 0xfffu) + ((cross & 0xfffu) << 12u);
+  let high = (m.fraction >> 12u) * (n.fraction >> 12u) + (cross >> 12u) + (low >> 24u);
+  let whole = (high << 2u) | ((low >> 22u) & 3u);
+  return of_whole(sign, whole, (low & 0x3fffffu) != 0u, m.exponent + n.exponent - 24);
+}
+
+fn fused(a: f32, b: f32, c: f32) -> f32 { return add(mul(a, b), c); }
+/** In loops: short text compiles fast. */
+fn fused4(a: vec4f, b: f32, c: vec4f) -> vec4f {
+  var sums = c;
+  for (var i = 0; i < 4; i++) { sums[i] = fused(a[i], b, c[i]); }
+  return sums;
+}
+fn add4(a: vec4f, b: vec4f) -> vec4f {
+  var sums = a;
+  for (var i = 0; i < 4; i++) { sums[i] = add(a[i], b[i]); }
+  return sums;
+}
+`
+
+/** Functions that every kernel may call. `p.zero` is 0. @param sums the functions add, sub and mul */
+const library = (sums: string): string => /* wgsl */ `
 const INFINITE = 0x7f800000u;
 const ROUNDER = 12582912.0;
 const LN2_HIGH = 0.693359375;
@@ -25,11 +88,20 @@ fn infinity() -> f32 { return of_bits(INFINITE); }
 fn is_nan(x: f32) -> bool { return (bits_of(x) & 0x7fffffffu) > INFINITE; }
 fn size_of(x: f32) -> f32 { return of_bits(bits_of(x) & 0x7fffffffu); }
 fn minus(x: f32) -> f32 { return of_bits(bits_of(x) ^ 0x80000000u); }
-fn add(a: f32, b: f32) -> f32 { return of_bits(bits_of(a + b)); }
-fn sub(a: f32, b: f32) -> f32 { return of_bits(bits_of(a - b)); }
-fn mul(a: f32, b: f32) -> f32 { return of_bits(bits_of(a * b)); }
+/** Rounded sums and products where no number is subnormal, or where the result is the same if it is taken for 0. */
+fn add_normal(a: f32, b: f32) -> f32 { return of_bits(bits_of(a + b)); }
+fn sub_normal(a: f32, b: f32) -> f32 { return of_bits(bits_of(a - b)); }
+fn mul_normal(a: f32, b: f32) -> f32 { return of_bits(bits_of(a * b)); }
+/** A number in the order of all others, both zeros alike. */
+fn order_of(x: f32) -> i32 {
+  let size = i32(bits_of(x) & 0x7fffffffu);
+  return select(size, -size, (bits_of(x) >> 31u) == 1u);
+}
+/** Whether a > b; NaN is above nothing, and nothing above it. */
+fn is_above(a: f32, b: f32) -> bool { return order_of(a) > order_of(b) && !is_nan(a) && !is_nan(b); }
+fn is_positive(x: f32) -> bool { return order_of(x) > 0 && !is_nan(x); }
 /** The larger one; NaN if one is. */
-fn larger(a: f32, b: f32) -> f32 { return select(b, a, is_nan(a) || a > b); }
+fn larger(a: f32, b: f32) -> f32 { return select(b, a, is_nan(a) || is_above(a, b)); }
 
 struct Parts { fraction: u32, exponent: i32 }
 
@@ -42,6 +114,20 @@ fn parts_of(bits: u32) -> Parts {
   return Parts((bits & 0x7fffffu) | 0x800000u, i32(bits >> 23u) - 127);
 }
 
+/** The float32 number nearest to (q + rest) 2^scale, ties to even: q from 2^24 on and below 2^26, and a rest below 1. */
+fn of_whole(sign: u32, q: u32, has_rest: bool, scale: i32) -> f32 {
+  let top = 31 - i32(countLeadingZeros(q));
+  let exponent = top + scale;
+  if (exponent > 127) { return of_bits(sign | INFINITE); }
+  let drop = u32(min(31, top - 23 + max(0, -126 - exponent)));
+  let kept = q >> drop;
+  let cut = q & ((1u << drop) - 1u);
+  let half = 1u << (drop - 1u);
+  let up = select(0u, 1u, cut > half || (cut == half && (has_rest || (kept & 1u) == 1u)));
+  let base = select(0u, u32(exponent + 126) << 23u, exponent >= -126);
+  return of_bits(sign | (base + kept + up));
+}
+${sums}
 /** a / b. */
 fn divide(a: f32, b: f32) -> f32 {
   let sign = (bits_of(a) ^ bits_of(b)) & 0x80000000u;
@@ -62,16 +148,7 @@ fn divide(a: f32, b: f32) -> f32 {
     q -= 1u;
     rest += divisor;
   }
-  let top = 31 - i32(countLeadingZeros(q));
-  let exponent = top + m.exponent - n.exponent - 25;
-  if (exponent > 127) { return of_bits(sign | INFINITE); }
-  let drop = u32(min(31, top - 23 + max(0, -126 - exponent)));
-  let kept = q >> drop;
-  let cut = q & ((1u << drop) - 1u);
-  let half = 1u << (drop - 1u);
-  let up = select(0u, 1u, cut > half || (cut == half && (rest > 0 || (kept & 1u) == 1u)));
-  let base = select(0u, u32(exponent + 126) << 23u, exponent >= -126);
-  return of_bits(sign | (base + kept + up));
+  return of_whole(sign, q, rest > 0, m.exponent - n.exponent - 25);
 }
 
 /** The square root of x. */
@@ -104,66 +181,66 @@ fn exp32(x: f32) -> f32 {
   if (is_nan(x)) { return x; }
   if (x < -104) { return 0; }
   if (x > 89) { return infinity(); }
-  let n = sub(add(mul(x, 1.44269504088896341), ROUNDER), ROUNDER);
-  let r = sub(sub(x, mul(n, LN2_HIGH)), mul(n, LN2_LOW));
+  let n = sub_normal(add_normal(mul_normal(x, 1.44269504088896341), ROUNDER), ROUNDER);
+  let r = sub_normal(sub_normal(x, mul_normal(n, LN2_HIGH)), mul_normal(n, LN2_LOW));
   var q = 1.98756915e-4;
-  q = add(mul(q, r), 1.3981999507e-3);
-  q = add(mul(q, r), 8.3334519073e-3);
-  q = add(mul(q, r), 4.1665795894e-2);
-  q = add(mul(q, r), 1.6666665459e-1);
-  q = add(mul(q, r), 5.0000001201e-1);
-  let e = add(add(mul(q, mul(r, r)), r), 1);
+  q = add_normal(mul_normal(q, r), 1.3981999507e-3);
+  q = add_normal(mul_normal(q, r), 8.3334519073e-3);
+  q = add_normal(mul_normal(q, r), 4.1665795894e-2);
+  q = add_normal(mul_normal(q, r), 1.6666665459e-1);
+  q = add_normal(mul_normal(q, r), 5.0000001201e-1);
+  let e = add_normal(add_normal(mul_normal(q, mul_normal(r, r)), r), 1);
   // The power in two halves: a subnormal result is rounded once, in the last product.
   let half = i32(n) >> 1u;
-  return mul(mul(e, power_of_two(half)), power_of_two(i32(n) - half));
+  return mul(mul_normal(e, power_of_two(half)), power_of_two(i32(n) - half));
 }
 
 /** tanh x. */
 fn tanh32(x: f32) -> f32 {
   let size = size_of(x);
   if (size < 0.625) {
-    let s = mul(x, x);
+    let s = mul_normal(x, x);
     var q = -5.70498872745e-3;
-    q = add(mul(q, s), 2.06390887954e-2);
-    q = add(mul(q, s), -5.37397155531e-2);
-    q = add(mul(q, s), 1.33314422036e-1);
-    q = add(mul(q, s), -3.33332819422e-1);
-    return add(mul(mul(q, s), x), x);
+    q = add_normal(mul_normal(q, s), 2.06390887954e-2);
+    q = add_normal(mul_normal(q, s), -5.37397155531e-2);
+    q = add_normal(mul_normal(q, s), 1.33314422036e-1);
+    q = add_normal(mul_normal(q, s), -3.33332819422e-1);
+    return add(mul_normal(mul_normal(q, s), x), x);
   }
-  let e = exp32(mul(-2, size));
-  let y = divide(sub(1, e), add(1, e));
+  let e = exp32(mul_normal(-2, size));
+  let y = divide(sub_normal(1, e), add_normal(1, e));
   return select(y, minus(y), x < 0);
 }
 
 /** ln x. */
 fn log32(given: f32) -> f32 {
-  if (is_nan(given) || given < 0) { return nan(); }
-  if (given == 0) { return minus(infinity()); }
+  if (is_nan(given) || order_of(given) < 0) { return nan(); }
+  if (order_of(given) == 0) { return minus(infinity()); }
   if (bits_of(given) == INFINITE) { return given; }
   let parts = parts_of(bits_of(given));
   var exponent = parts.exponent + 1;
   var f = of_bits((parts.fraction & 0x7fffffu) | 0x3f000000u); // in [0.5, 1)
   if (f < 0.707106781186547524) {
     exponent -= 1;
-    f = sub(add(f, f), 1);
+    f = sub_normal(add_normal(f, f), 1);
   } else {
-    f = sub(f, 1);
+    f = sub_normal(f, 1);
   }
-  let square = mul(f, f);
+  let square = mul_normal(f, f);
   var q = 7.0376836292e-2;
-  q = add(mul(q, f), -1.151461031e-1);
-  q = add(mul(q, f), 1.167699874e-1);
-  q = add(mul(q, f), -1.2420140846e-1);
-  q = add(mul(q, f), 1.4249322787e-1);
-  q = add(mul(q, f), -1.6668057665e-1);
-  q = add(mul(q, f), 2.0000714765e-1);
-  q = add(mul(q, f), -2.4999993993e-1);
-  q = add(mul(q, f), 3.3333331174e-1);
+  q = add_normal(mul_normal(q, f), -1.151461031e-1);
+  q = add_normal(mul_normal(q, f), 1.167699874e-1);
+  q = add_normal(mul_normal(q, f), -1.2420140846e-1);
+  q = add_normal(mul_normal(q, f), 1.4249322787e-1);
+  q = add_normal(mul_normal(q, f), -1.6668057665e-1);
+  q = add_normal(mul_normal(q, f), 2.0000714765e-1);
+  q = add_normal(mul_normal(q, f), -2.4999993993e-1);
+  q = add_normal(mul_normal(q, f), 3.3333331174e-1);
   let shift = f32(exponent);
-  var y = mul(mul(q, f), square);
-  y = add(y, mul(shift, LN2_LOW));
-  y = sub(y, mul(square, 0.5));
-  return add(add(f, y), mul(shift, LN2_HIGH));
+  var y = mul_normal(mul_normal(q, f), square);
+  y = add_normal(y, mul_normal(shift, LN2_LOW));
+  y = sub_normal(y, mul_normal(square, 0.5));
+  return add_normal(add_normal(f, y), mul_normal(shift, LN2_HIGH));
 }
 
 /** The sixteen lanes of a striped sum, combined by the fixed tree. */
@@ -217,7 +294,7 @@ fn narrow_to_f16(x: f32) -> u32 {
 
 /** The whole number of steps nearest to x, ties to even, at most \`most\` either way; 0 for NaN. */
 fn nearest_step(x: f32, step: f32, most: i32) -> i32 {
-  let nearest = sub(add(divide(x, step), ROUNDER), ROUNDER);
+  let nearest = sub_normal(add_normal(divide(x, step), ROUNDER), ROUNDER);
   if (is_nan(nearest)) { return 0; }
   let limit = f32(most);
   if (nearest > limit) { return most; }
@@ -244,14 +321,14 @@ fn block_term(scale: f32, minimum: f32, step: f32, product: i32, sum: f32) -> f3
 }
 
 fn cap_score(score: f32, cap: f32) -> f32 {
-  if (cap > 0) { return mul(cap, tanh32(divide(score, cap))); }
+  if (is_positive(cap)) { return mul(cap, tanh32(divide(score, cap))); }
   return score;
 }
 
 /** What a capped score gains with the score: 1 - tanh(score / cap)^2. */
 fn cap_slope(score: f32, cap: f32) -> f32 {
   let u = tanh32(divide(score, cap));
-  return sub(1, mul(u, u));
+  return sub_normal(1, mul_normal(u, u));
 }
 
 /** A score as an unsigned number: in the same order, both zeros alike, NaN below everything. */
@@ -263,10 +340,16 @@ fn key_of(score: f32) -> u32 {
 }
 
 /** 1 + e^-z */
-fn denominator(z: f32) -> f32 { return add(1, exp32(minus(z))); }
+fn denominator(z: f32) -> f32 { return add_normal(1, exp32(minus(z))); }
 
 /** 1 + e^-2u, 2u = (a z) (1 + b z^2) */
 fn gelu_denominator(z: f32) -> f32 {
-  return denominator(mul(mul(1.5957691216057308, z), add(1, mul(0.044715, mul(z, z)))));
+  return denominator(mul(mul(1.5957691216057308, z), add_normal(1, mul_normal(0.044715, mul_normal(z, z)))));
 }
 `
+
+/** On an adapter that computes with subnormal numbers. */
+export const float32Wgsl: string = library(rounded)
+
+/** On an adapter that takes them for 0. */
+export const flushedFloat32Wgsl: string = library(withoutSubnormals)

@@ -53,7 +53,7 @@ fn group_sum(thread: u32, value: vec4f) -> vec4f {
   shared_values[thread] = value;
   workgroupBarrier();
   for (var apart = ${GROUP / 2}u; apart > 0u; apart /= 2u) {
-    if (thread < apart) { shared_values[thread] = shared_values[thread] + shared_values[thread + apart]; }
+    if (thread < apart) { shared_values[thread] = add4(shared_values[thread], shared_values[thread + apart]); }
     workgroupBarrier();
   }
   let total = shared_values[0];

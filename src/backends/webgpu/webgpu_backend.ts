@@ -11,7 +11,7 @@ import type { OwnedBuffer } from '../owned_buffer.ts'
 import { whyNotExact } from './battery.ts'
 import { exactKernels, type WgslKernel } from './exact_kernels.ts'
 import { fastKernels } from './fast_kernels.ts'
-import { float32Wgsl } from './float32_wgsl.ts'
+import { float32Wgsl, flushedFloat32Wgsl } from './float32_wgsl.ts'
 import { GpuDevice, type DeviceCounts, type GpuOptions } from './gpu_device.ts'
 
 /** The names of the backends of this file: the set of kernels. */
@@ -23,13 +23,31 @@ export interface KernelTexts {
   readonly library: string
 }
 
-const texts: Readonly<Record<WebGpuName, KernelTexts>> = {
-  webgpu: { kernels: exactKernels, library: float32Wgsl },
-  'webgpu-fast': { kernels: { ...exactKernels, ...fastKernels }, library: float32Wgsl },
+const kernelsOf: Readonly<Record<WebGpuName, KernelTexts['kernels']>> = {
+  webgpu: exactKernels,
+  'webgpu-fast': { ...exactKernels, ...fastKernels },
 }
 
-/** Why adapters that were tried in this process do not keep the float contract; null for one that does. */
-const verdicts = new Map<string, string | null>()
+/** What an adapter is given, and why its kernels do not keep the float contract; null if they do. */
+interface Verdict {
+  readonly library: string
+  readonly notExact: string | null
+}
+
+/** Of the adapters that were tried in this process. */
+const verdicts = new Map<string, Verdict>()
+
+/** Tries an adapter: if it does not keep the float contract, without its subnormal numbers. */
+function judge(device: GpuDevice): Verdict {
+  let verdict = verdicts.get(device.name)
+  if (verdict === undefined) {
+    verdict = { library: float32Wgsl, notExact: whyNotExact(device, float32Wgsl) }
+    if (verdict.notExact !== null && whyNotExact(device, flushedFloat32Wgsl) === null)
+      verdict = { library: flushedFloat32Wgsl, notExact: null }
+    verdicts.set(device.name, verdict)
+  }
+  return verdict
+}
 
 /** Runs every op as its WGSL kernel. */
 export class WebGpuBackend extends DeviceBackend<GpuDevice> {
@@ -40,7 +58,7 @@ export class WebGpuBackend extends DeviceBackend<GpuDevice> {
 
   /**
    * Starts a backend on the adapter that the runtime prefers. One that does not keep the float contract has the fast set, under its
-   * name, whichever is asked for.
+   * name, whichever is asked for. One whose only fault is to take subnormal numbers for 0 keeps it: those are computed in whole numbers.
    * @param own other kernels than those of the set, which are not tried first
    * @throws MissingError GPU_MISSING, THREADS_MISSING for what is not here; UsageError THREADS
    */
@@ -51,20 +69,20 @@ export class WebGpuBackend extends DeviceBackend<GpuDevice> {
   ): Promise<WebGpuBackend> {
     checkOneThread(name, options)
     const device = await GpuDevice.open(name, options)
-    if (name === 'webgpu-fast' || own !== undefined) return new WebGpuBackend(device, name, null, own)
-    let why = verdicts.get(device.name)
-    if (why === undefined) {
-      why = whyNotExact(device)
-      verdicts.set(device.name, why)
-    }
-    return new WebGpuBackend(device, why === null ? name : 'webgpu-fast', why)
+    if (own !== undefined) return new WebGpuBackend(device, name, null, own)
+    const { library, notExact } = judge(device)
+    const held = notExact === null ? name : 'webgpu-fast'
+    return new WebGpuBackend(device, held, name === held ? null : notExact, {
+      kernels: kernelsOf[held],
+      library,
+    })
   }
 
-  private constructor(device: GpuDevice, name: WebGpuName, notExact: string | null, own = texts[name]) {
-    super(device, (op) => device.kernelOf(kernels[op], own.kernels[op], own.library))
+  private constructor(device: GpuDevice, name: WebGpuName, notExact: string | null, texts: KernelTexts) {
+    super(device, (op) => device.kernelOf(kernels[op], texts.kernels[op], texts.library))
     this.name = name
     this.notExact = notExact
-    this.#texts = own
+    this.#texts = texts
   }
 
   get limits(): AdapterLimits {
