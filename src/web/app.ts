@@ -421,7 +421,7 @@ export class App {
     const isSwitched = units.some((one) => this.#switches.get(one) !== null)
     const isOn = isAnyOn(units, switched)
     return {
-      title: titleOf(unit, units.length),
+      title: titleOf(unit),
       about: aboutUnits(units, decided),
       unit,
       shape: trace.model.shape,
@@ -462,19 +462,17 @@ function isAnyOn(units: readonly Unit[], mask: UnitMask): boolean {
   return units.some((unit) => mask[unit.kind][placeOf(unit, mask)] !== 0)
 }
 
+/** What a unit does; of a bin, how many of its units are kept. */
 function aboutUnits(units: readonly Unit[], mask: UnitMask): string {
   const [{ kind, index }] = units
   if (units.length === 1)
     return kind === 'heads' ? 'A head looks back at the earlier words.' : 'A neuron watches for one pattern.'
   const kept = units.filter((unit) => isAnyOn([unit], mask)).length
-  return `One of neurons ${index} to ${index + units.length - 1}: ${kept} of ${units.length} kept.`
+  return `The best of ${index} to ${index + units.length - 1}; ${kept} kept.`
 }
 
-function titleOf({ kind, layer, index }: Unit, count: number): string {
-  if (kind === 'heads') return `Head ${index} of layer ${layer}`
-  return count > 1
-    ? `Neuron ${index} of layer ${layer}, the best of its bin`
-    : `Neuron ${index} of layer ${layer}`
+function titleOf({ kind, layer, index }: Unit): string {
+  return `${kind === 'heads' ? 'Head' : 'Neuron'} ${index} of layer ${layer}`
 }
 
 /** The criterion behind the scores of a trace, in words. */

@@ -39,6 +39,9 @@ const MIN_PITCH = 3
 /** Few units are not drawn larger than this. */
 const MAX_PITCH = { heads: 30, neurons: 24 } as const
 
+/** How much smaller cells may be that make a full rectangle. */
+const LEAST_PART = { heads: 0.7, neurons: 0.8 } as const
+
 /** Lays a model out in a size in pixels. */
 export function layOut({ layers, heads, neurons }: UnitShape, width: number, height: number): NetworkLayout {
   const isTowers = width >= TOWERS_FROM
@@ -55,7 +58,7 @@ export function layOut({ layers, heads, neurons }: UnitShape, width: number, hei
 
 function towerOf(layer: number, layers: number, width: number, height: number): Box {
   const step = (width - GUTTER.towers) / layers
-  const gap = Math.min(20, step / 4)
+  const gap = Math.min(20, step / 6)
   return {
     x: Math.round(GUTTER.towers + layer * step),
     y: TOP.towers,
@@ -120,7 +123,7 @@ function gridOf(kind: UnitKind, layer: number, units: number, area: Box): Grid {
     end: Math.min(units, (i + 1) * shared),
   }))
   const grid = { kind, layer, x: area.x, y: area.y, cells }
-  for (let pitch = largest; pitch >= Math.max(MIN_PITCH, 0.7 * largest); pitch--)
+  for (let pitch = largest; pitch >= Math.max(MIN_PITCH, LEAST_PART[kind] * largest); pitch--)
     for (let columns = columnsOf(pitch); columns > 0.6 * columnsOf(pitch); columns--)
       if (count % columns === 0 && count / columns <= rowsOf(pitch)) return { ...grid, columns, pitch }
   return { ...grid, columns: columnsOf(largest), pitch: largest }
