@@ -638,7 +638,9 @@ describe.skipIf(cannot)(`the page${why}`, { timeout }, () => {
         await page.mouse.move(1, 1)
         await eventually(() => tip.isVisible()).toBe(false)
       }
-      // A disc of the picture.
+      // A disc of the picture. Scrolling, which hides the tip, comes before.
+      await page.evaluate(() => scrollTo(0, 0))
+      await eventually(() => page.evaluate(() => scrollY)).toBe(0)
       await page.locator('#layers').hover({ position: { x: 66, y: 40 } })
       await eventually(() => tip.isVisible()).toBe(true)
       expect(await tip.innerText()).toBe('Head 0 of layer 0: always computed.')
