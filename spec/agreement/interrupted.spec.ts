@@ -34,7 +34,13 @@ const works: Readonly<Record<string, Work>> = {
       decode: { prompt: 6, tokens: 3, rounds: 2 },
     }
     const planners = ['static', 'shadow', 'oracle'] as const
-    const options = { ...small.source(), documents: somePages(10), settings, planners }
+    const options = {
+      ...small.source(),
+      store: small.newStore(),
+      documents: somePages(10),
+      settings,
+      planners,
+    }
     return reproduce(options, onProgress, signal)
   },
   'perplexity of a text': (onProgress, signal) => {

@@ -18,6 +18,7 @@ import { LanguageModel } from '../../src/engine/language_model.ts'
 import { memorySource } from '../../src/tensor/memory_source.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { compareMethods, type Method } from '../../src/results/method.ts'
+import { PartStore } from '../../src/results/part_store.ts'
 import type { NamedModel } from '../../src/results/provenance.ts'
 
 export const smallConfig: ModelConfig = makeConfig({
@@ -45,12 +46,12 @@ export interface SmallSource extends NamedModel {
 /**
  * Loads the model, or another random one, before the tests of a file, with a file in place of its weights. After them no
  * buffer may be left.
- * @returns a folder that is removed after the tests, and what is there once `beforeAll` has run
+ * @returns a folder that is removed after the tests, empty stores in it, and what is there once `beforeAll` has run
  */
 export function useSmallModel(
   name: BackendName,
   ...which: [config?: ModelConfig, seed?: number]
-): { readonly folder: string; source(): SmallSource } {
+): { readonly folder: string; newStore(): PartStore; source(): SmallSource } {
   const folder = mkdtempSync(join(tmpdir(), 'shadowllm-small-'))
   const modelFile = join(folder, 'model')
   let model: LanguageModel
@@ -70,7 +71,8 @@ export function useSmallModel(
     encode: encodeLetters,
     prefixIds: [model.config.bosId],
   })
-  return { folder, source }
+  const newStore = (): PartStore => new PartStore(mkdtempSync(join(folder, 'store-')))
+  return { folder, newStore, source }
 }
 
 /** Dense and two planners that need nothing. */

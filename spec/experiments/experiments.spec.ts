@@ -42,6 +42,7 @@ const settings: Settings = {
 const openCache = (more: Partial<CacheOptions> = {}): Promise<ExperimentCache> =>
   ExperimentCache.open({
     ...small.source(),
+    store: small.newStore(),
     documents: somePages(20, 'abc'),
     prompt: settings.prompt,
     continuation: settings.continuation,

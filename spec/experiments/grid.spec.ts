@@ -3,7 +3,6 @@
  *
  * Tests src/experiments/grid_cells.ts and src/results/measured_run.ts.
  */
-import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Grid, gridRunOf } from '../../bench/pages/grid.ts'
 import { Pages } from '../../bench/pages/pages.ts'
@@ -31,7 +30,6 @@ import type { Predictor } from '../../src/predictor/predictor_file.ts'
 import type { ExperimentResult, Row } from '../../src/results/experiment_result.ts'
 import type { MeasuredRun } from '../../src/results/measured_run.ts'
 import { denseMethod, makeMethod, planMethod, type Method } from '../../src/results/method.ts'
-import { openPartStore } from '../../src/results/part_store.ts'
 import { unitsKept } from '../../src/masks/budget.ts'
 import { plannerNames } from '../../src/planners/index.ts'
 import { Random } from '../../src/tensor/random.ts'
@@ -71,6 +69,7 @@ const measuredRuns: MeasuredRun[] = []
 const openCache = (more: Partial<CacheOptions> = {}): Promise<ExperimentCache> =>
   ExperimentCache.open({
     ...small.source(),
+    store: small.newStore(),
     onMeasured: (run) => measuredRuns.push(run),
     documents: somePages(20, 'abc'),
     evaluated: [scored],
@@ -365,7 +364,7 @@ test('jobs, a store, an interruption and a second run change no number', async (
   const runner = inlineRunner(makeDoJob(jobModel))
   expect((await run({ runner })).rows).toEqual(plain.rows)
 
-  const store = await openPartStore(join(small.folder, 'grid'))
+  const store = small.newStore()
   const interrupt = new AbortController()
   const started: number[] = []
   const stopAt = (limit: number): Partial<CacheOptions> => ({

@@ -63,6 +63,7 @@ const settings: Settings = {
 
 const optionsOf = (more: Partial<ReproduceOptions> = {}): ReproduceOptions => ({
   ...small.source(),
+  store: small.newStore(),
   documents,
   settings,
   ...more,
@@ -225,9 +226,8 @@ describe('reproduce', () => {
   test('gives the same numbers for the same seed, except speed', async () => {
     const withoutSpeed = ({ rows }: ReproduceReport): unknown[] =>
       rows.map((row) => ({ ...row, decodeTokensPerSecond: 0, decodeRatioRange: null }))
-    const options = optionsOf({ seed: 1 })
-    const first = withoutSpeed(await reproduce(options))
-    expect(withoutSpeed(await reproduce(options))).toEqual(first)
+    const first = withoutSpeed(await reproduce(optionsOf({ seed: 1 })))
+    expect(withoutSpeed(await reproduce(optionsOf({ seed: 1 })))).toEqual(first)
     expect(withoutSpeed(await reproduce(optionsOf({ seed: 2 })))).not.toEqual(first)
   })
 
@@ -260,7 +260,7 @@ describe('reproduce', () => {
       const interrupt = new AbortController()
       const live = backend.liveBuffers
       const report = await reproduce(
-        optionsOf(),
+        optionsOf({ documents: somePages(60), settings: { ...settings, evaluation: 12 } }),
         (progress) => {
           if (progress.stage === stage && progress.done === done) interrupt.abort()
         },
@@ -275,9 +275,9 @@ describe('reproduce', () => {
       calibrationWindows: 2,
       evaluationWindows: 0,
     })
-    // Nineteen methods: 24 scores are one window and a part of the next.
-    const report = await stopAfter('evaluate', 24)
-    expect(report.evaluationWindows).toBe(1)
+    // Nineteen methods and eight windows in a part: these are scores of one part and of some of the next.
+    const report = await stopAfter('evaluate', 19 * 8 + 5)
+    expect(report.evaluationWindows).toBe(8)
     expect(report.rows).toHaveLength(19)
     expect(report.rows[0].decodeTokensPerSecond).toBe(null)
     expect(formatReport(report)).toContain('The run was stopped')

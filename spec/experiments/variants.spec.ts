@@ -138,7 +138,7 @@ test('a row of reproduce has the costs of its windows, each with a seed of its o
     sparsities: [0.5, 0.8],
     decode: { prompt: 6, tokens: 3, rounds: 1 },
   }
-  const base = { ...small.source(), documents }
+  const base = { ...small.source(), store: small.newStore(), documents }
   const planners = ['random', 'oracle'] as const
   const report = await reproduce({ ...base, settings, seed, planners, speed: false })
   const cache = await ExperimentCache.open({ ...base, ...sizes })

@@ -64,7 +64,7 @@ export function bitsOf(backend: BackendName): string {
 export const backendOption: NameOption<BackendName> = nameOption('BACKEND_NAME', backendNames)
 
 /** More threads than 32 have nothing to share. */
-export const threadsOption: OptionRecord = orWord('auto', wholeOption('THREADS', 1, 32))
+export const threadsOption: OptionRecord<number | 'auto'> = orWord('auto', wholeOption('THREADS', 1, 32))
 
 /** Whether `wasm` may use vectors of 32 bytes. */
 export const wideOption: NameOption<'on' | 'off'> = nameOption('WIDE', ['on', 'off'])

@@ -10,7 +10,7 @@ import { parameterShapes } from '../engine/program.ts'
 import { LanguageModel } from '../engine/language_model.ts'
 import type { LoadOptions } from '../engine/weight_reader.ts'
 import { UsageError } from '../tensor/errors.ts'
-import type { TensorSource } from '../tensor/tensor_source.ts'
+import { closing, type TensorSource } from '../tensor/tensor_source.ts'
 import {
   architectureByName,
   architectureOf,
@@ -137,10 +137,7 @@ export async function loadSubject(
   backend: Backend,
   options: Pick<LoadOptions, 'signal' | 'onProgress'> = {},
 ): Promise<LanguageModel> {
-  const source = await subject.open()
-  try {
+  return closing(subject.open(), async (source) => {
     return await LanguageModel.load(subject.config, source, backend, { ...options, storage })
-  } finally {
-    await source.close()
-  }
+  })
 }

@@ -23,6 +23,7 @@ import { unitKinds, type UnitKind, type UnitMask } from '../masks/mask.ts'
 import { exists, joinPath, remove } from '../platform/platform.ts'
 import { pause } from '../platform/pause.ts'
 import { InputError } from '../tensor/errors.ts'
+import { closing } from '../tensor/tensor_source.ts'
 
 const sumsName = 'moments-sums.safetensors'
 
@@ -107,14 +108,11 @@ async function isFinished(
 ): Promise<boolean> {
   const widths = momentWidths(config)
   const found = await ofValid(path, async () => {
-    const moments = await openMoments(path)
-    try {
+    return closing(openMoments(path), async (moments) => {
       for (let layer = 0; layer < config.layers; layer++)
         for (const kind of unitKinds) await moments.table(kind, layer, widths[kind], shape[kind])
       return moments.origin
-    } finally {
-      await moments.close()
-    }
+    })
   })
   return found !== null && isOurs(found)
 }

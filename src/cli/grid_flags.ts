@@ -15,7 +15,7 @@ import { present } from '../tensor/records.ts'
 import { nameOption, orWord, type OptionRecord } from '../tensor/option.ts'
 import { flagName } from './flag_name.ts'
 import { addFlags } from './flags.ts'
-import { meanOf, momentsOf, openPredictors } from './planner_flags.ts'
+import { expectMomentsRead, openPlannerFiles } from './planner_flags.ts'
 import { addOwnFlags, listOf, sharesOf } from './values.ts'
 
 /** What of a choice each flag gives, by the name of the flag. */
@@ -145,29 +145,23 @@ export function gridWords({ predictor, moments, ...flags }: GridFlags): [string,
 
 /**
  * Opens the predictors and the calibration that were named, works with them and disposes them.
- * @throws as `openPredictors` and `meanOf`, and the work
+ * @throws as `openPlannerFiles` and `PlannerFiles.sources`, and the work
  */
 export async function withGridInputs<T>(
   opt: ShadowModel,
   flags: GridFlags,
   work: (given: Pick<CacheOptions, 'predictors' | 'mean' | 'moments'>) => Promise<T>,
 ): Promise<T> {
-  const { predictor, calibration, compensate = [], scores = [] } = flags
-  const beside = predictorBeside(opt.weightsFile)
-  const mean = calibration === undefined ? undefined : await meanOf(opt, calibration, 'plainact')
+  const { calibration, compensate = [], scores = [], moments: named } = flags
   const isRead = compensate.some((by) => by !== 'none') || scores.includes(MOMENTS_CRITERION)
-  const moments = isRead
-    ? await momentsOf(opt, {
-        ...flags,
-        planner: ['static'],
-        criterion: MOMENTS_CRITERION,
-        compensate: undefined,
-      })
-    : undefined
-  const predictors = await openPredictors(beside, opt.model, { planner: [], predictor })
+  expectMomentsRead(named, isRead)
+  const { files } = await openPlannerFiles(opt.model, predictorBeside(opt.weightsFile), flags)
   try {
+    const ranking = calibration === undefined ? [] : (['static'] as const)
+    const { predictors, mean } = await files.sources(ranking, { criterion: 'plainact' })
+    const { moments } = await files.sources(isRead ? ['static'] : [], { criterion: MOMENTS_CRITERION })
     return await work({ predictors, mean, moments })
   } finally {
-    for (const one of predictors) one.dispose()
+    files.dispose()
   }
 }

@@ -6,19 +6,14 @@ import { readDocuments } from '../data/texts.ts'
 import { readWikitext } from '../data/wikitext.ts'
 import { fileNameOf } from '../platform/platform.ts'
 import { UsageError } from '../tensor/errors.ts'
-import type { FlagRow } from './values.ts'
+import type { FlagsOf } from './values.ts'
 
-/** What a command is given that learns from text. */
-export interface LearningTextFlags {
-  readonly text?: readonly string[]
-  readonly wikitext?: string
-}
-
-/** The flags. */
-export const learningTextFlags: readonly FlagRow[] = [
+/** The flags of a command that learns from text. */
+export const learningTextFlags = [
   ['--text <file...>', 'texts to cut windows from (default: the Brown corpus)'],
   ['--wikitext <file>', 'WikiText to cut windows from, page by page, raw or parquet'],
-]
+] as const
+type LearningTextFlags = FlagsOf<typeof learningTextFlags>
 
 /** Refuses two texts. @throws UsageError FLAGS */
 export function checkLearningText({ text, wikitext }: LearningTextFlags): void {

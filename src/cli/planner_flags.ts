@@ -13,65 +13,48 @@ import {
   type MethodSources,
 } from '../results/method.ts'
 import { findPredictor, ownPredictor, predictorBeside } from '../io/named_predictor.ts'
-import type { KnownShape } from '../io/known_models.ts'
 import { shareOption, type Scope } from '../masks/budget.ts'
-import type { HeldMoments } from '../compensation/held_moments.ts'
-import { MOMENTS_CRITERION } from '../criteria/index.ts'
-import type { CompensationName } from '../masks/compensation.ts'
-import type { Prefill } from '../masks/planner.ts'
 import type { UnitScores } from '../masks/selection.ts'
-import type { MaskMode } from '../engine/active_layer.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
-import { choiceOf, expectPlanner, expectSkipping } from '../library/planner_options.ts'
-import { kindsNeeded, needs, plannerNames, plannerOption, type PlannerName } from '../planners/index.ts'
+import { choiceOf, expectPlanner, expectSkipping, PlannerFiles } from '../library/planner_options.ts'
+import { kindsNeeded, plannerNames, plannerOption, type PlannerName } from '../planners/index.ts'
 import type { PredictorKind } from '../predictor/predictor_config.ts'
-import type { LearntUse, Predictor } from '../predictor/predictor_file.ts'
-import { checkPredictor } from '../predictor/suitable.ts'
+import type { LearntUse } from '../predictor/predictor_file.ts'
 import type { ShadowModel } from '../library/shadow_model.ts'
-import { MissingError, UsageError } from '../tensor/errors.ts'
+import { UsageError } from '../tensor/errors.ts'
 import { nameOption } from '../tensor/option.ts'
-import { addFlags, groups } from './flags.ts'
+import { addFlags, groups, type SharedFlags } from './flags.ts'
 import type { Session } from './session.ts'
-import { addOwnFlags, flagOf, listOf, sharesOf } from './values.ts'
+import { addOwnFlags, flagOf, listOf, sharesOf, type FlagsOf } from './values.ts'
 import { featureWidths, isGated } from '../engine/config.ts'
 import { formatPercent } from './words.ts'
 
+const shareFlags = [
+  ['--head-sparsity <share>', 'of heads, if different; 0 for neurons alone', shareOption],
+  ['--neuron-sparsity <share>', 'of neurons, if different; 0 for heads alone', shareOption],
+] as const
+const releasedFlag = ['--released, --paper-compatible', 'select as the released code does'] as const
+const calibrationFlag = [
+  '--calibration <dir>',
+  'a calibration, whose mean scores static and others rank by, and whose moments compensate',
+] as const
+
 /** What decides, whether a command runs one planner or compares several. */
-interface DeciderFlags {
-  readonly criterion: string
-  readonly scope?: Scope
-  readonly predictor: readonly string[]
-  readonly calibration?: string
-  readonly moments: readonly string[]
-  readonly compensate?: CompensationName
-  readonly ridge?: number
-  readonly promptShare?: number
-  readonly paperCompatible?: boolean
-  readonly prefill?: Prefill
-  readonly check?: number
-  readonly json?: boolean
-  readonly quiet?: boolean
-  /** Whether a share was asked for without a planner. */
-  readonly isPlannerImplied?: boolean
-}
+type DeciderFlags = FlagsOf<typeof shareFlags | readonly [typeof releasedFlag, typeof calibrationFlag]> &
+  SharedFlags<'criterion' | 'scope' | 'predictor' | 'moments'> &
+  Partial<SharedFlags<'compensate' | 'ridge' | 'promptShare' | 'prefill' | 'check' | 'json' | 'quiet'>> & {
+    /** Whether a share was asked for without a planner. */
+    readonly isPlannerImplied?: boolean
+  }
 
 /** Adds the flags of planners, of shares and of what planners decide by. @param usual what stands for the planner that a share implies */
 function addDeciderFlags(command: Command, [planner, sparsity]: readonly Option[], usual: unknown): void {
-  const shares = [
-    flagOf('--head-sparsity <share>', 'of heads, if different; 0 for neurons alone', shareOption),
-    flagOf('--neuron-sparsity <share>', 'of neurons, if different; 0 for heads alone', shareOption),
-  ]
+  const shares = shareFlags.map(([flags, words, option]) => flagOf(flags, words, option))
   for (const share of [sparsity, ...shares]) share.implies({ planner: usual })
   addOwnFlags(command, [planner, sparsity])
-  addOwnFlags(
-    command,
-    [...shares, ['--released, --paper-compatible', 'select as the released code does']],
-    groups.masks,
-  )
+  addOwnFlags(command, [...shares, releasedFlag], groups.masks)
   addFlags(command, 'scope', 'criterion', 'predictor')
-  const calibration =
-    'a calibration, whose mean scores static and others rank by, and whose moments compensate'
-  addOwnFlags(command, [['--calibration <dir>', calibration]], groups.learnt)
+  addOwnFlags(command, [calibrationFlag], groups.learnt)
   addFlags(command, 'moments')
   refuseSharesOfDense(command)
 }
@@ -90,8 +73,6 @@ const usualWords = 'griffin for a gated model that has no predictor beside it, e
 export interface PlanFlags extends DeciderFlags {
   readonly planner: PlannerName
   readonly sparsity: number
-  readonly headSparsity?: number
-  readonly neuronSparsity?: number
   readonly seed: number
 }
 
@@ -174,7 +155,7 @@ export async function settlePlan<Flags extends PlanFlags>(
 
 /** Reads the predictors and the calibration that were named. */
 async function readNamed(
-  opt: ShadowModel,
+  opt: Pick<ShadowModel, 'loadPredictor' | 'loadCalibration'>,
   { predictor, calibration }: Pick<DeciderFlags, 'predictor' | 'calibration'>,
 ): Promise<NamedKind[]> {
   const found: NamedKind[] = []
@@ -255,7 +236,7 @@ function shadowAsked(flags: PlanFlags): Parameters<typeof makeMethod>[0] {
 }
 
 /** Refuses moments that no method reads: they would have no effect. @throws UsageError FLAGS */
-function expectMomentsRead(moments: readonly string[], isRead: boolean): void {
+export function expectMomentsRead(moments: readonly string[], isRead: boolean): void {
   if (moments.length === 0 || isRead) return
   throw new UsageError(
     'FLAGS',
@@ -304,13 +285,9 @@ function refuseSharesOfDense(command: Command): void {
 // ---- Several planners ------------------------------------------------------------------------------------------------
 
 /** What a command that compares planners is given. */
-export interface PlannerFlags extends DeciderFlags {
+export interface PlannerFlags extends DeciderFlags, SharedFlags<'every' | 'mode'> {
   readonly planner: readonly PlannerName[]
   readonly sparsity: readonly number[]
-  readonly headSparsity?: number
-  readonly neuronSparsity?: number
-  readonly every?: number | 'auto'
-  readonly mode: MaskMode
   readonly leaky?: boolean
 }
 
@@ -336,7 +313,7 @@ export interface ComparedMethods {
 
 /**
  * Reads what the planners decide by, works with it and gives it back.
- * @throws MissingError PLANNER_SOURCE, PREDICTOR_MISSING; InputError PREDICTOR_MODEL, CALIBRATION_MODEL and those of files
+ * @throws MissingError PLANNER_SOURCE, and as `PlannerFiles.sources`; InputError as `openPlannerFiles`
  */
 export async function withMethods<T>(
   session: Session,
@@ -344,135 +321,51 @@ export async function withMethods<T>(
   asked: PlannerFlags,
   work: (compared: ComparedMethods) => Promise<T>,
 ): Promise<T> {
-  const { sparsity: sparsities, paperCompatible, ...choice } = asked
-  const { scope, criterion, every, prefill, leaky, headSparsity, neuronSparsity } = choice
-  const planners = asked.isPlannerImplied ? [await impliedPlanner(session, opt, asked)] : asked.planner
-  const flags = { ...asked, planner: planners }
-  const how = { compensate: choice.compensate, ridge: choice.ridge, promptShare: choice.promptShare }
-  const predictors = await openPredictors(predictorBeside(opt.weightsFile), opt.model, flags)
+  const { sparsity: sparsities, paperCompatible, criterion, ...choice } = asked
+  const { scope, every, prefill, leaky, headSparsity, neuronSparsity, compensate, ridge, promptShare } =
+    choice
+  const { files, found } = await openPlannerFiles(opt.model, predictorBeside(opt.weightsFile), asked)
   try {
-    // The model's own is not named, and comes first.
-    const named = predictors.slice(predictors.length - flags.predictor.length)
-    const found: NamedKind[] = named.map(({ kind }, i) => ({ path: flags.predictor[i], kind }))
+    const planners = asked.isPlannerImplied
+      ? [await files.usual(choiceOf({ ...choice, sparsity: sparsities[0] }))]
+      : asked.planner
+    if (asked.isPlannerImplied && planners[0] !== 'shadow')
+      await tell(session, asked, [impliedWords(planners[0])])
     checkKinds(planners, found)
-    const sources = {
-      mean: await calibratedMean(opt, flags),
-      predictors,
-      moments: await momentsOf(opt, flags),
-    }
+    const sources = await files.sources(planners, { criterion, compensate })
+    expectMomentsRead(asked.moments, sources.moments !== undefined)
     const shares = { sparsities, headSparsity, neuronSparsity }
-    const when = { every, prefill, leaky, paperCompatible }
-    const given = { planner: 'shadow', sparsity: sparsities[0], ...shares, scope, ...how, ...when } as const
+    const when = { every, prefill, leaky, paperCompatible, compensate, ridge, promptShare }
+    const given = { planner: 'shadow', sparsity: sparsities[0], ...shares, scope, ...when } as const
     const learnt = planners.includes('shadow')
-      ? await learntBy(session, flags, await shadowFile(opt, found), given)
+      ? await learntBy(session, asked, await shadowFile(opt, found), given)
       : null
-    const options = { planners, ...shares, scope, criterion, ...how, ...when, sources, learnt }
+    const options = { planners, ...shares, scope, criterion, ...when, sources, learnt }
     return await work({ methods: compareMethods(opt.model, options), sources })
   } finally {
-    for (const predictor of predictors) predictor.dispose()
+    files.dispose()
   }
 }
 
-/** The planner that a share alone means; a line tells it. */
-async function impliedPlanner(
-  session: Session,
-  opt: ShadowModel,
-  { sparsity: [sparsity], ...flags }: PlannerFlags,
-): Promise<PlannerName> {
-  await readNamed(opt, flags)
-  const planner = await opt.usualPlanner(choiceOf({ ...flags, sparsity }))
-  if (planner !== 'shadow') await tell(session, flags, [impliedWords(planner)])
-  return planner
-}
-
-/** The flags that say which predictors are opened. */
-interface PredictorFlags {
-  readonly planner: readonly string[]
-  readonly predictor: readonly string[]
-}
-
 /**
- * Opens the predictors of a model.
+ * Opens the files that planners of a model decide by: those named. Dispose them.
  * @param beside the path of the model's own predictor
- * @throws MissingError PREDICTOR_MISSING; InputError PREDICTOR_MODEL and those of files
+ * @throws InputError PREDICTOR_MODEL, CALIBRATION_MODEL and those of files
  */
-export async function openPredictors(
-  beside: string,
+export async function openPlannerFiles(
   model: LanguageModel,
-  flags: PredictorFlags,
-): Promise<Predictor[]> {
-  const { openPredictor } = await import('../predictor/predictor_file.ts')
-  const opened: Predictor[] = []
+  beside: string,
+  named: Pick<DeciderFlags, 'predictor' | 'calibration'> & Partial<Pick<DeciderFlags, 'moments'>>,
+): Promise<{ readonly files: PlannerFiles; readonly found: readonly NamedKind[] }> {
+  const files = new PlannerFiles(model, beside)
   try {
-    for (const path of await predictorPaths(beside, model.config, flags)) {
-      const predictor = await openPredictor(await findPredictor(path), model.backend, model.weights.storage)
-      opened.push(predictor)
-      checkPredictor(predictor, model.config, path)
-    }
-    return opened
+    const found = await readNamed(files, named)
+    for (const path of named.moments ?? []) files.addMoments(path)
+    return { files, found }
   } catch (error) {
-    for (const predictor of opened) predictor.dispose()
+    files.dispose()
     throw error
   }
-}
-
-/**
- * The predictors named, and for the shadow planner the model's own: the one beside it, or that of this package.
- * @throws MissingError PREDICTOR_MISSING if the shadow planner has neither
- */
-async function predictorPaths(
-  beside: string,
-  model: KnownShape,
-  { planner, predictor }: PredictorFlags,
-): Promise<string[]> {
-  const own = planner.includes('shadow') ? await ownPredictor(beside, model) : null
-  // It comes first: one that is named takes its place.
-  if (own !== null) return [own, ...predictor]
-  if (planner.includes('shadow') && predictor.length === 0)
-    throw new MissingError(
-      'PREDICTOR_MISSING',
-      `planner shadow: expected --predictor, or ${beside}, got neither; "shadowllm train" makes one`,
-    )
-  return [...predictor]
-}
-
-/** The mean scores of the calibration, if a planner ranks by them. */
-async function calibratedMean(
-  opt: ShadowModel,
-  { planner, calibration, criterion }: PlannerFlags,
-): Promise<UnitScores | undefined> {
-  const reader = planner.find((name) => needs(name, 'calibration'))
-  if (reader === undefined || criterion === MOMENTS_CRITERION) return undefined
-  if (calibration === undefined)
-    throw new MissingError(
-      'CALIBRATION_MISSING',
-      `planner ${reader}: expected --calibration, got none; "shadowllm calibrate" makes one`,
-    )
-  return meanOf(opt, calibration, criterion)
-}
-
-/** The moments that the methods of these flags read, if any does. @throws MissingError MOMENTS_MISSING, InputError as `holdMoments` */
-export async function momentsOf(
-  opt: ShadowModel,
-  {
-    planner: planners,
-    criterion,
-    compensate,
-    calibration,
-    moments,
-  }: Pick<DeciderFlags, 'compensate' | 'calibration' | 'moments'> & {
-    readonly planner: readonly PlannerName[]
-    readonly criterion: string
-  },
-): Promise<HeldMoments | undefined> {
-  const reader = planners.find(
-    (planner) =>
-      planner !== 'dense' && readsMoments(makeMethod({ planner, sparsity: 0, criterion, compensate })),
-  )
-  expectMomentsRead(moments, reader !== undefined)
-  if (reader === undefined) return undefined
-  const { holdMoments } = await import('../compensation/open_moments.ts')
-  return holdMoments(opt.model, { calibration: calibration ?? null, files: moments }, reader)
 }
 
 /** The mean scores of a calibration of this model. @throws InputError as `openCalibration`, `checkModel` and `aggregate` */

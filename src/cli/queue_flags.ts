@@ -1,7 +1,7 @@
 /**
  * The flags of commands that put work into a queue or take work from one.
  */
-import { Option, type Command } from 'commander'
+import type { Command } from 'commander'
 import { bitsOf, type BackendName } from '../backends/backend.ts'
 import { methodHash } from '../results/method_hash.ts'
 import { hashFiles } from '../results/provenance.ts'
@@ -14,39 +14,30 @@ import type { ShadowModel } from '../library/shadow_model.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { ModelFlags } from './flags.ts'
 import type { Session } from './session.ts'
-import { addOwnFlags } from './values.ts'
-
-/** What a command is given that may use a queue. */
-export interface QueueFlags {
-  readonly queue?: QueueAddress
-  readonly shards?: string
-}
+import { addOwnFlags, parsedBy, required, type FlagsOf } from './values.ts'
 
 const address = 'a Redis or Valkey server, such as redis://host:6379 (rediss: with TLS)'
+const place =
+  'where workers find their input and leave results: a folder all of them see, or s3://bucket/prefix'
 
-const shards = (): Option =>
-  new Option(
-    '--shards <place>',
-    'where workers find their input and leave results: a folder all of them see, or s3://bucket/prefix',
-  )
+/** The flags of a command that may hand its work over. */
+const queueFlags = [
+  parsedBy('--queue <url>', `distribute the work over the workers of ${address}`, parseQueueUrl),
+  ['--shards <place>', place],
+] as const
+/** What such a command is given. */
+export type QueueFlags = FlagsOf<typeof queueFlags>
 
-/** Adds the flags of a command that may hand its work over. */
+/** Adds these flags. */
 export function addQueueFlags(command: Command): Command {
-  const queue = new Option('--queue <url>', `distribute the work over the workers of ${address}`)
-  return addOwnFlags(command, [queue.argParser(parseQueueUrl), shards()], 'Several machines:')
+  return addOwnFlags(command, queueFlags, 'Several machines:')
 }
 
 /** Where a command that serves queues finds them. */
-export function servedQueue(): Option {
-  return new Option('--queue <url>', `where the queues are: ${address}`)
-    .argParser(parseQueueUrl)
-    .makeOptionMandatory()
-}
+export const servedQueue = required('--queue <url>', `where the queues are: ${address}`, parseQueueUrl)
 
 /** Where it finds and leaves files. */
-export function servedShards(): Option {
-  return shards().makeOptionMandatory()
-}
+export const servedShards = required('--shards <place>', place)
 
 /** Refuses one of both flags without the other, and threads where workers do it. @throws UsageError FLAGS */
 export function checkQueueFlags({ queue, shards, threads }: QueueFlags & Pick<ModelFlags, 'threads'>): void {

@@ -2,6 +2,7 @@
  * How commands report: in words, as JSON, and to a file.
  */
 import { jsonText } from '../results/json_text.ts'
+import type { SharedFlags } from './flags.ts'
 import { writeOutput } from './output.ts'
 import type { Screen, Text } from './screen.ts'
 import type { Session } from './session.ts'
@@ -16,11 +17,8 @@ export function printResult<Result extends object>(
   return session.print(json ? jsonText(result) : words(result, session.screen))
 }
 
-/** The flags of a command that reports on its work. */
-export interface ReportFlags {
-  readonly json?: boolean
-  readonly output?: string
-}
+/** What a command is given that reports on its work. */
+export type ReportFlags = SharedFlags<'report'>
 
 /** Prints a report, then writes it to a file if one was asked for. @throws UsageError OUTPUT */
 export async function showReport<Report extends object>(

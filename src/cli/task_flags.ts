@@ -8,6 +8,7 @@ import { nameOption } from '../tensor/option.ts'
 
 /** The flags. */
 export interface TaskFlags {
+  readonly tasks?: readonly string[]
   readonly data?: string
   readonly rows: ReadonlyMap<string, string>
 }

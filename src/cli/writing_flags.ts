@@ -2,14 +2,11 @@
  * The flags of commands that write text: how tokens are drawn, and how many.
  */
 import type { Command } from 'commander'
-import type { MaskMode } from '../engine/active_layer.ts'
 import { maxTokensOption } from '../engine/generate.ts'
 import { fillSampling, samplingOptions, type SamplerOptions } from '../engine/sampling.ts'
-import type { Prefill } from '../masks/planner.ts'
-import type { CacheStorage } from '../engine/layer_cache.ts'
 import { choiceOf, generationPlanners, type GenerationPlanner } from '../library/planner_options.ts'
 import { flagName } from './flag_name.ts'
-import { addFlags, groups, type ModelFlags } from './flags.ts'
+import { addFlags, groups, type ModelFlags, type SharedFlags } from './flags.ts'
 import { addCompensationFlags, addPlanFlags, type PlanFlags } from './planner_flags.ts'
 import { variablesOption, type TemplateVariables } from '../io/template_variables.ts'
 import { expectTemplate, type ChatOptions } from '../library/options.ts'
@@ -26,22 +23,16 @@ const TERMINAL_TEMPERATURE = 0.7
 export type Drawing = Omit<SamplerOptions, 'seed'>
 
 /** What a command that writes text is given; `withSampling` has the default of the temperature. */
-export interface WritingFlags extends ModelFlags, PlanFlags, Drawing {
+export interface WritingFlags
+  extends ModelFlags, PlanFlags, Drawing, SharedFlags<'every' | 'mode' | 'cache'> {
   readonly planner: GenerationPlanner
-  readonly every?: number | 'auto'
-  readonly check?: number
-  readonly prefill?: Prefill
   readonly maxTokens?: number
-  readonly mode: MaskMode
-  readonly cache?: CacheStorage
   /** The system message of a chat. */
   readonly system?: string
   /** Variables of the chat template. */
   readonly chatTemplateKwargs?: TemplateVariables
   /** The file of a session. */
   readonly session?: string
-  readonly json?: boolean
-  readonly quiet?: boolean
 }
 
 /** The flags of how tokens are drawn. */

@@ -18,6 +18,7 @@ import type { Compensation, CompensationName, Folded, FoldedMatrix } from '../ma
 import { DEFAULT_RIDGE } from '../masks/compensation.ts'
 import type { HeldMoments } from './held_moments.ts'
 import { KnownProducts } from './known_products.ts'
+import { remembered } from '../tensor/records.ts'
 
 /** What a method says of its compensation. */
 export interface CompensationSettings {
@@ -40,21 +41,18 @@ const made = new WeakMap<HeldMoments, Made>()
 /** A compensation by these moments. The same settings give the same one. */
 export function compensationBy(moments: HeldMoments, settings: CompensationSettings): Compensation {
   const { by, ridge = DEFAULT_RIDGE, promptShare = 0 } = settings
-  const { compensations, products } = made.get(moments) ?? { compensations: new Map(), products: new Map() }
-  made.set(moments, { compensations, products })
-  const key = `${by} ${ridge} ${promptShare}`
-  const found = compensations.get(key)
-  if (found) return found
-  const seesPrompt = promptShare > 0
-  const known = products.get(ridge) ?? new KnownProducts(moments, ridge)
-  products.set(ridge, known)
-  const fold = (matrix: FoldedMatrix): Folded =>
-    by === 'mean'
-      ? addMean(moments, promptShare, matrix)
-      : leastSquares(moments, known, ridge, promptShare, matrix)
-  const own = { seesPrompt, fold: seesPrompt ? fold : once(fold) }
-  compensations.set(key, own)
-  return own
+  const { compensations, products } = remembered(made, moments, () => {
+    return { compensations: new Map(), products: new Map() }
+  })
+  return remembered(compensations, `${by} ${ridge} ${promptShare}`, () => {
+    const seesPrompt = promptShare > 0
+    const known = remembered(products, ridge, () => new KnownProducts(moments, ridge))
+    const fold = (matrix: FoldedMatrix): Folded =>
+      by === 'mean'
+        ? addMean(moments, promptShare, matrix)
+        : leastSquares(moments, known, ridge, promptShare, matrix)
+    return { seesPrompt, fold: seesPrompt ? fold : once(fold) }
+  })
 }
 
 /** What was folded last of each matrix is remembered. */

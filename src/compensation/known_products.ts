@@ -11,6 +11,7 @@ import type { Buffer } from '../backends/backend.ts'
 import { BufferScope } from '../backends/buffer_scope.ts'
 import type { FoldedMatrix } from '../masks/compensation.ts'
 import type { HeldMoments } from './held_moments.ts'
+import { remembered } from '../tensor/records.ts'
 
 /** Rows that are written at a time. */
 const STRIP = 64
@@ -46,8 +47,7 @@ export class KnownProducts {
       kept,
       shape: [N, D],
     } = matrix
-    const known = this.#known.get(of) ?? Array.from(w, () => emptyRows(N, D))
-    this.#known.set(of, known)
+    const known = remembered(this.#known, of, () => Array.from(w, () => emptyRows(N, D)))
     const texts = known.map((text, m) => ({ text, m, by: factor * w[m] })).filter(({ by }) => by !== 0)
     for (const { text, m } of texts) this.#make(text, m, matrix)
     const strip = new Float32Array(STRIP * D)

@@ -21,7 +21,7 @@ import { readFinite } from '../io/read_finite.ts'
 import { openSafetensors, parseSafetensors } from '../io/safetensors.ts'
 import { encodeSafetensors, writeSafetensors, type TensorToWrite } from '../io/safetensors_writer.ts'
 import { unitKinds, type UnitKind } from '../masks/mask.ts'
-import { readIntegers, type RawTensorSource } from '../tensor/tensor_source.ts'
+import { closing, readIntegers, type RawTensorSource } from '../tensor/tensor_source.ts'
 import { momentWidths, type LayerMoments, type MomentTables, type MomentWidths } from './moments.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import { HeldMoments, ONE, summarize, type UnitMoments } from './held_moments.ts'
@@ -280,8 +280,7 @@ export async function readSums(
   layers: number,
   widths: MomentWidths,
 ): Promise<{ readonly origin: MomentsOrigin; readonly sums: readonly LayerMoments[] }> {
-  const source = await openSafetensors(path)
-  try {
+  return closing(openSafetensors(path), async (source) => {
     const origin = originOf(source, path)
     const read = async (kind: UnitKind, l: number): Promise<MomentTables<Float32Array>> => {
       const N = widths[kind]
@@ -297,7 +296,5 @@ export async function readSums(
     for (let l = 0; l < layers; l++)
       sums.push({ heads: await read('heads', l), neurons: await read('neurons', l) })
     return { origin, sums }
-  } finally {
-    await source.close()
-  }
+  })
 }

@@ -5,6 +5,7 @@ import type { LanguageModel } from '../engine/language_model.ts'
 import { isThere } from '../io/files.ts'
 import { joinPath } from '../platform/platform.ts'
 import { MissingError } from '../tensor/errors.ts'
+import { closing } from '../tensor/tensor_source.ts'
 import { mixMoments, type HeldMoments } from './held_moments.ts'
 import { openMoments } from './moments_file.ts'
 
@@ -39,13 +40,7 @@ export async function holdMoments(
   asker: string,
 ): Promise<HeldMoments> {
   const held: HeldMoments[] = []
-  for (const path of await momentPaths(places, asker)) {
-    const moments = await openMoments(path)
-    try {
-      held.push(await moments.hold(model))
-    } finally {
-      await moments.close()
-    }
-  }
+  for (const path of await momentPaths(places, asker))
+    held.push(await closing(openMoments(path), (moments) => moments.hold(model)))
   return mixMoments(held)
 }

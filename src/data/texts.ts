@@ -1,7 +1,7 @@
 /**
  * Texts to measure perplexity on: pages, each read on its own, and the same text in one stream.
  */
-import { openFile, readExactly } from '../io/files.ts'
+import { readWhole } from '../io/files.ts'
 import { fileNameOf } from '../platform/platform.ts'
 import { InputError } from '../tensor/errors.ts'
 import { inTurn, loadBrown, splitDocuments, type Document } from './corpus.ts'
@@ -32,16 +32,12 @@ const LIMIT = 512_000_000
  * @throws InputError TEXT_ENCODING for other bytes than UTF-8, FILE_MISSING, FILE_KIND, FILE_LIMIT
  */
 export async function readText(path: string): Promise<string> {
-  const file = await openFile(path)
+  const bytes = await readWhole(path, LIMIT)
   try {
-    if (file.size > LIMIT)
-      throw new InputError('FILE_LIMIT', `${path}: expected at most ${LIMIT} bytes, got ${file.size}`)
-    return new TextDecoder('utf-8', { fatal: true }).decode(await readExactly(file, 0, file.size, path))
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
   } catch (cause) {
     if (!(cause instanceof TypeError)) throw cause
     throw new InputError('TEXT_ENCODING', `${path}: expected UTF-8 text, got other bytes`, { cause })
-  } finally {
-    await file.close()
   }
 }
 

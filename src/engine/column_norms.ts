@@ -11,6 +11,7 @@ import type { LoadedModel } from './loaded_model.ts'
 import { layerOf, parametersOf } from './plan.ts'
 import { storageIn, type Matrix } from './storages/index.ts'
 import type { ModelWeights } from './weights.ts'
+import { remembered } from '../tensor/records.ts'
 
 const { sqrt } = Math
 
@@ -19,13 +20,9 @@ const known = new WeakMap<ModelWeights, Map<number, Float32Array>>()
 
 /** The norms of the columns that the channels of a site of a layer meet: [C]. The first call for a site reads its weights. */
 export function columnNorms(model: LoadedModel, layer: number, site: ChannelSite): Float32Array {
-  const { weights } = model
-  const ofModel = known.get(weights) ?? new Map<number, Float32Array>()
-  known.set(weights, ofModel)
+  const ofModel = remembered(known, model.weights, () => new Map())
   const place = channelSites.length * layer + channelSites.indexOf(site)
-  const norms = ofModel.get(place) ?? computeNorms(model, layer, site)
-  ofModel.set(place, norms)
-  return norms
+  return remembered(ofModel, place, () => computeNorms(model, layer, site))
 }
 
 function computeNorms({ plan, weights }: LoadedModel, layer: number, site: ChannelSite): Float32Array {

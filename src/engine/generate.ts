@@ -149,7 +149,7 @@ export async function* generateTokens(
 }
 
 /** The most tokens of a text. */
-export const maxTokensOption: OptionRecord = wholeOption('MAX_TOKENS', 0)
+export const maxTokensOption: OptionRecord<number> = wholeOption('MAX_TOKENS', 0)
 
 function checkLength(model: LanguageModel, promptLength: number, maxTokens: number): void {
   const { positions } = model.config

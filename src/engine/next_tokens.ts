@@ -60,7 +60,7 @@ export interface NextTokens {
 }
 
 /** Tokens from one dense check to the next. */
-export const checkOption: OptionRecord = wholeOption('CHECK', 1)
+export const checkOption: OptionRecord<number> = wholeOption('CHECK', 1)
 
 /**
  * Refuses a check that cannot be made as the rule has it.

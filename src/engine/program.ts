@@ -8,6 +8,7 @@ import { opt, type OptConfig } from '../spec/opt.ts'
 import { stepsOf, type Value } from '../spec/program.ts'
 import { needsOf } from './needs.ts'
 import { planOf, type ModelParameter, type Plan } from './plan.ts'
+import { remembered } from '../tensor/records.ts'
 
 /** What programs read of a configuration; only OPT has no rotations. */
 type ProgramConfig = OptConfig &
@@ -32,9 +33,7 @@ const plans = new WeakMap<ProgramConfig, Plan>()
 
 /** The program of a model, laid out. */
 export function modelPlan(config: ProgramConfig): Plan {
-  const plan = plans.get(config) ?? planOf(programOf(config))
-  plans.set(config, plan)
-  return plan
+  return remembered(plans, config, () => planOf(programOf(config)))
 }
 
 /** Every parameter of a model by its Hugging Face name, in the order of the forward pass. */

@@ -10,6 +10,7 @@ import type { Instruction } from './active_layer.ts'
 import type { Plan, Section } from './plan.ts'
 import type { Value } from '../spec/program.ts'
 import type { Frame } from './run_step.ts'
+import { remembered } from '../tensor/records.ts'
 
 /** Logits computed at a time, in numbers: bounds the buffer when every position of a long prompt is wanted. */
 const LOGITS_AT_ONCE = 2 ** 20
@@ -104,9 +105,7 @@ export class RunState {
 
   /** Room for a factor of each of C channels, which the next call for as many overwrites: [C]. */
   factors(C: number): Buffer {
-    const known = this.#factors.get(C) ?? this.#scope.allocate('f32', [C], 'anything')
-    this.#factors.set(C, known)
-    return known
+    return remembered(this.#factors, C, () => this.#scope.allocate('f32', [C], 'anything'))
   }
 
   /** Room for what products read under a mask of channels, which the next call overwrites: [T, C]. */

@@ -10,6 +10,7 @@ import { scoring, type AttentionStep } from '../spec/program.ts'
 import type { Instruction } from './active_layer.ts'
 import type { LayerCache } from './layer_cache.ts'
 import type { LoadedModel } from './loaded_model.ts'
+import { remembered } from '../tensor/records.ts'
 
 /** The state that all steps of one pass share. */
 export interface Pass {
@@ -40,11 +41,8 @@ export function passOf(
   tokens: Buffer | null = null,
 ): Pass {
   const known = new Map<Rotary, Buffer>()
-  const angles = (rotary: Rotary): Buffer => {
-    const rows = known.get(rotary) ?? model.angleRows(backend, past, T, rotary)
-    known.set(rotary, rows)
-    return rows
-  }
+  const angles = (rotary: Rotary): Buffer =>
+    remembered(known, rotary, () => model.angleRows(backend, past, T, rotary))
   return {
     backend,
     T,

@@ -10,6 +10,7 @@
  */
 import { exp } from '../ops/float32.ts'
 import {
+  entriesOption,
   expectOption,
   numberOption,
   rangeOption,
@@ -17,7 +18,6 @@ import {
   wholeOption,
   type OptionRecord,
 } from '../tensor/option.ts'
-import { isList, isObject } from '../tensor/arguments.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { Random } from '../tensor/random.ts'
 
@@ -73,26 +73,10 @@ const MAX_BIASES = 1024
 const isBias = ([id, bias]: [string, unknown]): boolean =>
   /^(0|[1-9]\d{0,9})$/.test(id) && typeof bias === 'number' && Math.abs(bias) <= 100
 
-/** The bias as an option; as text it is JSON. */
-const biasOption: OptionRecord = {
-  code: 'LOGIT_BIAS',
-  words: `an object of up to ${MAX_BIASES} ids, each with a number from -100 to 100`,
-  holds: (value) =>
-    isObject(value) &&
-    !isList(value) &&
-    Object.keys(value).length <= MAX_BIASES &&
-    Object.entries(value).every(isBias),
-  read: (text) => {
-    try {
-      return JSON.parse(text) as unknown
-    } catch {
-      return NaN
-    }
-  },
-}
-
 /** What each of them takes. */
-export const samplingOptions: Readonly<Record<keyof SamplerOptions, OptionRecord>> = {
+export const samplingOptions: {
+  readonly [Name in keyof SamplerOptions]-?: OptionRecord<NonNullable<SamplerOptions[Name]>>
+} = {
   temperature: rangeOption('TEMPERATURE', 0),
   topK: wholeOption('TOP_K', 1),
   topP: numberOption('TOP_P', 'a share above 0, up to 1', (value) => value > 0 && value <= 1),
@@ -104,7 +88,12 @@ export const samplingOptions: Readonly<Record<keyof SamplerOptions, OptionRecord
   minP: rangeOption('MIN_P', 0, 1),
   presencePenalty: rangeOption('PRESENCE_PENALTY', -2, 2),
   frequencyPenalty: rangeOption('FREQUENCY_PENALTY', -2, 2),
-  logitBias: biasOption,
+  logitBias: entriesOption(
+    'LOGIT_BIAS',
+    `an object of up to ${MAX_BIASES} ids, each with a number from -100 to 100`,
+    MAX_BIASES,
+    isBias,
+  ),
   seed: seedOption,
 }
 

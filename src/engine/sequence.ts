@@ -26,7 +26,7 @@ import type { Compensation } from '../masks/compensation.ts'
 import { isDensePrompt, type LayerMask, type MaskPlanner } from '../masks/planner.ts'
 import { gates, relu } from '../ops/activations.ts'
 import { InputError, UsageError } from '../tensor/errors.ts'
-import { recordOf } from '../tensor/records.ts'
+import { recordOf, remembered } from '../tensor/records.ts'
 import {
   activateLayer,
   denseLayer,
@@ -524,9 +524,7 @@ export class Sequence {
   }
 
   #stateIn(backend: Backend): RunState {
-    let state = this.#states.get(backend)
-    if (!state) this.#states.set(backend, (state = new RunState(backend, this.model.plan)))
-    return state
+    return remembered(this.#states, backend, () => new RunState(backend, this.model.plan))
   }
 
   /** The stream that enters a layer, or what stands behind the last: [T, D]. */

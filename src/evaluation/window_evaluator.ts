@@ -31,6 +31,7 @@ import {
   type WindowScore,
 } from './score_window.ts'
 import { achievedBy, meanAchieved } from './tally.ts'
+import { remembered } from '../tensor/records.ts'
 
 /** A prompt and what follows it, to plan for. */
 interface PlannedText extends Pick<ScoredText, 'tokens' | 'promptLength'> {
@@ -72,10 +73,10 @@ export class WindowPlanner {
 
   #oracleScores({ criterion, samples }: Method): UnitScores {
     if (samples === undefined) return this.#scoresOf(criterion, 'continuation')
-    const known =
-      this.#expected.get(criterion) ?? expectedScores(this.#model, this.#text, criterion, this.#seed)
-    this.#expected.set(criterion, known)
-    return known(samples)
+    const drawn = remembered(this.#expected, criterion, () =>
+      expectedScores(this.#model, this.#text, criterion, this.#seed),
+    )
+    return drawn(samples)
   }
 
   /** The scores that a planner gets from a pass over the prompt; null for one that makes none. */
@@ -99,17 +100,13 @@ export class WindowPlanner {
 
   /** A criterion's scores of the loss of the continuation, or of the prompt's own. */
   #scoresOf(criterion: string, part: 'continuation' | 'prompt'): UnitScores {
-    const key = `${criterion} ${part}`
-    let scores = this.#scores.get(key)
-    if (!scores) {
+    return remembered(this.#scores, `${criterion} ${part}`, () => {
       const { tokens, promptLength } = this.#text
       const prompt = tokens.slice(0, promptLength)
       const [read, labels] =
         part === 'prompt' ? [prompt, prompt] : continuationOf(this.#text, this.#model.config.positions)
-      scores = scoreText(this.#model, read, labels, criterionByName(criterion), this.#seed)
-      this.#scores.set(key, scores)
-    }
-    return scores
+      return scoreText(this.#model, read, labels, criterionByName(criterion), this.#seed)
+    })
   }
 }
 
@@ -255,14 +252,12 @@ export class WindowEvaluator {
 
   /** The halves of a window; the planner of each knows the other one. */
   #halvesOf(window: ScoredText): readonly ScoredText[] {
-    const known = this.#halves.get(window)
-    if (known) return known
-    const halves = halvesOf(window)
-    for (const { text, planned } of halves)
-      this.#planners.set(text, new WindowPlanner(this.model, planned, this.text.seed))
-    const texts = halves.map(({ text }) => text)
-    this.#halves.set(window, texts)
-    return texts
+    return remembered(this.#halves, window, () =>
+      halvesOf(window).map(({ text, planned }) => {
+        this.#planners.set(text, new WindowPlanner(this.model, planned, this.text.seed))
+        return text
+      }),
+    )
   }
 
   #denseLogits(): DenseLogits | undefined {
@@ -275,9 +270,7 @@ export class WindowEvaluator {
   }
 
   #plannerOf(window: ScoredText): WindowPlanner {
-    const known = this.#planners.get(window) ?? new WindowPlanner(this.model, window, this.text.seed)
-    this.#planners.set(window, known)
-    return known
+    return remembered(this.#planners, window, () => new WindowPlanner(this.model, window, this.text.seed))
   }
 }
 

@@ -225,7 +225,7 @@ function cellMethod(
   sparsity: number,
   scope: Scope,
 ): Method {
-  const options = { criterion: 'plainact', baselineCriterion: 'l2norm', scope }
+  const options = { criterion: 'plainact', scope }
   const { examples, predictor, ...method } = comparisonMethod(settings, options, planner, sparsity)
   const given = predictorFor(planner, predictors)
   if (given) return makeMethod({ ...method, criterion: given.config.criterion })

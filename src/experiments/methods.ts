@@ -1,8 +1,8 @@
 /**
  * The methods of the main comparison: every planner at every sparsity, each with what it learns from.
  *
- * ShadowLLM, static pruning, the oracle and prompt-plainact share one criterion. The two DejaVu baselines have their own, by
- * default the norm of activations (`l2norm`), as in the paper. Whatever learns does so from the same windows with the same
+ * ShadowLLM, static pruning, the oracle and prompt-plainact share one criterion. The two DejaVu baselines have the norm of
+ * activations (`l2norm`), as in the paper. Whatever learns does so from the same windows with the same
  * scalings, and from scores that are measured under static masks (`plainact@0.7`), because the score of a unit changes once
  * others are skipped. Static pruning by the same scores is compared too, to tell that gain from the predictor's; and so is
  * what ShadowLLM and DejaVu-style are as their authors released them: scores of the dense model, inputs scaled to [0, 1], and
@@ -39,7 +39,6 @@ export const sparsePlanners: readonly PlannerName[] = [
 export interface ComparisonOptions {
   readonly planners?: readonly PlannerName[]
   readonly criterion: string
-  readonly baselineCriterion: string
   readonly scope: Scope
 }
 
@@ -73,7 +72,7 @@ export function prunedExamples({ calibration: count, pruned }: Settings, sparsit
 /** One planner at one sparsity. */
 export function comparisonMethod(
   settings: Settings,
-  { criterion, baselineCriterion, scope }: ComparisonOptions,
+  { criterion, scope }: ComparisonOptions,
   planner: PlannerName,
   sparsity: number,
 ): Method {
@@ -82,7 +81,7 @@ export function comparisonMethod(
   return {
     ...makeMethod({ planner, sparsity, scope }),
     ...(plannerOf(planner).needs.length > 0 && {
-      criterion: kind === null || kind === 'shadow' ? criterion : baselineCriterion,
+      criterion: kind === null || kind === 'shadow' ? criterion : 'l2norm',
     }),
     ...(needs(planner, 'continuation') && { halves: true }),
     ...(needs(planner, 'calibration') && { examples }),

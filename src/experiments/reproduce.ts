@@ -8,8 +8,8 @@
  * 4. decode     tokens per second with units really skipped, the planner's time included, methods in interleaved rounds
  *
  * The oracle alone sees what follows the prompt: one half of it, for the other half. Being stopped is no failure:
- * what was finished is reported, over the windows that every method has scored. All but the speeds is kept in a part store
- * where one is given, so that a second run, or one that goes on, does not compute it again.
+ * what was finished is reported, over the windows that every method has scored. All but the speeds is kept in a part store,
+ * so that a second run, or one that goes on, does not compute it again.
  */
 import { median, ratioInterval } from '../results/interleaved_rounds.ts'
 import { criterionByName } from '../criteria/index.ts'
@@ -87,12 +87,12 @@ export async function reproduce(
   signal?: AbortSignal,
 ): Promise<ReproduceReport> {
   const started = now()
-  const { model, criterion = 'plainact', baselineCriterion = 'l2norm', scope = 'global', seed = 0 } = options
+  const { model, criterion = 'plainact', scope = 'global', seed = 0 } = options
   const settings: Settings = { ...settingsBySize[options.size ?? 'usual'], ...options.settings }
   const { prompt, continuation, calibration, evaluation, decode } = settings
-  for (const name of [criterion, baselineCriterion]) criterionByName(name)
+  criterionByName(criterion)
   const { planners } = options
-  const methods = comparisonMethods(settings, { planners, criterion, baselineCriterion, scope })
+  const methods = comparisonMethods(settings, { planners, criterion, scope })
   const { positions } = model.config
   const needed = decode.prompt + decode.tokens
   if (needed > positions)

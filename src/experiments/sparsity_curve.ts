@@ -20,7 +20,7 @@ export function plannerVariants(
   { settings }: ExperimentContext,
   planners: readonly PlannerName[] = sparsePlanners,
 ): Variant[] {
-  const options = { criterion: 'plainact', baselineCriterion: 'l2norm', scope: 'global' } as const
+  const options = { criterion: 'plainact', scope: 'global' } as const
   return planners.map((planner) => ({
     label: labels[planner] ?? planner,
     method: (sparsity) => comparisonMethod(settings, options, planner, sparsity),

@@ -1,8 +1,7 @@
 /**
  * Variables that a user sets in a chat template. Texts are marked like messages (chat_prompt.ts): none becomes a special token.
  */
-import { isObject } from '../tensor/arguments.ts'
-import type { OptionRecord } from '../tensor/option.ts'
+import { entriesOption, type OptionRecord } from '../tensor/option.ts'
 
 /** Variables of a template besides the messages, such as `enable_thinking` of Qwen3. */
 export type TemplateVariables = Readonly<Record<string, string | number | boolean | null>>
@@ -21,19 +20,9 @@ const isVariable = ([name, value]: [string, unknown]): boolean =>
     (typeof value === 'string' && value.length <= MAX_TEXT && value.isWellFormed()))
 
 /** The variables as an option; as text they are JSON. */
-export const variablesOption: OptionRecord = {
-  code: 'TEMPLATE_VARIABLES',
-  words: `an object of up to ${MAX_VARIABLES} variables, each a text of up to ${MAX_TEXT} characters, a number, true, false or null, and none of ${ownVariables.join(', ')}`,
-  holds: (value) =>
-    isObject(value) &&
-    !Array.isArray(value) &&
-    Object.keys(value).length <= MAX_VARIABLES &&
-    Object.entries(value).every(isVariable),
-  read: (text) => {
-    try {
-      return JSON.parse(text) as unknown
-    } catch {
-      return NaN
-    }
-  },
-}
+export const variablesOption: OptionRecord<TemplateVariables> = entriesOption(
+  'TEMPLATE_VARIABLES',
+  `an object of up to ${MAX_VARIABLES} variables, each a text of up to ${MAX_TEXT} characters, a number, true, false or null, and none of ${ownVariables.join(', ')}`,
+  MAX_VARIABLES,
+  isVariable,
+)

@@ -7,11 +7,13 @@
 import type { Calibration } from '../calibration/open.ts'
 import {
   expectCompensated,
+  makeMethod,
   makeMethodAsLearnt,
   methodBudget,
   planMethod,
   readsMoments,
   type Method,
+  type MethodSources,
 } from '../results/method.ts'
 import { scopeOption, shareOption, type Budget, type Scope } from '../masks/budget.ts'
 import type { HeldMoments } from '../compensation/held_moments.ts'
@@ -286,6 +288,27 @@ export class PlannerFiles {
       moments,
     }
     return planMethod(this.#model, method, inputs, { seed: options.seed, oracleScores })
+  }
+
+  /**
+   * What methods of these planners decide by; `shadow` asks the model's own predictor where none was loaded.
+   * @throws MissingError PREDICTOR_MISSING, CALIBRATION_MISSING, MOMENTS_MISSING; InputError as for every file that is read
+   */
+  async sources(
+    planners: readonly PlannerName[],
+    how: Pick<Method, 'criterion' | 'compensate'>,
+  ): Promise<MethodSources & { readonly predictors: Predictor[] }> {
+    if (planners.includes('shadow')) await this.#predictor('shadow')
+    const ranking = planners.find((name) => needs(name, 'calibration'))
+    const reading = planners.find(
+      (planner) => planner !== 'dense' && readsMoments(makeMethod({ planner, sparsity: 0, ...how })),
+    )
+    const asksMean = ranking !== undefined && how.criterion !== MOMENTS_CRITERION
+    return {
+      mean: asksMean ? await this.#mean(ranking, how.criterion) : undefined,
+      predictors: [...this.#predictors.values()],
+      moments: reading === undefined ? undefined : await this.#held(reading),
+    }
   }
 
   /**

@@ -31,7 +31,7 @@ export type Scope = (typeof scopes)[number]
 const policies = ['exact', 'paper-compatible'] as const
 
 /** The share of units that is skipped. */
-export const shareOption: OptionRecord = numberOption(
+export const shareOption: OptionRecord<number> = numberOption(
   'SPARSITY',
   'a share from 0 to 1',
   (share) => share >= 0 && share <= 1,

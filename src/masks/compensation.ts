@@ -14,8 +14,8 @@ export type CompensationName = (typeof compensations)[number]
 export const compensateOption: NameOption<CompensationName> = nameOption('COMPENSATE', compensations)
 
 /** λ beside the mean square of a unit, and α, the share of the prompt in the statistics. */
-export const ridgeOption: OptionRecord = rangeOption('RIDGE', 0)
-export const promptShareOption: OptionRecord = rangeOption('PROMPT_SHARE', 0, 1)
+export const ridgeOption: OptionRecord<number> = rangeOption('RIDGE', 0)
+export const promptShareOption: OptionRecord<number> = rangeOption('PROMPT_SHARE', 0, 1)
 
 /** λ of what is not said; src/compensation/moments_file.ts says why it is not less. */
 export const DEFAULT_RIDGE = 0.01

@@ -4,6 +4,7 @@
 import { readFinite } from '../io/read_finite.ts'
 import { openSafetensors } from '../io/safetensors.ts'
 import { makeMask, type UnitMask, type UnitShape } from './mask.ts'
+import { closing } from '../tensor/tensor_source.ts'
 
 /**
  * Reads a mask.
@@ -11,12 +12,9 @@ import { makeMask, type UnitMask, type UnitShape } from './mask.ts'
  *   finite; SAFETENSORS_*, FILE_* and others of `openSafetensors`
  */
 export async function readMask(path: string, shape: UnitShape): Promise<UnitMask> {
-  const source = await openSafetensors(path)
-  try {
+  return closing(openSafetensors(path), async (source) => {
     const read = (name: string, units: number): Promise<Float32Array> =>
       readFinite(source, name, [shape.layers, units], 'MASK_VALUE', path)
     return makeMask(shape, await read('head_mask', shape.heads), await read('ffn_mask', shape.neurons))
-  } finally {
-    await source.close()
-  }
+  })
 }

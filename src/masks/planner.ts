@@ -60,9 +60,9 @@ export type Prefill = (typeof prefills)[number]
 export const prefillOption: NameOption<Prefill> = nameOption('PREFILL', prefills)
 
 /** From one decision to the next: tokens. */
-export const everyTokens: OptionRecord = wholeOption('EVERY', 1)
+export const everyTokens: OptionRecord<number> = wholeOption('EVERY', 1)
 /** The same, or wherever attention has shifted. */
-export const everyOption: OptionRecord = orWord('auto', everyTokens)
+export const everyOption: OptionRecord<number | 'auto'> = orWord('auto', everyTokens)
 
 /** Decides for the whole model, from the heads' outputs of one early layer. */
 interface ByAttention {

@@ -10,7 +10,7 @@ import { openSafetensors } from '../io/safetensors.ts'
 import { kernels, type KernelName } from '../ops/catalog.ts'
 import type { Numbers } from '../ops/op.ts'
 import { joinPath, list } from '../platform/platform.ts'
-import type { RawTensorSource } from '../tensor/tensor_source.ts'
+import { closing, type RawTensorSource } from '../tensor/tensor_source.ts'
 import { InputError } from '../tensor/errors.ts'
 import { pause } from '../platform/pause.ts'
 import { compareOutputs, type Owed } from '../testing/op_agreement.ts'
@@ -93,16 +93,9 @@ async function listFiles(folder: string): Promise<string[]> {
 }
 
 /** One op's files. */
-async function checkOp(
-  op: KernelName,
-  expectedPath: string,
-  actualPath: string,
-  owed: Owed,
-): Promise<OpCheck> {
-  const stored = await openOpFile(expectedPath, op)
-  try {
-    const answers = await openSafetensors(actualPath)
-    try {
+function checkOp(op: KernelName, expectedPath: string, actualPath: string, owed: Owed): Promise<OpCheck> {
+  return closing(openOpFile(expectedPath, op), (stored) =>
+    closing(openSafetensors(actualPath), async (answers) => {
       const cases: AnsweredCase[] = []
       let mismatch: string | null = null
       const found = { compared: 0, differing: 0, worst: null as PlacedDifference | null }
@@ -130,12 +123,8 @@ async function checkOp(
         mismatch,
         hint: mismatch === null ? hintOf(op, cases, owed) : null,
       }
-    } finally {
-      await answers.close()
-    }
-  } finally {
-    await stored.close()
-  }
+    }),
+  )
 }
 
 async function readAnswer(

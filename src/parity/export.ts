@@ -26,6 +26,7 @@ import { pause } from '../platform/pause.ts'
 import type { ParityTensor } from './check.ts'
 import type { ParityCases } from './files.ts'
 import { BatchScores } from './scores.ts'
+import { remembered } from '../tensor/records.ts'
 
 /** How an export can be watched and stopped. */
 export interface ExportOptions {
@@ -85,9 +86,7 @@ export async function exportParity(
 type Rows = Map<string, Float32Array[]>
 
 function addRows(rows: Rows, name: string, values: Float32Array): void {
-  const known = rows.get(name)
-  if (known) known.push(values)
-  else rows.set(name, [values])
+  remembered(rows, name, () => []).push(values)
 }
 
 /** What activations are called: by the matrix before them, or by their block where that is gated. */

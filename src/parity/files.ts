@@ -4,7 +4,7 @@
 import { openSafetensors } from '../io/safetensors.ts'
 import { InputError } from '../tensor/errors.ts'
 import { decodeFloats, decodeIntegers } from '../tensor/dtypes.ts'
-import type { RawTensorSource } from '../tensor/tensor_source.ts'
+import { closing, type RawTensorSource } from '../tensor/tensor_source.ts'
 import type { ParityTensor, ParityTensors } from './check.ts'
 
 /** The inputs of the reference. */
@@ -24,15 +24,12 @@ export interface ParityCases {
  * @throws InputError what `openSafetensors` throws
  */
 export async function readParityFile(path: string): Promise<ParityTensors> {
-  const source = await openSafetensors(path)
-  try {
+  return closing(openSafetensors(path), async (source) => {
     const tensors = new Map<string, ParityTensor>()
     for (const [name, { shape }] of source.tensors)
       tensors.set(name, { shape, values: await readValues(source, name) })
     return tensors
-  } finally {
-    await source.close()
-  }
+  })
 }
 
 async function readValues(source: RawTensorSource, name: string): Promise<ArrayLike<number>> {

@@ -40,9 +40,8 @@ export function makePlanner(
   budget: Budget,
   options: PlannerOptions = {},
 ): MaskPlanner | null {
-  const { every = defaultEvery(name), leaky, paperCompatible, compensation } = options
-  const { prefill = compensation?.seesPrompt ? 'dense' : undefined } = options
-  expectWays(name, options)
+  const { leaky, paperCompatible, compensation } = options
+  const { every, prefill } = expectWays(name, options)
   const { topK = referenceTopK } = sources
   const ranksRead = prefill === 'dense' && every === 'once'
   const planner = plannerOf(name).make(
@@ -71,6 +70,7 @@ export function makePlanner(
 
 /**
  * Refuses what the planner of a name cannot do, whatever it decides by; nothing is read or made.
+ * @returns when it decides and how the prompt runs, where that is not left to the planner
  * @throws UsageError PREFILL, EVERY, COMPENSATE, as `makePlanner`
  */
 export function expectWays(
@@ -78,7 +78,7 @@ export function expectWays(
   options: Pick<PlannerOptions, 'every' | 'prefill' | 'leaky'> & {
     readonly compensation?: Pick<Compensation, 'seesPrompt'>
   },
-): void {
+): { readonly every: Every; readonly prefill: Prefill | undefined } {
   const { every = defaultEvery(name), leaky, compensation } = options
   const { prefill = compensation?.seesPrompt ? 'dense' : undefined } = options
   const refuse = (...words: [code: string, expected: string, got: string]): never => {
@@ -107,6 +107,7 @@ export function expectWays(
     refuse('COMPENSATE', 'no compensation, because its mask is that of one token', 'one')
   if (compensation?.seesPrompt && prefill === 'masked')
     refuse('PREFILL', 'a dense prefill, because the prompt has a share in its compensation', 'a masked one')
+  return { every, prefill }
 }
 
 function refusal(planner: PlannerName, code: string, expected: string, got: string): UsageError {

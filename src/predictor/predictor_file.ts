@@ -17,7 +17,7 @@ import type { Storage } from '../engine/storages/index.ts'
 import { readFinite } from '../io/read_finite.ts'
 import { openSafetensors, parseSafetensors } from '../io/safetensors.ts'
 import { encodeSafetensors, writeSafetensors, type TensorToWrite } from '../io/safetensors_writer.ts'
-import type { RawTensorSource, TensorSource } from '../tensor/tensor_source.ts'
+import { closing, type RawTensorSource, type TensorSource } from '../tensor/tensor_source.ts'
 import { networkCount, networkShape, type PredictorConfig, featureWidth } from './predictor_config.ts'
 import { configEntry, predictorConfigText, readPredictorConfig } from './predictor_config_schema.ts'
 import { DejavuPredictor } from './dejavu.ts'
@@ -119,12 +119,8 @@ export function makePredictor(
  * @throws InputError PREDICTOR_CARD for a missing or invalid config, TENSOR_MISSING, TENSOR_SHAPE, WEIGHT_NOT_FINITE, and
  *   what `openSafetensors` throws
  */
-export async function openPredictor(
-  path: string,
-  backend: Backend,
-  storage: Storage = 'f32',
-): Promise<Predictor> {
-  return predictorOf(await openSafetensors(path), backend, storage)
+export function openPredictor(path: string, backend: Backend, storage: Storage = 'f32'): Promise<Predictor> {
+  return predictorOf(openSafetensors(path), backend, storage)
 }
 
 /** For which masks a predictor is meant: those that its scores were learnt for (training/learn_scores.ts). */
@@ -139,9 +135,7 @@ export interface LearntUse {
 
 /** That of a file; null where it says none. @throws InputError as `openSafetensors` */
 export async function learntUse(path: string): Promise<LearntUse | null> {
-  const source = await openSafetensors(path)
-  await source.close()
-  const entry = source.metadata.get(sourceEntry)
+  const entry = await closing(openSafetensors(path), ({ metadata }) => metadata.get(sourceEntry))
   return entry === undefined ? null : useOf(entry)
 }
 
@@ -157,17 +151,19 @@ function useOf(entry: string): LearntUse | null {
 }
 
 /** Reads a predictor's file in memory. @throws InputError as `openPredictor` */
-export async function parsePredictor(bytes: Uint8Array, backend: Backend): Promise<Predictor> {
-  return predictorOf(await parseSafetensors(bytes, 'predictor'), backend, 'f32')
+export function parsePredictor(bytes: Uint8Array, backend: Backend): Promise<Predictor> {
+  return predictorOf(parseSafetensors(bytes, 'predictor'), backend, 'f32')
 }
 
-async function predictorOf(source: RawTensorSource, backend: Backend, storage: Storage): Promise<Predictor> {
-  try {
+function predictorOf(
+  opening: Promise<RawTensorSource>,
+  backend: Backend,
+  storage: Storage,
+): Promise<Predictor> {
+  return closing(opening, async (source) => {
     const config = readPredictorConfig(source.metadata.get(configEntry))
     return makePredictor(backend, config, await readValues(source, config), storage)
-  } finally {
-    await source.close()
-  }
+  })
 }
 
 function addNetwork(tensors: Map<string, TensorToWrite>, prefix: string, network: Network): void {

@@ -19,16 +19,18 @@ export interface Kind {
 }
 
 /** An option that a text can spell. */
-export interface OptionRecord extends Kind {
+export interface OptionRecord<Value = unknown> extends Kind {
   readonly code: string
   /** The names that it takes, if it takes names. */
   readonly names?: readonly string[]
   /** The value that a text spells, which may be one that the option does not take. */
   readonly read: (text: string) => unknown
+  /** Never there: it carries the type of the values. */
+  readonly value?: Value
 }
 
 /** An option that takes one of a few names. */
-export interface NameOption<Name extends string> extends OptionRecord {
+export interface NameOption<Name extends string> extends OptionRecord<Name> {
   readonly names: readonly Name[]
 }
 
@@ -59,18 +61,18 @@ export function numberOption(
   words: string,
   holds: (value: number) => boolean,
   hint?: (value: unknown) => string,
-): OptionRecord {
+): OptionRecord<number> {
   return { code, words, holds: (value) => typeof value === 'number' && holds(value), read: readNumber, hint }
 }
 
 /** A number from `least` to `most`, which is finite. */
-export function rangeOption(code: string, least: number, most: number = Infinity): OptionRecord {
+export function rangeOption(code: string, least: number, most: number = Infinity): OptionRecord<number> {
   const words = `a number from ${least}${most === Infinity ? '' : ` to ${most}`}`
   return numberOption(code, words, (value) => value >= least && value <= most && value < Infinity)
 }
 
 /** A whole number. */
-export function wholeOption(code: string, least: number, most: number = Infinity): OptionRecord {
+export function wholeOption(code: string, least: number, most: number = Infinity): OptionRecord<number> {
   return {
     code,
     words: `a whole number from ${least}${most === Infinity ? '' : ` to ${most}`}`,
@@ -80,9 +82,13 @@ export function wholeOption(code: string, least: number, most: number = Infinity
 }
 
 /** A word, or what another option takes. */
-export function orWord(word: string, { words, holds, read, ...option }: OptionRecord): OptionRecord {
+export function orWord<Word extends string, Value>(
+  word: Word,
+  { words, holds, read, code, hint }: OptionRecord<Value>,
+): OptionRecord<Word | Value> {
   return {
-    ...option,
+    code,
+    hint,
     words: `${word} or ${words}`,
     holds: (value) => value === word || holds(value),
     read: (text) => (text === word ? text : read(text)),
@@ -90,7 +96,10 @@ export function orWord(word: string, { words, holds, read, ...option }: OptionRe
 }
 
 /** One of a few names. */
-export function nameOption<Name extends string>(code: string, names: readonly Name[]): NameOption<Name> {
+export function nameOption<const Name extends string>(
+  code: string,
+  names: readonly Name[],
+): NameOption<Name> {
   return {
     code,
     names,
@@ -104,8 +113,33 @@ export function nameOption<Name extends string>(code: string, names: readonly Na
   }
 }
 
+/** An object of up to so many entries, for each of which something holds; as text it is JSON. */
+export function entriesOption<Value>(
+  code: string,
+  words: string,
+  most: number,
+  holds: (entry: [string, unknown]) => boolean,
+): OptionRecord<Value> {
+  return {
+    code,
+    words,
+    holds: (value) => {
+      if (!isObject(value) || Array.isArray(value) || ArrayBuffer.isView(value)) return false
+      const entries = Object.entries(value)
+      return entries.length <= most && entries.every(holds)
+    },
+    read: (text) => {
+      try {
+        return JSON.parse(text) as unknown
+      } catch {
+        return NaN
+      }
+    },
+  }
+}
+
 /** The seed of a generator: 32 bits. */
-export const seedOption: OptionRecord = wholeOption('SEED', 0, 2 ** 32 - 1)
+export const seedOption: OptionRecord<number> = wholeOption('SEED', 0, 2 ** 32 - 1)
 
 /** Refuses a value that an option does not take. @throws UsageError with the code of the option */
 export function expectOption(name: string, value: unknown, option: Kind): void {
@@ -120,7 +154,7 @@ export function expectOption(name: string, value: unknown, option: Kind): void {
  * @param name of the option, such as that of a flag
  * @throws UsageError with the code of the option
  */
-export function readOption<Value>(name: string, text: string, option: OptionRecord): Value {
+export function readOption<Value>(name: string, text: string, option: OptionRecord<Value>): Value {
   const value = option.read(text)
   if (option.holds(value)) return value as Value
   throw refusedOption(name, option, text === '' ? 'nothing' : text, Number.isNaN(value) ? text : value)

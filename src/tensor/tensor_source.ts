@@ -73,6 +73,19 @@ export interface RawTensorSource extends TensorSource {
   readRaw(name: string): Promise<Uint8Array<ArrayBuffer>>
 }
 
+/** Gives `work` what is opened, and closes it whatever comes of the work. @throws what either throws */
+export async function closing<Open extends { close(): Promise<void> }, Result>(
+  opening: Open | Promise<Open>,
+  work: (open: Open) => Result | Promise<Result>,
+): Promise<Result> {
+  const open = await opening
+  try {
+    return await work(open)
+  } finally {
+    await open.close()
+  }
+}
+
 /**
  * A tensor as the table [shape[0], product of the others]. A tensor of one dimension has rows of one number; a scalar is one
  * such row.

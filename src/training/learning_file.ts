@@ -14,6 +14,7 @@ import { readFinite } from '../io/read_finite.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { concatenate } from '../tensor/concatenate.ts'
 import type { LearningState, Observation } from './learn_predictor.ts'
+import { closing } from '../tensor/tensor_source.ts'
 
 const settingsEntry = 'shadowllm.learning'
 
@@ -56,8 +57,7 @@ export async function readLearning(
   { config, shape }: Pick<LanguageModel, 'config' | 'shape'>,
   settings: LearningSettings,
 ): Promise<LearningState> {
-  const source = await openSafetensors(path)
-  try {
+  return closing(openSafetensors(path), async (source) => {
     expectSettings(path, source.metadata.get(settingsEntry), settings)
     const { layers: L, heads: H, neurons: F } = shape
     const C = contextWidth(config)
@@ -80,9 +80,7 @@ export async function readLearning(
         usage: usage.slice(n * L * F, (n + 1) * L * F),
       })),
     }
-  } finally {
-    await source.close()
-  }
+  })
 }
 
 function expectSettings(path: string, found: string | undefined, settings: LearningSettings): void {

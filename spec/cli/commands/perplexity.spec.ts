@@ -135,8 +135,8 @@ describe('perplexity', () => {
 
   test.each([
     [['--planner', 'best'], 2, '--planner: expected one of dense'],
-    [['--planner', 'static'], 4, 'planner static: expected --calibration, got none'],
-    [['--planner', 'random,glass'], 4, 'planner glass: expected --calibration, got none'],
+    [['--planner', 'static'], 4, 'planner static: expected a calibration, got none'],
+    [['--planner', 'random,glass'], 4, 'planner glass: expected a calibration, got none'],
     [['--planner', 'griffin', '--prefill', 'masked'], 2, 'planner griffin: expected a dense prefill'],
     [['--planner', 'griffin', '--every', '4'], 2, 'planner griffin: expected one decision'],
     [['--planner', 'griffin', '--head-sparsity', '0.5'], 2, 'planner griffin: expected no head sparsity'],

@@ -14,7 +14,6 @@ import { ExperimentCache, type CacheOptions } from '../../../src/experiments/cac
 import { measureMethods, type MeasuredMethod } from '../../../src/experiments/cache/measure.ts'
 import { expectedScores, type MethodScore } from '../../../src/evaluation/window_evaluator.ts'
 import { methodHash } from '../../../src/results/method_hash.ts'
-import { openPartStore, type PartStore } from '../../../src/results/part_store.ts'
 import { scoreWindow } from '../../../src/evaluation/score_window.ts'
 import { settingsBySize, type Settings } from '../../../src/evaluation/settings.ts'
 import { makeDoJob } from '../../../src/evaluation/jobs/do_job.ts'
@@ -46,19 +45,14 @@ const settings: Settings = {
 const methods: Method[] = [
   denseMethod,
   ...(['oracle', 'prompt-plainact', 'shadow', 'dejavu-style', 'dejavu', 'static', 'random'] as const).map(
-    (planner) =>
-      comparisonMethod(
-        settings,
-        { criterion: 'plainact', baselineCriterion: 'l2norm', scope: 'global' },
-        planner,
-        0.5,
-      ),
+    (planner) => comparisonMethod(settings, { criterion: 'plainact', scope: 'global' }, planner, 0.5),
   ),
 ]
 
 const openCache = (more: Partial<CacheOptions> = {}): Promise<ExperimentCache> =>
   ExperimentCache.open({
     ...small.source(),
+    store: small.newStore(),
     documents,
     prompt: settings.prompt,
     continuation: settings.continuation,
@@ -79,7 +73,7 @@ async function measure(
 }
 
 let measured: Promise<MeasuredMethod[]> | undefined
-/** The scores of every method without a cache, with which the other ways are compared. */
+/** The scores of every method with an empty store, with which the other ways are compared. */
 const plainly = (): Promise<MeasuredMethod[]> => (measured ??= measure({}))
 
 /** Every number from jobs, done in this thread; a mutant may change their results. */
@@ -93,14 +87,11 @@ async function inJobs(
   return measure({ ...options, runner: { ...runner, examplesPerJob: 3 } })
 }
 
-let stores = 0
-const newStore = (): Promise<PartStore> => openPartStore(join(small.folder, `store ${stores++}`))
-
 describe('jobs', () => {
-  test('change no number, with a full, a partial or no store', async () => {
+  test('change no number, with a full, a partial or an empty store', async () => {
     const alone = await plainly()
     expect(await inJobs()).toEqual(alone)
-    const store = await newStore()
+    const store = small.newStore()
     await measure({ store }, methods.slice(0, 3))
     expect(await inJobs({ store })).toEqual(alone)
     const refuse = (): Uint8Array => {
@@ -130,15 +121,15 @@ describe('jobs', () => {
 })
 
 describe('parts', () => {
-  test('a store changes no number: computed in memory, written to it, read from it', async () => {
-    const store = await newStore()
+  test('a store changes no number: written to it, read from it', async () => {
+    const store = small.newStore()
     const plain = await plainly()
     expect(await measure({ store })).toEqual(plain)
     expect(await measure({ store })).toEqual(plain)
   })
 
   test('a stored part is not computed again', async () => {
-    const store = await newStore()
+    const store = small.newStore()
     const stages: string[] = []
     const onProgress: CacheOptions['onProgress'] = ({ stage, done, total }) => {
       if (done > 0 && done < total) stages.push(stage)
@@ -153,7 +144,7 @@ describe('parts', () => {
   })
 
   test('another seed, model or text is another part', async () => {
-    const store = await newStore()
+    const store = small.newStore()
     const [fixed] = methods.filter(({ planner }) => planner === 'static')
     const count = async (options: Partial<CacheOptions>, seed: number): Promise<number> => {
       await measure({ store, ...options }, [fixed], seed)
@@ -179,7 +170,7 @@ describe('parts', () => {
   })
 
   test('an interrupted run resumes', async () => {
-    const store = await newStore()
+    const store = small.newStore()
     const interrupt = new AbortController()
     const onProgress: CacheOptions['onProgress'] = ({ stage, done }) => {
       if (stage === 'calibrate' && done === 3) interrupt.abort()

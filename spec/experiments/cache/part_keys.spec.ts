@@ -13,7 +13,7 @@ import { comparisonMethod } from '../../../src/experiments/methods.ts'
 import { denseMethod, type Method, type PredictorSettings } from '../../../src/results/method.ts'
 import { batchWindows, describeBatch } from '../../../src/experiments/cache/measure.ts'
 import { ExperimentCache, type CacheOptions } from '../../../src/experiments/cache/experiment_cache.ts'
-import { partKey, type PartDescription, type PartStore } from '../../../src/results/part_store.ts'
+import { partKey, PartStore, type PartDescription } from '../../../src/results/part_store.ts'
 import { settingsBySize } from '../../../src/evaluation/settings.ts'
 import type { LanguageModel } from '../../../src/engine/language_model.ts'
 import { encodeLetters, loadSmallModel } from '../../evaluation/small_model.ts'
@@ -50,7 +50,7 @@ const documents = [
 
 const method = comparisonMethod(
   settingsBySize.quick,
-  { criterion: 'plainact', baselineCriterion: 'l2norm', scope: 'global' },
+  { criterion: 'plainact', scope: 'global' },
   'shadow',
   0.5,
 )
@@ -69,6 +69,7 @@ const openCache = (options: Partial<CacheOptions> = {}): Promise<ExperimentCache
     modelFiles: [file('model')],
     encode: encodeLetters,
     prefixIds: [2],
+    store: new PartStore(folder),
     documents,
     prompt: 8,
     continuation: 4,

@@ -23,6 +23,7 @@ import { MAX_PAGES, PAGE, startAlone, type Engine } from './engine.ts'
 import { withSharedMemory } from './shared_import.ts'
 import { allStarted, countThreads, startThreaded, type Sharing } from './threaded_engine.ts'
 import { WideTrial } from './wide_trial.ts'
+import { remembered } from '../../tensor/records.ts'
 
 /** A memory grows by at least 64 MiB: each growth causes a garbage collection, and pages that are never written cost nothing. */
 const STEP = 1024 // pages
@@ -38,14 +39,11 @@ const compiled = new Map<string, Promise<WebAssembly.Module>>()
 
 /** A committed module over a plain memory or a shared one, fetched and compiled once. */
 function loadModule(name: WasmModuleName, isShared: boolean): Promise<WebAssembly.Module> {
-  const key = `${name} ${isShared}`
-  const known = compiled.get(key)
-  if (known !== undefined) return known
-  const loaded = kernelFiles[name]().then((bytes) =>
-    WebAssembly.compile((isShared ? withSharedMemory(bytes) : bytes) as BufferSource),
+  return remembered(compiled, `${name} ${isShared}`, () =>
+    kernelFiles[name]().then((bytes) =>
+      WebAssembly.compile((isShared ? withSharedMemory(bytes) : bytes) as BufferSource),
+    ),
   )
-  compiled.set(key, loaded)
-  return loaded
 }
 
 const trials = new Map<boolean, Promise<WideTrial>>()
@@ -53,9 +51,7 @@ const trials = new Map<boolean, Promise<WideTrial>>()
 /** The wide build and its trial, of which a process has one over either kind of memory; null where it may not be used. */
 export function loadWide(isShared: boolean): Promise<WideTrial> | null {
   if (!mayJoinVectors() || !probeWasm().relaxedSimd) return null
-  let trial = trials.get(isShared)
-  if (trial === undefined) trials.set(isShared, (trial = startTrial(isShared)))
-  return trial
+  return remembered(trials, isShared, () => startTrial(isShared))
 }
 
 async function startTrial(isShared: boolean): Promise<WideTrial> {

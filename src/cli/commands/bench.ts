@@ -2,33 +2,29 @@
  * `shadowllm bench`: the speed of prompts and of generation, dense and with units skipped, beside the memory bandwidth of this
  * machine.
  */
-import { Option, type Command } from 'commander'
+import type { Command } from 'commander'
 import { benchPlanners } from '../../bench/methods.ts'
-import type { PlannerName } from '../../planners/index.ts'
 import { Bench, type BenchOptions, type MethodProfile } from '../../bench/bench.ts'
 import type { BenchRow } from '../../bench/rows.ts'
 import type { Provenance } from '../../results/provenance.ts'
-import type { Threads } from '../../bench/job.ts'
 import { benchShapes, checkpointSubject, shapeSubject, type BenchSubject } from '../../bench/subject.ts'
 import { depths as lengths, type Depths } from '../../bench/depths.ts'
 import { allLegendRows, formatBench, formatDepths, formatProfile } from '../../bench/table.ts'
-import { parseTest, type BenchTest } from '../../bench/tests.ts'
+import { parseTest } from '../../bench/tests.ts'
 import { kindOf } from '../../io/files.ts'
 import { readMask } from '../../masks/mask_file.ts'
-import type { MaskMode } from '../../engine/active_layer.ts'
-import type { CacheStorage } from '../../engine/layer_cache.ts'
-import { fileStorageWords, storages, type Storage, storageOption } from '../../engine/storages/index.ts'
+import { fileStorageWords, storages, storageOption } from '../../engine/storages/index.ts'
 import type { LanguageModel } from '../../engine/language_model.ts'
 import { predictorBeside, predictorFile } from '../../io/named_predictor.ts'
 import { joinPath } from '../../platform/platform.ts'
 import { UsageError } from '../../tensor/errors.ts'
-import { addFlags, flagDefaults, type ModelFlags, listNames } from '../flags.ts'
+import { addFlags, flagDefaults, listNames, type SharedFlags } from '../flags.ts'
 import { findWithProgress } from '../open_model.ts'
-import { openPredictors } from '../planner_flags.ts'
+import { openPlannerFiles } from '../planner_flags.ts'
 import { jsonText } from '../../results/json_text.ts'
 import type { Session } from '../session.ts'
-import { listOf, sharesOf, whole, addOwnFlags } from '../values.ts'
-import { backendOption, threadsOption, type BackendName } from '../../backends/backend.ts'
+import { listOf, parsedBy, sharesOf, whole, addOwnFlags, type FlagsOf } from '../values.ts'
+import { backendOption, threadsOption } from '../../backends/backend.ts'
 import { nameOption } from '../../tensor/option.ts'
 
 const help = `
@@ -57,31 +53,6 @@ Examples:
   $ shadowllm bench -m embedded --planner shadow --sparsity 0.5 --check 4
   $ shadowllm bench -m DIR --mask mask.safetensors --test tg64 --json > bench.json`
 
-interface BenchFlags extends Pick<ModelFlags, 'revision' | 'offline'> {
-  readonly backend: readonly BackendName[]
-  readonly model?: string
-  readonly shape?: readonly string[]
-  readonly layers?: number
-  readonly storage?: readonly Storage[]
-  readonly planner?: readonly PlannerName[]
-  readonly sparsity?: readonly number[]
-  readonly predictor: readonly string[]
-  readonly mask?: string
-  readonly every?: number | 'auto'
-  readonly check?: number
-  readonly test?: readonly BenchTest[]
-  readonly rounds?: number
-  readonly threads: readonly Threads[]
-  readonly mode: MaskMode
-  readonly cache?: CacheStorage
-  readonly seed: number
-  readonly graphs: boolean
-  readonly quick?: boolean
-  readonly profile?: boolean
-  readonly depths?: number
-  readonly json?: boolean
-}
-
 /** The defaults. */
 const usual = {
   shapes: ['opt-125m'],
@@ -95,68 +66,81 @@ const usual = {
 /** The defaults of `--quick`: less than a minute. */
 const quick = { ...usual, sparsities: [0.5, 0.9], tests: ['pp64', 'tg32'], rounds: 3, depths: 5 } as const
 
+const sizes = 2 ** 20
+
+const modelFlags = [
+  listOf(
+    '--shape <names>',
+    `sizes with random weights instead, separated by commas: ${benchShapes.join(', ')} (default: opt-125m)`,
+    nameOption('SHAPE', benchShapes),
+  ),
+  ['--layers <count>', 'only the first layers of a shape', whole(1, sizes)],
+  listOf(
+    '--storage <list>',
+    `what weights are stored as, separated by commas: ${storages.join(', ')} (default: ${fileStorageWords})`,
+    storageOption,
+  ),
+  listOf(
+    '--planner <list>',
+    `planners that decide what is skipped, separated by commas: ${benchPlanners.join(', ')}; dense is always measured (default: ${usual.planners.join(',')}, and with --model random)`,
+    nameOption('PLANNER', benchPlanners),
+  ),
+  sharesOf(
+    '--sparsity <list>',
+    `shares to skip, separated by commas (default: ${usual.sparsities.join(',')})`,
+  ),
+  ['--mask <file>', 'also measure under this mask, as "shadowllm masks --output" writes it'],
+] as const
+
+const testFlags = [
+  parsedBy(
+    '--test <list>',
+    `what is timed, separated by commas (default: ${usual.tests.join(',')})`,
+    // Duplicates are found by name: each parsed test is an object of its own.
+    (text) => [...new Set(text.split(',').map((name) => name.trim()))].map(parseTest),
+  ),
+  ['--rounds <count>', `rounds of each row (default: ${usual.rounds})`, whole(1, sizes)],
+  listOf(
+    '--threads <list>',
+    'threads that may compute, or auto, separated by commas; more than one where measured to be faster',
+    threadsOption,
+    [1],
+  ),
+  listOf('--backend <list>', 'backends that compute, separated by commas', backendOption, [
+    flagDefaults.backend,
+  ]),
+] as const
+
+const lengthFlags = [
+  ['--no-graphs', 'launch every CUDA kernel by itself instead of as part of a graph'],
+  ['--quick', 'fewer rounds of shorter tests: less than a minute'],
+  ['--profile', 'also measure the time of each part of a token'],
+  [
+    '--depths <seconds>',
+    `time for the speed at texts of ${lengths.slice(0, -1).join(', ')} and ${lengths.at(-1)} tokens, which ends before a prompt that would take longer; 0 for none (default: ${usual.depths}, with --quick ${quick.depths}, and beside --test 0)`,
+    whole(0, 86_400),
+  ],
+] as const
+
+type BenchFlags = FlagsOf<typeof modelFlags> &
+  FlagsOf<typeof testFlags> &
+  FlagsOf<typeof lengthFlags> &
+  SharedFlags<'hub' | 'predictor' | 'every' | 'check' | 'mode' | 'cache' | 'seed' | 'json'> & {
+    readonly model?: string
+  }
+
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
-  const sizes = 2 ** 20
   command.option(
     '-m, --model <name>',
     'FILE.gguf, a folder in Hugging Face form, a name on the hub, or embedded (default: --shape)',
   )
   addFlags(command, 'hub')
-  addOwnFlags(command, [
-    listOf(
-      '--shape <names>',
-      `sizes with random weights instead, separated by commas: ${benchShapes.join(', ')} (default: opt-125m)`,
-      nameOption('SHAPE', benchShapes),
-    ),
-    ['--layers <count>', 'only the first layers of a shape', whole(1, sizes)],
-    listOf(
-      '--storage <list>',
-      `what weights are stored as, separated by commas: ${storages.join(', ')} (default: ${fileStorageWords})`,
-      storageOption,
-    ),
-    listOf(
-      '--planner <list>',
-      `planners that decide what is skipped, separated by commas: ${benchPlanners.join(', ')}; dense is always measured (default: ${usual.planners.join(',')}, and with --model random)`,
-      nameOption('PLANNER', benchPlanners),
-    ),
-    sharesOf(
-      '--sparsity <list>',
-      `shares to skip, separated by commas (default: ${usual.sparsities.join(',')})`,
-    ),
-    ['--mask <file>', 'also measure under this mask, as "shadowllm masks --output" writes it'],
-  ])
+  addOwnFlags(command, modelFlags)
   addFlags(command, 'predictor', 'every', 'check')
-  addOwnFlags(command, [
-    new Option(
-      '--test <list>',
-      `what is timed, separated by commas (default: ${usual.tests.join(',')})`,
-    ).argParser(
-      // Duplicates are found by name: each parsed test is an object of its own.
-      (text: string) => [...new Set(text.split(',').map((name) => name.trim()))].map(parseTest),
-    ),
-    ['--rounds <count>', `rounds of each row (default: ${usual.rounds})`, whole(1, sizes)],
-    listOf(
-      '--threads <list>',
-      'threads that may compute, or auto, separated by commas; more than one where measured to be faster',
-      threadsOption,
-      [1],
-    ),
-    listOf('--backend <list>', 'backends that compute, separated by commas', backendOption, [
-      flagDefaults.backend,
-    ]),
-  ])
+  addOwnFlags(command, testFlags)
   addFlags(command, 'wide', 'mode', 'cache', 'seed')
-  addOwnFlags(command, [
-    ['--no-graphs', 'launch every CUDA kernel by itself instead of as part of a graph'],
-    ['--quick', 'fewer rounds of shorter tests: less than a minute'],
-    ['--profile', 'also measure the time of each part of a token'],
-    [
-      '--depths <seconds>',
-      `time for the speed at texts of ${lengths.slice(0, -1).join(', ')} and ${lengths.at(-1)} tokens, which ends before a prompt that would take longer; 0 for none (default: ${usual.depths}, with --quick ${quick.depths}, and beside --test 0)`,
-      whole(0, 86_400),
-    ],
-  ])
+  addOwnFlags(command, lengthFlags)
   addFlags(command, 'json', 'quiet')
     .addHelpText('after', help)
     .action((flags: BenchFlags) => runBench(session, flags))
@@ -249,7 +233,15 @@ async function optionsOf(session: Session, flags: BenchFlags): Promise<BenchOpti
     ...options,
     subjects: [subject],
     storages: storage ?? [subject.fileStorage],
-    readPredictors: (loaded) => openPredictors(beside, loaded, { ...flags, planner: options.planners }),
+    readPredictors: async (loaded, kinds) => {
+      const { files } = await openPlannerFiles(loaded, beside, { predictor: flags.predictor })
+      try {
+        return (await files.sources(kinds, { criterion: 'none' })).predictors
+      } catch (error) {
+        files.dispose()
+        throw error
+      }
+    },
   }
 }
 

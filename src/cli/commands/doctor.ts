@@ -108,39 +108,24 @@ function isBroken({ name, works, absent }: BackendState, { relaxedSimd }: WasmFe
 
 /** Starts a backend and has it compute something small. */
 async function tryBackend(name: BackendName): Promise<BackendState> {
+  const none = { name, works: false, device: null, limits: null, set: null, notExact: null, absent: false }
   try {
     const backend = await createBackend(name)
     try {
+      const { device = null, limits = null, notExact = null } = backend
       const x = backend.upload(Float32Array.of(-1, 2))
       backend.ops.relu(x, x)
       const [first, second] = backend.readF32(x)
       backend.free(x)
       const works = first === 0 && second === 2
-      return {
-        name,
-        works,
-        device: backend.device ?? null,
-        limits: backend.limits ?? null,
-        set: kernelSet(backend.name),
-        notExact: backend.notExact ?? null,
-        absent: false,
-        reason: works ? null : `relu of -1, 2: expected 0, 2, got ${first}, ${second}`,
-      }
+      const reason = works ? null : `relu of -1, 2: expected 0, 2, got ${first}, ${second}`
+      return { ...none, works, device, limits, set: kernelSet(backend.name), notExact, reason }
     } finally {
       backend.dispose()
     }
   } catch (error) {
     const absent = error instanceof MissingError && absences.includes(error.code)
-    return {
-      name,
-      works: false,
-      device: null,
-      limits: null,
-      set: null,
-      notExact: null,
-      absent,
-      reason: error instanceof Error ? error.message : String(error),
-    }
+    return { ...none, absent, reason: error instanceof Error ? error.message : String(error) }
   }
 }
 

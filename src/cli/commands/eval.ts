@@ -10,18 +10,18 @@ import { runTasks, type RunOptions, type TaskRow, type TasksReport } from '../..
 import { brownForEvaluation, readDocuments } from '../../data/texts.ts'
 import type { ShadowModel } from '../../library/shadow_model.ts'
 import { InputError, UsageError } from '../../tensor/errors.ts'
-import { addFlags, type ModelFlags } from '../flags.ts'
+import { addFlags, type ModelFlags, type SharedFlags } from '../flags.ts'
 import { withModel } from '../open_model.ts'
 import { checkOutput } from '../output.ts'
 import { addPlannerFlags, withMethods, type PlannerFlags } from '../planner_flags.ts'
 import { addQueueFlags, checkQueueFlags, withRunner, type QueueFlags } from '../queue_flags.ts'
-import { showReport, type ReportFlags } from '../report.ts'
+import { showReport } from '../report.ts'
 import { wrapLines } from '../../results/fold.ts'
 import type { Screen } from '../screen.ts'
 import type { Session } from '../session.ts'
 import { addTaskFlags, type TaskFlags } from '../task_flags.ts'
 import { countOf, formatColumns, formatPercent, methodCells } from '../words.ts'
-import { whole, addOwnFlags } from '../values.ts'
+import { whole, addOwnFlags, type FlagsOf } from '../values.ts'
 
 const taskNames: readonly string[] = [...tasks.map(({ name }) => name), continuationName]
 
@@ -41,33 +41,29 @@ Examples:
   $ shadowllm eval -m DIR --tasks hellaswag --rows hellaswag=validation.parquet --limit 200
   $ shadowllm eval -m DIR --tasks piqa --data DIR --queue redis://127.0.0.1 --shards /mnt/shards`
 
-interface EvalFlags extends ModelFlags, PlannerFlags, QueueFlags, TaskFlags, ReportFlags {
-  readonly tasks: readonly string[]
-  readonly text?: readonly string[]
-  readonly shots: number
-  readonly limit?: number
-  readonly bos?: boolean
-  readonly logSamples?: boolean
-  readonly prompt: number
-  readonly continuation: number
-  readonly seed: number
-}
+const ownFlags = [
+  ['--text <file...>', 'texts of the continuation task (default: the Brown corpus)'],
+  ['--shots <count>', 'examples before each question', whole(0), 0],
+  ['--limit <count>', 'questions of each task at most, the first ones', whole(1)],
+  [
+    '--bos',
+    "put the model's first token, </s> of OPT, before each context (the harness does not unless add_bos_token is set)",
+  ],
+  ['--prompt <count>', 'most tokens of a context of continuation', whole(2), 64],
+  ['--continuation <count>', 'most tokens of an answer of continuation', whole(1), 32],
+  ['--log-samples', 'with --json, every question with the log-likelihoods of its answers'],
+] as const
+
+type EvalFlags = FlagsOf<typeof ownFlags> &
+  ModelFlags &
+  PlannerFlags &
+  QueueFlags &
+  TaskFlags & { readonly tasks: readonly string[] } & SharedFlags<'seed' | 'report'>
 
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
   addFlags(command, 'model')
-  addOwnFlags(addTaskFlags(command, taskNames, 'tasks to ask, separated by commas', true), [
-    ['--text <file...>', 'texts of the continuation task (default: the Brown corpus)'],
-    ['--shots <count>', 'examples before each question', whole(0), 0],
-    ['--limit <count>', 'questions of each task at most, the first ones', whole(1)],
-    [
-      '--bos',
-      "put the model's first token, </s> of OPT, before each context (the harness does not unless add_bos_token is set)",
-    ],
-    ['--prompt <count>', 'most tokens of a context of continuation', whole(2), 64],
-    ['--continuation <count>', 'most tokens of an answer of continuation', whole(1), 32],
-    ['--log-samples', 'with --json, every question with the log-likelihoods of its answers'],
-  ])
+  addOwnFlags(addTaskFlags(command, taskNames, 'tasks to ask, separated by commas', true), ownFlags)
   addPlannerFlags(command)
   addFlags(command, 'seed', 'backend', 'storage', 'threads')
   addFlags(addQueueFlags(command), 'report', 'quiet')

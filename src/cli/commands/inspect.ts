@@ -21,13 +21,13 @@ import { folderOf, joinPath } from '../../platform/platform.ts'
 import { InputError } from '../../tensor/errors.ts'
 import { shownLine } from '../../tensor/quote.ts'
 import type { TensorInfo } from '../../tensor/tensor_source.ts'
-import { addFlags, type ModelFlags } from '../flags.ts'
+import { addFlags, type SharedFlags } from '../flags.ts'
 import { findWithProgress } from '../open_model.ts'
 import { wrapLines } from '../../results/fold.ts'
 import { printResult } from '../report.ts'
 import type { Session } from '../session.ts'
 import { countOf, formatBytes, formatColumns, formatCount } from '../words.ts'
-import { listOf, whole, addOwnFlags } from '../values.ts'
+import { listOf, whole, addOwnFlags, type FlagsOf } from '../values.ts'
 
 const help = `
 PATH is a model's folder, one weights file (.safetensors, .bin, .gguf or an .index.json), or a name on the hub, which is
@@ -46,10 +46,7 @@ Examples:
 export function define(command: Command, session: Session): void {
   command.argument('<path>', 'folder, weights file or name on the hub')
   addFlags(command, 'hub')
-  addOwnFlags(command, [
-    listOf('--storage <names>', 'measure the error of these storages, separated by commas', storageOption),
-    ['--texts <count>', 'texts to read for that', whole(1, 500), 16],
-  ])
+  addOwnFlags(command, ownFlags)
   addFlags(command, 'json')
     .addHelpText('after', help)
     .action(async (path: string, flags: InspectFlags) => {
@@ -71,11 +68,12 @@ export function define(command: Command, session: Session): void {
     })
 }
 
-interface InspectFlags extends Pick<ModelFlags, 'revision' | 'offline'> {
-  readonly storage?: readonly Storage[]
-  readonly texts: number
-  readonly json?: boolean
-}
+const ownFlags = [
+  listOf('--storage <names>', 'measure the error of these storages, separated by commas', storageOption),
+  ['--texts <count>', 'texts to read for that', whole(1, 500), 16],
+] as const
+
+type InspectFlags = FlagsOf<typeof ownFlags> & SharedFlags<'hub' | 'json'>
 
 /** Loads the model in every storage, one after the other. */
 async function measure(

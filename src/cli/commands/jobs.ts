@@ -2,15 +2,14 @@
  * `shadowllm jobs`: the queues of a server.
  */
 import type { Command } from 'commander'
-import type { QueueAddress } from '../../jobs/connection.ts'
 import { readQueues, retryFailed, type QueueState } from '../../jobs/queue_state.ts'
-import { addFlags } from '../flags.ts'
+import { addFlags, type SharedFlags } from '../flags.ts'
 import { connectQueue, servedQueue } from '../queue_flags.ts'
 import { wrapLines } from '../../results/fold.ts'
 import { printResult } from '../report.ts'
 import type { Session } from '../session.ts'
 import { formatColumns, formatCount, formatDuration } from '../words.ts'
-import { addOwnFlags } from '../values.ts'
+import { addOwnFlags, type FlagsOf } from '../values.ts'
 import { shownLine } from '../../tensor/quote.ts'
 
 const help = `
@@ -22,15 +21,13 @@ Examples:
   $ shadowllm jobs --queue rediss://queue.example --json
   $ shadowllm jobs --queue redis://127.0.0.1 --retry`
 
-interface JobsFlags {
-  readonly queue: QueueAddress
-  readonly retry?: boolean
-  readonly json?: boolean
-}
+const ownFlags = [servedQueue, ['--retry', 'try failed jobs again']] as const
+
+type JobsFlags = FlagsOf<typeof ownFlags> & SharedFlags<'json'>
 
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
-  addOwnFlags(command, [servedQueue(), ['--retry', 'try failed jobs again']])
+  addOwnFlags(command, ownFlags)
   addFlags(command, 'json')
     .addHelpText('after', help)
     .action((flags: JobsFlags) => show(session, flags))

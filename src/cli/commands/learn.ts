@@ -10,11 +10,11 @@ import { textSource } from '../../calibration/sources.ts'
 import type { Window } from '../../data/windows.ts'
 import { featureWidths } from '../../engine/config.ts'
 import { isThere } from '../../io/files.ts'
-import { makeBudget, type Budget, type Scope, scopeOption, shareOption } from '../../masks/budget.ts'
-import { type Prefill, prefillOption } from '../../masks/planner.ts'
+import { makeBudget, type Budget, scopeOption, shareOption } from '../../masks/budget.ts'
+import { prefillOption } from '../../masks/planner.ts'
 import { now } from '../../platform/platform.ts'
 import { pause } from '../../platform/pause.ts'
-import { matrixTypes, savePredictor, type PredictorFileOptions } from '../../predictor/predictor_file.ts'
+import { matrixTypes, savePredictor } from '../../predictor/predictor_file.ts'
 import { ShadowPredictor } from '../../predictor/shadow.ts'
 import { hashFiles } from '../../results/provenance.ts'
 import type { ShadowModel } from '../../library/shadow_model.ts'
@@ -23,19 +23,14 @@ import { learntPredictor, PredictorLearner, type LearntPredictor } from '../../t
 import { readLearning, saveLearning, type LearningSettings } from '../../training/learning_file.ts'
 import { DEFAULT_RATE } from '../../training/learn_scores.ts'
 import { isAbort } from '../failure.ts'
-import {
-  checkLearningText,
-  learningText,
-  learningTextFlags,
-  type LearningTextFlags,
-} from '../learning_text.ts'
-import { addFlags, type ModelFlags, flagDefaults } from '../flags.ts'
+import { checkLearningText, learningText, learningTextFlags } from '../learning_text.ts'
+import { addFlags, type ModelFlags, flagDefaults, type SharedFlags } from '../flags.ts'
 import { withModel } from '../open_model.ts'
 import { checkOutput, whileWriting } from '../output.ts'
 import { printResult } from '../report.ts'
 import type { Session } from '../session.ts'
 import { countOf, formatCount } from '../words.ts'
-import { number, oneOf, whole, addOwnFlags, required } from '../values.ts'
+import { number, oneOf, whole, addOwnFlags, required, type FlagsOf } from '../values.ts'
 
 const help = `
 Scores begin as the mean scores of --calibration. Each step runs a window of text dense and under a soft mask of the
@@ -52,26 +47,36 @@ Examples:
   $ shadowllm perplexity -m DIR --planner shadow --predictor neurons.safetensors \\
       --head-sparsity 0 --scope per-layer --prefill dense`
 
-interface LearnFlags extends ModelFlags, LearningTextFlags {
-  readonly calibration: string
-  readonly criterion: string
-  readonly output: string
-  readonly sparsity: number
-  readonly headSparsity?: number
-  readonly neuronSparsity?: number
-  readonly scope: Scope
-  readonly prefill: Prefill
-  readonly steps: number
-  readonly rate: number
-  readonly sourceLayer?: number
-  readonly rank: number
-  readonly penalty: number
-  readonly prompt: number
-  readonly continuation: number
-  readonly matrices: NonNullable<PredictorFileOptions['matrices']>
-  readonly seed: number
-  readonly json?: boolean
-}
+const ownFlags = [
+  required('--calibration <dir>', 'a calibration, whose mean scores are the start'),
+  required('-o, --output <file>', 'file for the predictor'),
+  ['--criterion <name>', 'of the calibration', undefined, flagDefaults.criterion],
+  ['--sparsity <share>', 'share of units to skip', shareOption, 0.5],
+  ['--head-sparsity <share>', 'of heads, if different', shareOption],
+  ['--neuron-sparsity <share>', 'of neurons, if different', shareOption],
+  ['--scope <name>', 'which units compete', scopeOption, 'per-layer'],
+  ['--prefill <how>', 'whether prompts run dense or masked', prefillOption, 'dense'],
+  ['--steps <count>', 'windows to learn from, one a step', whole(1), 280],
+  ['--rate <number>', 'how far a step moves scores, in ranks', number(0), DEFAULT_RATE],
+  [
+    '--placement, --source-layer <layer>',
+    'the layer whose heads the predictor sees (default: a quarter of the way up)',
+    whole(0),
+  ],
+  [
+    '--rank <count>',
+    'directions of its features; 0 for the scores alone, the same for every prompt',
+    whole(0),
+    64,
+  ],
+  ['--penalty <number>', 'of its regression', number(1e-6), 10],
+  ...learningTextFlags,
+  ['--prompt <count>', 'most tokens of a prompt', whole(2), 128],
+  ['--continuation <count>', 'most tokens of its continuation', whole(1), 128],
+  ['--matrices <type>', 'type of the matrices in the file', oneOf(matrixTypes), 'bf16'],
+] as const
+
+type LearnFlags = FlagsOf<typeof ownFlags> & ModelFlags & SharedFlags<'seed' | 'json'>
 
 /** What a run of the command found. */
 export interface LearnReport {
@@ -93,34 +98,7 @@ const SAVE_EVERY = 20
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
   addFlags(command, 'model')
-  addOwnFlags(command, [
-    required('--calibration <dir>', 'a calibration, whose mean scores are the start'),
-    required('-o, --output <file>', 'file for the predictor'),
-    ['--criterion <name>', 'of the calibration', undefined, flagDefaults.criterion],
-    ['--sparsity <share>', 'share of units to skip', shareOption, 0.5],
-    ['--head-sparsity <share>', 'of heads, if different', shareOption],
-    ['--neuron-sparsity <share>', 'of neurons, if different', shareOption],
-    ['--scope <name>', 'which units compete', scopeOption, 'per-layer'],
-    ['--prefill <how>', 'whether prompts run dense or masked', prefillOption, 'dense'],
-    ['--steps <count>', 'windows to learn from, one a step', whole(1), 280],
-    ['--rate <number>', 'how far a step moves scores, in ranks', number(0), DEFAULT_RATE],
-    [
-      '--placement, --source-layer <layer>',
-      'the layer whose heads the predictor sees (default: a quarter of the way up)',
-      whole(0),
-    ],
-    [
-      '--rank <count>',
-      'directions of its features; 0 for the scores alone, the same for every prompt',
-      whole(0),
-      64,
-    ],
-    ['--penalty <number>', 'of its regression', number(1e-6), 10],
-    ...learningTextFlags,
-    ['--prompt <count>', 'most tokens of a prompt', whole(2), 128],
-    ['--continuation <count>', 'most tokens of its continuation', whole(1), 128],
-    ['--matrices <type>', 'type of the matrices in the file', oneOf(matrixTypes), 'bf16'],
-  ])
+  addOwnFlags(command, ownFlags)
   addFlags(command, 'seed', 'backend', 'threads', 'json', 'quiet')
     .addHelpText('after', help)
     .action((flags: LearnFlags) => runLearn(session, flags))

@@ -14,7 +14,7 @@ import { keepsHeads, plannerNames, plannerOf, type PlannerName } from '../../pla
 import type { ShadowModel } from '../../library/shadow_model.ts'
 import type { HubOrigin } from '../../io/hub.ts'
 import { UsageError } from '../../tensor/errors.ts'
-import { addFlags, type ModelFlags, listNames } from '../flags.ts'
+import { addFlags, type ModelFlags, listNames, type SharedFlags } from '../flags.ts'
 import { formatMask, keptUnits, maskRow } from '../mask_picture.ts'
 import { withModel } from '../open_model.ts'
 import { checkOutput, whileWriting } from '../output.ts'
@@ -25,7 +25,7 @@ import { wrapLines } from '../../results/fold.ts'
 import { dim, type Screen, type Text } from '../screen.ts'
 import type { Session } from '../session.ts'
 import { countOf, formatColumns, formatCount, formatPercent } from '../words.ts'
-import { whole, addOwnFlags } from '../values.ts'
+import { whole, addOwnFlags, type FlagsOf } from '../values.ts'
 
 const help = `
 In the picture a block is a head, or a few neurons in their order: the darker, the more of them are kept. "-" columns
@@ -49,29 +49,27 @@ Examples:
   $ shadowllm masks "The captain looked" --continuation " at the sea" --head-sparsity 0.3 --neuron-sparsity 0.8
   $ shadowllm masks --text book.txt --tokens 128 --planner prompt-plainact -o mask.safetensors`
 
-interface MasksFlags extends ModelFlags, PlanFlags {
-  readonly text?: string
-  readonly tokens?: number
-  readonly continuation?: string
-  readonly allLayers?: boolean
-  readonly json?: boolean
-  readonly output?: string
-}
+const ownFlags = [
+  ['--text <file>', 'a file with the prompt instead'],
+  [
+    '--tokens <count>',
+    "tokens of the prompt that count, from its beginning (default: all that fit the model's context)",
+    whole(1),
+  ],
+  ['--continuation <text>', 'what follows the prompt, for the oracle and for recall'],
+  ['--all-layers', 'leave no layer dense; with --planner static'],
+] as const
+
+type MasksFlags = FlagsOf<typeof ownFlags> &
+  ModelFlags &
+  PlanFlags &
+  SharedFlags<'json'> & { readonly output?: string }
 
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
   command.argument('[prompt]', 'text to decide by')
   addFlags(command, 'model')
-  addOwnFlags(command, [
-    ['--text <file>', 'a file with the prompt instead'],
-    [
-      '--tokens <count>',
-      "tokens of the prompt that count, from its beginning (default: all that fit the model's context)",
-      whole(1),
-    ],
-    ['--continuation <text>', 'what follows the prompt, for the oracle and for recall'],
-    ['--all-layers', 'leave no layer dense; with --planner static'],
-  ])
+  addOwnFlags(command, ownFlags)
   addPlanFlags(command, plannerNames, 'shadow')
   addFlags(command, 'backend', 'storage', 'json').option(
     '-o, --output <file>',

@@ -10,7 +10,7 @@ import { readParityCases, readParityFile } from '../../parity/files.ts'
 import { describeBound } from '../../parity/kinds.ts'
 import { encodeSafetensors } from '../../io/safetensors_writer.ts'
 import { exitCodes } from '../failure.ts'
-import { addFlags, type ModelFlags } from '../flags.ts'
+import { addFlags, type SharedFlags } from '../flags.ts'
 import { withModel } from '../open_model.ts'
 import { checkOutput, writeOutput } from '../output.ts'
 import { printResult } from '../report.ts'
@@ -18,8 +18,8 @@ import { paintVerdicts } from '../screen.ts'
 import type { Session } from '../session.ts'
 import { countOf, formatBytes, formatColumns, formatError } from '../words.ts'
 import { addParityOps } from './parity_ops.ts'
-import { addParityRun } from './parity_run.ts'
-import { flagOf, number, addOwnFlags, required } from '../values.ts'
+import { addParityRun, onlyWords } from './parity_run.ts'
+import { flagOf, number, addOwnFlags, required, type FlagsOf } from '../values.ts'
 
 const exportHelp = `
 FILE of --cases holds input_ids [B, T] and, as wanted, attention_mask and labels [B, T] (-100 is not scored),
@@ -50,10 +50,7 @@ export function define(parity: Command, session: Session): void {
     .command('export')
     .description('run a model on cases and write every intermediate result')
   addFlags(exporting, 'model')
-  addOwnFlags(exporting, [
-    required('--cases <file>', 'safetensors with the cases'),
-    required('-o, --output <file>', 'safetensors to write'),
-  ])
+  addOwnFlags(exporting, exportFlags)
   addFlags(exporting, 'backend', 'quiet')
     .addHelpText('after', exportHelp)
     .action((flags: ExportFlags) => runExport(session, flags))
@@ -76,10 +73,12 @@ export function define(parity: Command, session: Session): void {
     )
 }
 
-interface ExportFlags extends ModelFlags {
-  readonly cases: string
-  readonly output: string
-}
+const exportFlags = [
+  required('--cases <file>', 'safetensors with the cases'),
+  required('-o, --output <file>', 'safetensors to write'),
+] as const
+
+type ExportFlags = FlagsOf<typeof exportFlags> & SharedFlags<'model' | 'backend' | 'quiet'>
 
 async function runExport(session: Session, flags: ExportFlags): Promise<void> {
   await checkOutput(flags.output)
@@ -118,12 +117,8 @@ function formatReport(report: ParityReport, columns: number): string {
   ])
   const headings = ['', 'tensor', 'shape', 'absolute', 'relative', 'tolerance']
   const table = formatColumns([headings, ...rows], [], { columns, keys: 2 })
-  const only = [
-    ['only in the first', report.onlyInA],
-    ['only in the second', report.onlyInB],
-  ] as const
-  const lists = only.map(([title, names]) => (names.length > 0 ? `${title}: ${names.join(' ')}\n` : ''))
-  return `${table}${lists.join('')}${formatVerdict(report)}\n`
+  const only = onlyWords({ 'only in the first': report.onlyInA, 'only in the second': report.onlyInB })
+  return `${table}${only}${formatVerdict(report)}\n`
 }
 
 function formatVerdict({ tensors, worst, unknown, onlyInA }: ParityReport): string {

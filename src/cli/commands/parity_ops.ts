@@ -10,19 +10,19 @@ import { shareOfAllowed, type Owed } from '../../testing/op_agreement.ts'
 import { opFile, opFileName } from '../../parity/op_files.ts'
 import { placeOf } from '../../parity/worst.ts'
 import { encodeSafetensors } from '../../io/safetensors_writer.ts'
-import { kernelNames, type KernelName } from '../../ops/catalog.ts'
+import { kernelNames } from '../../ops/catalog.ts'
 import { joinPath, makeFolder } from '../../platform/platform.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { pause } from '../../platform/pause.ts'
 import { exitCodes } from '../failure.ts'
-import { addFlags } from '../flags.ts'
+import { addFlags, type SharedFlags } from '../flags.ts'
 import { checkOutputFolder, whileWriting, writeOutput } from '../output.ts'
 import { printResult } from '../report.ts'
 import { paintVerdicts } from '../screen.ts'
 import type { Session } from '../session.ts'
 import { formatBytes, formatColumns, formatCount, formatError } from '../words.ts'
-import { formatSizes, opsOption } from './parity_run.ts'
-import { flagOf, number } from '../values.ts'
+import { formatSizes, onlyWords, opsOption } from './parity_run.ts'
+import { addOwnFlags, number, required, type FlagsOf } from '../values.ts'
 
 const exportHelp = `
 Writes a file <op>.safetensors for each op: of case 3 the arrays it reads as 3.in.x, what the definition writes as
@@ -43,29 +43,31 @@ Examples:
   $ shadowllm parity check-ops expected actual --strict
   $ shadowllm parity check-ops expected actual --relaxed`
 
-interface ExportFlags {
-  readonly output: string
-  readonly ops?: readonly KernelName[]
-  readonly small?: boolean
-  readonly seed: number
-}
+const exportFlags = [
+  required('-o, --output <dir>', 'folder for the files; made if it does not exist'),
+  opsOption('only these ops, separated by commas'),
+  ['--small', 'leave out the sizes of OPT-125m'],
+] as const
 
-interface CheckFlags {
-  readonly strict?: boolean
-  readonly relaxed?: boolean
-  readonly tolerance?: number
-  readonly json?: boolean
-}
+const checkFlags = [
+  ['--strict', 'fail if a file is in one folder only'],
+  ['--relaxed', 'allow the error of unrounded products of multiply-adds'],
+  [
+    '--tolerance <share>',
+    "one bound for every op, relative to an output's largest number; 0 asks for equal bits",
+    number(0),
+  ],
+] as const
+
+type ExportFlags = FlagsOf<typeof exportFlags> & SharedFlags<'seed'>
+type CheckFlags = FlagsOf<typeof checkFlags> & SharedFlags<'json'>
 
 /** Adds both commands. */
 export function addParityOps(parity: Command, session: Session): void {
   const exporting = parity
     .command('export-ops')
     .description('write calls of ops and their results, for a backend in any language')
-    .requiredOption('-o, --output <dir>', 'folder for the files; made if it does not exist')
-    .addOption(opsOption('only these ops, separated by commas'))
-    .option('--small', 'leave out the sizes of OPT-125m')
-  addFlags(exporting, 'seed', 'quiet')
+  addFlags(addOwnFlags(exporting, exportFlags), 'seed', 'quiet')
     .addHelpText('after', exportHelp)
     .action((flags: ExportFlags) => runExportOps(session, flags))
   const checking = parity
@@ -73,16 +75,7 @@ export function addParityOps(parity: Command, session: Session): void {
     .description("compare a backend's results with those, op by op")
     .argument('<expected>', 'folder that "parity export-ops" wrote')
     .argument('<actual>', 'folder of files of the same names with the outputs')
-    .option('--strict', 'fail if a file is in one folder only')
-    .option('--relaxed', 'allow the error of unrounded products of multiply-adds')
-    .addOption(
-      flagOf(
-        '--tolerance <share>',
-        "one bound for every op, relative to an output's largest number; 0 asks for equal bits",
-        number(0),
-      ),
-    )
-  addFlags(checking, 'json', 'quiet')
+  addFlags(addOwnFlags(checking, checkFlags), 'json', 'quiet')
     .addHelpText('after', checkHelp)
     .action((expected: string, actual: string, flags: CheckFlags) =>
       runCheckOps(session, expected, actual, flags),
@@ -136,13 +129,9 @@ function formatReport(report: OpsReport, columns: number): string {
   const heading = ['', 'op', 'cases', 'failed', 'numbers', 'differ', 'worst', 'of bound']
   const fit = { columns, keys: 2 }
   const table = formatColumns([heading, ...ops.map(formatOp)], [2, 3, 4, 5, 6, 7], fit)
-  const lists = [
-    ['only expected', onlyExpected],
-    ['only answered', onlyActual],
-  ] as const
-  const words = lists.map(([title, names]) => (names.length > 0 ? `${title}: ${names.join(' ')}\n` : ''))
+  const only = onlyWords({ 'only expected': onlyExpected, 'only answered': onlyActual })
   const failed = ops.filter(({ passed }) => !passed)
-  return `${table}${words.join('')}${failed.map(describeFailed).join('')}${verdictOf(report)}\n`
+  return `${table}${only}${failed.map(describeFailed).join('')}${verdictOf(report)}\n`
 }
 
 /** What came of it, and how many of the expected ops it is about. */

@@ -2,7 +2,7 @@
  * `shadowllm parity run` and `parity verify-certificate`: a backend of this project against the reference, and whether what
  * was found of it still holds.
  */
-import type { Command, Option } from 'commander'
+import type { Command } from 'commander'
 import type { Backend, BackendName } from '../../backends/backend.ts'
 import { createBackend } from '../../backends/select.ts'
 import { describeWorst } from '../../parity/check.ts'
@@ -23,7 +23,7 @@ import { kernelNames, type KernelName } from '../../ops/catalog.ts'
 import type { Sizes } from '../../ops/op.ts'
 import type { ShadowModel } from '../../library/shadow_model.ts'
 import { UsageError } from '../../tensor/errors.ts'
-import { addFlags, type ModelFlags } from '../flags.ts'
+import { addFlags, type ModelFlags, type SharedFlags } from '../flags.ts'
 import { exitCodes } from '../failure.ts'
 import { withModel } from '../open_model.ts'
 import { checkOutput, writeOutput } from '../output.ts'
@@ -32,7 +32,7 @@ import { printResult } from '../report.ts'
 import { paintVerdicts } from '../screen.ts'
 import type { Session } from '../session.ts'
 import { formatColumns, formatCount, formatError, formatFacts, formatMilliseconds } from '../words.ts'
-import { listOf, addOwnFlags } from '../values.ts'
+import { listOf, addOwnFlags, type FlagsOf } from '../values.ts'
 import { nameOption } from '../../tensor/option.ts'
 
 const runHelp = `
@@ -53,18 +53,23 @@ A certificate holds for the kernels and the definitions it names. Ends with exit
 Examples:
   $ shadowllm parity verify-certificate relaxed.json`
 
-interface RunFlags extends ModelFlags {
-  readonly seed: number
-  readonly ops?: readonly KernelName[]
-  readonly small?: boolean
-  readonly certificate?: string
-  readonly json?: boolean
+/** `--ops`: names of the catalogue. */
+export const opsOption = (description: string) =>
+  listOf('--ops <list>', description, nameOption('OPS', kernelNames))
+
+/** Lines of what one of two sides has alone, by their titles. */
+export function onlyWords(lists: Readonly<Record<string, readonly string[]>>): string {
+  const lines = Object.entries(lists).filter(([, names]) => names.length > 0)
+  return lines.map(([title, names]) => `${title}: ${names.join(' ')}\n`).join('')
 }
 
-/** `--ops`: names of the catalogue. */
-export function opsOption(description: string): Option {
-  return listOf('--ops <list>', description, nameOption('OPS', kernelNames))
-}
+const runFlags = [
+  opsOption('only these ops, separated by commas, and no model'),
+  ['--small', 'leave out the sizes of OPT-125m'],
+  ['--certificate <file>', 'write the findings as JSON, with the hash of the kernels they hold for'],
+] as const
+
+type RunFlags = FlagsOf<typeof runFlags> & ModelFlags & SharedFlags<'seed' | 'json'>
 
 /** Adds both commands. */
 export function addParityRun(parity: Command, session: Session): void {
@@ -72,11 +77,7 @@ export function addParityRun(parity: Command, session: Session): void {
     .command('run')
     .description('compare a backend with the reference: every op, then a whole model')
   addFlags(running, 'backend', 'model', 'seed')
-  addOwnFlags(running, [
-    opsOption('only these ops, separated by commas, and no model'),
-    ['--small', 'leave out the sizes of OPT-125m'],
-    ['--certificate <file>', 'write the findings as JSON, with the hash of the kernels they hold for'],
-  ])
+  addOwnFlags(running, runFlags)
   addFlags(running, 'json', 'quiet')
     .addHelpText('after', runHelp)
     .action((flags: RunFlags) => runParity(session, flags))

@@ -2,7 +2,6 @@
  * `shadowllm pretrain`: trains a small model from text, with this project's own backward pass.
  */
 import type { Command, Option } from 'commander'
-import type { BackendName } from '../../backends/backend.ts'
 import { createBackend } from '../../backends/select.ts'
 import { parameterShapes } from '../../engine/program.ts'
 import { joinPath, makeFolder, removeAbandoned } from '../../platform/platform.ts'
@@ -27,13 +26,13 @@ import {
   type PretrainSettings,
 } from '../../training/pretrain_settings.ts'
 import type { TrainerState } from '../../training/pretrain_trainer.ts'
-import { addFlags } from '../flags.ts'
+import { addFlags, type SharedFlags } from '../flags.ts'
 import { outputKind, whileWriting } from '../output.ts'
 import { readPlan, readWindows, writePlan, type ModelPlan } from '../pretrain_inputs.ts'
 import { jsonText } from '../../results/json_text.ts'
 import type { Session } from '../session.ts'
 import { countOf, formatBytes, formatCount } from '../words.ts'
-import { flagOf, number, whole, addOwnFlags, required } from '../values.ts'
+import { flagOf, number, whole, addOwnFlags, required, type FlagsOf } from '../values.ts'
 import { type OptionRecord, seedOption } from '../../tensor/option.ts'
 
 const help = `
@@ -50,37 +49,33 @@ Examples:
   $ shadowllm pretrain -o tiny # all of it: 4,279 steps of 16 × 256 tokens, many hours
   $ shadowllm generate -m tiny "Once upon a time"`
 
-interface PretrainFlags extends Partial<PretrainSettings> {
-  readonly config?: string
-  readonly tokenizer?: string
-  readonly text?: readonly string[]
-  readonly heldOut?: readonly string[]
-  readonly output: string
-  readonly evaluateEvery: number
-  readonly saveEvery: number
-  readonly resume?: boolean
-  readonly backend: BackendName
-  readonly json?: boolean
-}
+const inputFlags = [
+  required('-o, --output <dir>', 'folder for the model, the loss curve and the state to continue from'),
+  ['--config <path>', "config.json or its folder: the model's sizes (default: those of tiny-opt)"],
+  ['--tokenizer <dir>', 'folder of vocab.json and merges.txt (default: that of the config)'],
+  [
+    '--text <file...>',
+    'text to learn from (default: the documents of the Brown corpus that are calibrated on)',
+  ],
+  ['--held-out <file...>', 'text that is only measured (default: those documents, or each 20th window)'],
+] as const
+
+const runFlags = [
+  ['--evaluate-every <steps>', 'measure the held-out loss', whole(1), 100],
+  ['--save-every <steps>', 'save the state', whole(1), 100],
+  ['--resume', 'continue the run in the folder; its settings hold'],
+] as const
+
+type PretrainFlags = Partial<PretrainSettings> &
+  FlagsOf<typeof inputFlags> &
+  FlagsOf<typeof runFlags> &
+  SharedFlags<'backend' | 'json' | 'quiet'>
 
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
-  addOwnFlags(command, [
-    required('-o, --output <dir>', 'folder for the model, the loss curve and the state to continue from'),
-    ['--config <path>', "config.json or its folder: the model's sizes (default: those of tiny-opt)"],
-    ['--tokenizer <dir>', 'folder of vocab.json and merges.txt (default: that of the config)'],
-    [
-      '--text <file...>',
-      'text to learn from (default: the documents of the Brown corpus that are calibrated on)',
-    ],
-    ['--held-out <file...>', 'text that is only measured (default: those documents, or each 20th window)'],
-  ])
+  addOwnFlags(command, inputFlags)
   for (const option of settingOptions()) command.addOption(option)
-  addOwnFlags(command, [
-    ['--evaluate-every <steps>', 'measure the held-out loss', whole(1), 100],
-    ['--save-every <steps>', 'save the state', whole(1), 100],
-    ['--resume', 'continue the run in the folder; its settings hold'],
-  ])
+  addOwnFlags(command, runFlags)
   addFlags(command, 'backend', 'json', 'quiet')
     .addHelpText('after', help)
     .action((flags: PretrainFlags) => runPretrain(session, flags))

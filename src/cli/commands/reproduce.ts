@@ -2,7 +2,7 @@
  * `shadowllm reproduce`: the main job, ShadowLLM from calibration to perplexity and speed beside its baselines; and, by
  * name, every experiment of the paper.
  */
-import { Option, type Command } from 'commander'
+import type { Command } from 'commander'
 import type { ExperimentResult } from '../../results/experiment_result.ts'
 import type { ExperimentContext } from '../../experiments/experiment.ts'
 import { experimentNames, runByName, sparsityExperiments } from '../../experiments/index.ts'
@@ -25,24 +25,18 @@ import { renderJson } from '../../experiments/report/json.ts'
 import { formatExperiment } from '../../results/terminal.ts'
 import { reproduce, type ReproduceOptions } from '../../experiments/reproduce.ts'
 import { settingsBySize, type ExperimentSize, type Settings } from '../../evaluation/settings.ts'
-import { type Scope } from '../../masks/budget.ts'
 import { loadBrown, splitDocuments } from '../../data/corpus.ts'
 import { readWikitext } from '../../data/wikitext.ts'
 import { fileNameOf, joinPath, remove, temporaryFolder, temporaryName } from '../../platform/platform.ts'
-import {
-  featureScalings,
-  targetScalings,
-  type FeatureScaling,
-  type TargetScaling,
-} from '../../predictor/features.ts'
+import { featureScalings, targetScalings } from '../../predictor/features.ts'
 import { savePredictor as writePredictor } from '../../predictor/predictor_file.ts'
 import type { ShadowModel } from '../../library/shadow_model.ts'
 import { UsageError } from '../../tensor/errors.ts'
-import { addFlags, type ModelFlags, flagDefaults } from '../flags.ts'
+import { addFlags, flagDefaults, type SharedFlags } from '../flags.ts'
 import { namedSource, withModel } from '../open_model.ts'
 import { checkFigures, checkOutput, whileWriting, writeOutput } from '../output.ts'
 import { addQueueFlags, checkQueueFlags, withRunner, type QueueFlags } from '../queue_flags.ts'
-import { showReport, type ReportFlags } from '../report.ts'
+import { showReport } from '../report.ts'
 import type { Session } from '../session.ts'
 import {
   addGridFlags,
@@ -52,7 +46,7 @@ import {
   withGridInputs,
   type GridFlags,
 } from '../grid_flags.ts'
-import { listOf, oneOf, readList, sharesOf, whole, addOwnFlags } from '../values.ts'
+import { addOwnFlags, listOf, oneOf, parsedBy, readList, sharesOf, whole, type FlagsOf } from '../values.ts'
 import { nameOption, seedOption } from '../../tensor/option.ts'
 import { present } from '../../tensor/records.ts'
 
@@ -75,73 +69,70 @@ Examples:
   $ shadowllm reproduce --features min_max --targets per_layer # the scalings of the released code
   $ shadowllm reproduce -m DIR --output report.json --save-predictor predictor.safetensors`
 
-interface ReproduceFlags extends Omit<ModelFlags, 'threads'>, QueueFlags, ReportFlags, GridFlags {
-  readonly threads?: number
-  readonly quick?: boolean
-  readonly full?: boolean
-  readonly experiment?: readonly string[]
-  readonly sparsity?: readonly number[]
-  readonly criterion: string
-  readonly scope?: Scope
-  readonly limit?: number
-  readonly examples?: number
-  readonly features?: FeatureScaling
-  readonly targets?: TargetScaling
-  readonly seed: number
-  readonly seeds?: readonly number[]
-  /** False by `--no-cache`, a folder by `--cache`. */
-  readonly cache: boolean | string
-  readonly speed: boolean
-  readonly wikitext?: string
-  readonly final?: boolean
-  readonly html?: string
-  readonly savePredictor?: string
-}
+const choiceFlags = [
+  ['--quick', 'short windows, and few of them: less than a minute on the embedded model'],
+  ['--full', 'more windows, at more sparsities: some five minutes on the embedded model'],
+  parsedBy(
+    '--experiment <names>',
+    'experiments of the paper in place of the comparison, separated by commas, or all',
+    experimentsFlag,
+  ),
+] as const
+
+const settingFlags = [
+  sharesOf('--sparsity <list>', 'shares to skip, separated by commas, such as 0.5,0.8'),
+  ['--limit <count>', 'how many windows to score', whole(1)],
+  ['--examples <count>', 'how many windows to calibrate on', whole(2)],
+  ['--wikitext <file>', 'WikiText to score windows of, raw or parquet; calibration keeps the Brown corpus'],
+  ['--final', 'score windows of the documents of the Brown corpus that are read for published figures alone'],
+  ['--features <scaling>', 'how the predictor input is scaled (default: standard)', oneOf(featureScalings)],
+  ['--targets <scaling>', 'how the scores it learns are scaled (default: raw)', oneOf(targetScalings)],
+] as const
+
+const runFlags = [
+  listOf(
+    '--seeds <list>',
+    'several seeds for --experiment in place of the one of --seed, such as 0,1,2',
+    seedOption,
+  ),
+  ['--threads <count>', 'threads, each with a model of its own (default: as many as fit)', whole(1, 64)],
+] as const
+
+const cacheFlags = [
+  ['--cache <dir>', "where parts are kept for other runs (default: the user's cache folder)"],
+  ['--no-cache', 'keep no parts and use none'],
+  ['--no-speed', 'do not measure decode speed; the rest of the report is the same on every machine'],
+] as const
+
+const outputFlags = [
+  ['--html <file>', 'also write a report with figures, as one self-contained file'],
+  ['--save-predictor <file>', 'write the trained predictor to a file'],
+] as const
+
+type OwnFlags = FlagsOf<typeof choiceFlags> &
+  FlagsOf<typeof settingFlags> &
+  FlagsOf<typeof runFlags> &
+  FlagsOf<typeof outputFlags>
+type ReproduceFlags = OwnFlags &
+  GridFlags &
+  QueueFlags &
+  SharedFlags<'model' | 'criterion' | 'scope' | 'seed' | 'backend' | 'report' | 'quiet'> & {
+    /** A folder by `--cache`, false by `--no-cache`. */
+    readonly cache: boolean | string
+    readonly speed: boolean
+  }
 
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
-  addOwnFlags(command, [
-    ['--quick', 'short windows, and few of them: less than a minute on the embedded model'],
-    ['--full', 'more windows, at more sparsities: some five minutes on the embedded model'],
-    new Option(
-      '--experiment <names>',
-      'experiments of the paper in place of the comparison, separated by commas, or all',
-    ).argParser(experimentsFlag),
-  ])
-  addFlags(command, 'model').addOption(
-    sharesOf('--sparsity <list>', 'shares to skip, separated by commas, such as 0.5,0.8'),
-  )
-  addFlags(command, 'criterion', 'scope')
-  addOwnFlags(command, [
-    ['--limit <count>', 'how many windows to score', whole(1)],
-    ['--examples <count>', 'how many windows to calibrate on', whole(2)],
-    ['--wikitext <file>', 'WikiText to score windows of, raw or parquet; calibration keeps the Brown corpus'],
-    [
-      '--final',
-      'score windows of the documents of the Brown corpus that are read for published figures alone',
-    ],
-    ['--features <scaling>', 'how the predictor input is scaled (default: standard)', oneOf(featureScalings)],
-    ['--targets <scaling>', 'how the scores it learns are scaled (default: raw)', oneOf(targetScalings)],
-  ])
-  addFlags(command, 'seed').addOption(
-    listOf(
-      '--seeds <list>',
-      'several seeds for --experiment in place of the one of --seed, such as 0,1,2',
-      seedOption,
-    ),
-  )
+  addOwnFlags(command, choiceFlags)
+  addFlags(command, 'model', 'criterion', 'scope')
+  addOwnFlags(command, settingFlags)
+  addFlags(command, 'seed')
+  addOwnFlags(command, runFlags)
+  addOwnFlags(command, cacheFlags)
   addGridFlags(command)
   addFlags(command, 'backend')
-  addOwnFlags(command, [
-    ['--threads <count>', 'threads, each with a model of its own (default: as many as fit)', whole(1, 64)],
-    ['--cache <dir>', "where parts are kept for other runs (default: the user's cache folder)"],
-    ['--no-cache', 'keep no parts and use none'],
-    ['--no-speed', 'do not measure decode speed; the rest of the report is the same on every machine'],
-  ])
-  addOwnFlags(addFlags(addQueueFlags(command), 'report'), [
-    ['--html <file>', 'also write a report with figures, as one self-contained file'],
-    ['--save-predictor <file>', 'write the trained predictor to a file'],
-  ])
+  addOwnFlags(addFlags(addQueueFlags(command), 'report'), outputFlags)
   addFlags(command, 'quiet')
     .addHelpText('after', help)
     .action((flags: ReproduceFlags) => runReproduce(session, flags))
@@ -149,7 +140,7 @@ export function define(command: Command, session: Session): void {
 
 /** Names of experiments, or `all`. */
 function experimentsFlag(text: string): readonly string[] {
-  const names = readList<string>('--experiment', text, nameOption('EXPERIMENT', ['all', ...experimentNames]))
+  const names = readList('--experiment', text, nameOption('EXPERIMENT', ['all', ...experimentNames]))
   return names.includes('all') ? experimentNames : names
 }
 

@@ -1,29 +1,23 @@
 /**
  * `shadowllm train`: a predictor of any kind from a calibration, judged on examples it never saw.
  */
-import { Option, type Command } from 'commander'
-import type { Backend, BackendName } from '../../backends/backend.ts'
+import type { Command } from 'commander'
+import type { Backend } from '../../backends/backend.ts'
 import { createBackend } from '../../backends/select.ts'
 import type { Calibration } from '../../calibration/open.ts'
 import { openCalibration } from '../../calibration/open.ts'
-import { type Scope, scopeOption } from '../../masks/budget.ts'
+import { scopeOption } from '../../masks/budget.ts'
 import { backendTopK } from '../../masks/selection.ts'
 import { now } from '../../platform/platform.ts'
-import {
-  losses,
-  predictorKinds,
-  type PredictorConfig,
-  type PredictorKind,
-} from '../../predictor/predictor_config.ts'
+import { losses, predictorKinds, type PredictorConfig } from '../../predictor/predictor_config.ts'
 import type { CalibrationExample } from '../../predictor/example.ts'
 import { featureScalings, poolings, targetScalings } from '../../predictor/features.ts'
-import { makePredictorConfig, type PredictorChoices } from '../../predictor/make_predictor_config.ts'
+import { makePredictorConfig } from '../../predictor/make_predictor_config.ts'
 import {
   matrixTypes,
   predictorTensors,
   savePredictor,
   type Predictor,
-  type PredictorFileOptions,
 } from '../../predictor/predictor_file.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { contestants, judgePredictor, type Contestant, type Verdict } from '../../training/judge_predictor.ts'
@@ -34,14 +28,14 @@ import {
   type TrainedPredictor,
   type TrainingProgress,
 } from '../../training/train_predictor.ts'
-import { addFlags, flagDefaults } from '../flags.ts'
+import { addFlags, flagDefaults, type SharedFlags } from '../flags.ts'
 import { checkOutput, whileWriting } from '../output.ts'
 import { printResult } from '../report.ts'
 import type { Screen } from '../screen.ts'
 import type { Session } from '../session.ts'
 import { countOf, formatColumns, formatCount } from '../words.ts'
 import { unitKinds } from '../../masks/mask.ts'
-import { number, oneOf, sharesOf, whole, addOwnFlags, required } from '../values.ts'
+import { number, oneOf, parsedBy, sharesOf, whole, addOwnFlags, required, type FlagsOf } from '../values.ts'
 import { readOption } from '../../tensor/option.ts'
 
 const help = `
@@ -61,33 +55,54 @@ Examples:
   $ shadowllm train --calibration traces --output p.safetensors --pooling mean --features dataset --loss bce
   $ shadowllm train --calibration traces --output p.safetensors --kind dejavu --criterion l2norm --top 0.3`
 
-interface TrainFlags {
-  readonly calibration: string
-  readonly output: string
-  readonly kind: PredictorKind
-  readonly criterion: string
-  readonly width?: number
-  readonly headWidth?: number
-  readonly sourceLayer?: number
-  readonly pooling?: PredictorChoices['pooling']
-  readonly features?: PredictorChoices['features']
-  readonly targets?: PredictorChoices['targets']
-  readonly loss?: PredictorChoices['loss']
-  readonly top?: readonly number[]
-  readonly epochs: number
-  readonly rate: number
-  readonly batch: number
-  readonly decay: number
-  readonly patience: number
-  readonly spread: 'all' | 'unit'
-  readonly heldOut: number
-  readonly matrices: NonNullable<PredictorFileOptions['matrices']>
-  readonly sparsity: readonly number[]
-  readonly scope?: Scope
-  readonly seed: number
-  readonly backend: BackendName
-  readonly json?: boolean
-}
+const MAX_SIZE = 2 ** 24
+const usual = 'default: by kind'
+
+const ownFlags = [
+  required('--calibration <dir>', 'folder that "shadowllm calibrate" wrote'),
+  required('-o, --output <file>', 'file for the predictor'),
+  ['--kind <name>', 'which predictor', oneOf(predictorKinds), 'shadow'],
+  [
+    '--criterion <name>',
+    'whose scores are learnt; the calibration must have them',
+    undefined,
+    flagDefaults.criterion,
+  ],
+  ['--matrices <type>', 'type of the matrices in the file; bf16 halves it', oneOf(matrixTypes), 'f32'],
+  ['--held-out <share>', 'share of examples to judge on', number(0, 0.9), 0.2],
+  sharesOf('--sparsity <list>', 'sparsities at which masks are compared', [0.5, 0.7, 0.8]),
+  ['--scope <name>', 'scope of these masks (default: global for shadow, else per-layer)', scopeOption],
+] as const
+
+const predictorFlags = [
+  ['--width <units>', 'hidden units of networks for neurons (default: 32)', whole(1, MAX_SIZE)],
+  ['--head-width <units>', 'of those for heads (default: 64)', whole(1, MAX_SIZE)],
+  [
+    '--placement, --source-layer <layer>',
+    'shadow: the layer it sees; layers up to it are dense (default: 0)',
+    whole(0, MAX_SIZE),
+  ],
+  ['--pooling <name>', 'shadow: how tokens become one row (default: last)', oneOf(poolings)],
+  ['--features <name>', `how features are scaled (${usual})`, oneOf(featureScalings)],
+  ['--targets <name>', `how scores are scaled (${usual})`, oneOf(targetScalings)],
+  ['--loss <name>', 'shadow: learn scores, or labels by bce (default: mse)', oneOf(losses)],
+  parsedBy('--top <list>', 'labels: shares of units that are best, such as 0.5,0.3', sharesFlag),
+  ['--epochs <count>', 'times through the examples, at most', whole(1), 40],
+  ['--rate <number>', 'highest learning rate of AdamW', number(0), 1e-3],
+  ['--batch <count>', 'examples per step', whole(1), 32],
+  ['--decay <number>', 'weight decay', number(0), 0.01],
+  [
+    '--spread <name>',
+    'scale squared errors by one spread, or by that of each unit',
+    oneOf(['all', 'unit']),
+    'all',
+  ],
+  ['--patience <epochs>', 'stop after this many without improvement', whole(1), 8],
+] as const
+
+type TrainFlags = FlagsOf<typeof ownFlags> &
+  FlagsOf<typeof predictorFlags> &
+  SharedFlags<'seed' | 'backend' | 'json'>
 
 /** What a run of the command found. */
 export interface TrainReport {
@@ -103,57 +118,10 @@ export interface TrainReport {
   readonly seconds: number
 }
 
-const MAX_SIZE = 2 ** 24
-
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
-  const usual = 'default: by kind'
-  addOwnFlags(command, [
-    required('--calibration <dir>', 'folder that "shadowllm calibrate" wrote'),
-    required('-o, --output <file>', 'file for the predictor'),
-    ['--kind <name>', 'which predictor', oneOf(predictorKinds), 'shadow'],
-    [
-      '--criterion <name>',
-      'whose scores are learnt; the calibration must have them',
-      undefined,
-      flagDefaults.criterion,
-    ],
-    ['--matrices <type>', 'type of the matrices in the file; bf16 halves it', oneOf(matrixTypes), 'f32'],
-    ['--held-out <share>', 'share of examples to judge on', number(0, 0.9), 0.2],
-    sharesOf('--sparsity <list>', 'sparsities at which masks are compared', [0.5, 0.7, 0.8]),
-    ['--scope <name>', 'scope of these masks (default: global for shadow, else per-layer)', scopeOption],
-  ])
-  addOwnFlags(
-    command,
-    [
-      ['--width <units>', 'hidden units of networks for neurons (default: 32)', whole(1, MAX_SIZE)],
-      ['--head-width <units>', 'of those for heads (default: 64)', whole(1, MAX_SIZE)],
-      [
-        '--placement, --source-layer <layer>',
-        'shadow: the layer it sees; layers up to it are dense (default: 0)',
-        whole(0, MAX_SIZE),
-      ],
-      ['--pooling <name>', 'shadow: how tokens become one row (default: last)', oneOf(poolings)],
-      ['--features <name>', `how features are scaled (${usual})`, oneOf(featureScalings)],
-      ['--targets <name>', `how scores are scaled (${usual})`, oneOf(targetScalings)],
-      ['--loss <name>', 'shadow: learn scores, or labels by bce (default: mse)', oneOf(losses)],
-      new Option('--top <list>', 'labels: shares of units that are best, such as 0.5,0.3').argParser(
-        sharesFlag,
-      ),
-      ['--epochs <count>', 'times through the examples, at most', whole(1), 40],
-      ['--rate <number>', 'highest learning rate of AdamW', number(0), 1e-3],
-      ['--batch <count>', 'examples per step', whole(1), 32],
-      ['--decay <number>', 'weight decay', number(0), 0.01],
-      [
-        '--spread <name>',
-        'scale squared errors by one spread, or by that of each unit',
-        oneOf(['all', 'unit']),
-        'all',
-      ],
-      ['--patience <epochs>', 'stop after this many without improvement', whole(1), 8],
-    ],
-    'The predictor and its training:',
-  )
+  addOwnFlags(command, ownFlags)
+  addOwnFlags(command, predictorFlags, 'The predictor and its training:')
   addFlags(command, 'seed', 'backend', 'json', 'quiet')
     .addHelpText('after', help)
     .action((flags: TrainFlags) => runTrain(session, flags))

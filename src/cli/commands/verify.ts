@@ -11,12 +11,12 @@ import type * as Suite from '../../verify/index.ts'
 import type { LawReport, SuiteLaw } from '../../verify/index.ts'
 import { NO_BACKEND } from '../../verify/law.ts'
 import { exitCodes } from '../failure.ts'
-import { addFlags } from '../flags.ts'
+import { addFlags, type SharedFlags } from '../flags.ts'
 import { jsonText } from '../../results/json_text.ts'
 import { paintVerdicts } from '../screen.ts'
 import type { Session } from '../session.ts'
 import { formatCount } from '../words.ts'
-import { listOf, number, whole, addOwnFlags } from '../values.ts'
+import { listOf, number, whole, addOwnFlags, type FlagsOf } from '../values.ts'
 import { nameOption } from '../../tensor/option.ts'
 
 const help = `
@@ -36,13 +36,18 @@ const MAX_SEED = 2 ** 31 - 1
 const loadSuite = (): Promise<typeof Suite> =>
   withPackages('verify', 'fast-check', () => import('../../verify/index.ts'))
 
-interface VerifyFlags {
-  readonly backend?: readonly (BackendName | 'all')[]
-  readonly seed?: number
-  readonly runs: number
-  readonly law?: string
-  readonly json?: boolean
-}
+const ownFlags = [
+  listOf(
+    '--backend <list>',
+    'backends, separated by commas (default: all of this machine)',
+    nameOption('BACKEND_NAME', ['all', ...backendNames]),
+  ),
+  ['--seed <number>', 'seed of all cases (default: a new one, which is printed)', whole(0, MAX_SEED)],
+  ['--runs <factor>', 'how many times as many cases as each law says', number(0.001, 10_000), 1],
+  ['--law <words>', 'only laws whose section or sentence contains these words'],
+] as const
+
+type VerifyFlags = FlagsOf<typeof ownFlags> & SharedFlags<'json'>
 
 /** A backend that this machine does not have. */
 export interface Absent {
@@ -64,16 +69,7 @@ export interface Verification {
 
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
-  addOwnFlags(command, [
-    listOf(
-      '--backend <list>',
-      'backends, separated by commas (default: all of this machine)',
-      nameOption('BACKEND_NAME', ['all', ...backendNames]),
-    ),
-    ['--seed <number>', 'seed of all cases (default: a new one, which is printed)', whole(0, MAX_SEED)],
-    ['--runs <factor>', 'how many times as many cases as each law says', number(0.001, 10_000), 1],
-    ['--law <words>', 'only laws whose section or sentence contains these words'],
-  ])
+  addOwnFlags(command, ownFlags)
   addFlags(command, 'json', 'quiet')
     .addHelpText('after', help)
     .action((flags: VerifyFlags) => runVerify(session, flags))

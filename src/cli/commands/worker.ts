@@ -7,14 +7,13 @@ import { hashFiles } from '../../results/provenance.ts'
 import { jobThreads } from '../../evaluation/jobs/threads.ts'
 import { embeddedName } from '../../io/find_model.ts'
 import { findModelFiles } from '../../io/load.ts'
-import type { QueueAddress } from '../../jobs/connection.ts'
 import { openJobStore } from '../../jobs/open_store.ts'
 import { runWorker, type WorkerEvent, type WorkerReport } from '../../jobs/queue_worker.ts'
-import { addFlags, type ModelFlags } from '../flags.ts'
+import { addFlags, type SharedFlags } from '../flags.ts'
 import { findWithProgress } from '../open_model.ts'
 import { connectQueue, queueOf, servedQueue, servedShards } from '../queue_flags.ts'
 import type { Session } from '../session.ts'
-import { number, whole, addOwnFlags } from '../values.ts'
+import { number, whole, addOwnFlags, type FlagsOf } from '../values.ts'
 import { shownLine } from '../../tensor/quote.ts'
 
 const help = `
@@ -29,37 +28,35 @@ Examples:
   $ shadowllm worker --queue rediss://queue.example --shards /mnt/shards -m DIR --concurrency 2
   $ shadowllm worker --queue redis://127.0.0.1 --shards s3://bucket/shards --idle 60`
 
-interface WorkerFlags extends ModelFlags {
-  readonly queue: QueueAddress
-  readonly shards: string
-  readonly concurrency: number
-  readonly grace: number
-  readonly idle?: number
-  readonly lock: number
-  readonly json?: boolean
-}
+const queueFlags = [servedQueue, servedShards] as const
+
+const ownFlags = [
+  ['--concurrency <count>', 'jobs at once, each in a thread with a model of its own', whole(1, 64), 1],
+  [
+    '--grace <seconds>',
+    'how long jobs may take to finish after the worker is told to stop',
+    number(0, 86400),
+    30,
+  ],
+  ['--idle <seconds>', 'stop after this long without work', number(0.1, 86400)],
+  [
+    '--lock <seconds>',
+    'return the jobs of a worker that has been silent for this long to the queue',
+    number(1, 3600),
+    30,
+  ],
+  ['--json', 'print each job and the end as JSON, one object in a line'],
+] as const
+
+type WorkerFlags = FlagsOf<typeof queueFlags> &
+  FlagsOf<typeof ownFlags> &
+  SharedFlags<'model' | 'backend' | 'quiet'>
 
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
-  addOwnFlags(command, [servedQueue(), servedShards()])
+  addOwnFlags(command, queueFlags)
   addFlags(command, 'model', 'backend')
-  addOwnFlags(command, [
-    ['--concurrency <count>', 'jobs at once, each in a thread with a model of its own', whole(1, 64), 1],
-    [
-      '--grace <seconds>',
-      'how long jobs may take to finish after the worker is told to stop',
-      number(0, 86400),
-      30,
-    ],
-    ['--idle <seconds>', 'stop after this long without work', number(0.1, 86400)],
-    [
-      '--lock <seconds>',
-      'return the jobs of a worker that has been silent for this long to the queue',
-      number(1, 3600),
-      30,
-    ],
-    ['--json', 'print each job and the end as JSON, one object in a line'],
-  ])
+  addOwnFlags(command, ownFlags)
   addFlags(command, 'quiet')
     .addHelpText('after', help)
     .action((flags: WorkerFlags) => work(session, flags))

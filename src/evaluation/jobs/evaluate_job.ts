@@ -46,6 +46,7 @@ import { evaluate, type EvaluateOptions } from '../evaluate.ts'
 import { learns, readsMoments, type Method, type MethodInputs } from '../../results/method.ts'
 import type { ScoredText } from '../score_window.ts'
 import { windowsUnder, type EvaluatedText, type MethodScore } from '../window_evaluator.ts'
+import { remembered } from '../../tensor/records.ts'
 
 /** The kinds of such jobs, as lists of jobs show them: windows that are scored, questions that are asked. */
 export const evaluateKinds = ['score', 'ask'] as const
@@ -191,21 +192,12 @@ async function packMethods(
 const encoded = new WeakMap<object, Uint8Array>()
 
 function bytesOf({ mean, predictor }: MethodInputs): Uint8Array | null {
-  if (predictor) return encodedOnce(predictor, encodePredictor)
-  return mean ? encodedOnce(mean, encodeUnits) : null
+  if (predictor) return remembered(encoded, predictor, () => encodePredictor(predictor))
+  return mean ? remembered(encoded, mean, () => encodeUnits(mean)) : null
 }
 
 function momentsOf({ moments }: MethodInputs): Uint8Array | null {
-  return moments ? encodedOnce(moments, encodeHeld) : null
-}
-
-function encodedOnce<Source extends object>(
-  source: Source,
-  encode: (source: Source) => Uint8Array,
-): Uint8Array {
-  const bytes = encoded.get(source) ?? encode(source)
-  encoded.set(source, bytes)
-  return bytes
+  return moments ? remembered(encoded, moments, () => encodeHeld(moments)) : null
 }
 
 const count = (least: number): v.GenericSchema<number> => wholeNumber(least, Number.MAX_SAFE_INTEGER)
@@ -275,11 +267,8 @@ function openMethodFiles(
 ): { inputsOf: (method: Method) => Promise<MethodInputs>; dispose: () => Promise<void> } {
   const fileOf = new Map(entries.map((entry) => [entry.method, entry]))
   const held = new Map<string, Promise<HeldMoments>>()
-  const openMoments = (name: string): Promise<HeldMoments> => {
-    const known = held.get(name) ?? Promise.resolve(read(name)).then((bytes) => parseHeld(bytes, model))
-    held.set(name, known)
-    return known
-  }
+  const openMoments = (name: string): Promise<HeldMoments> =>
+    remembered(held, name, async () => parseHeld(await read(name), model))
   const predictors = new Map<string, Promise<Predictor>>()
   const openPredictor = async (by: string, method: Method): Promise<Predictor> => {
     const predictor = await parsePredictor(await read(by), model.backend)
@@ -301,9 +290,7 @@ function openMethodFiles(
       if (by === null) return { moments }
       if (needs(method.planner, 'calibration'))
         return { mean: await parseUnits(await read(by), model.shape), moments }
-      const known = predictors.get(by) ?? openPredictor(by, method)
-      predictors.set(by, known)
-      return { predictor: await known, moments }
+      return { predictor: await remembered(predictors, by, () => openPredictor(by, method)), moments }
     },
     async dispose() {
       for (const opening of predictors.values()) (await opening.catch(() => null))?.dispose()

@@ -1,20 +1,14 @@
 /**
  * The cache of experiments: a model, a text, and everything that is computed from them, each part once.
  *
- * Windows, calibrations and predictors are made when they are first asked for and remembered. With a part store, what
+ * Windows, calibrations and predictors are made when they are first asked for and remembered. In a part store, what
  * costs minutes (traces, predictors, scored windows) is kept under a hash of all it depends on, the sources of the
  * method included; another run reuses it, and a stopped run continues.
  *
  * Every genre of the text is split into documents to calibrate on and others to evaluate on. A seed decides which
  * windows are drawn from each part, where training starts and what is random; the split itself is always the same.
  */
-import {
-  criterionByName,
-  datasetCriteria,
-  type Criterion,
-  type DatasetCriterion,
-  type DatasetScores,
-} from '../../criteria/index.ts'
+import { datasetCriteria } from '../../criteria/index.ts'
 import { makeBudget } from '../../masks/budget.ts'
 import type { UnitMask } from '../../masks/mask.ts'
 import { bitsOf } from '../../backends/backend.ts'
@@ -25,7 +19,7 @@ import { pause } from '../../platform/pause.ts'
 import type { TrainedPredictor } from '../../training/train_predictor.ts'
 import { ScoreAggregate } from '../../calibration/aggregate.ts'
 import { calibrateToFolder, type CalibrateProgress } from '../../calibration/collect.ts'
-import { collectExample, type GroupedExample } from '../../calibration/examples.ts'
+import type { GroupedExample } from '../../calibration/examples.ts'
 import { hashMask, hashWindows } from '../../calibration/manifest.ts'
 import { openCalibration, type Calibration } from '../../calibration/open.ts'
 import { loadBrown, splitDocuments, type Document, type Split } from '../../data/corpus.ts'
@@ -65,6 +59,7 @@ import { encodePredictor, type Predictor } from '../../predictor/predictor_file.
 import { predictorFor } from '../../predictor/suitable.ts'
 import { methodHash, type MethodHash } from '../../results/method_hash.ts'
 import { openTrained, saveTrained, trainMethod } from './trained.ts'
+import { remembered } from '../../tensor/records.ts'
 
 /**
  * The inputs of experiments. Predictors and mean scores that are given take the place of what is learnt, for methods that say nothing
@@ -81,8 +76,8 @@ export interface CacheOptions extends NamedModel, WindowSizes, MethodSources {
   readonly dataName?: string
   /** Makes the windows of examples with shots; required for these. */
   readonly shotWindows?: ShotWindows
-  /** Keeps parts between runs; without one they are in memory only. */
-  readonly store?: PartStore | null
+  /** Keeps parts, also for other runs. */
+  readonly store: PartStore
   /** Calibrates and evaluates in place of this process; the caller closes it. */
   readonly runner?: JobRunner | null
   readonly signal?: AbortSignal
@@ -184,7 +179,7 @@ export class ExperimentCache {
    * @throws UsageError WINDOWS if there is none
    */
   windows(part: keyof Split, count: number, seed: number): Window[] {
-    return remember(this.#windows, `${part} ${seed} ${count}`, () => {
+    return remembered(this.#windows, `${part} ${seed} ${count}`, () => {
       const { prompt, continuation } = this.options
       const windows = drawWindows(this.split[part], count, seed, (document) =>
         cutWindows(document, this.#encodeWords, this.options),
@@ -281,7 +276,7 @@ export class ExperimentCache {
     const scores = dense.map((): Map<string, UnitScores> => new Map())
     for (const criterion of criteria) {
       const key = JSON.stringify([settings, pruned, seed, criterion])
-      const known = await remember(this.#pruned, key, () =>
+      const known = await remembered(this.#pruned, key, () =>
         this.#prunedScores(settings, pruned, seed, criterion),
       )
       known.forEach(({ neurons }, i) =>
@@ -309,12 +304,12 @@ export class ExperimentCache {
   mean(method: Method, seed: number): Promise<UnitScores> {
     const { criterion, aggregation = 'mean' } = method
     const settings = needExamples(method)
-    const dataset = datasetCriteria.find(({ name }) => name === criterion)
-    return remember(this.#means, JSON.stringify([criterion, aggregation, settings, seed]), () =>
-      dataset
-        ? this.#collectDataset(this.#calibrationWindows(settings, seed), seed, dataset)
-        : this.#aggregate(criterion, aggregation, settings, seed),
-    )
+    return remembered(this.#means, JSON.stringify([criterion, aggregation, settings, seed]), async () => {
+      if (!datasetCriteria.some(({ name }) => name === criterion))
+        return this.#aggregate(criterion, aggregation, settings, seed)
+      const windows = this.#calibrationWindows(settings, seed)
+      return (await this.#calibrate({ windows, seed, criteria: [criterion] })).aggregate(criterion)
+    })
   }
 
   async #aggregate(
@@ -333,7 +328,7 @@ export class ExperimentCache {
   predictor(method: Method, seed: number): Promise<TrainedPredictor> {
     const { criterion, examples, predictor } = method
     const description = { kind: predictorKindOf(method.planner), criterion, examples, predictor, seed }
-    return remember(this.#predictors, JSON.stringify(description), () =>
+    return remembered(this.#predictors, JSON.stringify(description), () =>
       this.#makePredictor(method, seed, description),
     )
   }
@@ -408,47 +403,21 @@ export class ExperimentCache {
     throw new UsageError('SETTINGS', 'examples: expected a task to take shots of, got none')
   }
 
-  /** An example of each window. With a store, what was finished is kept. @throws the signal's reason */
+  /** An example of each window. What was finished is kept. @throws the signal's reason */
   async #collect(request: CollectRequest): Promise<GroupedExample[]> {
-    return this.options.store
-      ? (await this.#calibrate(this.options.store, request)).readAll()
-      : this.#collectInMemory(request, request.criteria.map(criterionByName))
-  }
-
-  /** The scores of a criterion that only a whole data set has. @throws as `#collect` */
-  async #collectDataset(windows: Window[], seed: number, criterion: DatasetCriterion): Promise<UnitScores> {
-    const { name } = criterion
-    const request = { windows, seed, criteria: [name] }
-    const { store } = this.options
-    if (store) return (await this.#calibrate(store, request)).aggregate(name)
-    const scores = criterion.begin(this.model.shape, seed)
-    await this.#collectInMemory(request, [], new Map([[name, scores]]))
-    return scores.finish()
-  }
-
-  async #collectInMemory(
-    { windows, seed, keepSequence, mask }: CollectRequest,
-    criteria: readonly Criterion[],
-    dataset?: ReadonlyMap<string, DatasetScores>,
-  ): Promise<GroupedExample[]> {
-    const examples: GroupedExample[] = []
-    for (const [index, window] of windows.entries()) {
-      this.tell('calibrate', index, windows.length)
-      await this.pause()
-      const options = { index, seed, keepSequence, mask, dataset }
-      examples.push(collectExample(this.model, window, criteria, options))
-    }
-    this.tell('calibrate', windows.length, windows.length)
-    return examples
+    return (await this.#calibrate(request)).readAll()
   }
 
   /** A calibration in the store, which may be there already, finished or not. */
-  async #calibrate(
-    store: PartStore,
-    { windows, seed, criteria, keepSequence = false, mask = null }: CollectRequest,
-  ): Promise<Calibration> {
+  async #calibrate({
+    windows,
+    seed,
+    criteria,
+    keepSequence = false,
+    mask = null,
+  }: CollectRequest): Promise<Calibration> {
     const { model, modelHash } = this
-    const { runner, signal } = this.options
+    const { store, runner, signal } = this.options
     const request = { criteria: criteria.toSorted(), seed, keepSequence }
     const folder = await store.folder({
       ...this.identity('calibration'),
@@ -479,11 +448,9 @@ export class ExperimentCache {
   }
 
   async #makePredictor(method: Method, seed: number, description: object): Promise<TrainedPredictor> {
-    const { store } = this.options
-    if (!store) return this.#train(method, seed)
     const windows = await this.examplesHash(needExamples(method), seed)
     const part = { ...this.identity('predictor'), windows, ...description }
-    const folder = await store.files(part, async (to) => {
+    const folder = await this.options.store.files(part, async (to) => {
       const trained = await this.#train(method, seed)
       await saveTrained(to, trained)
       trained.predictor.dispose()
@@ -500,13 +467,6 @@ export class ExperimentCache {
       onEpoch: (done, total) => this.tell('train', done, total),
     })
   }
-}
-
-/** The value of a map under a key; made if there is none. */
-function remember<T>(known: Map<string, T>, key: string, make: () => T): T {
-  let value = known.get(key)
-  if (value === undefined) known.set(key, (value = make()))
-  return value
 }
 
 /** The scores of heads, then those of neurons. */

@@ -23,7 +23,7 @@ export interface MeasuredMethod {
   readonly scores: readonly MethodScore[]
 }
 
-/** Windows of one part of the store. Without a store nothing is kept, and every window is a batch. */
+/** Windows of one part of the store. */
 const STORED_WINDOWS = 8
 
 /** Windows in a job. */
@@ -76,7 +76,7 @@ export async function describeBatch(
 
 /** A batch, and the jobs that compute what the store lacks. */
 interface OpenBatch {
-  /** The description of each method's scores in the store; none without a store. */
+  /** The description of each method's scores in the store. */
   readonly descriptions: readonly PartDescription[]
   /** What is known under each method; empty for methods that the jobs score. */
   readonly scores: MethodScore[][][]
@@ -107,7 +107,7 @@ export async function measureMethods(
   const { store, runner, signal } = cache.options
   const windows = cache.windows('evaluate', count, seed)
   const open: OpenBatch[] = []
-  for (const batch of batchWindows(windows, store || runner ? STORED_WINDOWS : 1, seed))
+  for (const batch of batchWindows(windows, STORED_WINDOWS, seed))
     open.push(await openBatch(cache, batch, methods, seed, compared))
   const jobs = open.flatMap((batch) => batch.jobs)
   const total = methods.length * windows.length
@@ -123,7 +123,7 @@ export async function measureMethods(
         for (const i of lacking) {
           const { value } = await rows.next()
           for (const one of value as MethodScore[][]) scores[i].push(one)
-          if (store && job === own.at(-1)) await store.json(descriptions[i], () => scores[i])
+          if (job === own.at(-1)) await store.json(descriptions[i], () => scores[i])
         }
       for (const [i, all] of scores.entries())
         for (const one of all.flat()) found[i].push({ ...one, document: windows[found[i].length].document })
@@ -174,8 +174,8 @@ async function openBatch(
   const scores: MethodScore[][][] = []
   const lacking: number[] = []
   for (const [i, method] of methods.entries()) {
-    if (store) descriptions.push(await describeBatch(cache, batch, method, seed, compared))
-    const stored = await store?.stored<MethodScore[][]>(descriptions[i])
+    descriptions.push(await describeBatch(cache, batch, method, seed, compared))
+    const stored = await store.stored<MethodScore[][]>(descriptions[i])
     scores.push(stored ?? [])
     if (!stored) lacking.push(i)
   }

@@ -18,6 +18,7 @@ import { modelOf, type Model } from '../../spec/model.ts'
 import { result, tensor, type Attend, type Matrix, type Tensor, type Weights } from '../../spec/plain.ts'
 import type { Network } from '../../spec/predictor.ts'
 import type { HostTensor } from '../../tensor/memory_source.ts'
+import { remembered } from '../../tensor/records.ts'
 
 /** Tensors by Hugging Face name, and in its layout. */
 type Tensors = ReadonlyMap<string, HostTensor>
@@ -42,12 +43,8 @@ export function plainWeights(tensors: Tensors, storage: Storage): Weights {
   }
   return {
     vector: ({ name }) => numbers(name),
-    matrix: ({ name }, isTurned) => {
-      const key = `${name} ${isTurned}`
-      const found = known.get(key) ?? storageOf(name, storage).plain(numbers(name), isTurned)
-      known.set(key, found)
-      return found
-    },
+    matrix: ({ name }, isTurned) =>
+      remembered(known, `${name} ${isTurned}`, () => storageOf(name, storage).plain(numbers(name), isTurned)),
   }
 }
 

@@ -14,6 +14,7 @@ import { Data, type DataKind } from '../../testing/seeded_data.ts'
 import { arraysOf, fitSizes, lettersOf, limitsOf, makeValues, variantsOf } from '../../testing/op_case.ts'
 import { anyData } from '../drawn_data.ts'
 import { always, forAll, type BackendLaw } from './law.ts'
+import { remembered } from '../../tensor/records.ts'
 
 /** Twice the lanes of a striped reduction, and one. */
 const mostSmall = 33
@@ -121,7 +122,5 @@ const made = new Map<KernelName, readonly BackendLaw[]>()
 
 /** The agreement laws of one op; the same objects each time. */
 export function agreementLaws(name: KernelName): readonly BackendLaw[] {
-  const laws = made.get(name) ?? [everySmallSize(name), randomSizes(name)]
-  made.set(name, laws)
-  return laws
+  return remembered(made, name, () => [everySmallSize(name), randomSizes(name)])
 }
