@@ -1,6 +1,6 @@
 /**
- * What a page fetches first, made from the embedded model when it is built (`pageData` of `vite_page.ts`): its weights in four bits, and
- * the trace of the page's default prompt under them. Each is made once for all pages of a build.
+ * What a page fetches first, made from the embedded model when it is built (`pageData` of `vite_page.ts`): its weights in four bits, its
+ * predictor, and the trace of the page's default prompt under them. Each is made once for all pages of a build.
  */
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
@@ -8,23 +8,29 @@ import { ShadowModel } from '../src/library/shadow_model.ts'
 import { layerSizes } from '../src/masks/achieved.ts'
 import { mountFolder } from '../src/platform/platform.ts'
 import { embeddedModelFiles, embeddedNames } from '../src/web/embedded/embedded_model.ts'
-import { packWeights } from '../src/web/embedded/rounded_weights.ts'
+import { deflated, packWeights } from '../src/web/embedded/rounded_weights.ts'
 import { study } from '../src/web/engine/study.ts'
 import { defaultState } from '../src/web/page_state.ts'
 import { PAGE_TOKENS } from '../src/web/session.ts'
 import { encodeTrace } from '../src/web/trace/trace_file.ts'
 import { emptyTrace, growTrace } from '../src/web/trace/trace.ts'
 
-const weights = fileURLToPath(new URL('../fixtures/tiny-opt/model.safetensors', import.meta.url))
+const embedded = (name: string): Uint8Array<ArrayBuffer> =>
+  new Uint8Array(readFileSync(fileURLToPath(new URL(`../fixtures/tiny-opt/${name}`, import.meta.url))))
 let packed: Promise<Uint8Array> | null = null
 
 /** The embedded model's weights, rounded and deflated. */
 export function packedWeights(): Promise<Uint8Array> {
-  packed ??= packWeights(new Uint8Array(readFileSync(weights)))
+  packed ??= packWeights(embedded('model.safetensors'))
   return packed
 }
 
-/** The trace of the page's default prompt by the rounded model, without speeds: the same on every machine. */
+/** Its predictor, deflated. */
+export function packedPredictor(): Promise<Uint8Array> {
+  return deflated(embedded('predictor.safetensors'))
+}
+
+/** The trace of the page's default prompt by the rounded model, deflated, without speeds: the same on every machine. */
 export async function firstTrace(): Promise<Uint8Array> {
   const opt = await ShadowModel.fromPretrained(mountFolder('embedded-rounded', await embeddedModelFiles()))
   const { prompt, ...settings } = defaultState
@@ -34,5 +40,5 @@ export async function firstTrace(): Promise<Uint8Array> {
   for await (const event of study(opt, prompt, { ...settings, maxTokens: PAGE_TOKENS }))
     trace = growTrace(trace, event)
   await opt.dispose()
-  return encodeTrace(trace)
+  return deflated(encodeTrace(trace))
 }

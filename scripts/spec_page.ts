@@ -103,7 +103,10 @@ export async function buildSpecPage(outDir: string): Promise<void> {
     root,
     base: './',
     plugins: [plants(), diskOnly(), linked(true), specification(drawAsides(steps), drawTop(steps))],
-    worker: { format: 'es', plugins: () => [plants(), diskOnly(), pageData(['packedWeights'])] },
+    worker: {
+      format: 'es',
+      plugins: () => [plants(), diskOnly(), pageData(['packedWeights', 'packedPredictor'])],
+    },
     build: {
       ...packing(outDir),
       rolldownOptions: {

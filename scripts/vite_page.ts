@@ -145,7 +145,7 @@ export const packing = (outDir: string): BuildEnvironmentOptions => ({
 export const pageConfig = (outDir: string, isOfSite = false): InlineConfig => ({
   root,
   base: './',
-  plugins: [diskOnly(), linked(isOfSite), pageData(['packedWeights', 'firstTrace'])],
+  plugins: [diskOnly(), linked(isOfSite), pageData(['packedWeights', 'packedPredictor', 'firstTrace'])],
   worker: {
     format: 'es',
     plugins: () => [diskOnly()],

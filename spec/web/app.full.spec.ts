@@ -43,8 +43,13 @@ function watchInPage(): void {
   Object.assign(globalThis, { watch })
   new PerformanceObserver((list) => {
     // Includes shifts right after an input, which browsers leave out: how soon they follow depends on the machine.
-    for (const { value, sources } of list.getEntries() as Shift[])
+    for (const { value, sources } of list.getEntries() as Shift[]) {
+      // A word that goes on with the next token may move to the next line of its text.
+      const isOfText = ({ node }: Shift['sources'][number]): boolean =>
+        (node instanceof Element ? node : node?.parentElement)?.closest('.text') instanceof Element
+      if (sources.length > 0 && sources.every(isOfText)) continue
       watch.shifts.push(`${value}: ${sources.map(({ node }) => node?.textContent?.slice(0, 40)).join('; ')}`)
+    }
   }).observe({ type: 'layout-shift', buffered: true })
   addEventListener('securitypolicyviolation', ({ violatedDirective, blockedURI }) =>
     watch.violations.push(`${violatedDirective} ${blockedURI}`),
@@ -222,7 +227,7 @@ describe.skipIf(cannot)(`the page${why}`, { timeout }, () => {
       await eventually(
         async () => `${await lineOf(page, 'model-line')} ${await lineOf(page, 'threads-line')}`,
       ).toMatch(
-        /WebGPU gives other numbers here, so it is not used\.$|WebGPU: [\d,]+ tokens\/s, WebAssembly: [\d,]+ tokens\/s; uses Web\w+ /,
+        /WebGPU gives other numbers here, so it is not used\.$|WebGPU: [\d,]+ tokens\/s, WebAssembly: [\d,]+ tokens\/s; uses Web\w+\.$/,
       )
       expect(fetched.length).toBeGreaterThanOrEqual(3)
       expect(Math.min(...fetched)).toBeGreaterThan(begun)
@@ -267,7 +272,9 @@ describe.skipIf(cannot)(`the page${why}`, { timeout }, () => {
       await page.addInitScript(watchInPage)
       await page.goto(isolated.url)
       const line = page.locator('#model-line')
-      await eventually(() => line.innerText()).toMatch(/Loading tiny-opt in four bits: \d\.\d of 4\.\d MB/)
+      await eventually(() => line.innerText()).toMatch(
+        /Downloading tiny-opt in four bits: \d\.\d of 4\.\d MB/,
+      )
       // Before the model is there, the picture and its slider work.
       expect((await tokensOf(page)).length).toBeGreaterThan(1)
       expect(await page.locator('#save').isDisabled()).toBe(true)
@@ -425,12 +432,19 @@ describe.skipIf(cannot)(`the page${why}`, { timeout }, () => {
       expect(await page.evaluate(() => document.activeElement?.id)).toBe('compare')
       await page.keyboard.press('Space')
       await eventually(() => page.locator('.legend .extra').isVisible()).toBe(true)
-      // A bin of the timeline has a list of its neurons.
+      // A bin of the timeline; a neuron by its number, and the ones beside it.
       await timeline.focus()
       await page.keyboard.press('ArrowDown')
-      await eventually(() => page.locator('#inspector select option').count()).toBeGreaterThan(8)
-      await page.locator('#inspector select').selectOption({ index: 1 })
-      await eventually(() => page.locator('#inspector h3').innerText()).toMatch(/^Neuron \d+ of layer 5$/)
+      await eventually(() => lineOf(page, 'inspector')).toMatch(/The best of \d+ to \d+; \d+ kept\./)
+      const chosen = (): Promise<string> => page.locator('#inspector h3').innerText()
+      await page.getByLabel('Number of the unit').fill('1022')
+      await page.keyboard.press('Enter')
+      await eventually(chosen).toBe('Neuron 1022 of layer 5')
+      await page.getByRole('button', { name: 'The unit after' }).click()
+      await eventually(chosen).toBe('Neuron 1023 of layer 5')
+      expect(await page.getByRole('button', { name: 'The unit after' }).isDisabled()).toBe(true)
+      await page.getByLabel('Layer, and heads or neurons').selectOption('Layer 3, heads')
+      await eventually(chosen).toBe('Head 7 of layer 3')
       expect(await page.locator('#layer-table tbody tr').count()).toBe(8)
       expect(await page.locator('#layer-table tbody tr').first().textContent()).toContain('0, dense')
     })
@@ -528,12 +542,48 @@ describe.skipIf(cannot)(`the page${why}`, { timeout }, () => {
       const text = await tokensOf(page)
       await rewritten(page, () => page.getByRole('button', { name: 'Skip at random' }).click())
       expect(await shown()).toEqual(['Skip at random'])
+      expect(await lineOf(page, 'example')).toContain('chosen by random numbers')
       expect(await page.locator('#planner').inputValue()).toBe('random')
       expect(await tokensOf(page)).not.toEqual(text)
       await rewritten(page, () => page.getByRole('button', { name: 'A story' }).click())
       expect(await tokensOf(page)).toEqual(text)
     })
   })
+
+  test.each<[string, BrowserContextOptions, string]>([
+    ['a desk', { viewport: { width: 1440, height: 900 } }, 'texts'],
+    ['a phone', { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true }, 'sparse-text'],
+  ])(
+    'on %s the text that is asked for is in sight; one that is refused leaves the former marked',
+    async (_, options, id) => {
+      await inPage(
+        isolated.url,
+        async (page) => {
+          const isInSight = (): Promise<boolean> =>
+            page.locator(`#${id}`).evaluate((element) => {
+              const { top, bottom } = element.getBoundingClientRect()
+              return top >= 0 && bottom <= innerHeight
+            })
+          const isFormer = (): Promise<boolean> =>
+            page.evaluate(() => document.body.classList.contains('former'))
+          await page.locator('#prompt').fill('The dog ran to the river because')
+          await rewritten(page, () => page.locator('#write').click())
+          await eventually(isInSight).toBe(true)
+          expect(await page.evaluate(() => document.activeElement?.id)).toBe('write')
+          await page.locator('#prompt').fill('word '.repeat(2000))
+          await page.locator('#write').click()
+          await eventually(() => lineOf(page, 'problem')).toBe(
+            'prompt: expected at most 255 tokens, got 2003. Below is still the text before.',
+          )
+          expect(await isFormer()).toBe(true)
+          expect(await page.locator('#presets button[aria-pressed="true"]').count()).toBe(0)
+          await rewritten(page, () => page.getByRole('button', { name: 'A story' }).click())
+          expect(await isFormer()).toBe(false)
+        },
+        options,
+      )
+    },
+  )
 
   test('the tour has five steps by keyboard, and gives the focus back', async () => {
     await inPage(isolated.url, async (page) => {
@@ -588,10 +638,15 @@ describe.skipIf(cannot)(`the page${why}`, { timeout }, () => {
         await page.mouse.move(1, 1)
         await eventually(() => tip.isVisible()).toBe(false)
       }
-      // A disc of the picture.
+      // A disc of the picture. Scrolling, which hides the tip, comes before.
+      await page.evaluate(() => scrollTo(0, 0))
+      await eventually(() => page.evaluate(() => scrollY)).toBe(0)
       await page.locator('#layers').hover({ position: { x: 66, y: 40 } })
       await eventually(() => tip.isVisible()).toBe(true)
       expect(await tip.innerText()).toBe('Head 0 of layer 0: always computed.')
+      // The diamond behind layer 0.
+      await page.locator('#layers').hover({ position: { x: 147, y: 11 } })
+      await eventually(() => tip.innerText()).toMatch(/^The predictor: .*look inside\.$/)
     })
   })
 

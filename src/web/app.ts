@@ -3,16 +3,16 @@
  * and renders the page again, at most once per frame.
  */
 import type { UnitMask } from '../masks/mask.ts'
-import { pageDocument, pageFragment, replaceFragment } from '../platform/platform.ts'
+import { avoidsMotion, pageDocument, pageFragment, replaceFragment } from '../platform/platform.ts'
 import { ShadowError } from '../tensor/errors.ts'
 import type { StudyPlanner } from './engine/study_types.ts'
 import type { PredictorParts } from './engine/predictor_parts.ts'
 import { defaultState, defaultView, encodeState, readState, type View } from './page_state.ts'
-import { lineOf, type Session } from './session.ts'
+import { messageOf, type Session } from './session.ts'
 import { specificationAddress } from './spec_page/settings.ts'
 import { sameCell, type Cell } from './view/cells.ts'
 import { Controls } from './view/controls.ts'
-import { brief, byId, perFrame, type Choice } from './view/dom.ts'
+import { brief, byId, perFrame, showInSight } from './view/dom.ts'
 import { Inspector, type InspectorState } from './view/inspector.ts'
 import { startGlossary } from './view/glossary.ts'
 import { factsOf, showHeadline } from './view/headline.ts'
@@ -31,12 +31,12 @@ import { placeOf, unitFacts, type Unit, type UnitFacts } from './trace/unit_fact
 /** What is looked at when the page opens: the head of the embedded model that the first prompt needs most. */
 const FIRST_UNIT: Unit = { kind: 'heads', layer: 4, index: 6 }
 
+/** Space between a chosen unit and the sheet that describes it. */
+const SHEET_MARGIN = 24
+
 function cellOf({ kind, layer, index }: Unit): Cell {
   return { kind, layer, span: { start: index, end: index + 1 } }
 }
-
-/** The neuron that represents a bin. */
-const WHOLE = 'all'
 
 /** The page. */
 export class App {
@@ -57,7 +57,6 @@ export class App {
   /** Whether the newest column is shown while the text is generated. */
   #follows = true
   #cell: Cell | null = cellOf(FIRST_UNIT)
-  #choice = WHOLE
   /** Whether units that the oracle decides otherwise are marked. */
   #compares = false
   /** Whether the planner was changed because the model has no predictor. */
@@ -67,6 +66,8 @@ export class App {
   #keeping: ReturnType<typeof setTimeout> | undefined
   /** What an address asks to be looked at, until it is there. */
   #asked: View = defaultView
+  /** Whether the trace is still that of a text before the one that was asked for and refused. */
+  #isFormer = false
   /** The inside of the predictor, and the prompt it was read for. */
   #parts: { readonly prompt: Int32Array; readonly parts: PredictorParts | null } | null = null
 
@@ -82,10 +83,13 @@ export class App {
     })
     this.#timeline = new Timeline(byId('timeline'), (column, cell) => this.#choose(column, cell))
     this.#network = new NetworkView(byId('layers'), {
-      choose: (cell) => this.#choose(this.#column, cell),
+      choose: (cell, at) => {
+        this.#choose(this.#column, cell)
+        this.#showAbove(at)
+      },
       toggle: () => this.#toggle(),
       open: openPredictor,
-      point: (cell, at) => (cell ? this.#tip.show(this.#describe(cell), at) : this.#tip.hide()),
+      point: (what, at) => (what ? this.#tip.show(this.#describe(what), at) : this.#tip.hide()),
     })
     this.#texts = new TextsView(byId('sparse-text'), byId('dense-text'), (column) =>
       this.#choose(column, this.#cell),
@@ -93,7 +97,7 @@ export class App {
     this.#inspector = new Inspector(byId('inspector'), {
       toggle: () => this.#toggle(),
       clear: () => this.#change(() => this.#switches.clear()),
-      choose: (value) => this.#change(() => (this.#choice = value)),
+      choose: (unit) => this.#choose(this.#column, cellOf(unit)),
     })
     this.#next = new NextTokens(session, this.#refresh)
     const compares = byId<HTMLInputElement>('compare')
@@ -126,7 +130,6 @@ export class App {
     this.#asked = read.view
     const { unit, compares } = read.view
     this.#cell = cellOf(unit ?? FIRST_UNIT)
-    this.#choice = WHOLE
     const box = byId<HTMLInputElement>('compare')
     if (compares !== box.checked) box.click()
     return read.refused.join('; ')
@@ -148,13 +151,11 @@ export class App {
 
   /** What is looked at. */
   get #view(): View {
-    const { start, end } = this.#cell?.span ?? { start: 0, end: 0 }
-    const isUnit = this.#cell !== null && (this.#choice !== WHOLE || end - start === 1)
-    const [unit] = isUnit ? this.#units : []
+    const [unit, another] = this.#units
     const isFirst = unit === undefined || sameCell(this.#cell, cellOf(FIRST_UNIT))
     return {
       token: this.#follows ? null : this.#column + 1,
-      unit: isFirst ? null : unit,
+      unit: isFirst || another !== undefined ? null : unit,
       compares: this.#compares,
     }
   }
@@ -180,10 +181,12 @@ export class App {
     this.#take(trace)
   }
 
-  /** Generates from the prompt of the form; errors are shown above the picture. */
+  /** Generates from the prompt of the form; errors are shown above the texts. */
   async write(): Promise<void> {
     if (!this.#controls.check()) return
     this.tell('')
+    this.#isFormer = false
+    const before = this.#trace
     this.#follows = true
     this.#switches.clear()
     const { state, settings } = this.#controls
@@ -198,7 +201,9 @@ export class App {
       if (settings.planner === 'shadow' && error instanceof ShadowError && error.code === 'PREDICTOR_MISSING')
         return this.#writeWithoutPredictor()
       const isEmpty = state.prompt === '' && error instanceof ShadowError && error.code === 'TOKENS'
-      this.tell(isEmpty ? 'Type a prompt first: this model has no token to begin with.' : lineOf(error))
+      const line = isEmpty ? 'Type a prompt first: this model has no token to begin with' : messageOf(error)
+      this.#isFormer = before !== null && this.#trace === before
+      this.tell(this.#isFormer ? `${line}. Below is still the text before.` : line)
     }
     this.#refresh()
   }
@@ -223,6 +228,11 @@ export class App {
   #take(trace: Trace): void {
     this.#isFirst &&= this.#session.opt === null
     this.#trace = trace
+    this.#isFormer = false
+    const { shape } = trace.model
+    const { kind, layer, span } = this.#cell ?? cellOf(FIRST_UNIT)
+    if (layer >= shape.layers || span.end > shape[kind])
+      this.#cell = cellOf({ kind: 'heads', layer: shape.layers - 1, index: 0 })
     if (this.#follows) this.#column = Math.max(0, trace.columns.length - 1)
     const { token } = this.#asked
     if (token !== null && token <= trace.columns.length) {
@@ -250,12 +260,17 @@ export class App {
     this.#choose(0, this.#cell)
   }
 
+  /** Scrolls so far that the sheet of the inspector does not hide a place in the window. */
+  #showAbove({ bottom }: DOMRect): void {
+    const hidden = bottom + SHEET_MARGIN - (this.#inspector.sheetTop ?? Infinity)
+    if (hidden > 0) scrollBy({ top: hidden, behavior: avoidsMotion() ? 'auto' : 'smooth' })
+  }
+
   #choose(column: number, cell: Cell | null): void {
     if (cell !== this.#cell) this.#inspector.open()
     this.#change(() => {
       this.#follows &&= column === (this.#trace?.columns.length ?? 0) - 1
       this.#column = column
-      if (!sameCell(cell, this.#cell)) this.#choice = WHOLE
       this.#cell = cell
     })
     if (this.#trace && !this.#isFirst) this.#keepAddress()
@@ -288,6 +303,7 @@ export class App {
     const isWriting = this.#session.isWriting || this.#isFirst
     this.#controls.show({ isWriting: this.#session.isWriting, canWrite: opt !== null })
     byId('texts').toggleAttribute('data-first', this.#isFirst)
+    pageDocument().body.classList.toggle('former', this.#isFormer)
     byId<HTMLButtonElement>('save').disabled = !trace || isWriting || trace.columns.length === 0
     showPlanner(trace?.settings ?? settings, trace, isWriting)
     showOverview(trace, masks, this.#column)
@@ -339,8 +355,11 @@ export class App {
     this.#inspector.show(inspected && { ...inspected, next: this.#isFirst ? [] : this.#next.shown })
   }
 
-  /** One line about a cell. */
-  #describe({ kind, layer, span }: Cell): string {
+  /** One line about a cell, or about the predictor. */
+  #describe(what: Cell | 'predictor'): string {
+    if (what === 'predictor')
+      return 'The predictor: it scores every head and neuron of the layers after it. Choose it to look inside.'
+    const { kind, layer, span } = what
     const { start, end } = span
     const count = end - start
     const name = kind === 'heads' ? 'Head' : 'Neuron'
@@ -382,9 +401,7 @@ export class App {
     const cell = this.#cell
     if (!cell) return []
     const { kind, layer, span } = cell
-    const unit = (index: number): Unit => ({ kind, layer, index })
-    if (this.#choice !== WHOLE) return [unit(Number(this.#choice))]
-    return Array.from({ length: span.end - span.start }, (_, i) => unit(span.start + i))
+    return Array.from({ length: span.end - span.start }, (_, i) => ({ kind, layer, index: span.start + i }))
   }
 
   /** @param decided the mask of the column @param switched the same with switches */
@@ -395,7 +412,7 @@ export class App {
     switched: UnitMask,
   ): Omit<InspectorState, 'next'> | null {
     const cell = this.#cell
-    if (!cell || cell.layer >= trace.model.shape.layers) return null
+    if (!cell) return null
     const oracleMask = masks.needed(trace)
     const units = this.#units
     const { unit, facts } = this.#best(units, trace, masks, decided)
@@ -404,12 +421,12 @@ export class App {
     const isSwitched = units.some((one) => this.#switches.get(one) !== null)
     const isOn = isAnyOn(units, switched)
     return {
-      title: titleOf(unit, units.length),
-      kind: cell.kind,
+      title: titleOf(unit),
+      about: aboutUnits(units, decided),
+      unit,
+      shape: trace.model.shape,
       planner: plannerNames[trace.settings.planner],
       criterion: criterionOf(trace),
-      choices: cell.kind === 'heads' ? [] : this.#choices(cell, decided),
-      choice: this.#choice,
       facts,
       oracle,
       isOn,
@@ -418,17 +435,6 @@ export class App {
       nextOf: `Token ${this.#column + 1}, after “… ${textBefore(trace, this.#column)}”`,
       switchLabel: `Switch ${units.length > 1 ? 'the bin' : 'it'} ${isOn ? 'off' : 'on'}`,
     }
-  }
-
-  #choices({ kind, layer, span: { start, end } }: Cell, mask: UnitMask): Choice[] {
-    if (end - start === 1) return []
-    const neurons = Array.from({ length: end - start }, (_, i) => start + i)
-    const isKept = (index: number): boolean => isAnyOn([{ kind, layer, index }], mask)
-    const kept = neurons.filter(isKept).length
-    const named = neurons.map((index): Choice => {
-      return [String(index), `Neuron ${index}${isKept(index) ? ', kept' : ''}`]
-    })
-    return [[WHOLE, `Neurons ${start} to ${end - 1}: ${kept} of ${end - start} kept`], ...named]
   }
 
   #toggle(): void {
@@ -448,7 +454,7 @@ function textBefore({ pieces, columns }: Trace, column: number): string {
 }
 
 function openPredictor(): void {
-  byId('predictor').scrollIntoView({ block: 'nearest' })
+  showInSight(byId('predictor'))
 }
 
 /** Whether any of some units is computed under a mask. */
@@ -456,11 +462,17 @@ function isAnyOn(units: readonly Unit[], mask: UnitMask): boolean {
   return units.some((unit) => mask[unit.kind][placeOf(unit, mask)] !== 0)
 }
 
-function titleOf({ kind, layer, index }: Unit, count: number): string {
-  if (kind === 'heads') return `Head ${index} of layer ${layer}`
-  return count > 1
-    ? `Neuron ${index} of layer ${layer}, the best of its bin`
-    : `Neuron ${index} of layer ${layer}`
+/** What a unit does; of a bin, how many of its units are kept. */
+function aboutUnits(units: readonly Unit[], mask: UnitMask): string {
+  const [{ kind, index }] = units
+  if (units.length === 1)
+    return kind === 'heads' ? 'A head looks back at the earlier words.' : 'A neuron watches for one pattern.'
+  const kept = units.filter((unit) => isAnyOn([unit], mask)).length
+  return `The best of ${index} to ${index + units.length - 1}; ${kept} kept.`
+}
+
+function titleOf({ kind, layer, index }: Unit): string {
+  return `${kind === 'heads' ? 'Head' : 'Neuron'} ${index} of layer ${layer}`
 }
 
 /** The criterion behind the scores of a trace, in words. */

@@ -5,6 +5,7 @@
 import { onFragmentChange, readFile } from '../platform/platform.ts'
 import { App } from './app.ts'
 import { firstTrace } from './embedded/first_data.ts'
+import { inflated } from './embedded/rounded_weights.ts'
 import { startPanel } from './models_panel.ts'
 import { Session } from './session.ts'
 import { startTour } from './tour.ts'
@@ -19,7 +20,7 @@ startTour(() => app.lookAtFirst())
 // The first picture has the line for itself: the model would take its bytes.
 if (firstTrace !== null) {
   const file = await readFile(firstTrace).catch(() => null)
-  if (file !== null) app.openFirst(await parseTrace(file))
+  if (file !== null) app.openFirst(await parseTrace(await inflated(file)))
 }
 void startPanel(session, app).then(() => refused && app.tell(refused))
 // The page itself replaces its address without this event.

@@ -12,7 +12,7 @@ import type { BackendChoice, HubModelInfo } from './engine/model_info.ts'
 import type { ModelSource } from './engine/remote_model.ts'
 import { lineOf, type Session } from './session.ts'
 import { encodeTrace, parseTrace } from './trace/trace_file.ts'
-import { byId, fillSelect } from './view/dom.ts'
+import { byId, fillSelect, percent } from './view/dom.ts'
 
 /** The maximal size of a trace file. */
 const MAX_TRACE_BYTES = 2 ** 29
@@ -68,7 +68,7 @@ function showLoading(name: string, loaded: number, total: number): void {
   const isKnown = total > 0 && loaded <= total
   byId<HTMLProgressElement>('loading').value = isKnown ? loaded / total : 0
   byId('model-line').textContent =
-    `Loading ${name}: ${size(loaded)} ${isKnown ? `of ${size(total)} ` : ''}MB. What is below was computed when this page was built.`
+    `Downloading ${name}: ${size(loaded)} ${isKnown ? `of ${size(total)} ` : ''}MB. The text below came with the page.`
 }
 
 async function openModel(
@@ -83,8 +83,10 @@ async function openModel(
   const onProgress = ({ stage, loadedBytes, totalBytes }: OpenProgress): void => {
     bar.value = totalBytes > 0 ? loadedBytes / totalBytes : 0
     const size = (bytes: number): string => (bytes / 1e6).toFixed(1)
-    const what = stage === 'load' ? `Unpacking ${name}, which is here` : `Downloading ${name}`
-    line.textContent = `${what}: ${size(loadedBytes)} of ${size(totalBytes)} MB`
+    line.textContent =
+      stage === 'load'
+        ? `Unpacking ${name}: ${percent(bar.value)}`
+        : `Downloading ${name}: ${size(loadedBytes)} of ${size(totalBytes)} MB`
   }
   app.tell('')
   bar.classList.remove('idle')
@@ -93,7 +95,7 @@ async function openModel(
     line.textContent = modelLine(session)
     await app.begin()
     const choice = await session.choose()
-    if (choice) showChoice(session, line, choice)
+    if (choice) showChoice(choice)
   } catch (error) {
     if ((error as Error).name === 'AbortError') return
     const stays = session.opt ? `, and ${session.opt.info.name} stays open` : ''
@@ -104,31 +106,29 @@ async function openModel(
   }
 }
 
-/** Says on what the model runs, and what was measured. */
-function showChoice(session: Session, line: HTMLElement, { speeds, reason, words }: BackendChoice): void {
+/** Says where the model was measured to run faster. */
+function showChoice({ speeds, reason, words }: BackendChoice): void {
   const rate = (speed: number): string => `${Math.round(speed).toLocaleString('en')} tokens/s`
+  const line = byId('threads-line')
   if (words) line.title = words
-  if (speeds) {
-    const used = speeds.webgpu > speeds.wasm ? 'WebGPU' : 'WebAssembly'
-    line.textContent = modelLine(
-      session,
-      `WebGPU: ${rate(speeds.webgpu)}, WebAssembly: ${rate(speeds.wasm)}; uses ${used}`,
-    )
-  } else if (reason === 'inexact')
-    byId('threads-line').textContent = `${threadsLine} WebGPU gives other numbers here, so it is not used.`
-  else if (reason === 'failed') byId('threads-line').textContent = `${threadsLine} WebGPU failed.`
+  const told = speeds
+    ? ` WebGPU: ${rate(speeds.webgpu)}, WebAssembly: ${rate(speeds.wasm)}; uses ${speeds.webgpu > speeds.wasm ? 'WebGPU' : 'WebAssembly'}.`
+    : reason === 'inexact'
+      ? ' WebGPU gives other numbers here, so it is not used.'
+      : reason === 'failed'
+        ? ' WebGPU failed.'
+        : ''
+  line.textContent = `${threadsLine}${told}`
 }
 
-const onWasm = `WebAssembly on ${isIsolated() ? 'several threads' : 'one thread'}`
-
-function modelLine({ opt }: Session, runs: string = onWasm): string {
+function modelLine({ opt }: Session): string {
   if (!opt) return ''
   const { name, config, storage } = opt.info
-  const { layers, heads, neurons, width } = config
-  const shape = `${layers} layers of ${heads} heads and ${neurons.toLocaleString('en')} neurons, width ${width}`
+  const { layers, heads, neurons } = config
+  const shape = `${layers} layers of ${heads} heads and ${neurons.toLocaleString('en')} neurons`
   const isEmbedded = Object.values(embeddedNames).includes(name)
-  const weights = name === embeddedNames.rounded ? 'weights rounded to four bits' : `${storage} weights`
-  return `${isEmbedded ? 'The embedded model, tiny-opt' : name}: ${shape}; ${weights}, ${runs}`
+  const weights = name === embeddedNames.rounded ? 'rounded to four bits' : `${storage} weights`
+  return `${isEmbedded ? 'The embedded model, tiny-opt' : name}: ${shape}, ${weights}`
 }
 
 const threadsLine = isIsolated()

@@ -16,15 +16,19 @@ import type { StorageChoice } from '../engine/storages/index.ts'
 /** The number of generated tokens. */
 export const PAGE_TOKENS = 48
 
-/** An error as one line. Files are named as their user named them. */
-export function lineOf(error: unknown): string {
+/** The message of an error as one line. Files are named as their user named them. */
+export function messageOf(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error)
-  const line = message
+  return message
     .replace(/\s+/g, ' ')
     .replace(/^mounted:[\w-]+: /, '')
     .replace(/mounted:[\w-]+\/?/g, '')
     .trim()
-  return error instanceof ShadowError ? `${line} [${error.code}]` : line
+}
+
+/** The same with the error's code. */
+export function lineOf(error: unknown): string {
+  return error instanceof ShadowError ? `${messageOf(error)} [${error.code}]` : messageOf(error)
 }
 
 /** An engine and a model. */

@@ -12,6 +12,8 @@ export interface TourStep {
   readonly words: string
   /** Whether it stands above the tour, with what precedes it in view, and not at the top of the window. */
   readonly isBelow?: true
+  /** The id of what is to be seen instead, where the element stays in view beside it. */
+  readonly beside?: string
 }
 
 /** The steps. */
@@ -30,7 +32,7 @@ export const tourSteps: readonly TourStep[] = [
   },
   {
     about: 'skip',
-    isBelow: true,
+    beside: 'layers',
     title: 'Only the best stay lit',
     words:
       'Drag the slider. Lit units are computed, for the prompt too and for all words that follow. The others are not: their weights are not even read, which saves the time.',
@@ -93,8 +95,8 @@ class Tour {
 
   #show(step: number): void {
     this.#step = step
-    const { about, title, words, isBelow } = tourSteps[step]
-    this.#mark(about, isBelow)
+    const { title, words } = tourSteps[step]
+    this.#mark(tourSteps[step])
     this.#count.textContent = `Step ${step + 1} of ${tourSteps.length}`
     this.#title.textContent = title
     this.#words.textContent = words
@@ -105,13 +107,12 @@ class Tour {
     this.#title.focus({ preventScroll: true })
   }
 
-  /** Outlines an element and brings it into view; null removes the outline. */
-  #mark(id: string | null, isBelow = false): void {
+  /** Outlines the element of a step and brings it into view; null removes the outline. */
+  #mark(step: TourStep | null): void {
     for (const old of pageDocument().querySelectorAll('.toured')) old.classList.remove('toured')
-    if (id === null) return
-    const element = byId(id)
-    element.classList.add('toured')
-    showInSight(element, isBelow ? 'end' : 'start')
+    if (step === null) return
+    byId(step.about).classList.add('toured')
+    showInSight(byId(step.beside ?? step.about), step.isBelow ? 'end' : 'start')
   }
 
   #end(): void {

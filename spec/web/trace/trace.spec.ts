@@ -225,7 +225,7 @@ const unitCases = {
 
 /** Rank and cut-off by sorting everything it competes with. */
 const saysTheTruth = lawForAll(
-  'rank, cut-off and floor of a unit are those of selection',
+  'rank, cut-off, floor and kept units of lower rank are those of selection',
   { ...unitCases },
   (facts: Facts, { given, dense, chosen, pick, isHead }): void => {
     const budget = makeBudget(chosen.sparsity, { scope: chosen.scope, denseLayers: dense })
@@ -256,6 +256,8 @@ const saysTheTruth = lawForAll(
     // Kept, though one that comes before it is not.
     const before = places.filter((_, i) => rankOf(own, i) < (ranked?.rank ?? 0))
     expect(ranked?.byFloor).toBe(kept && before.some((one) => mask[kind][one] === 0))
+    const after = places.filter((_, i) => rankOf(own, i) > (ranked?.rank ?? 0))
+    expect(ranked?.keptBelow).toBe(after.filter((one) => mask[kind][one] === 1).length)
   },
   { runs: 300 },
 )
@@ -273,6 +275,8 @@ killsEach('a mutant that %s: killed', saysTheTruth, {
       ...ranked,
       cutOff: Math.min(...scores[unit.kind].filter((_, i) => mask[unit.kind][i] === 1)),
     })),
+  'counts skipped units of lower rank as kept': (...args) =>
+    change(unitFacts(...args), (ranked) => ({ ...ranked, keptBelow: ranked.of - ranked.rank })),
   'knows no floor': (...args) => change(unitFacts(...args), (ranked) => ({ ...ranked, byFloor: false })),
 })
 

@@ -3,7 +3,13 @@
  */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { boxOf, cellAt, layOut, type NetworkLayout } from '../../../src/web/view/network_layout.ts'
+import {
+  boxOf,
+  cellAt,
+  layOut,
+  nearestCell,
+  type NetworkLayout,
+} from '../../../src/web/view/network_layout.ts'
 import { killsEach, lawForAll, stateLaw } from '../../harness/seed.ts'
 
 const shapes = fc.record({
@@ -67,11 +73,62 @@ killsEach('a mutant that %s: killed', findsEveryUnit, {
   ),
 })
 
-test('the embedded model has a square for every neuron, on a desk and on a phone', () => {
+test('the embedded model has a square for every neuron, on a desk and on a phone, where rows fill the width', () => {
   const shape = { layers: 8, heads: 8, neurons: 1024 }
   for (const [width, height] of [
     [870, 432],
-    [328, 576],
-  ])
-    for (const { kind, cells } of layOut(shape, width, height).grids) expect(cells).toHaveLength(shape[kind])
+    [358, 640],
+    [328, 640],
+  ]) {
+    const { grids, isTowers } = layOut(shape, width, height)
+    for (const { kind, cells } of grids) expect(cells).toHaveLength(shape[kind])
+    if (isTowers) continue
+    const [, { x, columns, pitch }] = grids
+    expect(pitch).toBe(4)
+    expect(x + columns * pitch).toBe(width)
+  }
+})
+
+type NearestCell = typeof nearestCell
+
+const findsTheNearest = lawForAll(
+  'a finger means the unit whose cell is nearest, and none that is out of reach',
+  {
+    shape: shapes,
+    ...sizes,
+    at: fc.record({
+      x: fc.double({ min: 0, max: 1, noNaN: true }),
+      y: fc.double({ min: 0, max: 1, noNaN: true }),
+    }),
+    reach: fc.integer({ min: 1, max: 30 }),
+  },
+  (nearest: NearestCell, { shape, width, height, at, reach }): void => {
+    const layout = layOut(shape, width, height)
+    const point = { x: at.x * width, y: at.y * height }
+    const distances = layout.grids.flatMap((grid) =>
+      grid.cells.map((_, cell) => {
+        const box = boxOf(grid, cell)
+        const x = Math.max(box.x, Math.min(box.x + grid.pitch, point.x))
+        const y = Math.max(box.y, Math.min(box.y + grid.pitch, point.y))
+        return Math.hypot(x - point.x, y - point.y)
+      }),
+    )
+    const least = Math.min(...distances)
+    const found = nearest(layout, point, reach)
+    expect(found !== null).toBe(least < reach)
+    if (found === null) return
+    const { grid, cell } = found
+    const before = layout.grids.slice(0, layout.grids.indexOf(grid))
+    expect(distances[before.reduce((sum, { cells }) => sum + cells.length, cell)]).toBeCloseTo(least, 9)
+  },
+  { runs: 40 },
+)
+stateLaw(findsTheNearest, nearestCell)
+
+killsEach('a mutant that %s: killed', findsTheNearest, {
+  'reaches further': (layout, point, reach) => nearestCell(layout, point, 2 * reach),
+  'takes the last cell of the grid': (layout, point, reach) => {
+    const found = nearestCell(layout, point, reach)
+    return found && { ...found, cell: found.grid.cells.length - 1 }
+  },
 })

@@ -4,8 +4,8 @@
 import { embeddedFiles } from '../../io/embedded.ts'
 import { fetchPackaged } from '../../io/packaged.ts'
 import { readFile, runtime } from '../../platform/platform.ts'
-import { packedWeights } from './first_data.ts'
-import { packWeights, unpackWeights } from './rounded_weights.ts'
+import { packedPredictor, packedWeights } from './first_data.ts'
+import { inflated, packWeights, unpackWeights } from './rounded_weights.ts'
 
 /** The weights: in four bits, or as the package has them. */
 export type EmbeddedWeights = 'rounded' | 'whole'
@@ -20,6 +20,7 @@ export const embeddedNames: Readonly<Record<EmbeddedWeights, string>> = {
 export type OnBytes = (loaded: number, total: number) => void
 
 const WEIGHTS = 'model.safetensors'
+const PREDICTOR = 'predictor.safetensors'
 
 /** The files by name, the small ones first. @throws InputError FILE_READ; the signal's reason */
 export async function embeddedModelFiles(
@@ -29,7 +30,11 @@ export async function embeddedModelFiles(
 ): Promise<Map<string, Blob>> {
   const what = "the embedded model's file"
   const others = Object.entries(embeddedFiles).filter(([name]) => name !== WEIGHTS)
-  const fetched = others.map(async ([name, url]) => [name, await fetchPackaged(name, url, what)] as const)
+  const fetched = others.map(async ([name, url]) => {
+    const packed = name === PREDICTOR ? packedPredictor : null
+    const bytes = await fetchPackaged(name, packed ?? url, what)
+    return [name, packed ? await inflated(bytes) : bytes] as const
+  })
   const own = weightsOf(weights, onBytes, signal)
   own.catch(() => {}) // told below
   const files = new Map((await Promise.all(fetched)).map(([name, bytes]) => [name, new Blob([bytes])]))

@@ -5,5 +5,8 @@
 /** The embedded model's weights, rounded and deflated (`rounded_weights.ts`). */
 export const packedWeights: URL | null = null
 
-/** The trace of the page's default prompt under these weights. */
+/** The embedded model's predictor, deflated. */
+export const packedPredictor: URL | null = null
+
+/** The trace of the page's default prompt under these weights, deflated. */
 export const firstTrace: URL | null = null

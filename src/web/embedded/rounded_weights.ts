@@ -29,12 +29,12 @@ export async function packWeights(file: Uint8Array<ArrayBuffer>): Promise<Uint8A
     tensors.set(name + SCALES, { dtype: 'F16', shape: [shape[0], shape[1] / BLOCK], data: scales })
     tensors.set(name + NUMBERS, { dtype: 'U8', shape: [shape[0], shape[1] / 2], data: numbers })
   }
-  return through(encodeSafetensors(tensors), new CompressionStream('deflate-raw'))
+  return deflated(encodeSafetensors(tensors))
 }
 
 /** The safetensors file of rounded weights. @throws TypeError for bytes that are not deflated; InputError as `parseSafetensors` */
 export async function unpackWeights(packed: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
-  const file = await through(packed, new DecompressionStream('deflate-raw'))
+  const file = await inflated(packed)
   const source = await parseSafetensors(file, 'weights')
   const tensors = new Map<string, TensorToWrite>()
   for (const [name, { shape }] of source.tensors) {
@@ -98,7 +98,16 @@ function nearest(x: number, scale: number): number {
   return Math.max(-8, Math.min(7, Math.round(x / scale)))
 }
 
-/** Bytes after a transformation. */
+/** Bytes, deflated. */
+export function deflated(bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
+  return through(bytes, new CompressionStream('deflate-raw'))
+}
+
+/** Deflated bytes as they were. @throws TypeError for others */
+export function inflated(bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
+  return through(bytes, new DecompressionStream('deflate-raw'))
+}
+
 async function through(
   bytes: Uint8Array<ArrayBuffer>,
   stream: CompressionStream | DecompressionStream,

@@ -114,7 +114,7 @@ function tokenLimit({ config }: ShadowModel, ids: Int32Array, wanted: number): n
   if (ids.length >= config.positions)
     throw new UsageError(
       'CONTEXT_LENGTH',
-      `prompt: expected less than ${config.positions} tokens, got ${ids.length}`,
+      `prompt: expected at most ${config.positions - 1} tokens, got ${ids.length}`,
     )
   return Math.min(wanted, config.positions - ids.length)
 }

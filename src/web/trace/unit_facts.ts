@@ -26,6 +26,8 @@ export interface UnitFacts {
     readonly cutOff: number | null
     /** Whether it was kept only by the floor of its layer. */
     readonly byFloor: boolean
+    /** How many kept units rank lower. */
+    readonly keptBelow: number
   } | null
 }
 
@@ -45,10 +47,11 @@ export function unitFacts(unit: Unit, scores: UnitScores, mask: UnitMask, budget
   const alone = budget.scope === 'per-layer'
   const start = alone ? layer * units : budget.denseLayers * units
   const end = alone ? start + units : table.length
-  let rank = 1
+  let [rank, keptBelow] = [1, 0]
   let skipped: number | null = null // the best of them
   for (let other = start; other < end; other++) {
     if (other !== place && isBetter(table, other, place)) rank++
+    else if (other !== place && mask[kind][other] !== 0) keptBelow++
     if (mask[kind][other] === 0 && (skipped === null || isBetter(table, other, skipped))) skipped = other
   }
   const isAbove = (other: number): boolean => skipped === null || isBetter(table, other, skipped)
@@ -57,7 +60,7 @@ export function unitFacts(unit: Unit, scores: UnitScores, mask: UnitMask, budget
     if (mask[kind][other] !== 0 && isAbove(other) && (cutOff === null || worth(table[other]) < worth(cutOff)))
       cutOff = table[other]
   const byFloor = kept && !isAbove(place)
-  return { kept, ranked: { score: table[place], rank, of: end - start, cutOff, byFloor } }
+  return { kept, ranked: { score: table[place], rank, of: end - start, cutOff, byFloor, keptBelow } }
 }
 
 /** Whether one unit ranks before another. */

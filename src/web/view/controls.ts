@@ -7,7 +7,7 @@ import { decisions, type Decision, type StudyPlanner } from '../engine/study_typ
 import { criterionPlanners, encodeState, pagePlanners, refusalOf, type PageState } from '../page_state.ts'
 import { presets } from '../presets.ts'
 import type { TraceSettings } from '../trace/trace.ts'
-import { byId, fillSelect, make } from './dom.ts'
+import { byId, fillSelect, make, showInSight } from './dom.ts'
 import { plannerNames } from './planner_words.ts'
 
 const decisionWords: Readonly<Record<Decision, string>> = {
@@ -56,10 +56,10 @@ export class Controls {
     )
     fillSelect(this.#scope, choices(scopes, scopeWords))
     fillSelect(this.#decides, choices(decisions, decisionWords))
-    // On a small screen the texts are screens away from the button.
+    // What is asked for is seen, also in a low window.
     const write = (): void => {
       events.write()
-      if (matchMedia('(max-width: 40rem)').matches) byId('texts').scrollIntoView()
+      showInSight(byId('texts'))
     }
     byId('settings').addEventListener('submit', (event) => {
       event.preventDefault()
@@ -84,8 +84,8 @@ export class Controls {
       this.#seed.value = String((this.state.seed + 1) % 2 ** 32 || 1)
       write()
     })
-    this.#presets = presets.map(({ name, words, state }) => {
-      const button = make('button', { type: 'button', text: name, title: words })
+    this.#presets = presets.map(({ name, state }) => {
+      const button = make('button', { type: 'button', text: name })
       button.addEventListener('click', () => {
         this.state = state
         write()
@@ -154,10 +154,15 @@ export class Controls {
     const isOfOracle = !criterionPlanners.includes(planner)
     byId('criterion-words').textContent = isOfOracle ? 'Criterion of the oracle' : 'Criterion'
     byId('criterion-help').textContent = criteria.find(({ name }) => name === criterion)?.help ?? ''
-    const shown = encodeState(this.state)
+    // An address leaves out a prompt that is too long for it.
+    const { prompt } = this.state
+    const encoded = encodeState(this.state)
+    const shown = presets.findIndex(({ state }) => state.prompt === prompt && encodeState(state) === encoded)
+    byId('example').textContent =
+      presets[shown]?.words ?? 'Your own prompt or settings: compare the two texts.'
     for (const [i, button] of this.#presets.entries()) {
       button.disabled = !canWrite
-      button.setAttribute('aria-pressed', String(encodeState(presets[i].state) === shown))
+      button.setAttribute('aria-pressed', String(i === shown))
     }
   }
 

@@ -1,23 +1,24 @@
 /**
- * One unit: its score, rank and cut-off, the oracle, a switch, and the most likely next tokens without and with switched units. For
- * a bin, the neuron is chosen from a list.
+ * One unit: a switch and the most likely next tokens without and with switched units; its score, rank and cut-off, and those of the
+ * oracle. Any unit can be chosen by its number, however small its square is in the picture.
  */
-import type { UnitKind } from '../../masks/mask.ts'
+import { unitKinds, type UnitKind, type UnitShape } from '../../masks/mask.ts'
 import type { NextToken } from '../engine/model_info.ts'
-import type { UnitFacts } from '../trace/unit_facts.ts'
-import { brief, fillSelect, make, percent, visible, type Choice } from './dom.ts'
+import type { Unit, UnitFacts } from '../trace/unit_facts.ts'
+import { brief, fillSelect, make, percent, visible } from './dom.ts'
 
 /** The content of the inspector. */
 export interface InspectorState {
   /** Such as "Head 3 of layer 5". */
   readonly title: string
-  readonly kind: UnitKind
+  /** What such a unit does; of a bin, how many of its units are kept. */
+  readonly about: string
+  /** The unit, or the one that stands for its bin. */
+  readonly unit: Unit
+  readonly shape: UnitShape
   /** The name of the planner, and the criterion of its scores. */
   readonly planner: string
   readonly criterion: string
-  /** The neurons of a bin, by name; empty for a head. */
-  readonly choices: readonly Choice[]
-  readonly choice: string
   readonly facts: UnitFacts
   readonly oracle: UnitFacts | null
   /** Whether it is computed, and whether it is switched by hand. */
@@ -37,7 +38,7 @@ export interface InspectorState {
 interface InspectorActions {
   toggle(): void
   clear(): void
-  choose(value: string): void
+  choose(unit: Unit): void
 }
 
 /** Fills an element with the state of a unit. Existing elements keep their focus. */
@@ -47,15 +48,28 @@ export class Inspector {
   readonly #about = make('p', { class: 'soft about' })
   readonly #verdict = make('p', { class: 'verdict' })
   readonly #facts = make('dl')
-  readonly #pick = make('select', { 'aria-label': 'Neuron' })
+  readonly #row = make('select', { 'aria-label': 'Layer, and heads or neurons' })
+  readonly #number = make('input', { type: 'number', min: '0', 'aria-label': 'Number of the unit' })
+  readonly #before = make('button', { type: 'button', text: '‹', 'aria-label': 'The unit before' })
+  readonly #after = make('button', { type: 'button', text: '›', 'aria-label': 'The unit after' })
   readonly #toggle = make('button', { type: 'button', id: 'switch' })
   readonly #clear = make('button', { type: 'button', text: 'Undo all' })
-  readonly #next = make('div')
+  readonly #next = make('div', { class: 'next' })
   readonly #close = make('button', { type: 'button', class: 'quiet close', text: 'Close' })
+  #state: InspectorState | null = null
 
   constructor(root: HTMLElement, actions: InspectorActions) {
     this.#root = root
-    this.#pick.addEventListener('change', () => actions.choose(this.#pick.value))
+    const choose = (step: number): void => {
+      if (!this.#state) return
+      const [kind, layer] = this.#row.value.split(' ')
+      const last = this.#state.shape[kind as UnitKind] - 1
+      const index = Math.max(0, Math.min(last, Math.round(this.#number.valueAsNumber || 0) + step))
+      actions.choose({ kind: kind as UnitKind, layer: Number(layer), index })
+    }
+    for (const field of [this.#row, this.#number]) field.addEventListener('change', () => choose(0))
+    this.#before.addEventListener('click', () => choose(-1))
+    this.#after.addEventListener('click', () => choose(1))
     this.#toggle.addEventListener('click', () => actions.toggle())
     this.#clear.addEventListener('click', () => actions.clear())
     this.#close.addEventListener('click', () => this.#root.classList.remove('open'))
@@ -66,15 +80,23 @@ export class Inspector {
     this.#root.classList.add('open')
   }
 
+  /** Where the sheet begins in the window; null if there is none. */
+  get sheetTop(): number | null {
+    const isSheet = getComputedStyle(this.#root).position === 'fixed'
+    return isSheet ? this.#root.getBoundingClientRect().top : null
+  }
+
   /** Shows a unit, or a hint how to choose one. */
   show(state: InspectorState | null): void {
+    const last = this.#state
+    this.#state = state
     if (!state) {
       const text = 'Choose a head or a neuron of the picture to see its score and rank.'
       this.#root.replaceChildren(make('p', { class: 'soft', text }))
       return
     }
     this.#title.textContent = state.title
-    this.#about.textContent = aboutKind[state.kind]
+    this.#about.textContent = state.about
     this.#verdict.textContent = verdict(state)
     this.#facts.replaceChildren(
       ...factRows(state).flatMap(([term, value]) => [
@@ -82,7 +104,7 @@ export class Inspector {
         make('dd', { text: value }),
       ]),
     )
-    this.#fillPick(state)
+    this.#showPlace(state, last)
     this.#toggle.textContent = state.switchLabel
     this.#clear.disabled = state.switches === 0
     this.#clear.textContent = state.switches > 1 ? `Undo all ${state.switches}` : 'Undo'
@@ -99,25 +121,35 @@ export class Inspector {
       this.#close,
       this.#title,
       this.#about,
+      make('div', { class: 'place' }, this.#row, this.#number, this.#before, this.#after),
       this.#verdict,
-      this.#facts,
       actions,
-      this.#pick,
       this.#next,
+      this.#facts,
     )
   }
 
-  #fillPick({ choices, choice }: InspectorState): void {
-    // Its space stays reserved, so that nothing moves.
-    this.#pick.classList.toggle('idle', choices.length === 0)
-    fillSelect(this.#pick, choices)
-    this.#pick.value = choice
+  /** A number that is being typed stays. */
+  #showPlace({ unit, shape }: InspectorState, last: InspectorState | null): void {
+    const { kind, layer, index } = unit
+    if (
+      last === null ||
+      unitKinds.some((one) => shape[one] !== last.shape[one]) ||
+      shape.layers !== last.shape.layers
+    )
+      fillSelect(
+        this.#row,
+        Array.from({ length: shape.layers }, (_, i) =>
+          unitKinds.map((one) => [`${one} ${i}`, `Layer ${i}, ${one}`] as const),
+        ).flat(),
+      )
+    if (last?.unit.kind === kind && last.unit.layer === layer && last.unit.index === index) return
+    this.#row.value = `${kind} ${layer}`
+    this.#number.value = String(index)
+    this.#number.max = String(shape[kind] - 1)
+    this.#before.disabled = index === 0
+    this.#after.disabled = index === shape[kind] - 1
   }
-}
-
-const aboutKind: Readonly<Record<UnitKind, string>> = {
-  heads: 'A head looks back at the earlier words.',
-  neurons: 'A neuron watches for one pattern.',
 }
 
 function verdict({ facts, oracle, isOn, isSwitched }: InspectorState): string {
@@ -132,20 +164,22 @@ function verdict({ facts, oracle, isOn, isSwitched }: InspectorState): string {
 function factRows({ planner, criterion, facts, oracle }: InspectorState): [string, string][] {
   const rows: [string, string][] = [['Decided by', planner]]
   if (!facts.ranked) return rows
-  const { score, rank, of, cutOff, byFloor } = facts.ranked
-  rows.push(
-    ['Criterion', criterion],
-    ['Score', brief(score)],
-    ['Rank', `${rank.toLocaleString('en')} of ${of.toLocaleString('en')}`],
-  )
-  const cut = cutOff === null ? 'none' : brief(cutOff)
-  rows.push(['Cut-off', byFloor ? `${cut}; kept although below, as a layer keeps its best` : cut])
-  if (oracle?.ranked)
-    rows.push(
-      ['Oracle score', brief(oracle.ranked.score)],
-      ['Oracle rank', oracle.ranked.rank.toLocaleString('en')],
-    )
+  rows.push(['Criterion', criterion], ...rankRows(facts, ['Score', 'Rank', 'Cut-off']))
+  if (oracle?.ranked) rows.push(...rankRows(oracle, ['Oracle’s score', 'Oracle’s rank', 'Oracle’s cut-off']))
   return rows
+}
+
+function rankRows({ kept, ranked }: UnitFacts, names: readonly [string, string, string]): [string, string][] {
+  if (!ranked) return []
+  const { score, rank, of, cutOff, byFloor, keptBelow } = ranked
+  const cut = cutOff === null ? 'none' : brief(cutOff)
+  const why = byFloor
+    ? '; kept although below, as a layer keeps its best'
+    : !kept && keptBelow > 0
+      ? `; ${keptBelow} of lower rank ${keptBelow === 1 ? 'is' : 'are'} kept, as each layer keeps its best`
+      : ''
+  const values = [brief(score), `${rank.toLocaleString('en')} of ${of.toLocaleString('en')}`, `${cut}${why}`]
+  return names.map((name, i) => [name, values[i]])
 }
 
 /** The bars of some tokens; the second share of each is that with switches, if there are any. */

@@ -29,7 +29,7 @@ export interface NetworkLayout {
 }
 
 /** Space for labels: beside towers, and before rows. */
-export const GUTTER = { towers: 58, rows: 26 } as const
+export const GUTTER = { towers: 58, rows: 20 } as const
 /** Space for the line of the stream above the towers, and for names above the rows. */
 export const TOP = { towers: 30, rows: 20 } as const
 /** Below this width the layers are rows. */
@@ -39,6 +39,9 @@ const MIN_PITCH = 3
 /** Few units are not drawn larger than this. */
 const MAX_PITCH = { heads: 30, neurons: 24 } as const
 
+/** How much smaller cells may be that make a full rectangle. */
+const LEAST_PART = { heads: 0.7, neurons: 0.8 } as const
+
 /** Lays a model out in a size in pixels. */
 export function layOut({ layers, heads, neurons }: UnitShape, width: number, height: number): NetworkLayout {
   const isTowers = width >= TOWERS_FROM
@@ -46,16 +49,16 @@ export function layOut({ layers, heads, neurons }: UnitShape, width: number, hei
     isTowers ? towerOf(layer, layers, width, height) : rowOf(layer, layers, width, height),
   )
   const grids = boxes.flatMap((box, layer) => {
-    const before = gridOf('heads', layer, heads, isTowers ? topOf(box) : leftOf(box))
-    const rest = isTowers ? below(box, before) : rightOf(box)
-    return [before, gridOf('neurons', layer, neurons, rest)]
+    if (!isTowers) return besides(box, layer, heads, neurons)
+    const before = gridOf('heads', layer, heads, topOf(box))
+    return [before, gridOf('neurons', layer, neurons, below(box, before))]
   })
   return { isTowers, layers: boxes, grids }
 }
 
 function towerOf(layer: number, layers: number, width: number, height: number): Box {
   const step = (width - GUTTER.towers) / layers
-  const gap = Math.min(20, step / 4)
+  const gap = Math.min(20, step / 6)
   return {
     x: Math.round(GUTTER.towers + layer * step),
     y: TOP.towers,
@@ -77,11 +80,11 @@ function rowOf(layer: number, layers: number, width: number, height: number): Bo
 
 /** Space between heads and neurons. */
 const SPLIT = 12
-/** The part of a layer that its heads may take. */
-const HEADS = 0.2
+/** The part of a layer that its heads may take; in a row they take what its neurons leave too. */
+const HEADS = { towers: 0.2, rows: 0.13 } as const
 
 function topOf({ height, ...box }: Box): Box {
-  return { ...box, height: Math.round(Math.min(HEADS * height, 64)) }
+  return { ...box, height: Math.round(Math.min(HEADS.towers * height, 64)) }
 }
 
 /** The rest of a tower, right below its heads. */
@@ -90,14 +93,14 @@ function below({ y, height, ...box }: Box, { columns, pitch, cells }: Grid): Box
   return { ...box, y: y + taken, height: height - taken }
 }
 
-function leftOf({ width, ...box }: Box): Box {
-  return { ...box, width: Math.round(HEADS * width) }
-}
-
-/** The rest of a row; it begins at the same place in every layer. */
-function rightOf({ x, width, ...box }: Box): Box {
-  const taken = Math.round(HEADS * width) + SPLIT
-  return { ...box, x: x + taken, width: width - taken }
+/** The neurons of a row end at its right edge, and the heads have the space before them. */
+function besides({ x, width, ...box }: Box, layer: number, heads: number, neurons: number): [Grid, Grid] {
+  const least = Math.round(HEADS.rows * width)
+  const rest = { ...box, x: x + least + SPLIT, width: width - least - SPLIT }
+  const grid = gridOf('neurons', layer, neurons, rest)
+  const spare = Math.max(0, rest.width - grid.columns * grid.pitch)
+  const before = gridOf('heads', layer, heads, { ...box, x, width: least + spare })
+  return [before, { ...grid, x: grid.x + spare }]
 }
 
 /** The largest cells of whole pixels that hold all units in an area; slightly smaller ones where they make a full rectangle. */
@@ -120,7 +123,7 @@ function gridOf(kind: UnitKind, layer: number, units: number, area: Box): Grid {
     end: Math.min(units, (i + 1) * shared),
   }))
   const grid = { kind, layer, x: area.x, y: area.y, cells }
-  for (let pitch = largest; pitch >= Math.max(MIN_PITCH, 0.7 * largest); pitch--)
+  for (let pitch = largest; pitch >= Math.max(MIN_PITCH, LEAST_PART[kind] * largest); pitch--)
     for (let columns = columnsOf(pitch); columns > 0.6 * columnsOf(pitch); columns--)
       if (count % columns === 0 && count / columns <= rowsOf(pitch)) return { ...grid, columns, pitch }
   return { ...grid, columns: columnsOf(largest), pitch: largest }
@@ -146,4 +149,31 @@ export function cellAt(
   const row = Math.floor((point.y - y) / pitch)
   const cell = row * columns + column
   return column < 0 || column >= columns || row < 0 || cell >= cells.length ? null : cell
+}
+
+/** The cell that is nearest to a point, with the gap behind it, and less than so many pixels away; null if there is none. */
+export function nearestCell(
+  { grids }: NetworkLayout,
+  { x, y }: { readonly x: number; readonly y: number },
+  reach: number,
+): { readonly grid: Grid; readonly cell: number } | null {
+  let [found, least]: [{ grid: Grid; cell: number } | null, number] = [null, reach]
+  const within = (value: number, last: number): number => Math.max(0, Math.min(last, Math.floor(value)))
+  const beyond = (value: number, size: number): number => Math.max(-value, 0, value - size)
+  for (const grid of grids) {
+    const { columns, pitch, cells } = grid
+    const last = Math.ceil(cells.length / columns) - 1
+    const row = within((y - grid.y) / pitch, last)
+    // The last row may end before the others.
+    for (const at of new Set([row, Math.max(0, Math.min(row, last - 1))])) {
+      const count = Math.min(columns, cells.length - at * columns)
+      const column = within((x - grid.x) / pitch, count - 1)
+      const away = Math.hypot(
+        beyond(x - grid.x - column * pitch, pitch),
+        beyond(y - grid.y - at * pitch, pitch),
+      )
+      if (away < least) [found, least] = [{ grid, cell: at * columns + column }, away]
+    }
+  }
+  return found
 }

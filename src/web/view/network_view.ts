@@ -7,8 +7,17 @@ import { decisionOf, type Masks, type Trace } from '../trace/trace.ts'
 import { placeOf } from '../trace/unit_facts.ts'
 import { avoidsMotion } from '../../platform/platform.ts'
 import { makeMask, type UnitMask, type UnitShape } from '../../masks/mask.ts'
-import { contains, drawDisc, drawDot, outline, type Cell, type CellMasks } from './cells.ts'
-import { boxOf, cellAt, GUTTER, layOut, TOP, type Grid, type NetworkLayout } from './network_layout.ts'
+import { contains, drawDisc, drawDot, outline, type Box, type Cell, type CellMasks } from './cells.ts'
+import {
+  boxOf,
+  cellAt,
+  GUTTER,
+  layOut,
+  nearestCell,
+  TOP,
+  type Grid,
+  type NetworkLayout,
+} from './network_layout.ts'
 import { Stage, type Drawing, type Palette } from './stage.ts'
 
 /** The state that is shown. */
@@ -31,13 +40,14 @@ export interface NetworkState {
 
 /** The callbacks of the picture. */
 interface NetworkEvents {
-  choose(cell: Cell): void
+  /** @param at its place in the window */
+  choose(cell: Cell, at: DOMRect): void
   /** Enter on the chosen cell. */
   toggle(): void
   /** The predictor was chosen. */
   open(): void
-  /** The cell under the pointer and its place in the window; null if there is none. */
-  point(cell: Cell | null, at: DOMRect): void
+  /** What is under the pointer and its place in the window; null if there is nothing. */
+  point(what: Cell | 'predictor' | null, at: DOMRect): void
 }
 
 /** Milliseconds in which a new mask lights up. */
@@ -61,19 +71,20 @@ export class NetworkView {
   constructor(canvas: HTMLCanvasElement, events: NetworkEvents) {
     this.#events = {
       ...events,
-      choose: (cell) => {
+      choose: (cell, at) => {
         // Key events may be faster than frames.
         if (this.#state) this.#state = { ...this.#state, cell }
-        events.choose(cell)
+        events.choose(cell, at)
       },
     }
     this.#stage = new Stage(canvas, (drawing) => this.#draw(drawing))
-    canvas.addEventListener('pointerdown', (event) => {
+    // Not as soon as a finger is down: it may be about to scroll.
+    canvas.addEventListener('click', (event) => {
       const found = this.#find(event)
-      if (found) this.#events.choose(found.cell)
-      else if (this.#isAtPredictor(event)) this.#events.open()
       // A finger chooses and does not hover, and the description of a unit may be off its screen.
       if (event.pointerType === 'touch') this.#point(event)
+      if (found === 'predictor') this.#events.open()
+      else if (found) this.#events.choose(found.cell, this.#placeOf(found.box))
     })
     canvas.addEventListener('pointermove', (event) => {
       if (event.pointerType !== 'touch') this.#point(event)
@@ -155,29 +166,34 @@ export class NetworkView {
     }
   }
 
-  #find(event: PointerEvent): { cell: Cell; grid: Grid; index: number } | null {
+  /** What is at the pointer; a finger means what is nearest. */
+  #find(event: PointerEvent): { readonly cell: Cell; readonly box: Box } | 'predictor' | null {
     if (!this.#state) return null
     const point = this.#stage.pointOf(event)
-    for (const grid of this.#layout(this.#state.shape).grids) {
+    const layout = this.#layout(this.#state.shape)
+    const isFinger = event.pointerType === 'touch'
+    const at = this.#state.hasPredictor ? diamondOf(layout) : null
+    if (at && Math.hypot(point.x - at.x, point.y - at.y) < REACH) return 'predictor'
+    for (const grid of layout.grids) {
       const index = cellAt(grid, point)
-      if (index !== null) return { cell: cellOf(grid, index), grid, index }
+      if (index !== null) return { cell: cellOf(grid, index), box: boxOf(grid, index) }
     }
-    return null
-  }
-
-  #isAtPredictor(event: PointerEvent): boolean {
-    if (!this.#state?.hasPredictor) return false
-    const at = diamondOf(this.#layout(this.#state.shape))
-    const { x, y } = this.#stage.pointOf(event)
-    return at !== null && Math.hypot(x - at.x, y - at.y) < REACH
+    const near = isFinger ? nearestCell(layout, point, REACH) : null
+    return near && { cell: cellOf(near.grid, near.cell), box: boxOf(near.grid, near.cell) }
   }
 
   #point(event: PointerEvent): void {
     const found = this.#find(event)
     if (!found) return this.#events.point(null, new DOMRect())
+    if (found === 'predictor')
+      return this.#events.point(found, new DOMRect(event.clientX, event.clientY, 0, 0))
+    this.#events.point(found.cell, this.#placeOf(found.box))
+  }
+
+  /** The place in the window of a box of the picture. */
+  #placeOf({ x, y, width, height }: Box): DOMRect {
     const { left, top } = this.#stage.canvas.getBoundingClientRect()
-    const { x, y, width, height } = boxOf(found.grid, found.index)
-    this.#events.point(found.cell, new DOMRect(left + x, top + y, width, height))
+    return new DOMRect(left + x, top + y, width, height)
   }
 
   #key(event: KeyboardEvent): void {
@@ -192,7 +208,7 @@ export class NetworkView {
     const next = moved(layout, at, event.key)
     if (!next) return
     event.preventDefault()
-    this.#events.choose(cellOf(next.grid, next.index))
+    this.#events.choose(cellOf(next.grid, next.index), this.#placeOf(boxOf(next.grid, next.index)))
   }
 }
 
@@ -268,8 +284,8 @@ function drawStream(
   if (!isTowers) {
     const x = 8.5
     drawLine(context, [x, TOP.rows], [x, height - 2])
-    context.fillText('layer', 0, 8)
-    for (const { kind, x: left } of grids.slice(0, 2)) context.fillText(kind, left + 8, 8)
+    for (const grid of grids.slice(0, 2))
+      context.fillText(grid.kind, grid.x + (gridWidth(grid) - context.measureText(grid.kind).width) / 2, 8)
     for (const [layer, box] of layers.entries()) label(String(layer), x, box.y + box.height / 2)
     if (hasPredictor) drawDiamond(context, diamondOf(layout), colours.both)
     return
@@ -288,8 +304,8 @@ function drawStream(
   if (hasPredictor) drawDiamond(context, diamondOf(layout), colours.both)
 }
 
-/** How near to the diamond a pointer chooses it. */
-const REACH = 12
+/** How near to the diamond a pointer chooses it, and a finger a unit. */
+const REACH = 14
 
 /** Where the predictor is drawn: behind layer 0; null for a model of one layer. */
 function diamondOf({

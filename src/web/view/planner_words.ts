@@ -45,9 +45,6 @@ export function showPlanner(
   const isShadow = planner === 'shadow'
   const isAlways = decides === 'always' && planner !== 'dense'
   byId('how-predictor').hidden = !isShadow
-  byId('lead-model').textContent = isShadow
-    ? 'The model below runs in your browser.'
-    : 'Below, something else than its predictor decides.'
   const other = byId('how-other')
   other.hidden = isShadow
   other.textContent = isShadow ? '' : deciding[planner]

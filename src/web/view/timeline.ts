@@ -45,7 +45,11 @@ export class Timeline {
     this.#stage = new Stage(canvas, (drawing) => this.#draw(drawing))
     canvas.addEventListener('pointerdown', (event) => {
       canvas.setPointerCapture(event.pointerId)
-      this.#point(event)
+      // A finger may be about to scroll.
+      if (event.pointerType !== 'touch') this.#point(event)
+    })
+    canvas.addEventListener('click', (event) => {
+      if (event.pointerType === 'touch') this.#point(event)
     })
     canvas.addEventListener('pointermove', (event) => {
       if (event.buttons > 0) this.#point(event)
@@ -165,8 +169,10 @@ export class Timeline {
     const { width, height } = this.#stage.size
     const column = Math.floor((x - GUTTER) / this.#columnWidth(width))
     const cells = [...this.#cells(trace, 0, 1, height)]
-    const hit = cells.findLast(({ box }) => y >= box.y)
-    this.#choose(Math.max(0, Math.min(trace.columns.length - 1, column)), hit?.cell ?? null)
+    const hit = cells.findLast(({ box }) => y >= box.y)?.cell ?? null
+    // A finger that is drawn over the words chooses words alone.
+    const isDrawn = event.type === 'pointermove' && event.pointerType === 'touch'
+    this.#choose(Math.max(0, Math.min(trace.columns.length - 1, column)), isDrawn ? this.#state.cell : hit)
   }
 
   #key(event: KeyboardEvent): void {
