@@ -384,6 +384,7 @@ const formats: Readonly<Record<string, Format>> = {
       parallel_tool_calls: true,
       response_format: { type: 'text' },
       modalities: ['text'],
+      reasoning_effort: null,
       store: false,
     },
     optional: () => Object.keys(bodies.chat.entries).filter((name) => !asking.includes(name)),

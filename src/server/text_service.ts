@@ -19,7 +19,7 @@ import {
   type PlannerChoice,
 } from '../library/planner_options.ts'
 import type { ShadowModel } from '../library/shadow_model.ts'
-import { needs, type PlannerName } from '../planners/index.ts'
+import { needs } from '../planners/index.ts'
 import { InputError, MissingError, UsageError } from '../tensor/errors.ts'
 import { Random } from '../tensor/random.ts'
 import {
@@ -226,7 +226,7 @@ export class TextService {
         }
         const planner = await this.#planner({ ...planning, seed })
         const task = { ...text, planner, check: planning.check, sampling: { ...sampling, seed } }
-        written = sampling.temperature === 0 && !drawsMasks(planner) ? [] : null
+        written = sampling.temperature === 0 && !drawsMasks(planner, planning) ? [] : null
         const isLast = choices[choice + 1]?.ids !== text.ids
         for await (const event of this.#oneText(seat, choice, task)) {
           if (!isLast) written?.push(event)
@@ -347,10 +347,8 @@ export class TextService {
 }
 
 /** Whether another seed may give other masks: those of noise, and of criteria that draw. */
-function drawsMasks(planner: MaskPlanner | null): boolean {
-  return (
-    planner !== null && (planner.random !== undefined || needs(planner.name as PlannerName, 'prompt-loss'))
-  )
+function drawsMasks(made: MaskPlanner | null, { planner }: Planning): boolean {
+  return made?.random !== undefined || (planner !== undefined && needs(planner, 'prompt-loss'))
 }
 
 function stalled(): RequestError {

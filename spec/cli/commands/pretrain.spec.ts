@@ -129,7 +129,7 @@ describe('refuses', () => {
     await refused(
       train('whole', ['--resume', '--rate', '0.5']),
       2,
-      /^shadowllm: rate: expected 0\.05, .* \[RESUME\]/,
+      /^shadowllm: --rate: expected 0\.05, .* \[RESUME\]/,
     )
     await refused(
       train('whole', ['--resume'], {}, another),
