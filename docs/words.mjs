@@ -2,9 +2,9 @@
  * A plugin of typedoc that gives words to what has none of its own, from where the sources say them once: a parameter or property
  * has those of the comment at the end of its line (`// [T, D]`), or those of its type where the type bears its name, as
  * `budget: Budget`, or the sentence about its function that names it. A parameter of a function, method or constructor that is still
- * without words is a warning, which ends the command. A type of a few words lists each with what is said of it where it is listed: its
- * comment, or the `help` of the record that bears its name; that some have words and others none is a warning too. Names of the sources are links, in words and in types: to their page of the
- * reference, or else to their definition.
+ * without words is a warning, which ends the command. A type of a few words lists them, each with its comment where it is listed, or
+ * with the `help` of the record that bears its name; a word without is a warning where others have one. Names of the sources are
+ * links, in words and in types: to their page of the reference, or else to their definition.
  */
 import { Comment, CommentTag, Converter, ReflectionKind } from 'typedoc'
 import ts from 'typescript'
@@ -188,7 +188,13 @@ export function load(app) {
       for (let round = 0; round < 2; round++)
         give(all.filter(isParameter), (one) => wordsOfFunction(one, exported))
       for (const [one, values] of valuesOfType) {
-        const sentence = (words) => `${words[0].toUpperCase()}${words.slice(1).replace(/\.?$/, '.')}`
+        // In help a flag says what is needed.
+        const sentence = (words) =>
+          words[0].toUpperCase() +
+          words
+            .slice(1)
+            .replace(/: --(\w+).*$/s, '; it needs a $1')
+            .replace(/\.?$/, '.')
         const rows = values
           .map(([value, words]) => `- \`'${value}'\`: ${words && sentence(words)}`)
           .join('\n')

@@ -57,8 +57,8 @@ export function coreCounts(activations: Float32Array, tokens: number): Float32Ar
  * Keeps all heads, and of each layer the neurons that are most often among the strongest of a token (CoreInfer, arXiv 2410.18311). It
  * counts the tokens of the prompt for which a neuron is positive and among the n largest, where n is a fifth of the positive
  * neurons of a mean token. The prompt runs dense; the mask is decided when it has run.
- * @param shape of the model: `model.shape`
- * @param budget whose share of neurons and dense layers count
+ * @param shape the sizes of the model, `model.shape`
+ * @param budget its share of neurons and its dense layers count
  * @example
  * ```ts
  * import { collectText, makeBudget, ShadowModel } from 'shadowllm'

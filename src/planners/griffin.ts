@@ -37,11 +37,11 @@ export function griffinScores(activations: Float32Array, tokens: number): Float3
 }
 
 /**
- * Keeps all heads, and of each layer the neurons that the prompt uses most (GRIFFIN, arXiv 2404.01365). The score of a neuron sums,
- * over the tokens of the prompt, the square of its activation divided by that of all neurons of the layer. The prompt runs dense;
- * the mask is decided when it has run.
- * @param shape of the model: `model.shape`
- * @param budget whose share of neurons and dense layers count
+ * Keeps all heads, and of each layer the neurons that the prompt uses most (GRIFFIN, arXiv 2404.01365). The score of a neuron is a
+ * sum over the tokens of the prompt: the square of its activation, divided by the sum of these squares over the layer. The prompt
+ * runs dense; the mask is decided when it has run.
+ * @param shape the sizes of the model, `model.shape`
+ * @param budget its share of neurons and its dense layers count
  * @example
  * ```ts
  * import { collectText, makeBudget, ShadowModel } from 'shadowllm'

@@ -8,7 +8,7 @@ import { given, type PlannerRecord } from './record.ts'
 
 /**
  * Keeps the units that matter most to a text whose continuation is known: the upper bound of every predictor. It serves one text.
- * @param scores a criterion's, of the prompt and what follows it: `scoreText` gives them
+ * @param scores of the prompt and what follows it, by a criterion: `scoreText` gives them
  * @example
  * ```ts
  * import { collectText, makeBudget, ShadowModel } from 'shadowllm'
