@@ -87,13 +87,19 @@ function valuesOf(node, checker) {
     const symbol = checker.getSymbolAtLocation(name)
     return symbol.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(symbol) : symbol
   }
+  /** What a constant is, without `as const` and the like. */
+  const valueOfConstant = (name) => {
+    let value = declared(name).valueDeclaration?.initializer
+    while (value && (ts.isAsExpression(value) || ts.isSatisfiesExpression(value))) value = value.expression
+    return value
+  }
   const each = (nodes, valueOf) =>
     nodes.flatMap((one, i) => valueOf(one, commentBefore(one, i === 0 ? one.parent.pos : nodes[i - 1].end)))
   const literal = (one, words) => (ts.isStringLiteral(one) ? [[one.text, words]] : [])
   /** A record that has a name and words for help. */
   const record = (name) => {
-    const { initializer } = declared(name).valueDeclaration
-    const textOf = (key) => initializer.properties.find((one) => one.name.text === key)?.initializer.text
+    const { properties } = valueOfConstant(name)
+    const textOf = (key) => properties.find((one) => one.name.text === key)?.initializer.text
     return [[textOf('name'), textOf('help')]]
   }
   if (ts.isParenthesizedTypeNode(node)) return valuesOf(node.type, checker)
@@ -101,8 +107,7 @@ function valuesOf(node, checker) {
     return each(node.types, (one, words) => (ts.isLiteralTypeNode(one) ? literal(one.literal, words) : []))
   if (ts.isIndexedAccessTypeNode(node)) return valuesOf(node.objectType, checker)
   if (ts.isTypeQueryNode(node)) {
-    let list = declared(node.exprName).valueDeclaration?.initializer
-    while (list && (ts.isAsExpression(list) || ts.isSatisfiesExpression(list))) list = list.expression
+    const list = valueOfConstant(node.exprName)
     if (list === undefined || !ts.isArrayLiteralExpression(list)) return []
     return each(list.elements, (one, words) => (ts.isIdentifier(one) ? record(one) : literal(one, words)))
   }

@@ -125,6 +125,13 @@ test.skipIf(cannotBuildSite !== null)(
       '<a href="src/masks/selection.ts.html">selection.ts</a> <span>Selects a mask from scores</span>',
     )
     expect(selects).toContain('href="../../spec/index.html#select.selectMask"')
+    // A type says what its values mean; one made from another has those that are left.
+    expect(read('reference/types/library.Scope.html')).toContain(
+      "<code>'per-layer'</code>: The units of one layer compete",
+    )
+    const generating = read('reference/types/library.GenerationPlanner.html')
+    expect(generating).toContain("<code>'griffin'</code>: Keeps the neurons")
+    expect(generating).not.toContain("<code>'oracle'</code>")
     // And back: from the specification to the reference, and to the source.
     const specification = read('spec/index.html')
     expect(specification).toContain('href="../reference/functions/library.selectMask.html"')
