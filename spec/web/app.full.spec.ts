@@ -638,6 +638,27 @@ describe.skipIf(cannot)(`the page${why}`, { timeout }, () => {
         await page.mouse.move(1, 1)
         await eventually(() => tip.isVisible()).toBe(false)
       }
+      // In the settings it is seen too, and Escape closes it before them.
+      await page.getByRole('button', { name: 'Settings' }).click()
+      for (const term of ['scope', 'criterion', 'temperature']) {
+        await page.locator(`[data-term="${term}"]`).click()
+        const isOnTop = await tip.evaluate((box) => {
+          box.style.pointerEvents = 'auto' // Otherwise it is never what lies under a point.
+          const { left, top, right, bottom } = box.getBoundingClientRect()
+          const places = [left + 9, (left + right) / 2, right - 9].flatMap((x) => [
+            [x, top + 9],
+            [x, bottom - 9],
+          ])
+          const isAll = places.every(([x, y]) => document.elementFromPoint(x, y) === box)
+          box.style.pointerEvents = ''
+          return isAll
+        })
+        expect(isOnTop).toBe(true)
+      }
+      await page.keyboard.press('Escape')
+      expect([await tip.isVisible(), await page.locator('#more').isVisible()]).toEqual([false, true])
+      await page.keyboard.press('Escape')
+      await eventually(() => page.locator('#more').isVisible()).toBe(false)
       // A disc of the picture. Scrolling, which hides the tip, comes before.
       await page.evaluate(() => scrollTo(0, 0))
       await eventually(() => page.evaluate(() => scrollY)).toBe(0)
