@@ -327,15 +327,19 @@ describe.skipIf(cannot)(`the page${why}`, { timeout }, () => {
     })
   })
 
-  test('a number that is none is told beside its field, and nothing is generated', async () => {
+  test('a number that is none is told beside its field, nothing is generated, and Generate leads back to the field', async () => {
     await inPage(isolated.url, async (page) => {
       await page.getByRole('button', { name: 'Settings' }).click()
       await page.locator('#temperature').fill('hot')
       await page.locator('#temperature').press('Tab')
       await eventually(() => lineOf(page, 'settings-problem')).toBe(
-        'temperature: expected a number from 0 to 2, got "hot"',
+        'temperature: expected a number from 0 to 2, got "hot". Nothing new is written.',
       )
       expect(await page.locator('#temperature').getAttribute('aria-invalid')).toBe('true')
+      await page.getByRole('button', { name: 'Close' }).click()
+      await page.locator('#write').click()
+      expect(await page.locator('#settings-problem').isVisible()).toBe(true)
+      expect(await page.evaluate(() => document.activeElement?.id)).toBe('temperature')
       await page.locator('#temperature').fill('0.7')
       await rewritten(page, () => page.locator('#temperature').press('Tab'))
       expect(await page.locator('#temperature').getAttribute('aria-invalid')).toBe('false')

@@ -131,7 +131,7 @@ export class Controls {
     this.#showSparsity()
   }
 
-  /** Whether the numbers of the form are such; the first one that is none is marked, and told beside the form. */
+  /** Whether the numbers of the settings fit. One that does not is marked and told beside its field, and the settings open. */
   check(): boolean {
     const fields = [
       ['temperature', this.#temperature],
@@ -142,7 +142,13 @@ export class Controls {
       field.setAttribute('aria-invalid', String(refusal !== null))
       return refusal ?? []
     })
-    byId('settings-problem').textContent = told.join('; ')
+    byId('settings-problem').textContent = told.length > 0 ? `${told.join('; ')}. Nothing new is written.` : ''
+    const wrong = fields.find(([name, { value }]) => refusalOf(name, value) !== null)
+    const panel = byId('more')
+    if (wrong && !panel.matches(':popover-open')) {
+      panel.showPopover()
+      wrong[1].focus()
+    }
     return told.length === 0
   }
 
