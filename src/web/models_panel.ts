@@ -225,6 +225,7 @@ function wireTraces(app: App): void {
 
 async function openTrace(file: File, app: App): Promise<void> {
   const answer = byId('trace-answer')
+  app.tell('')
   try {
     if (file.size > MAX_TRACE_BYTES)
       throw new InputError(
@@ -233,7 +234,6 @@ async function openTrace(file: File, app: App): Promise<void> {
       )
     const trace = await parseTrace(new Uint8Array(await file.arrayBuffer()), file.name)
     app.open(trace)
-    app.tell('')
     answer.textContent = `${trace.columns.length} tokens of ${trace.model.name}, as saved.`
   } catch (error) {
     answer.textContent = `${file.name} is no trace that can be opened: ${lineOf(error).replace(`${file.name}: `, '')}`

@@ -4,7 +4,7 @@
 import type { LawReport } from '../verify/index.ts'
 import { startEngine } from './engine/start_engine.ts'
 import { lineOf } from './session.ts'
-import { byId, fillSelect, make, type Choice } from './view/dom.ts'
+import { byId, fillSelect, make, tellProblem, type Choice } from './view/dom.ts'
 
 const cases: readonly Choice[] = [
   ['0.1', 'a tenth'],
@@ -26,7 +26,7 @@ export function startVerifyPanel(): void {
     if (running) return
     const controller = (running = new AbortController())
     stop.disabled = false
-    byId('problem').textContent = '' // of something else
+    tellProblem('') // of something else
     void run(seed.value, controller.signal).finally(() => {
       running = null
       stop.disabled = true
