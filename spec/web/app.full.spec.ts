@@ -418,7 +418,9 @@ describe.skipIf(cannot)(`the page${why}`, { timeout }, () => {
         /Criterion\s+plainact, predicted[^]*Rank\s+\d+ of 56[^]*Cut-off/,
       )
       await page.keyboard.press('Enter')
-      await eventually(() => lineOf(page, 'inspector')).toMatch(/Switched (on|off) by hand\./)
+      await eventually(() => lineOf(page, 'inspector')).toMatch(
+        /Switched (on|off) by hand\.[^]*Generate begins with nothing switched\./,
+      )
       await eventually(() => page.locator('.bars .before').count()).toBe(8)
       expect(await barsOf(page)).not.toEqual(before)
       await page.locator('#inspector').getByText('Undo').click()
@@ -701,7 +703,12 @@ describe.skipIf(cannot)(`the page${why}`, { timeout }, () => {
       writeFileSync(hostile, readFileSync(file).subarray(0, 5000))
       await page.locator('#trace').setInputFiles(hostile)
       await eventually(() => lineOf(page, 'trace-answer')).toMatch(
-        /^hostile\.trace\.safetensors[^\n]*expected[^\n]*\[[A-Z_]+\]$/,
+        /^hostile\.trace\.safetensors cannot be opened: [^\n]*expected[^\n]*\[[A-Z_]+\]$/,
+      )
+      const other = { name: 'cat.json', mimeType: 'application/json', buffer: Buffer.from('{"a":1}') }
+      await page.locator('#trace').setInputFiles(other)
+      await eventually(() => lineOf(page, 'trace-answer')).toBe(
+        'cat.json is not a trace that this page saved.',
       )
       expect(await tokensOf(page)).toEqual(before.text)
     })
@@ -862,7 +869,9 @@ describe.skipIf(cannot)(`the page${why}`, { timeout }, () => {
       )
       await page.locator('#seed').fill('seven')
       await page.locator('#verify').getByText('Verify', { exact: true }).click()
-      await eventually(() => lineOf(page, 'verify-answer')).toMatch(/^seed: expected [^\n]*\[SEED\]$/)
+      await eventually(() => lineOf(page, 'verify-answer')).toBe(
+        'seed: expected a whole number from 0 to 2147483647, got seven [SEED]',
+      )
     })
   })
 

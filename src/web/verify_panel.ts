@@ -1,6 +1,7 @@
 /**
  * Runs the laws in the page, in a second engine, so that text generation is not blocked.
  */
+import { readOption, wholeOption } from '../tensor/option.ts'
 import type { LawReport } from '../verify/index.ts'
 import { startEngine } from './engine/start_engine.ts'
 import { lineOf } from './session.ts'
@@ -11,6 +12,9 @@ const cases: readonly Choice[] = [
   ['1', 'as many as in the tests'],
   ['10', 'ten times as many'],
 ]
+
+/** The seeds that `shadowllm verify` takes too. */
+const seedOfLaws = wholeOption('SEED', 0, 2 ** 31 - 1)
 
 /** Wires the panel; it draws a new seed for each visit. */
 export function startVerifyPanel(): void {
@@ -50,7 +54,7 @@ async function run(seed: string, signal: AbortSignal): Promise<void> {
   try {
     const options = {
       backends: [byId<HTMLSelectElement>('backend').value],
-      seed: seed.trim() === '' ? NaN : Number(seed),
+      seed: readOption('seed', seed.trim(), seedOfLaws),
       runs: Number(byId<HTMLSelectElement>('cases').value),
     }
     for await (const lawReport of engine.rpc.iterate('verify', [options], { signal })) {
