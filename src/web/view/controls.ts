@@ -72,7 +72,7 @@ export class Controls {
       write()
     })
     for (const field of [this.#planner, this.#criterion, this.#decides, this.#temperature, this.#seed])
-      field.addEventListener('change', () => events.write())
+      field.addEventListener('change', write)
     this.#scope.addEventListener('change', () => events.select(true))
     this.#sparsity.addEventListener('input', () => {
       this.#showSparsity()
@@ -142,14 +142,17 @@ export class Controls {
       field.setAttribute('aria-invalid', String(refusal !== null))
       return refusal ?? []
     })
-    byId('settings-problem').textContent = told.length > 0 ? `${told.join('; ')}. Nothing new is written.` : ''
+    const problem = byId('settings-problem')
+    problem.textContent = told.join('; ')
     const wrong = fields.find(([name, { value }]) => refusalOf(name, value) !== null)
+    if (!wrong) return true
     const panel = byId('more')
-    if (wrong && !panel.matches(':popover-open')) {
+    if (!panel.matches(':popover-open')) {
       panel.showPopover()
       wrong[1].focus()
     }
-    return told.length === 0
+    showInSight(problem)
+    return false
   }
 
   /** Whether a text is being generated, and whether one could be. */
@@ -159,7 +162,10 @@ export class Controls {
     const { planner, criterion } = this.state
     const isOfOracle = !criterionPlanners.includes(planner)
     byId('criterion-words').textContent = isOfOracle ? 'Criterion of the oracle' : 'Criterion'
-    byId('criterion-help').textContent = criteria.find(({ name }) => name === criterion)?.help ?? ''
+    const help = criteria.find(({ name }) => name === criterion)?.help ?? ''
+    byId('criterion-help').textContent = isOfOracle
+      ? `It changes only the comparison with the oracle. ${help}`
+      : help
     // An address leaves out a prompt that is too long for it.
     const { prompt } = this.state
     const encoded = encodeState(this.state)

@@ -21,7 +21,7 @@ export function tellProblem(line: string): void {
   const place = byId('problem-place')
   place.hidden = line === ''
   // The slider stays in view below it.
-  pageDocument().documentElement.style.setProperty('--told', `${place.offsetHeight}px`)
+  pageDocument().documentElement.style.setProperty('--told', `${place.getBoundingClientRect().height}px`)
 }
 
 /** A new element with classes, attributes and content. */
