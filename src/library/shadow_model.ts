@@ -51,7 +51,13 @@ import {
   type OpenProgress,
   type Perplexity,
 } from './options.ts'
-import { generationOption, PlannerFiles, type PlanOptions, type UsualPlanner } from './planner_options.ts'
+import {
+  expectNoChoice,
+  generationOption,
+  PlannerFiles,
+  type PlanOptions,
+  type UsualPlanner,
+} from './planner_options.ts'
 import { promptMask } from '../planners/leaky.ts'
 import type { PredictorKind } from '../predictor/predictor_config.ts'
 import { scoreContinuation } from '../planners/prompt_plainact.ts'
@@ -469,10 +475,12 @@ export class ShadowModel {
   }
 
   /**
-   * The mask that a planner decides for a prompt. The planner `{ name: 'given', by: 'attention', choose: () => mask }` gives it back.
+   * The mask that a planner decides for a prompt. `givenMask(mask, await model.planner(options))` is a planner that gives it back, with
+   * the text that the same options give.
    * @param prompt text, or its ids
    * @returns which heads and neurons are computed, in flat arrays, row by row: heads [L, H], neurons [L, F]
-   * @throws UsageError PROMPT, PLANNER, CONTINUATION for an oracle without one, CONTEXT_LENGTH, and as `generate`
+   * @throws UsageError PROMPT, PLANNER, CONTINUATION for an oracle without one, CONTEXT_LENGTH, and as
+   *   `generate`
    */
   async mask(prompt: string | Ids, options: MaskOptions = {}): Promise<UnitMask> {
     this.#expectLive()
@@ -480,6 +488,7 @@ export class ShadowModel {
     const ids = this.#promptIds(prompt)
     const { planner = await this.#planners.usual({ ...options, sparsity: options.sparsity ?? 0.5 }) } =
       options
+    if (typeof planner === 'object') expectNoChoice(planner, options)
     const oracleScores = planner === 'oracle' ? this.#oracleScores(ids, options) : undefined
     const decider =
       typeof planner === 'object' ? planner : await this.#planners.planner(planner, options, oracleScores)
@@ -603,6 +612,7 @@ export class ShadowModel {
   async #planner(options: PlanOptions): Promise<MaskPlanner | null> {
     const { planner = await this.#planners.usual(options), check } = options
     if (typeof planner === 'object') {
+      expectNoChoice(planner, options)
       expectCheckable(check, planner)
       return planner
     }
