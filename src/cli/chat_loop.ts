@@ -52,6 +52,9 @@ export interface ChatStart {
 /** What a message of several typed lines is prompted with, after the first. */
 const CONTINUED = '. '
 
+/** What `/system` takes in place of a text, to remove the message. */
+const NO_SYSTEM = 'none'
+
 /** Commands that set an option of how an answer is written, by their names. */
 const settings: ReadonlyMap<
   string,
@@ -72,7 +75,7 @@ const help = `Commands:
   ${drawing.map((name) => `/${name}`).join(', ')}  as the flags of these names
   /again           answer the last message once more, in place of the last answer; where tokens are drawn, with the next seed
   /mask            show what was computed for the last answer
-  /system TEXT     replace the system message; without a text, remove it
+  /system TEXT     replace the system message; without a text, show it; ${NO_SYSTEM} removes it
   /new, /clear     forget the conversation, but not the system message
   /help            show this
   /quit, /exit     end, as ctrl-D does
@@ -252,8 +255,7 @@ class ChatLoop {
       case 'again':
         return this.#answerAgain()
       case 'system':
-        this.#system = value === '' ? undefined : value
-        return this.#say(value === '' ? 'no system message' : 'system message set')
+        return this.#instruct(value)
       case 'new':
       case 'clear':
         this.#messages = []
@@ -279,6 +281,14 @@ class ChatLoop {
     const { maxTokens } = this.#options
     const length = maxTokens === undefined ? [] : [`at most ${countOf(maxTokens, 'token')}`]
     return this.#say([this.#sampling(), ...length].join('; '))
+  }
+
+  /** Replaces, removes or shows the system message, and says which it is now or was. */
+  async #instruct(text: string): Promise<void> {
+    const before = this.#system
+    if (text !== '') this.#system = text === NO_SYSTEM ? undefined : text
+    if (this.#system !== undefined) return this.#say(`system message: ${this.#system}`)
+    return this.#say(before === undefined ? 'no system message' : `system message removed: ${before}`)
   }
 
   /** How tokens are drawn, with what the model says of it. */

@@ -124,7 +124,7 @@ describe('through a pipe', () => {
     const plain = turnsOf(await chat(['once', 'a', 'b'], '--json'))
     expect(next.prompt.tokens - plain[2].prompt.tokens).toBeLessThan(first.prompt.tokens)
     const long = `/system ${'x'.repeat(3000)}`
-    const refused = await chat(['once', 'a', long, '/again', '/system', 'b'], '--json')
+    const refused = await chat(['once', 'a', long, '/again', '/system none', 'b'], '--json')
     expect(refused.stderr).toContain('[CONTEXT_LENGTH]')
     expect(turnsOf(refused).at(-1)).toMatchObject({ tokens: plain[2].tokens, prompt: plain[2].prompt })
     expect((await chat(['/again'])).stdout).toBe('no answer yet\n')
@@ -162,8 +162,32 @@ describe('through a pipe', () => {
     const [given] = await sizes(['a'], '--system', 'You answer with one word only.')
     expect(given).toBeGreaterThan(bare)
     expect(
-      await sizes(['/system You answer with one word only.', 'a', '/new', 'a', '/system', '/new', 'a']),
+      await sizes([
+        '/system You answer with one word only.',
+        'a',
+        '/new',
+        'a',
+        '/system',
+        '/system none',
+        '/new',
+        'a',
+      ]),
     ).toEqual([given, given, bare])
+  })
+
+  test('/system alone shows the message and keeps it; none removes it and says what it was', async () => {
+    const asked = ['/system', '/system Be brief.', '/system', 'a', '/system none', '/system none', '/system']
+    const { stderr, stdout } = await chat(asked, '--json')
+    expect(stderr.trimEnd().split('\n')).toEqual([
+      'no system message',
+      'system message: Be brief.',
+      'system message: Be brief.',
+      'system message removed: Be brief.',
+      'no system message',
+      'no system message',
+    ])
+    const [flagged] = turnsOf(await chat(['a'], '--json', '--system', 'Be brief.'))
+    expect(turnsOf({ code: 0, stdout, stderr })[0].tokens).toEqual(flagged.tokens)
   })
 
   test('an error is one line, takes its message back, and the conversation goes on', async () => {
