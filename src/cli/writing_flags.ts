@@ -34,6 +34,8 @@ export interface WritingFlags
   readonly chatTemplateKwargs?: TemplateVariables
   /** The file of a session. */
   readonly session?: string
+  /** Whether flags name neither a planner nor a share. */
+  readonly isPlannerOpen?: boolean
 }
 
 /** The flags of how tokens are drawn. */
@@ -71,6 +73,9 @@ export function addWritingFlags(
   ])
   addFlags(addCompensationFlags(command), 'every', 'prefill', 'check')
   addOwnFlags(command, drawingRows, groups.sampling)
+  command.hook('preAction', (_, called) => {
+    called.setOptionValue('isPlannerOpen', called.getOptionValueSource('planner') === 'default')
+  })
   return addFlags(command, 'backend', 'fileStorage', 'threads', 'mode', 'cache', 'json', 'quiet')
 }
 
@@ -85,6 +90,12 @@ export async function openSession(
   { session }: WritingFlags,
 ): Promise<TextSession | undefined> {
   return session === undefined ? undefined : opt.openSession(session)
+}
+
+/** The flags with the planner and the shares of a saved chat, where they name neither. */
+export function resumed<Flags extends WritingFlags>(flags: Flags, saved: TextSession | undefined): Flags {
+  const choice = flags.isPlannerOpen ? saved?.choice : null
+  return choice ? { ...flags, ...choice, sparsity: choice.sparsity ?? flags.sparsity } : flags
 }
 
 /** Saves a session, if there is one and something to save. @throws UsageError OUTPUT if the system refuses */

@@ -364,7 +364,10 @@ export class ShadowModel {
     } finally {
       await steps.return('length')
       // A message without an answer is taken back; an empty answer is one.
-      if (answer !== null) session.say([...messages, { role: 'assistant', content: answer }])
+      const { planner, sparsity, headSparsity, neuronSparsity } = options
+      const isNamed = typeof planner === 'string'
+      const choice = isNamed ? { planner, sparsity, headSparsity, neuronSparsity } : null
+      if (answer !== null) session.say([...messages, { role: 'assistant', content: answer }], choice)
     }
   }
 

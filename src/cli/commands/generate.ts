@@ -30,6 +30,7 @@ import {
   expectChat,
   checkSession,
   openSession,
+  resumed,
   samplingOf,
   samplingWords,
   saveSession,
@@ -138,7 +139,8 @@ async function runGenerate(
   prompt: string,
   asked: DecidedFlags,
 ): Promise<void> {
-  const flags = await settlePlan(session, opt, asked)
+  const saved = await openSession(opt, asked)
+  const flags = await settlePlan(session, opt, resumed(asked, saved))
   if (flags.chat) expectChat(opt, flags)
   const memory = describeMemory(
     opt.model,
@@ -146,7 +148,6 @@ async function runGenerate(
     flags.cache,
   )
   if (memory !== null && !flags.quiet) await session.note(memory)
-  const saved = await openSession(opt, flags)
   const written: Written = {
     steps: [],
     end: 'interrupted',
