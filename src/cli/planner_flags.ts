@@ -196,7 +196,7 @@ export function costWords(
     [1, 'all'],
   ])
   return [
-    `${named.get(neuronSparsity) ?? formatPercent(neuronSparsity)} of the neurons of a gated model cost it much of its sense: ${advised} stays readable`,
+    `${named.get(neuronSparsity) ?? formatPercent(neuronSparsity)} of the neurons of a gated model cost it much of its sense: ${advised} costs less`,
   ]
 }
 
