@@ -279,7 +279,10 @@ describe('before anything is read', () => {
     for (const planner of predictorKinds)
       expect(await codeOf(opt.mask(prompt, { planner })), planner).toBe('PREDICTOR_MISSING')
     expect(await codeOf(opt.mask(prompt, { planner: 'static' }))).toBe('CALIBRATION_MISSING')
-    expect(await codeOf(opt.mask(prompt, { planner: 'oracle' }))).toBe('CONTINUATION')
+    await expect(opt.mask(prompt, { planner: 'oracle' })).rejects.toMatchObject({
+      code: 'CONTINUATION',
+      message: 'planner oracle: expected a continuation, got none',
+    })
     expect(await codeOf(write({ planner: 'oracle' as 'dense' }))).toBe('PLANNER')
   })
 })

@@ -630,7 +630,10 @@ export class ShadowModel {
   /** The criterion's scores of the continuation of a prompt. */
   #oracleScores(prompt: Int32Array, { continuation, criterion = 'plainact', seed }: MaskOptions): UnitScores {
     const ids = typeof continuation === 'string' ? this.encode(continuation) : (continuation ?? [])
-    if (ids.length === 0) throw new UsageError('CONTINUATION', 'oracle: `continuation` is required')
+    if (ids.length === 0)
+      throw new UsageError('CONTINUATION', 'planner oracle: expected a continuation, got none', {
+        option: 'continuation',
+      })
     return scoreContinuation(
       this.model,
       prompt,

@@ -143,6 +143,14 @@ describe('masks', () => {
   })
 })
 
+test('a flag without the flags that it needs names the one that is missing', async () => {
+  const refused = async (...args: string[]): Promise<string> =>
+    (await runInside(['masks', 'a', ...args])).stderr
+  expect(await refused('--planner', 'oracle')).toBe(
+    'shadowllm: --planner oracle: expected --continuation TEXT beside it, got none [CONTINUATION]\n',
+  )
+})
+
 describe('the picture', () => {
   const readRuns = (text: string): number[] =>
     text === ''

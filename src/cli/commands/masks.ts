@@ -86,7 +86,12 @@ async function runMasks(session: Session, prompt: string | undefined, flags: Mas
       'PROMPT',
       `prompt and --text: expected one of them, got ${prompt === undefined ? 'neither' : 'both'}`,
     )
-  const { output, planner, allLayers, calibration, paperCompatible } = flags
+  const { output, planner, allLayers, calibration, continuation, paperCompatible } = flags
+  if (planner === 'oracle' && (continuation ?? '') === '')
+    throw new UsageError(
+      'CONTINUATION',
+      `--planner oracle: expected --continuation TEXT beside it, got ${continuation === undefined ? 'none' : 'an empty one'}`,
+    )
   if (allLayers && (planner !== 'static' || calibration === undefined || paperCompatible))
     throw new UsageError(
       'FLAGS',
