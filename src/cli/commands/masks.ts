@@ -92,11 +92,14 @@ async function runMasks(session: Session, prompt: string | undefined, flags: Mas
       'CONTINUATION',
       `--planner oracle: expected --continuation TEXT beside it, got ${continuation === undefined ? 'none' : 'an empty one'}`,
     )
-  if (allLayers && (planner !== 'static' || calibration === undefined || paperCompatible))
-    throw new UsageError(
-      'FLAGS',
-      '--all-layers: expected --planner static with a --calibration, and no --released beside it',
-    )
+  if (allLayers) {
+    const refuse = (expected: string, got: string): never => {
+      throw new UsageError('FLAGS', `--all-layers: expected ${expected}, got ${got}`)
+    }
+    if (planner !== 'static') refuse('--planner static', flags.isPlannerImplied ? 'none' : planner)
+    if (calibration === undefined) refuse('--calibration DIR beside it', 'none')
+    if (paperCompatible) refuse('no --paper-compatible beside it', 'it')
+  }
   if (output !== undefined && plannerOf(planner).skips === 'channels')
     throw new UsageError(
       'PLANNER',
