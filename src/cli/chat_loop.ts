@@ -11,11 +11,15 @@ import { achievedSparsity } from '../masks/achieved.ts'
 import type { UnitMask } from '../masks/mask.ts'
 import type { PromptRun, TextRun } from '../engine/generate.ts'
 import type { CheckCounts } from '../engine/next_tokens.ts'
-import { maxTokensOption } from '../engine/generate.ts'
 import { fillSampling, samplingOptions, type SamplerOptions } from '../engine/sampling.ts'
 import type { ChatMessage } from '../io/chat_prompt.ts'
 import { planKinds, type ChatOptions } from '../library/options.ts'
-import { generationPlanners, type GenerationPlanner, type PlanOptions } from '../library/planner_options.ts'
+import {
+  generationOption,
+  generationPlanners,
+  type GenerationPlanner,
+  type PlanOptions,
+} from '../library/planner_options.ts'
 import { now, type Interrupted, type LineInput } from '../platform/platform.ts'
 import type { ShadowModel } from '../library/shadow_model.ts'
 import type { TextSession } from '../library/text_session.ts'
@@ -32,7 +36,7 @@ import type { Session } from './session.ts'
 import { shareOption } from '../masks/budget.ts'
 import { readOption, type OptionRecord } from '../tensor/option.ts'
 import { countOf, formatCount, formatPercent } from './words.ts'
-import { samplingWords, saveSession } from './writing_flags.ts'
+import { answerLimit, samplingWords, saveSession } from './writing_flags.ts'
 
 /** How a conversation begins. */
 export interface ChatStart {
@@ -60,7 +64,7 @@ const settings: ReadonlyMap<
   string,
   readonly [name: keyof SamplerOptions | 'maxTokens', option: OptionRecord]
 > = new Map(
-  Object.entries({ ...samplingOptions, maxTokens: maxTokensOption }).map(([name, option]) => [
+  Object.entries({ ...samplingOptions, maxTokens: answerLimit }).map(([name, option]) => [
     flagName(name).slice(2),
     [name as keyof SamplerOptions | 'maxTokens', option],
   ]),
@@ -93,9 +97,7 @@ const alone = ['again', 'mask', 'new', 'clear', 'help', 'quit', 'exit']
 
 /** What the tab key completes. */
 const completed = [
-  ...commandNames
-    .filter((name) => name !== 'planner')
-    .map((name) => (alone.includes(name) ? `/${name}` : `/${name} `)),
+  ...commandNames.map((name) => (alone.includes(name) ? `/${name}` : `/${name} `)),
   ...generationPlanners.map((name) => `/planner ${name}`),
 ]
 
@@ -244,7 +246,7 @@ class ChatLoop {
       }
       case 'planner':
         if (value === '') return this.#say(this.#setting())
-        return this.#choose({ planner: value as GenerationPlanner })
+        return this.#choose({ planner: readOption('/planner', value, generationOption) })
       case 'mask':
         if (this.#mask === undefined) return this.#say('no answer yet')
         return this.#say(

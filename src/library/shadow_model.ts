@@ -120,11 +120,14 @@ export class ShadowModel {
   #hash: Promise<string> | null = null
   #disposed = false
 
-  private constructor(
-    name: string,
-    { origin, files, tokenizer, chat, stopIds, sampling }: FoundModel & ModelFolder,
-    model: LanguageModel,
-  ) {
+  private constructor(name: string, found: FoundModel & ModelFolder, model: LanguageModel) {
+    // Only TypeScript knows that this is private.
+    if (!isObject(found))
+      throw new UsageError(
+        'MODEL_NAME',
+        'new ShadowModel: expected ShadowModel.fromPretrained, got the constructor',
+      )
+    const { origin, files, tokenizer, chat, stopIds, sampling } = found
     this.name = name
     this.origin = origin
     this.files = files.all
@@ -180,7 +183,7 @@ export class ShadowModel {
       })
       const folder = await openModelFolder(found.path)
       try {
-        const config = parseConfig(folder.configJson)
+        const config = parseConfig(folder.configJson, folder.files.all[0])
         const onProgress = tell('load')
         const how = { signal, onProgress, storage: chosenStorage(storage, folder.source) }
         const model = await LanguageModel.load(config, folder.source, await backing, how)

@@ -155,6 +155,15 @@ describe('through a pipe', () => {
     expect((await chat(input, '--json')).stderr).toBe('random, 50.0 %\nrandom, 25.0 %\n')
   })
 
+  test('an answer has at least a token, and an unknown planner is refused by the name of its command', async () => {
+    const { code, stderr } = await chat(['/max-tokens 0', '/planner foo'])
+    expect(code).toBe(2)
+    const refused = 'shadowllm: /max-tokens: expected a whole number from 1, got 0 [MAX_TOKENS]\n'
+    expect(stderr.startsWith(refused)).toBe(true)
+    expect(stderr.slice(refused.length)).toMatch(/^shadowllm: \/planner: expected one of dense, .*, got foo/)
+    expect((await chat(['a'], '--max-tokens', '0')).stderr).toContain('--max-tokens: expected a whole number')
+  })
+
   test('a system message is set by its flag and its command, and outlives /new', async () => {
     const sizes = (input: readonly string[], ...flags: string[]) =>
       chat(input, '--json', ...flags).then((result) => turnsOf(result).map(({ prompt }) => prompt.tokens))
@@ -472,7 +481,7 @@ describe('at a terminal', () => {
     expect(refused.stderr.match(/(?<=shadowllm: ).*(?= \[)/g)).toEqual([
       '/temperature: expected a number from 0, got -1',
       '/top-p: expected a number from 0 to 1, got 2',
-      '/max-tokens: expected a whole number from 0, got many',
+      '/max-tokens: expected a whole number from 1, got many',
       '/quit: expected nothing after it, got now',
       '/again: expected nothing after it, got once',
     ])

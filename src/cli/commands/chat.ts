@@ -11,6 +11,7 @@ import { UsageError } from '../../tensor/errors.ts'
 import type { FlagRow } from '../values.ts'
 import {
   addWritingFlags,
+  answerLimit,
   checkSession,
   expectChat,
   openSession,
@@ -47,7 +48,7 @@ Examples:
 /** Gives the command its flags and action. */
 export function define(command: Command, session: Session): void {
   const own: FlagRow[] = [['--system <text>', 'the system message', systemText], variablesFlag('')]
-  addWritingFlags(command, '1024', own, 'chatModel')
+  addWritingFlags(command, '1024', own, 'chatModel', answerLimit)
     .addHelpText('after', help)
     .allowExcessArguments()
     .action(async (flags: WritingFlags, { args }: Command) => {
