@@ -20,7 +20,7 @@
  * later. By gate and by channels R is 1: the planner is asked at every token after the prompt, and at the last token of the prompt,
  * whose answer changes no number. With `shift` a planner decides only after attention has shifted (shift.ts).
  */
-import { nearestName } from '../tensor/arguments.ts'
+import { describeValue, isObject, nearestName } from '../tensor/arguments.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { ChannelSite } from './channels.ts'
 import type { Compensation } from './compensation.ts'
@@ -195,6 +195,12 @@ export function givenMask(mask: UnitMask, planner: MaskPlanner | null): PlannerB
   expectMask(mask)
   const given = { name: 'given', by: 'attention', choose: () => mask } as const
   if (planner === null) return given
+  if (!isObject(planner))
+    throw new UsageError(
+      'PLANNER',
+      `planner: expected the planner object that decided the mask, got ${describeValue(planner)}`,
+      { option: 'planner' },
+    )
   const { name, by, every, compensation } = planner
   if ((by !== 'attention' && by !== 'prompt') || every !== undefined)
     throw new UsageError(
