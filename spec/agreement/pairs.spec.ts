@@ -180,6 +180,11 @@ const server =
 const flagOf = (name: string): string => `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
 
 const commandLine: Path = async (options) => {
+  const has = (...names: Shared[]): boolean => names.some((name) => options[name] !== undefined)
+  // Flags without an effect are refused here alone: of what is skipped where nothing is, and of drawing without a temperature.
+  const isDense = !has('planner', 'sparsity', 'headSparsity', 'neuronSparsity')
+  if (isDense && has('every', 'prefill', 'check', 'paperCompatible')) return null
+  if (!has('temperature') && has('topK', 'topP', 'minP')) return null
   const flags = Object.entries(givenOf(options)).flatMap(([name, value]) =>
     value === true
       ? [flagOf(name)]

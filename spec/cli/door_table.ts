@@ -367,7 +367,7 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
     '--tokens <count>': whole(1),
     '--continuation <text>': {
       beside: ['--planner', 'oracle'],
-      wrong: usage('CONTINUATION', 'is required', ''),
+      wrong: usage('CONTINUATION', '--continuation TEXT beside it', ''),
     },
     // perplexity and eval
     '--wikitext <file>': { wrong: read() },

@@ -66,6 +66,11 @@ describe('a failure is one line and an exit code', () => {
       "too many arguments for 'chat'. Expected 0 arguments but got 2: a, b.",
       'arguments: expected 0, got a, b',
     ],
+    [
+      "too many arguments for 'generate'. Expected 1 argument but got 2: a, b.",
+      'arguments: expected 1, got a, b; words that are one text are quoted: "a b"',
+    ],
+    ["unknown option '--tokens'\n(Did you mean --moments?)", '--tokens: unknown option'],
     ["unknown command 'list'\n(Did you mean cost?)", 'list: unknown command; --help lists them'],
     [
       "unknown command 'chatt'\n(Did you mean chat?)",

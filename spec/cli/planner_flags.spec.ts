@@ -40,6 +40,41 @@ beforeAll(async () => {
 
 const measuring = ['--text', text, '--by', 'stream', '--context', '32', '--windows', '1', '--json']
 
+describe('a flag of when a mask is decided, where nothing is skipped', () => {
+  const write = ['generate', 'a', '--max-tokens', '2', '--json']
+  const refused = async (...args: string[]): Promise<string> => {
+    const { code, stdout, stderr } = await runInside(args)
+    expect([code, stdout], args.join(' ')).toEqual([2, ''])
+    return stderr
+  }
+  const says = (flag: string, got: string): string =>
+    `shadowllm: ${flag}: expected a --planner or a --sparsity beside it, because dense skips nothing, got ${got} [FLAGS]\n`
+
+  test('is refused by generate, perplexity and eval', async () => {
+    for (const flags of [
+      ['--every', '4'],
+      ['--check', '4'],
+      ['--prefill', 'dense'],
+      ['--paper-compatible'],
+    ]) {
+      expect(await refused(...write, ...flags)).toBe(says(flags[0], 'neither'))
+      expect(await refused(...write, ...flags, '--planner', 'dense')).toBe(says(flags[0], 'dense'))
+    }
+    expect(await refused('perplexity', ...measuring, '--every', '4')).toBe(says('--every', 'neither'))
+    expect(await refused('eval', '--tasks', 'continuation', '--text', text, '--leaky')).toBe(
+      says('--leaky', 'neither'),
+    )
+  })
+
+  test('is taken where a share or a conversation brings a planner', async () => {
+    expect((await runInside([...write, '--sparsity', '0.5', '--check', '2'])).code).toBe(0)
+    const path = join(folder, 'none.session')
+    const chat = await runInside([...write, '--chat', '--session', path, '--check', '2'])
+    expect(chat.stderr).toContain('[CHAT_TEMPLATE_MISSING]')
+    expect((await runInside(['chat', '--check', '2'])).stderr).toContain('[CHAT_TEMPLATE_MISSING]')
+  })
+})
+
 describe('perplexity: a sparsity without a planner is that of shadow', () => {
   test.each(['--sparsity', '--head-sparsity', '--neuron-sparsity'])('in perplexity by %s', async (flag) => {
     const { code, stdout } = await runInside(['perplexity', ...measuring, flag, '0.5'])

@@ -399,6 +399,14 @@ test('fields are the file’s own: nothing is inherited', () => {
   expect(codeOf(Object.create(opt125m))).toBe('CONFIG_MODEL_TYPE')
 })
 
+test('a refusal names the file that was read', () => {
+  const bert = { model_type: 'bert' }
+  expect(() => parseConfig(bert)).toThrow(/^model_type: expected opt or /)
+  expect(() => parseConfig(bert, 'bert/config.json')).toThrow(
+    /^bert\/config\.json model_type: expected opt or /,
+  )
+})
+
 test('fields that name code are reported and not followed', () => {
   const json = { ...opt125m, auto_map: { AutoModel: 'evil.py' }, custom_pipelines: {} }
   expect(parseConfig(json)).toEqual(parseConfig(opt125m))

@@ -385,6 +385,7 @@ const formats: Readonly<Record<string, Format>> = {
       response_format: { type: 'text' },
       modalities: ['text'],
       reasoning_effort: null,
+      verbosity: 'medium',
       store: false,
     },
     optional: () => Object.keys(bodies.chat.entries).filter((name) => !asking.includes(name)),

@@ -32,7 +32,7 @@ const record =
 
 // ---- Doors -----------------------------------------------------------------------------------------------------------
 
-/** Flags that are called like an option and are another thing: models, folders, what a calibration has, and models without a file. */
+/** Flags that are called like an option and are another thing: models, folders, what a calibration has, models without a file, and an answer, which has a token at least. */
 const others = [
   'calibrate --threads',
   'reproduce --threads',
@@ -41,6 +41,7 @@ const others = [
   'train --criterion',
   'learn --criterion',
   'cost --storage',
+  'chat --max-tokens',
 ]
 
 function flagsOf(command: Command, name: string): Map<string, Door> {

@@ -277,6 +277,7 @@ describe('an invalid prompt', () => {
     ['TOKENS', () => tiny.mask([5], { planner: 'oracle', continuation: [0.5] })],
     ['MODEL_NAME', () => ShadowModel.fromPretrained(null as never)],
     ['MODEL_MISSING', () => ShadowModel.fromPretrained('')],
+    ['MODEL_NAME', async () => void new (ShadowModel as unknown as new () => ShadowModel)()],
     ['FILE_READ', () => ShadowModel.fromPretrained('a\0b')],
     ['PATH', () => tiny.loadPredictor(5 as never)],
     ['PATH', () => tiny.loadCalibration(undefined as never)],

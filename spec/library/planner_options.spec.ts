@@ -11,8 +11,10 @@ import { calibrateToFolder } from '../../src/calibration/collect.ts'
 import { openCalibration } from '../../src/calibration/open.ts'
 import {
   achievedSparsity,
+  collectText,
   denseMask,
   generationPlanners,
+  givenMask,
   makeBudget,
   plannerNames,
   selectMask,
@@ -20,6 +22,8 @@ import {
   ShadowModel,
   type MaskOptions,
   type MaskPlanner,
+  type PlannerChoice,
+  type UnitMask,
 } from '../../src/library/index.ts'
 import { argmax } from '../../src/engine/sampling.ts'
 import { networkShape, predictorKinds } from '../../src/predictor/predictor_config.ts'
@@ -173,12 +177,112 @@ test('of a gated model it is that of griffin, or glass by a calibration, until a
   expect(await gated.planner(half)).toMatchObject({ name: 'shadow' })
 })
 
+describe('a mask that is given back', () => {
+  /** Prompt, options, tokens of the planner itself and under its mask, given back in one way. */
+  async function eachOnce(
+    gated: ShadowModel,
+    give: (mask: UnitMask, planner: MaskPlanner | null) => MaskPlanner,
+  ): Promise<string[]> {
+    const others: string[] = []
+    for (let seed = 0; seed < 6; seed++) {
+      const random = new Random(seed)
+      const text = Int32Array.from({ length: 6 }, () => random.below(gated.config.vocabulary))
+      for (const options of [
+        { planner: 'dense' },
+        { planner: 'griffin', sparsity: 0.7 },
+        { planner: 'coreinfer', sparsity: 0.7 },
+        { planner: 'glass', sparsity: 0.7 },
+        { planner: 'shadow', sparsity: 0.7 },
+        { planner: 'shadow', sparsity: 0.7, prefill: 'dense' },
+        { planner: 'random', sparsity: 0.7 },
+        { planner: 'static', sparsity: 0.7, prefill: 'dense' },
+      ] as const) {
+        const mask = await gated.mask(text, options)
+        const planner = give(mask, await gated.planner(options))
+        const all = { maxTokens: 8 }
+        const own = await collectText(gated.generate(text, { ...options, ...all }))
+        const given = await collectText(gated.generate(text, { planner, ...all }))
+        if (own.tokens.join() !== given.tokens.join()) others.push(JSON.stringify(options))
+      }
+    }
+    return others
+  }
+
+  test('writes the text of its planner on a gated model, and not where its prompt runs another way', async () => {
+    const path = join(folder, 'given')
+    cpSync(`${fixtures}golden-llama/llama_gqa`, path, { recursive: true })
+    await using gated = await ShadowModel.fromPretrained(path)
+    await writePredictor('shadow', gated, join(path, 'predictor.safetensors'))
+    await calibrate(gated, join(path, 'calibration'))
+    await gated.loadCalibration(join(path, 'calibration'))
+    expect(await eachOnce(gated, givenMask)).toEqual([])
+    // Under its mask from the first token on.
+    const forget = (mask: UnitMask): MaskPlanner => givenMask(mask, null)
+    const others = (await eachOnce(gated, forget)).join()
+    for (const name of ['griffin', 'coreinfer', 'glass', 'shadow']) expect(others).toContain(name)
+    expect(others).not.toContain('"planner":"dense"')
+    // Of a prompt that runs masked, the same mask behind a dense prompt is another text.
+    const dense = (mask: UnitMask, planner: MaskPlanner | null): MaskPlanner => ({
+      ...givenMask(mask, planner),
+      prefill: 'dense',
+    })
+    expect(await eachOnce(gated, dense)).toContain('{"planner":"shadow","sparsity":0.7}')
+  })
+
+  test('keeps what takes the place of skipped units', () => {
+    const compensation = { seesPrompt: false, fold: () => ({ rows: null, bias: null }) }
+    const mask = denseMask(opt.model.shape)
+    expect(givenMask(mask, { ...staticMask, compensation }).compensation).toBe(compensation)
+  })
+
+  test('is refused where its planner decides more than once, or is no mask', async () => {
+    const mask = denseMask(opt.model.shape)
+    const given = async (planner: MaskPlanner, of = mask): Promise<unknown> => givenMask(of, planner)
+    expect(await codeOf(given({ ...staticMask, every: 2 }))).toBe('PLANNER')
+    expect(await codeOf(given({ name: 'layers', by: 'layer', choose: () => expect.unreachable() }))).toBe(
+      'PLANNER',
+    )
+    expect(await codeOf(given(staticMask, 'mask' as never))).toBe('MASK_SHAPE')
+  })
+})
+
+test('beside a planner object every option that chooses a planner is refused, but the seed, which the sampler reads', async () => {
+  const values: Required<PlannerChoice> = {
+    sparsity: 0,
+    headSparsity: 0.5,
+    neuronSparsity: 0.5,
+    scope: 'global',
+    criterion: 'plainact',
+    every: 2,
+    prefill: 'dense',
+    compensate: 'none',
+    ridge: 0.1,
+    promptShare: 0,
+    paperCompatible: false,
+    seed: 0,
+  }
+  for (const [option, value] of Object.entries(values)) {
+    const options = { planner: staticMask, [option]: value }
+    for (const call of [write(options), opt.mask(prompt, options), opt.planner(options)])
+      if (option === 'seed') await call
+      else
+        await expect(call, option).rejects.toMatchObject({
+          code: 'PLANNER',
+          message: `planner mine: expected no ${option} beside a planner object, which decides that itself, got ${value}`,
+        })
+  }
+  expect(await codeOf(opt.forward(prompt, { planner: staticMask, every: 2 }))).toBe('PLANNER')
+})
+
 describe('before anything is read', () => {
   test('a missing input of a planner is named', async () => {
     for (const planner of predictorKinds)
       expect(await codeOf(opt.mask(prompt, { planner })), planner).toBe('PREDICTOR_MISSING')
     expect(await codeOf(opt.mask(prompt, { planner: 'static' }))).toBe('CALIBRATION_MISSING')
-    expect(await codeOf(opt.mask(prompt, { planner: 'oracle' }))).toBe('CONTINUATION')
+    await expect(opt.mask(prompt, { planner: 'oracle' })).rejects.toMatchObject({
+      code: 'CONTINUATION',
+      message: 'planner oracle: expected a continuation, got none',
+    })
     expect(await codeOf(write({ planner: 'oracle' as 'dense' }))).toBe('PLANNER')
   })
 })

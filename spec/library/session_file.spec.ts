@@ -414,10 +414,13 @@ const chatGoesOn = lawForAll(
           const { state } = broken
           broken.dispose()
           const messages = [{ role: 'user', content: 'é' }]
-          const content = { kind: 'chat', messages, state } as const
+          const choices = [null, { planner: 'griffin', sparsity: 0.3, neuronSparsity: 1 }] as const
+          const choice = choices[text.length % 2]
+          const content = { kind: 'chat', messages, state, choice } as const
           const read = through(await throughFile({ model: hash, settings, content }, model))
           if (read.content.kind !== 'chat') throw new Error('expected a chat')
           expect(read.content.messages).toEqual(messages)
+          expect(read.content.choice).toEqual(choice)
           broken = new Conversation(true, read.content.state)
         }
       } finally {

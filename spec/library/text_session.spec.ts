@@ -236,6 +236,58 @@ describe('the command line', () => {
     expect((await opt.openSession(path)).messages).toEqual([])
   })
 
+  test('a chat goes on with the planner and the shares of its last answer, unless flags name others', async () => {
+    const path = at('chosen')
+    const said = async (input: string[], ...more: string[]): Promise<unknown[]> => {
+      const args = ['chat', '-m', model, '--max-tokens', '3', '--json', '--session', path, ...more]
+      const { code, stdout } = await runInside(args, { input })
+      expect(code).toBe(0)
+      return stdout
+        .split('\n')
+        .filter(Boolean)
+        .map((line) => JSON.parse(line) as { planner: string; sparsity: number })
+        .map(({ planner, sparsity }) => [planner, sparsity])
+    }
+    expect(await said(['a', '/planner random', '/sparsity 0.25', 'a'])).toEqual([
+      ['dense', 0],
+      ['random', 0.25],
+    ])
+    expect(await said(['a'])).toEqual([['random', 0.25]])
+    // What was set and answered nothing is not kept.
+    expect(await said(['/sparsity 0.75'])).toEqual([])
+    expect(await said(['a'])).toEqual([['random', 0.25]])
+    const one = ['generate', 'a', '-m', model, '--chat', '--max-tokens', '2', '--json', '--session', path]
+    const { stdout } = await runInside(one)
+    expect(JSON.parse(stdout)).toMatchObject({ planner: 'random', sparsity: 0.25 })
+    expect(await said(['a'], '--planner', 'random')).toEqual([['random', 0.5]])
+    expect(await said(['a'], '--planner', 'random', '--neuron-sparsity', '0.75')).toEqual([['random', 0.5]])
+    expect((await opt.openSession(path)).choice).toEqual({
+      planner: 'random',
+      sparsity: 0.5,
+      neuronSparsity: 0.75,
+    })
+    // The share of neurons goes with the planner that had it.
+    expect(await said(['a'], '--planner', 'random', '--sparsity', '0.25')).toEqual([['random', 0.25]])
+    expect((await opt.openSession(path)).choice).toEqual({ planner: 'random', sparsity: 0.25 })
+    expect(await said(['a'], '--planner', 'dense')).toEqual([['dense', 0]])
+    expect(await said(['a'])).toEqual([['dense', 0]])
+  })
+
+  test('a planner that a chat was left with, and whose files are not named, is one line before the first message', async () => {
+    const path = at('left')
+    const session = await opt.openSession(path)
+    const messages = [{ role: 'user', content: 'a' }]
+    for await (const _ of opt.chat(messages, { session, maxTokens: 1 }));
+    expect(session.choice).toBeNull()
+    session.say(session.messages, { planner: 'static', sparsity: 0.3 })
+    await session.save()
+    const args = ['chat', '-m', model, '--session', path]
+    const refused = await runInside(args, { input: ['a'] })
+    expect([refused.code, refused.stdout]).toEqual([4, ''])
+    expect(refused.stderr).toContain('[CALIBRATION_MISSING]')
+    expect((await runInside([...args, '--planner', 'dense'], { input: ['/planner'] })).code).toBe(0)
+  })
+
   test('a file that cannot be gone on with is one line, and stays as it is', async () => {
     const path = at('broken')
     writeFileSync(path, 'no session')

@@ -287,27 +287,28 @@ describeInNode(`in a clean project${why}`, () => {
   )
 
   test.each([
-    ['nodenext', 'nodenext'],
-    ['esnext', 'bundler'],
-  ])(
-    'type-checked strictly, module %s and resolution %s',
+    ['nodenext', 'nodenext', { lib: ['es2024', 'dom'], types: [] }],
+    ['esnext', 'bundler', { lib: ['es2024', 'dom'], types: [] }],
+    // A program of Node alone has no types of a page.
+    ['nodenext', 'nodenext', { lib: ['es2023'], types: ['node'] }],
+  ] as const)(
+    'type-checked strictly, module %s and resolution %s, with %j',
     { timeout: patience },
-    async (module, resolution) => {
+    async (module, resolution, known) => {
       await project.write('typed.ts', typedProgram)
       // Whoever asks for laws is asked for fast-check.
-      for (const name of ['fast-check', 'pure-rand'])
+      for (const name of ['fast-check', 'pure-rand', '@types/node', 'undici-types'])
         await cp(join(root, 'node_modules', name), join(project.folder, 'node_modules', name), {
           recursive: true,
         })
       const compilerOptions = {
         strict: true,
         target: 'es2024',
-        lib: ['es2024', 'dom'],
+        ...known,
         module,
         moduleResolution: resolution,
         noEmit: true,
         skipLibCheck: false,
-        types: [],
       }
       await project.write('tsconfig.json', JSON.stringify({ compilerOptions, include: ['typed.ts'] }))
       const tsc = join(root, 'node_modules/typescript/bin/tsc')

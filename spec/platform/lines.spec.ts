@@ -65,6 +65,21 @@ test.each([
   lines.close()
 })
 
+test('the tab key lists words up to the next space alone', async () => {
+  const listed = async (keys: string): Promise<string> => {
+    const { stdin, written } = played(true)
+    const lines = openLines()
+    const next = lines.next('> ', ['/planner ', '/planner griffin', '/planner dense', '/quit'])
+    for (const key of [...keys.split(/(?=\t)/), '\t', '\r']) stdin.write(key)
+    await next
+    lines.close()
+    return written()
+  }
+  expect(await listed('/\t')).toMatch(/\/planner +\/quit/)
+  expect(await listed('/\t')).not.toContain('griffin')
+  expect(await listed('/planner \t')).toMatch(/griffin +\/planner dense/)
+})
+
 test.each([
   ['nothing', '', true],
   ['a part of a line', 'hel', false],

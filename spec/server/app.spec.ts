@@ -311,6 +311,15 @@ describe('chats', () => {
       expect.stringContaining('{"enable_thinking":false}'),
       'reasoning_effort',
     ])
+    expect(await refused({ messages, verbosity: 'low' })).toEqual([
+      expect.stringMatching(/^verbosity: expected medium, as it is not supported, got /),
+      'verbosity',
+    ])
+    expect(await refused({ messages, top_logprobs: 2 })).toEqual([
+      'logprobs: expected true beside top_logprobs, got nothing',
+      'logprobs',
+    ])
+    expect((await refused({ messages, model: 'gpt-4' }))[0]).toMatch(/, got the text "gpt-4"$/)
   })
 
   test('parts of text are one text, and a message spells no special token', async () => {

@@ -279,6 +279,7 @@ describe('each wrong value has its code', () => {
       presence_penalty: 0,
       logit_bias: {},
       suffix: null,
+      prediction: null,
       best_of: 1,
       user: 'u',
     }

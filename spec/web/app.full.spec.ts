@@ -159,11 +159,15 @@ describe.skipIf(cannot)(`the page${why}`, { timeout }, () => {
     rmSync(folder, { recursive: true })
   })
 
-  /** Opens the page, does something, and expects that nothing went wrong in all that time. */
+  /**
+   * Opens the page, does something, and expects that nothing went wrong in all that time.
+   * @param mostShift what may move in all: a message of several lines pushes the page down
+   */
   async function inPage(
     url: string,
     work: (page: Page, said: PageSaid) => Promise<void>,
     options: BrowserContextOptions = {},
+    mostShift = 0,
   ): Promise<void> {
     const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options })
     try {
@@ -173,7 +177,9 @@ describe.skipIf(cannot)(`the page${why}`, { timeout }, () => {
       await page.goto(url)
       await written(page)
       await work(page, said)
-      const { shifts, violations } = await watched(page)
+      const { shifts: all, violations } = await watched(page)
+      const sum = all.reduce((sum, line) => sum + Number.parseFloat(line), 0)
+      const shifts = sum > mostShift ? all : []
       expect({ shifts, violations, faults: said.faults, lines: said.lines }).toEqual({
         shifts: [],
         violations: [],
@@ -327,7 +333,7 @@ describe.skipIf(cannot)(`the page${why}`, { timeout }, () => {
     })
   })
 
-  test('a number that is none is told beside its field, and nothing is generated', async () => {
+  test('a number that is none is told beside its field, nothing is generated, and Generate leads back to the field', async () => {
     await inPage(isolated.url, async (page) => {
       await page.getByRole('button', { name: 'Settings' }).click()
       await page.locator('#temperature').fill('hot')
@@ -336,6 +342,10 @@ describe.skipIf(cannot)(`the page${why}`, { timeout }, () => {
         'temperature: expected a number from 0 to 2, got "hot"',
       )
       expect(await page.locator('#temperature').getAttribute('aria-invalid')).toBe('true')
+      await page.getByRole('button', { name: 'Close' }).click()
+      await page.locator('#write').click()
+      expect(await page.locator('#settings-problem').isVisible()).toBe(true)
+      expect(await page.evaluate(() => document.activeElement?.id)).toBe('temperature')
       await page.locator('#temperature').fill('0.7')
       await rewritten(page, () => page.locator('#temperature').press('Tab'))
       expect(await page.locator('#temperature').getAttribute('aria-invalid')).toBe('false')
@@ -414,7 +424,9 @@ describe.skipIf(cannot)(`the page${why}`, { timeout }, () => {
         /Criterion\s+plainact, predicted[^]*Rank\s+\d+ of 56[^]*Cut-off/,
       )
       await page.keyboard.press('Enter')
-      await eventually(() => lineOf(page, 'inspector')).toMatch(/Switched (on|off) by hand\./)
+      await eventually(() => lineOf(page, 'inspector')).toMatch(
+        /Switched (on|off) by hand\.[^]*Generate begins with nothing switched\./,
+      )
       await eventually(() => page.locator('.bars .before').count()).toBe(8)
       expect(await barsOf(page)).not.toEqual(before)
       await page.locator('#inspector').getByText('Undo').click()
@@ -577,10 +589,37 @@ describe.skipIf(cannot)(`the page${why}`, { timeout }, () => {
           )
           expect(await isFormer()).toBe(true)
           expect(await page.locator('#presets button[aria-pressed="true"]').count()).toBe(0)
+          // The slider is below the message, also where both stay in view.
+          for (const scrolled of [0, 900]) {
+            await page.evaluate((top) => scrollTo({ top, behavior: 'instant' }), scrolled)
+            const places = ['#problem-place', '#skip'].map((place) => page.locator(place).boundingBox())
+            const [message, slider] = await Promise.all(places)
+            expect(slider?.y).toBeGreaterThanOrEqual((message?.y ?? NaN) + (message?.height ?? NaN))
+            expect(slider?.y).toBeLessThan(800)
+          }
+          await page.getByRole('button', { name: 'Close this message' }).click()
+          expect(await page.locator('#problem-place').isVisible()).toBe(false)
           await rewritten(page, () => page.getByRole('button', { name: 'A story' }).click())
           expect(await isFormer()).toBe(false)
+          // A change in the settings is seen above them, and told in them.
+          await page.getByRole('button', { name: 'Settings' }).click()
+          expect(await lineOf(page, 'criterion-help')).toMatch(
+            /^It changes only the comparison with the oracle\./,
+          )
+          const outcome = await lineOf(page, 'outcome')
+          await rewritten(page, () => page.locator('#planner').selectOption('prompt-plainact'))
+          expect(await lineOf(page, 'outcome')).not.toBe(outcome)
+          expect(await lineOf(page, 'outcome')).toBe(await lineOf(page, 'distance'))
+          expect(await lineOf(page, 'criterion-help')).toMatch(/^Output times gradient/)
+          await eventually(async () => {
+            const [text, sheet] = await Promise.all(
+              [`#${id}`, '#more'].map((place) => page.locator(place).boundingBox()),
+            )
+            return text && sheet && text.y >= 0 && text.y + text.height <= sheet.y
+          }).toBe(true)
         },
         options,
+        0.1,
       )
     },
   )
@@ -638,6 +677,27 @@ describe.skipIf(cannot)(`the page${why}`, { timeout }, () => {
         await page.mouse.move(1, 1)
         await eventually(() => tip.isVisible()).toBe(false)
       }
+      // In the settings it is seen too, and Escape closes it before them.
+      await page.getByRole('button', { name: 'Settings' }).click()
+      for (const term of ['scope', 'criterion', 'temperature']) {
+        await page.locator(`[data-term="${term}"]`).click()
+        const isOnTop = await tip.evaluate((box) => {
+          box.style.pointerEvents = 'auto' // Otherwise it is never what lies under a point.
+          const { left, top, right, bottom } = box.getBoundingClientRect()
+          const places = [left + 9, (left + right) / 2, right - 9].flatMap((x) => [
+            [x, top + 9],
+            [x, bottom - 9],
+          ])
+          const isAll = places.every(([x, y]) => document.elementFromPoint(x, y) === box)
+          box.style.pointerEvents = ''
+          return isAll
+        })
+        expect(isOnTop).toBe(true)
+      }
+      await page.keyboard.press('Escape')
+      expect([await tip.isVisible(), await page.locator('#more').isVisible()]).toEqual([false, true])
+      await page.keyboard.press('Escape')
+      await eventually(() => page.locator('#more').isVisible()).toBe(false)
       // A disc of the picture. Scrolling, which hides the tip, comes before.
       await page.evaluate(() => scrollTo(0, 0))
       await eventually(() => page.evaluate(() => scrollY)).toBe(0)
@@ -676,43 +736,58 @@ describe.skipIf(cannot)(`the page${why}`, { timeout }, () => {
       writeFileSync(hostile, readFileSync(file).subarray(0, 5000))
       await page.locator('#trace').setInputFiles(hostile)
       await eventually(() => lineOf(page, 'trace-answer')).toMatch(
-        /^hostile\.trace\.safetensors[^\n]*expected[^\n]*\[[A-Z_]+\]$/,
+        /^hostile\.trace\.safetensors cannot be opened: [^\n]*expected[^\n]*\[[A-Z_]+\]$/,
+      )
+      const other = { name: 'cat.json', mimeType: 'application/json', buffer: Buffer.from('{"a":1}') }
+      await page.locator('#trace').setInputFiles(other)
+      await eventually(() => lineOf(page, 'trace-answer')).toBe(
+        'cat.json is not a trace that this page saved.',
       )
       expect(await tokensOf(page)).toEqual(before.text)
     })
   })
 
   test('a folder opens as a model; a broken one is refused and the model stays', async () => {
-    await inPage(isolated.url, async (page) => {
-      await rewritten(page, () => page.locator('#folder').setInputFiles(path('fixtures/tiny-opt')))
-      await eventually(() => lineOf(page, 'model-line')).toMatch(/^tiny-opt: 8 layers/)
-      expect((await tokensOf(page)).length).toBeGreaterThan(1)
-      await page.locator('#folder').setInputFiles(path('fixtures/hostile'))
-      await eventually(() => lineOf(page, 'problem')).toBe(
-        'hostile is not a model. A model is a GGUF file, or a folder with config.json.',
-      )
-      expect(await lineOf(page, 'model-line')).toMatch(/^tiny-opt: 8 layers/)
-      // Dropped, as a file system gives it.
-      await page.evaluate(() => {
-        const transfer = new DataTransfer()
-        transfer.items.add(new File(['{}'], 'config.json'))
-        document.body.dispatchEvent(
-          new DragEvent('dragover', { dataTransfer: transfer, bubbles: true, cancelable: true }),
+    await inPage(
+      isolated.url,
+      async (page) => {
+        await rewritten(page, () => page.locator('#folder').setInputFiles(path('fixtures/tiny-opt')))
+        await eventually(() => lineOf(page, 'model-line')).toMatch(/^tiny-opt: 8 layers/)
+        expect((await tokensOf(page)).length).toBeGreaterThan(1)
+        await page.locator('#folder').setInputFiles(path('fixtures/hostile'))
+        await eventually(() => lineOf(page, 'problem')).toBe(
+          'hostile is not a model. A model is a GGUF file, or a folder with config.json.',
         )
-      })
-      await eventually(() => page.locator('#drop').isVisible()).toBe(true)
-      await page.evaluate(() => {
-        const transfer = new DataTransfer()
-        transfer.items.add(new File(['{}'], 'config.json'))
-        document.body.dispatchEvent(
-          new DragEvent('drop', { dataTransfer: transfer, bubbles: true, cancelable: true }),
+        expect(await lineOf(page, 'model-line')).toMatch(/^tiny-opt: 8 layers/)
+        // Dropped, as a file system gives it.
+        await page.evaluate(() => {
+          const transfer = new DataTransfer()
+          transfer.items.add(new File(['{}'], 'config.json'))
+          document.body.dispatchEvent(
+            new DragEvent('dragover', { dataTransfer: transfer, bubbles: true, cancelable: true }),
+          )
+        })
+        await eventually(() => page.locator('#drop').isVisible()).toBe(true)
+        await page.evaluate(() => {
+          const transfer = new DataTransfer()
+          transfer.items.add(new File(['{}'], 'config.json'))
+          document.body.dispatchEvent(
+            new DragEvent('drop', { dataTransfer: transfer, bubbles: true, cancelable: true }),
+          )
+        })
+        await eventually(() => lineOf(page, 'problem')).toMatch(
+          /expected model\.safetensors[^]*\[MODEL_WEIGHTS\]$/,
         )
-      })
-      await eventually(() => lineOf(page, 'problem')).toMatch(
-        /expected model\.safetensors[^]*\[MODEL_WEIGHTS\]$/,
-      )
-      expect(await page.locator('#drop').isVisible()).toBe(false)
-    })
+        expect(await page.locator('#drop').isVisible()).toBe(false)
+        // What is done next clears it.
+        await page
+          .locator('#trace')
+          .setInputFiles({ name: 'a.json', mimeType: 'application/json', buffer: Buffer.from('{}') })
+        await eventually(() => page.locator('#problem-place').isVisible()).toBe(false)
+      },
+      {},
+      0.1,
+    )
   })
 
   test('a GGUF file opens as a model, chosen or dropped', async () => {
@@ -837,7 +912,9 @@ describe.skipIf(cannot)(`the page${why}`, { timeout }, () => {
       )
       await page.locator('#seed').fill('seven')
       await page.locator('#verify').getByText('Verify', { exact: true }).click()
-      await eventually(() => lineOf(page, 'verify-answer')).toMatch(/^seed: expected [^\n]*\[SEED\]$/)
+      await eventually(() => lineOf(page, 'verify-answer')).toBe(
+        'seed: expected a whole number from 0 to 2147483647, got seven [SEED]',
+      )
     })
   })
 

@@ -11,11 +11,15 @@ import { achievedSparsity } from '../masks/achieved.ts'
 import type { UnitMask } from '../masks/mask.ts'
 import type { PromptRun, TextRun } from '../engine/generate.ts'
 import type { CheckCounts } from '../engine/next_tokens.ts'
-import { maxTokensOption } from '../engine/generate.ts'
 import { fillSampling, samplingOptions, type SamplerOptions } from '../engine/sampling.ts'
 import type { ChatMessage } from '../io/chat_prompt.ts'
 import { planKinds, type ChatOptions } from '../library/options.ts'
-import { generationPlanners, type GenerationPlanner, type PlanOptions } from '../library/planner_options.ts'
+import {
+  generationOption,
+  generationPlanners,
+  type GenerationPlanner,
+  type PlanOptions,
+} from '../library/planner_options.ts'
 import { now, type Interrupted, type LineInput } from '../platform/platform.ts'
 import type { ShadowModel } from '../library/shadow_model.ts'
 import type { TextSession } from '../library/text_session.ts'
@@ -32,7 +36,7 @@ import type { Session } from './session.ts'
 import { shareOption } from '../masks/budget.ts'
 import { readOption, type OptionRecord } from '../tensor/option.ts'
 import { countOf, formatCount, formatPercent } from './words.ts'
-import { samplingWords, saveSession } from './writing_flags.ts'
+import { answerLimit, samplingWords, saveSession } from './writing_flags.ts'
 
 /** How a conversation begins. */
 export interface ChatStart {
@@ -52,12 +56,15 @@ export interface ChatStart {
 /** What a message of several typed lines is prompted with, after the first. */
 const CONTINUED = '. '
 
+/** What `/system` takes in place of a text, to remove the message. */
+const NO_SYSTEM = 'none'
+
 /** Commands that set an option of how an answer is written, by their names. */
 const settings: ReadonlyMap<
   string,
   readonly [name: keyof SamplerOptions | 'maxTokens', option: OptionRecord]
 > = new Map(
-  Object.entries({ ...samplingOptions, maxTokens: maxTokensOption }).map(([name, option]) => [
+  Object.entries({ ...samplingOptions, maxTokens: answerLimit }).map(([name, option]) => [
     flagName(name).slice(2),
     [name as keyof SamplerOptions | 'maxTokens', option],
   ]),
@@ -72,7 +79,7 @@ const help = `Commands:
   ${drawing.map((name) => `/${name}`).join(', ')}  as the flags of these names
   /again           answer the last message once more, in place of the last answer; where tokens are drawn, with the next seed
   /mask            show what was computed for the last answer
-  /system TEXT     replace the system message; without a text, remove it
+  /system TEXT     replace the system message; without a text, show it; ${NO_SYSTEM} removes it
   /new, /clear     forget the conversation, but not the system message
   /help            show this
   /quit, /exit     end, as ctrl-D does
@@ -90,9 +97,7 @@ const alone = ['again', 'mask', 'new', 'clear', 'help', 'quit', 'exit']
 
 /** What the tab key completes. */
 const completed = [
-  ...commandNames
-    .filter((name) => name !== 'planner')
-    .map((name) => (alone.includes(name) ? `/${name}` : `/${name} `)),
+  ...commandNames.map((name) => (alone.includes(name) ? `/${name}` : `/${name} `)),
   ...generationPlanners.map((name) => `/planner ${name}`),
 ]
 
@@ -241,7 +246,7 @@ class ChatLoop {
       }
       case 'planner':
         if (value === '') return this.#say(this.#setting())
-        return this.#choose({ planner: value as GenerationPlanner })
+        return this.#choose({ planner: readOption('/planner', value, generationOption) })
       case 'mask':
         if (this.#mask === undefined) return this.#say('no answer yet')
         return this.#say(
@@ -252,8 +257,7 @@ class ChatLoop {
       case 'again':
         return this.#answerAgain()
       case 'system':
-        this.#system = value === '' ? undefined : value
-        return this.#say(value === '' ? 'no system message' : 'system message set')
+        return this.#instruct(value)
       case 'new':
       case 'clear':
         this.#messages = []
@@ -279,6 +283,14 @@ class ChatLoop {
     const { maxTokens } = this.#options
     const length = maxTokens === undefined ? [] : [`at most ${countOf(maxTokens, 'token')}`]
     return this.#say([this.#sampling(), ...length].join('; '))
+  }
+
+  /** Replaces, removes or shows the system message, and says which it is now or was. */
+  async #instruct(text: string): Promise<void> {
+    const before = this.#system
+    if (text !== '') this.#system = text === NO_SYSTEM ? undefined : text
+    if (this.#system !== undefined) return this.#say(`system message: ${this.#system}`)
+    return this.#say(before === undefined ? 'no system message' : `system message removed: ${before}`)
   }
 
   /** How tokens are drawn, with what the model says of it. */

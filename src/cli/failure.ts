@@ -86,9 +86,10 @@ const reworded: readonly (readonly [form: RegExp, words: string])[] = [
   [/^missing required argument '(.*)'$/, '$1: expected an argument, got none'],
   [/^option '(?:\S+, )?(--[\w-]+).*' argument missing$/, '$1: expected a value, got none'],
   [/^too many arguments.*\. Expected (\d+) .* got \d+: (.*)\.$/s, 'arguments: expected $1, got $2'],
+  [/^(arguments: expected [1-9].*)$/s, '$1; words that are one text are quoted: "a b"'],
   [/^unknown (\S+) '(.*)'/, '$2: unknown $1'],
   [/\s+\(Did you mean /, ' (did you mean '],
-  // Of another first letter a command is not what was meant.
-  [/^(.)(.*: unknown command) \(did you mean (?!\1|one of ).*\)$/, '$1$2'],
+  // Of another first letter a command or a flag is not what was meant.
+  [/^((?:--)?.)(.*: unknown (?:command|option)) \(did you mean (?!\1|one of ).*\)$/, '$1$2'],
   [/: unknown command.*$/, '$&; --help lists them'],
 ]

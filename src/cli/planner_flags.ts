@@ -23,6 +23,7 @@ import type { LearntUse } from '../predictor/predictor_file.ts'
 import type { ShadowModel } from '../library/shadow_model.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { nameOption } from '../tensor/option.ts'
+import { flagName } from './flag_name.ts'
 import { addFlags, groups, type SharedFlags } from './flags.ts'
 import type { Session } from './session.ts'
 import { addOwnFlags, flagOf, listOf, sharesOf, type FlagsOf } from './values.ts'
@@ -196,7 +197,7 @@ export function costWords(
     [1, 'all'],
   ])
   return [
-    `${named.get(neuronSparsity) ?? formatPercent(neuronSparsity)} of the neurons of a gated model cost it much of its sense: ${advised} stays readable`,
+    `${named.get(neuronSparsity) ?? formatPercent(neuronSparsity)} of the neurons of a gated model cost it much of its sense: ${advised} costs less`,
   ]
 }
 
@@ -287,6 +288,30 @@ function refuseSharesOfDense(command: Command): void {
   })
 }
 
+/** Flags of when and how a mask is decided, which without one have no effect. */
+const maskedOnly = ['every', 'prefill', 'check', 'leaky', 'paperCompatible'] as const
+
+/**
+ * Refuses such flags where nothing is skipped.
+ * @param mayFollow whether a planner may come from elsewhere, such as from a session
+ */
+export function refuseWithoutMask(
+  command: Command,
+  mayFollow: (called: Command) => boolean = () => false,
+): Command {
+  return command.hook('preAction', (_, called) => {
+    const planners = [called.getOptionValue('planner') as string | readonly string[]].flat()
+    if (planners.some((name) => name !== 'dense') || mayFollow(called)) return
+    const isNamed = called.getOptionValueSource('planner') === 'cli'
+    for (const name of maskedOnly)
+      if (called.getOptionValueSource(name) === 'cli')
+        throw new UsageError(
+          'FLAGS',
+          `${flagName(name)}: expected a --planner or a --sparsity beside it, because dense skips nothing, got ${isNamed ? planners.join(',') : 'neither'}`,
+        )
+  })
+}
+
 // ---- Several planners ------------------------------------------------------------------------------------------------
 
 /** What a command that compares planners is given. */
@@ -307,7 +332,7 @@ export function addPlannerFlags(command: Command): Command {
   addDeciderFlags(command, [planner, sparsity], ['shadow'])
   addFlags(addCompensationFlags(command), 'every', 'prefill', 'mode')
   const leaky = 'let planners see the whole text, answer included, as the published numbers did'
-  return addOwnFlags(command, [['--leaky', leaky]], groups.masks)
+  return refuseWithoutMask(addOwnFlags(command, [['--leaky', leaky]], groups.masks))
 }
 
 /** What is to be compared, dense first, and what it decides by. */

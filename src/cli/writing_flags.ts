@@ -15,7 +15,7 @@ import type { TextSession } from '../library/text_session.ts'
 import { checkOutput, whileWriting } from './output.ts'
 import { addOwnFlags, type FlagRow, text } from './values.ts'
 import { countOf } from './words.ts'
-import type { OptionRecord } from '../tensor/option.ts'
+import { wholeOption, type OptionRecord } from '../tensor/option.ts'
 
 /** Of a chat at a terminal: greedy answers of a small model repeat themselves. */
 const TERMINAL_TEMPERATURE = 0.7
@@ -34,6 +34,8 @@ export interface WritingFlags
   readonly chatTemplateKwargs?: TemplateVariables
   /** The file of a session. */
   readonly session?: string
+  /** Whether flags name neither a planner nor a share. */
+  readonly isPlannerOpen?: boolean
 }
 
 /** The flags of how tokens are drawn. */
@@ -56,23 +58,31 @@ const drawingRows: readonly FlagRow[] = Object.entries({
  * @param maxTokens how the default limit is described
  * @param own flags of one command
  * @param model which model it needs
+ * @param limit which limits of tokens it takes
  */
 export function addWritingFlags(
   command: Command,
   maxTokens: string,
   own: readonly FlagRow[],
   model: 'model' | 'chatModel' = 'model',
+  limit: OptionRecord<number> = maxTokensOption,
 ): Command {
   addPlanFlags(addFlags(command, model), generationPlanners, 'dense')
   addOwnFlags(command, [
-    ['--max-tokens <count>', `how many tokens at most (default: ${maxTokens})`, maxTokensOption],
+    ['--max-tokens <count>', `how many tokens at most (default: ${maxTokens})`, limit],
     ...own,
     ['--session <file>', 'go on with the text or chat of this file, if there is one, and save it there'],
   ])
   addFlags(addCompensationFlags(command), 'every', 'prefill', 'check')
   addOwnFlags(command, drawingRows, groups.sampling)
+  command.hook('preAction', (_, called) => {
+    called.setOptionValue('isPlannerOpen', called.getOptionValueSource('planner') === 'default')
+  })
   return addFlags(command, 'backend', 'fileStorage', 'threads', 'mode', 'cache', 'json', 'quiet')
 }
+
+/** How long an answer of a chat may be: without a token there is none. */
+export const answerLimit: OptionRecord<number> = wholeOption('MAX_TOKENS', 1)
 
 /** Refuses a file of a session that cannot be written, before a model is read. @throws UsageError OUTPUT */
 export async function checkSession({ session }: WritingFlags): Promise<void> {
@@ -85,6 +95,12 @@ export async function openSession(
   { session }: WritingFlags,
 ): Promise<TextSession | undefined> {
   return session === undefined ? undefined : opt.openSession(session)
+}
+
+/** The flags with the planner and the shares of a saved chat, where they name neither. */
+export function resumed<Flags extends WritingFlags>(flags: Flags, saved: TextSession | undefined): Flags {
+  const choice = flags.isPlannerOpen ? saved?.choice : null
+  return choice ? { ...flags, ...choice, sparsity: choice.sparsity ?? flags.sparsity } : flags
 }
 
 /** Saves a session, if there is one and something to save. @throws UsageError OUTPUT if the system refuses */

@@ -240,10 +240,20 @@ const MAX_VOCABULARY = 2 ** 24
 /**
  * Reads a parsed config.json.
  * @param json what JSON.parse gives of the file
+ * @param path of the file, which errors then name
  * @throws InputError CONFIG_NOT_OBJECT, CONFIG_MODEL_TYPE, CONFIG_MISSING, CONFIG_TYPE, CONFIG_RANGE, CONFIG_HEADS,
  *   CONFIG_ACTIVATION, CONFIG_UNSUPPORTED
  */
-export function parseConfig(json: unknown): ModelConfig {
+export function parseConfig(json: unknown, path?: string): ModelConfig {
+  try {
+    return readFields(json)
+  } catch (error) {
+    if (path === undefined || !(error instanceof InputError)) throw error
+    throw new InputError(error.code, `${path} ${error.message}`, { cause: error })
+  }
+}
+
+function readFields(json: unknown): ModelConfig {
   if (typeof json !== 'object' || json === null || Array.isArray(json))
     throw new InputError('CONFIG_NOT_OBJECT', `config: expected an object, got ${describe(json)}`)
   const fields = json as Fields

@@ -19,7 +19,10 @@ import type { TemplateVariables } from './template_variables.ts'
 
 /** One message of a chat. */
 export interface ChatMessage {
-  /** Who speaks: `system`, `developer`, `user`, `assistant`, `tool` or `function`. */
+  /**
+   * Who speaks: `system`, `developer`, `user`, `assistant`, `tool` or `function`. Its type is any text, so that
+   * `const messages = [{ role: 'user', content: 'Hi' }]` compiles; another role is refused when the chat is read (MESSAGES).
+   */
   readonly role: string
   /** What is said. */
   readonly content: string

@@ -1,11 +1,13 @@
 /**
  * Reads files with typed errors: for missing files, for folders, and for files that change while they are read.
  */
-import { fileKind, openRange, PlatformError, type FileKind, type RangedFile } from '../platform/platform.ts'
+// Types from where they are, so that programs without the types of a page compile with those of `shadowllm/io/safetensors`.
+import type { FileKind, RangedFile } from '../platform/files.ts'
+import { fileKind, openRange, PlatformError } from '../platform/platform.ts'
 import { ShadowError } from '../tensor/errors.ts'
 import { refusal } from './refusal.ts'
 
-export type { RangedFile } from '../platform/platform.ts'
+export type { RangedFile } from '../platform/files.ts'
 
 /** The largest text (config, index, vocabulary) that is read, and the largest safetensors header: 25 MB. */
 export const TEXT_LIMIT = 25_000_000

@@ -114,7 +114,12 @@ export async function findModelFiles(path: string): Promise<ModelFiles> {
   if (kind === 'missing') {
     const named = suggestModel(path)
     const hint = named === null ? '' : `; ${named} is a name on the hub`
-    throw refusal('MODEL_MISSING', path, "a model's folder, or a file of weights", `nothing${hint}`)
+    throw refusal(
+      'MODEL_MISSING',
+      path || 'model',
+      "a model's folder, or a file of weights",
+      `nothing${hint}`,
+    )
   }
   const folder = kind === 'directory' ? path : folderOf(path)
   if (kind !== 'directory' && isGguf(path)) return { folder, weights: path, all: [path] }

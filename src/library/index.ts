@@ -38,7 +38,14 @@ export { makeBudget, type Budget, type Scope } from '../masks/budget.ts'
 export type { CompensationName } from '../masks/compensation.ts'
 export { denseMask, makeMask, type UnitMask, type UnitShape } from '../masks/mask.ts'
 export { maskOverlap, setOverlap, type Overlap } from '../masks/overlap.ts'
-export type { LayerMask, MaskPlanner, Prefill, PromptEnd, PromptView } from '../masks/planner.ts'
+export {
+  givenMask,
+  type LayerMask,
+  type MaskPlanner,
+  type Prefill,
+  type PromptEnd,
+  type PromptView,
+} from '../masks/planner.ts'
 export { selectMask, type UnitScores } from '../masks/selection.ts'
 export type { ModelConfig } from '../engine/config.ts'
 export type { GenerateEnd, PromptRun, TextRun } from '../engine/generate.ts'

@@ -48,7 +48,7 @@ export interface OpenOptions extends Pick<HubOptions, 'revision' | 'offline'> {
 
 /** How a mask is decided. */
 export interface MaskOptions extends PlannerChoice {
-  /** Default: that of `ShadowModel.usualPlanner` with a sparsity. The oracle needs the continuation. A planner object is used as it is. */
+  /** Default: that of `ShadowModel.usualPlanner` with a sparsity. The oracle needs the continuation. A planner object decides itself, and takes none of the options above. */
   readonly planner?: PlannerName | MaskPlanner
   /** The text after the prompt, tokenised separately, or its ids. Only the oracle reads it. */
   readonly continuation?: string | Ids

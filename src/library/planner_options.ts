@@ -94,7 +94,8 @@ export interface PlannerChoice {
 export interface PlanOptions extends PlannerChoice {
   /**
    * Default `dense`; if a sparsity is given, that of `ShadowModel.usualPlanner`. Some need a predictor (see `loadPredictor`) or a calibration (see
-   * `loadCalibration`). A planner object decides itself how much it skips.
+   * `loadCalibration`). A planner object decides itself how much it skips, when and how: no option of
+   * `PlannerChoice` but `seed`, which is the sampler's too, may stand beside it. `givenMask` makes one of a mask.
    */
   readonly planner?: GenerationPlanner | MaskPlanner
   /** `skip` (default) does not compute skipped units; `simulate` computes and multiplies them by zero. Equal bits. */
@@ -116,6 +117,19 @@ export function expectSkipping(planners: readonly string[], shares: readonly num
     'SPARSITY',
     `planner dense: expected no sparsity, because it skips nothing, got ${shares.join(',')}`,
     { option: 'sparsity' },
+  )
+}
+
+/** Refuses options that would have no effect beside a planner object. @throws UsageError PLANNER */
+export function expectNoChoice({ name }: MaskPlanner, options: PlannerChoice): void {
+  const { seed: _, ...choice } = choiceOf(options)
+  const named = Object.entries(choice).find(([, value]) => value !== undefined)
+  if (named === undefined) return
+  const [option, value] = named
+  throw new UsageError(
+    'PLANNER',
+    `planner ${name}: expected no ${option} beside a planner object, which decides that itself, got ${value}`,
+    { option },
   )
 }
 

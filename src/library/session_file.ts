@@ -27,18 +27,24 @@ import { readIntegers } from '../io/safetensors.ts'
 import { writeSafetensors, type TensorToWrite } from '../io/safetensors_writer.ts'
 import { openSafetensors } from '../io/safetensors.ts'
 import { refusal } from '../io/refusal.ts'
-import { parseBySchema, seedNumber, sha256Text, wholeNumber } from '../io/schema.ts'
+import { numberBetween, parseBySchema, seedNumber, sha256Text, wholeNumber } from '../io/schema.ts'
 import { channelSites, type ChannelSite } from '../masks/channels.ts'
 import { makeMask, type UnitMask } from '../masks/mask.ts'
 import { ShadowError, UsageError } from '../tensor/errors.ts'
 import type { RandomState } from '../tensor/random.ts'
 import { recordOf } from '../tensor/records.ts'
+import { generationPlanners, type GenerationPlanner, type PlannerChoice } from './planner_options.ts'
 import type { RawTensorSource, SourceDtype } from '../tensor/tensor_source.ts'
 
 /** The settings in which a session and what goes on from it must be equal. */
 export const sessionSettings = ['storage', 'cache', 'backend', 'planner'] as const
 /** Each in words. A chat decides its mask anew in each turn, so that its planner may change. */
 export type SessionSettings = Readonly<Record<(typeof sessionSettings)[number], string>>
+
+/** The planner of an answer and the shares that it skipped, by which a chat goes on. */
+export interface ChatChoice extends Pick<PlannerChoice, 'sparsity' | 'headSparsity' | 'neuronSparsity'> {
+  readonly planner: GenerationPlanner
+}
 
 /** A session as its file has it. */
 export interface SavedSession {
@@ -55,6 +61,8 @@ type SessionContent =
       readonly kind: 'chat'
       readonly messages: readonly ChatMessage[]
       readonly state: ConversationState | null
+      /** Of the last answer; null where no planner was named, and in older files. */
+      readonly choice: ChatChoice | null
     }
 
 /** The model whose session is read. */
@@ -72,6 +80,7 @@ const MAX_WORDS = 1000
 const words = v.pipe(v.string(), v.maxLength(MAX_WORDS, `at most ${MAX_WORDS} characters`))
 const random = v.nullable(v.tuple([seedNumber, seedNumber, seedNumber, seedNumber]))
 const count = wholeNumber(0, 2 ** 31 - 1)
+const share = v.optional(numberBetween(0, 1))
 const aboutSchema = v.strictObject({
   version: v.literal(1),
   model: sha256Text,
@@ -79,6 +88,15 @@ const aboutSchema = v.strictObject({
   kind: v.picklist(['text', 'chat']),
   /** Of a chat. */
   messages: v.array(v.strictObject({ role: v.string(), content: v.string() })),
+  /** Of a chat. */
+  choice: v.optional(
+    v.strictObject({
+      planner: v.picklist(generationPlanners),
+      sparsity: share,
+      headSparsity: share,
+      neuronSparsity: share,
+    }),
+  ),
   /** Null for a chat of which nothing is used again. */
   sequence: v.nullable(
     v.strictObject({
@@ -123,6 +141,7 @@ function encodeSession(
     settings: recordOf(sessionSettings, (name) => settings[name].slice(0, MAX_WORDS)),
     kind,
     messages: kind === 'chat' ? content.messages.map(({ role, content }) => ({ role, content })) : [],
+    ...(kind === 'chat' && content.choice && { choice: content.choice }),
     sequence: state && {
       length: state.sequence.length,
       prompt: state.sequence.prompt,
@@ -243,20 +262,21 @@ export async function readSession(path: string, model: SessionModel): Promise<Sa
         'a session of this model',
         `one of another, whose files have the SHA-256 ${about.model.slice(0, 12)}`,
       )
-    const { kind, messages, sequence } = about
+    const { kind, messages, choice = null, sequence } = about
     const reader = new SessionReader(path, source, model.config)
     const state = sequence && (await reader.state(sequence, kind))
     reader.expectNoMore()
     if (kind === 'chat') {
-      if (!state) return { ...identity(about), content: { kind, messages, state } }
+      if (!state) return { ...identity(about), content: { kind, messages, state, choice } }
       const { tokens, sequence } = state
       return {
         ...identity(about),
-        content: { kind, messages, state: { tokens, mode: state.mode, sequence } },
+        content: { kind, messages, state: { tokens, mode: state.mode, sequence }, choice },
       }
     }
     if (!state) throw refusal('SESSION', path, 'the sequence of a text', 'none')
     if (messages.length > 0) throw refusal('SESSION', path, 'no messages in a text', `${messages.length}`)
+    if (choice) throw refusal('SESSION', path, 'no choice of a chat in a text', choice.planner)
     const { tokens, logits, random } = state
     return {
       ...identity(about),

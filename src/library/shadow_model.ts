@@ -51,7 +51,13 @@ import {
   type OpenProgress,
   type Perplexity,
 } from './options.ts'
-import { generationOption, PlannerFiles, type PlanOptions, type UsualPlanner } from './planner_options.ts'
+import {
+  expectNoChoice,
+  generationOption,
+  PlannerFiles,
+  type PlanOptions,
+  type UsualPlanner,
+} from './planner_options.ts'
 import { promptMask } from '../planners/leaky.ts'
 import type { PredictorKind } from '../predictor/predictor_config.ts'
 import { scoreContinuation } from '../planners/prompt_plainact.ts'
@@ -114,11 +120,14 @@ export class ShadowModel {
   #hash: Promise<string> | null = null
   #disposed = false
 
-  private constructor(
-    name: string,
-    { origin, files, tokenizer, chat, stopIds, sampling }: FoundModel & ModelFolder,
-    model: LanguageModel,
-  ) {
+  private constructor(name: string, found: FoundModel & ModelFolder, model: LanguageModel) {
+    // Only TypeScript knows that this is private.
+    if (!isObject(found))
+      throw new UsageError(
+        'MODEL_NAME',
+        'new ShadowModel: expected ShadowModel.fromPretrained, got the constructor',
+      )
+    const { origin, files, tokenizer, chat, stopIds, sampling } = found
     this.name = name
     this.origin = origin
     this.files = files.all
@@ -174,7 +183,7 @@ export class ShadowModel {
       })
       const folder = await openModelFolder(found.path)
       try {
-        const config = parseConfig(folder.configJson)
+        const config = parseConfig(folder.configJson, folder.files.all[0])
         const onProgress = tell('load')
         const how = { signal, onProgress, storage: chosenStorage(storage, folder.source) }
         const model = await LanguageModel.load(config, folder.source, await backing, how)
@@ -368,7 +377,10 @@ export class ShadowModel {
     } finally {
       await steps.return('length')
       // A message without an answer is taken back; an empty answer is one.
-      if (answer !== null) session.say([...messages, { role: 'assistant', content: answer }])
+      const { planner, sparsity, headSparsity, neuronSparsity } = options
+      const isNamed = typeof planner === 'string'
+      const choice = isNamed ? { planner, sparsity, headSparsity, neuronSparsity } : null
+      if (answer !== null) session.say([...messages, { role: 'assistant', content: answer }], choice)
     }
   }
 
@@ -479,10 +491,12 @@ export class ShadowModel {
   }
 
   /**
-   * The mask that a planner decides for a prompt. The planner `{ name: 'given', by: 'attention', choose: () => mask }` gives it back.
+   * The mask that a planner decides for a prompt. `givenMask(mask, await model.planner(options))` is a planner that gives it back, with
+   * the text that the same options give.
    * @param prompt text, or its ids
    * @returns which heads and neurons are computed, in flat arrays, row by row: heads [L, H], neurons [L, F]
-   * @throws UsageError PROMPT, PLANNER, CONTINUATION for an oracle without one, CONTEXT_LENGTH, and as `generate`
+   * @throws UsageError PROMPT, PLANNER, CONTINUATION for an oracle without one, CONTEXT_LENGTH, and as
+   *   `generate`
    */
   async mask(prompt: string | Ids, options: MaskOptions = {}): Promise<UnitMask> {
     this.#expectLive()
@@ -490,6 +504,7 @@ export class ShadowModel {
     const ids = this.#promptIds(prompt)
     const { planner = await this.#planners.usual({ ...options, sparsity: options.sparsity ?? 0.5 }) } =
       options
+    if (typeof planner === 'object') expectNoChoice(planner, options)
     const oracleScores = planner === 'oracle' ? this.#oracleScores(ids, options) : undefined
     const decider =
       typeof planner === 'object' ? planner : await this.#planners.planner(planner, options, oracleScores)
@@ -613,6 +628,7 @@ export class ShadowModel {
   async #planner(options: PlanOptions): Promise<MaskPlanner | null> {
     const { planner = await this.#planners.usual(options), check } = options
     if (typeof planner === 'object') {
+      expectNoChoice(planner, options)
       expectCheckable(check, planner)
       return planner
     }
@@ -627,7 +643,10 @@ export class ShadowModel {
   /** The criterion's scores of the continuation of a prompt. */
   #oracleScores(prompt: Int32Array, { continuation, criterion = 'plainact', seed }: MaskOptions): UnitScores {
     const ids = typeof continuation === 'string' ? this.encode(continuation) : (continuation ?? [])
-    if (ids.length === 0) throw new UsageError('CONTINUATION', 'oracle: `continuation` is required')
+    if (ids.length === 0)
+      throw new UsageError('CONTINUATION', 'planner oracle: expected a continuation, got none', {
+        option: 'continuation',
+      })
     return scoreContinuation(
       this.model,
       prompt,

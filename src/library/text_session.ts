@@ -10,6 +10,7 @@ import {
   readSession,
   sessionSettings,
   writeSession,
+  type ChatChoice,
   type SavedSession,
   type SessionModel,
   type SessionSettings,
@@ -18,7 +19,12 @@ import {
 /** What is going on in a session. */
 type Going =
   | { readonly kind: 'text'; readonly place: KeptText }
-  | { readonly kind: 'chat'; readonly place: Conversation; messages: readonly ChatMessage[] }
+  | {
+      readonly kind: 'chat'
+      readonly place: Conversation
+      messages: readonly ChatMessage[]
+      choice: ChatChoice | null
+    }
 
 /**
  * A text or a chat, by the first call of `generate` or `chat` that it is given to. Made by `ShadowModel.openSession`, and freed
@@ -42,7 +48,12 @@ export class TextSession {
     this.#going =
       content.kind === 'text'
         ? { kind: 'text', place: new KeptText(content.state) }
-        : { kind: 'chat', place: new Conversation(true, content.state), messages: content.messages }
+        : {
+            kind: 'chat',
+            place: new Conversation(true, content.state),
+            messages: content.messages,
+            choice: content.choice,
+          }
   }
 
   /** Opens the session of a file; a new one if there is no file. @throws InputError as `readSession` */
@@ -65,6 +76,11 @@ export class TextSession {
     return this.#going?.kind === 'chat' ? this.#going.messages : []
   }
 
+  /** The planner of the last answer of the chat, and the shares that it skipped; null where none was named, and of a text. */
+  get choice(): ChatChoice | null {
+    return this.#going?.kind === 'chat' ? this.#going.choice : null
+  }
+
   /**
    * Writes the session to its file, which is replaced as a whole or not at all. A text that is being written is not saved, nor is
    * one that an error has cut: the file then stays as it is.
@@ -78,8 +94,9 @@ export class TextSession {
     if (!going || !this.#settings) return false
     const about = { model: hash, settings: this.#settings }
     if (going.kind === 'chat') {
-      const { kind, messages, place } = going
-      await writeSession(this.path, { ...about, content: { kind, messages, state: place.state } }, config)
+      const { kind, messages, place, choice } = going
+      const content = { kind, messages, state: place.state, choice }
+      await writeSession(this.path, { ...about, content }, config)
       return true
     }
     const { state } = going.place
@@ -96,7 +113,9 @@ export class TextSession {
   place(kind: Going['kind'], settings: SessionSettings): TextPlace {
     this.#expectLive()
     const going = (this.#going ??=
-      kind === 'text' ? { kind, place: new KeptText() } : { kind, place: new Conversation(), messages: [] })
+      kind === 'text'
+        ? { kind, place: new KeptText() }
+        : { kind, place: new Conversation(), messages: [], choice: null })
     if (going.kind !== kind) throw this.#refuse('session', `a ${kind}`, `a ${going.kind}`)
     const known = (this.#settings ??= settings)
     for (const name of sessionSettings)
@@ -107,9 +126,10 @@ export class TextSession {
   /**
    * A turn has ended: what was said so far.
    * @param messages of the chat, the answer included
+   * @param choice by which it was answered; default: as before
    */
-  say(messages: readonly ChatMessage[]): void {
-    if (this.#going?.kind === 'chat') this.#going.messages = messages
+  say(messages: readonly ChatMessage[], choice: ChatChoice | null = this.choice): void {
+    if (this.#going?.kind === 'chat') Object.assign(this.#going, { messages, choice })
   }
 
   /** Frees what it keeps. Safe to call twice. */

@@ -10,6 +10,7 @@ export { denseMask, makeMask, type UnitMask, type UnitShape } from './mask.ts'
 export { readMask } from './mask_file.ts'
 export { maskOverlap, setOverlap, type Overlap } from './overlap.ts'
 export {
+  givenMask,
   prefills,
   type LayerMask,
   type MaskPlanner,

@@ -20,11 +20,11 @@
  * later. By gate and by channels R is 1: the planner is asked at every token after the prompt, and at the last token of the prompt,
  * whose answer changes no number. With `shift` a planner decides only after attention has shifted (shift.ts).
  */
-import { nearestName } from '../tensor/arguments.ts'
+import { describeValue, isObject, nearestName } from '../tensor/arguments.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { ChannelSite } from './channels.ts'
 import type { Compensation } from './compensation.ts'
-import type { UnitMask } from './mask.ts'
+import { expectMask, type UnitMask } from './mask.ts'
 import { nameOption, orWord, wholeOption, type NameOption, type OptionRecord } from '../tensor/option.ts'
 import type { Random } from '../tensor/random.ts'
 
@@ -187,6 +187,33 @@ export function isDensePrompt({ by, prefill }: MaskPlanner): boolean {
 /** Whether one mask, decided during the prompt, holds for all tokens, those of the prompt included. */
 export function isOneMask(planner: MaskPlanner): boolean {
   return planner.every === undefined && planner.by === 'attention' && !isDensePrompt(planner)
+}
+
+/**
+ * The planner that gives a mask back, under which a text is the one that it was under `planner`: the prompt runs as it did there, and
+ * what takes the place of skipped units is the same.
+ * @param mask what `planner` decided for a prompt; another mask runs as if it had
+ * @param planner which decided once; null is dense
+ * @throws UsageError MASK_SHAPE; PLANNER for one that decides at every layer, token or so many tokens: its last mask is not all of them
+ */
+export function givenMask(mask: UnitMask, planner: MaskPlanner | null): PlannerBy<'attention'> {
+  expectMask(mask)
+  const given = { name: 'given', by: 'attention', choose: () => mask } as const
+  if (planner === null) return given
+  if (!isObject(planner))
+    throw new UsageError(
+      'PLANNER',
+      `planner: expected the planner object that decided the mask, got ${describeValue(planner)}`,
+      { option: 'planner' },
+    )
+  const { name, by, every, compensation } = planner
+  if ((by !== 'attention' && by !== 'prompt') || every !== undefined)
+    throw new UsageError(
+      'PLANNER',
+      `planner ${name}: expected one that decides once, to give its mask back, got one that decides ${every === undefined ? `by ${by}` : 'again'}`,
+      { option: 'planner' },
+    )
+  return { ...given, compensation, prefill: isDensePrompt(planner) ? 'dense' : 'masked' }
 }
 
 type Setting = Exclude<keyof PlannerSettings, 'name'> | 'sourceLayer'

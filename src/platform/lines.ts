@@ -50,7 +50,10 @@ function typedLines(): LineInput {
     next: (prompt, words = []) =>
       new Promise((resolve) => {
         const completer = (line: string): [string[], string] => {
-          const found = words.filter((word) => line !== '' && word.startsWith(line))
+          // Up to the next space: what may follow it is completed once it is typed.
+          const found = words.filter(
+            (word) => line !== '' && word.startsWith(line) && /^\S* ?$/.test(word.slice(line.length)),
+          )
           return [found.length > 0 ? found : [`${line}\t`], line]
         }
         const lines = createInterface({

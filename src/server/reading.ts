@@ -9,7 +9,7 @@ import type { ChatTemplate } from '../io/chat_template.ts'
 import type { TemplateVariables } from '../io/template_variables.ts'
 import type { Tokenizer } from '../io/tokenizer.ts'
 import { expectMessages, expectTemplate } from '../library/options.ts'
-import { describeValue } from '../tensor/arguments.ts'
+import { describeJson } from '../io/json.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { charactersThatFit, expectAmount } from './amounts.ts'
 import { RequestError } from './request_error.ts'
@@ -115,9 +115,13 @@ export class RequestReader {
     const { max_tokens: old, max_completion_tokens: most } = asked
     this.#expectModel(model)
     if ((asked.top_logprobs ?? 0) > 0 && !asked.logprobs)
-      throw new UsageError('FIELD', `logprobs: expected true beside top_logprobs, got ${asked.logprobs}`, {
-        option: 'logprobs',
-      })
+      throw new UsageError(
+        'FIELD',
+        `logprobs: expected true beside top_logprobs, got ${asked.logprobs ?? 'nothing'}`,
+        {
+          option: 'logprobs',
+        },
+      )
     const ids = this.#chatIds(messages, variables)
     return { asked, prompts: [this.#prompt(ids, null, most ?? old, DEFAULT_ANSWER)] }
   }
@@ -217,7 +221,7 @@ export class RequestReader {
 /** @throws RequestError MODEL for a name that is given and is another */
 export function expectModel(names: readonly string[], name: string | null | undefined): void {
   if (name === null || name === undefined || names.includes(name)) return
-  throw new RequestError(404, 'MODEL', `model: expected ${names[0]}, got ${describeValue(name)}`, {
+  throw new RequestError(404, 'MODEL', `model: expected ${names[0]}, got ${describeJson(name)}`, {
     option: 'model',
   })
 }

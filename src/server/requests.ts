@@ -155,6 +155,7 @@ const chat = v.object({
   reasoning_effort: onlyNeutral(
     'nothing, as it is not supported (chat_template_kwargs sets what a template knows, such as {"enable_thinking":false})',
   ),
+  verbosity: onlyNeutral('medium, as it is not supported', 'medium'),
   response_format: v.nullish(
     v.strictObject({ type: v.literal('text', 'the format text, as others are not supported') }, 'a format'),
   ),
@@ -213,7 +214,9 @@ export function parseBody<Name extends BodyName>(name: Name, bytes: Uint8Array):
     if (amount && (typeof value === 'string' || Array.isArray(value)))
       expectAmount(amount, field, value.length, field)
   }
-  const body = toPlain(json) as object
+  const body = toPlain(json) as Record<string, unknown>
+  // Clients write null for fields that they leave open; so a null is absent, also of a field that is not known here.
+  for (const [field, value] of Object.entries(body)) if (value === null) delete body[field]
   checkOptionNames(body, Object.keys(entries))
   return checkSchema(bodies[name] as v.GenericSchema<unknown, BodyOf<Name>>, body, {
     code: 'FIELD',

@@ -46,9 +46,7 @@ export const kinds = {
     holds: (value) =>
       typeof value === 'string' || (isObject(value) && 'name' in value && typeof value.name === 'string'),
     hint: (value) =>
-      isObject(value) && 'heads' in value && 'neurons' in value
-        ? ": a mask is given by { name: 'given', by: 'attention', choose: () => mask }"
-        : '',
+      isObject(value) && 'heads' in value && 'neurons' in value ? ': a mask is given back by givenMask' : '',
   },
 } satisfies Record<string, Kind>
 

@@ -12,7 +12,7 @@ import { messageOf, type Session } from './session.ts'
 import { specificationAddress } from './spec_page/settings.ts'
 import { sameCell, type Cell } from './view/cells.ts'
 import { Controls } from './view/controls.ts'
-import { brief, byId, perFrame, showInSight } from './view/dom.ts'
+import { brief, byId, perFrame, showInSight, tellProblem } from './view/dom.ts'
 import { Inspector, type InspectorState } from './view/inspector.ts'
 import { startGlossary } from './view/glossary.ts'
 import { factsOf, showHeadline } from './view/headline.ts'
@@ -107,6 +107,7 @@ export class App {
       this.#keepAddress()
     })
     byId('look-inside').addEventListener('click', openPredictor)
+    byId('problem-close').addEventListener('click', () => this.tell(''))
     // Before the link is followed, in this window or another.
     for (const event of ['pointerdown', 'focusin'])
       pageDocument().addEventListener(event, ({ target }) => {
@@ -222,7 +223,7 @@ export class App {
 
   /** Shows an error in one line; an empty line clears it. */
   tell(line: string): void {
-    byId('problem').textContent = line
+    tellProblem(line)
   }
 
   #take(trace: Trace): void {

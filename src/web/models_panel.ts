@@ -11,7 +11,7 @@ import { embeddedModelFiles, embeddedNames, type EmbeddedWeights } from './embed
 import type { BackendChoice, HubModelInfo } from './engine/model_info.ts'
 import type { ModelSource } from './engine/remote_model.ts'
 import { lineOf, type Session } from './session.ts'
-import { encodeTrace, parseTrace } from './trace/trace_file.ts'
+import { beginsAsTrace, encodeTrace, parseTrace } from './trace/trace_file.ts'
 import { byId, fillSelect, percent } from './view/dom.ts'
 
 /** The maximal size of a trace file. */
@@ -225,6 +225,7 @@ function wireTraces(app: App): void {
 
 async function openTrace(file: File, app: App): Promise<void> {
   const answer = byId('trace-answer')
+  app.tell('')
   try {
     if (file.size > MAX_TRACE_BYTES)
       throw new InputError(
@@ -233,9 +234,10 @@ async function openTrace(file: File, app: App): Promise<void> {
       )
     const trace = await parseTrace(new Uint8Array(await file.arrayBuffer()), file.name)
     app.open(trace)
-    app.tell('')
     answer.textContent = `${trace.columns.length} tokens of ${trace.model.name}, as saved.`
   } catch (error) {
-    answer.textContent = `${file.name} is no trace that can be opened: ${lineOf(error).replace(`${file.name}: `, '')}`
+    answer.textContent = (await beginsAsTrace(file))
+      ? `${file.name} cannot be opened: ${lineOf(error).replace(`${file.name}: `, '')}`
+      : `${file.name} is not a trace that this page saved.`
   }
 }

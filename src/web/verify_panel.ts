@@ -1,16 +1,20 @@
 /**
  * Runs the laws in the page, in a second engine, so that text generation is not blocked.
  */
+import { readOption, wholeOption } from '../tensor/option.ts'
 import type { LawReport } from '../verify/index.ts'
 import { startEngine } from './engine/start_engine.ts'
 import { lineOf } from './session.ts'
-import { byId, fillSelect, make, type Choice } from './view/dom.ts'
+import { byId, fillSelect, make, tellProblem, type Choice } from './view/dom.ts'
 
 const cases: readonly Choice[] = [
   ['0.1', 'a tenth'],
   ['1', 'as many as in the tests'],
   ['10', 'ten times as many'],
 ]
+
+/** The seeds that `shadowllm verify` takes too. */
+const seedOfLaws = wholeOption('SEED', 0, 2 ** 31 - 1)
 
 /** Wires the panel; it draws a new seed for each visit. */
 export function startVerifyPanel(): void {
@@ -26,7 +30,7 @@ export function startVerifyPanel(): void {
     if (running) return
     const controller = (running = new AbortController())
     stop.disabled = false
-    byId('problem').textContent = '' // of something else
+    tellProblem('') // of something else
     void run(seed.value, controller.signal).finally(() => {
       running = null
       stop.disabled = true
@@ -50,7 +54,7 @@ async function run(seed: string, signal: AbortSignal): Promise<void> {
   try {
     const options = {
       backends: [byId<HTMLSelectElement>('backend').value],
-      seed: seed.trim() === '' ? NaN : Number(seed),
+      seed: readOption('seed', seed.trim(), seedOfLaws),
       runs: Number(byId<HTMLSelectElement>('cases').value),
     }
     for await (const lawReport of engine.rpc.iterate('verify', [options], { signal })) {

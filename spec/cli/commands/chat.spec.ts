@@ -124,7 +124,7 @@ describe('through a pipe', () => {
     const plain = turnsOf(await chat(['once', 'a', 'b'], '--json'))
     expect(next.prompt.tokens - plain[2].prompt.tokens).toBeLessThan(first.prompt.tokens)
     const long = `/system ${'x'.repeat(3000)}`
-    const refused = await chat(['once', 'a', long, '/again', '/system', 'b'], '--json')
+    const refused = await chat(['once', 'a', long, '/again', '/system none', 'b'], '--json')
     expect(refused.stderr).toContain('[CONTEXT_LENGTH]')
     expect(turnsOf(refused).at(-1)).toMatchObject({ tokens: plain[2].tokens, prompt: plain[2].prompt })
     expect((await chat(['/again'])).stdout).toBe('no answer yet\n')
@@ -155,6 +155,15 @@ describe('through a pipe', () => {
     expect((await chat(input, '--json')).stderr).toBe('random, 50.0 %\nrandom, 25.0 %\n')
   })
 
+  test('an answer has at least a token, and an unknown planner is refused by the name of its command', async () => {
+    const { code, stderr } = await chat(['/max-tokens 0', '/planner foo'])
+    expect(code).toBe(2)
+    const refused = 'shadowllm: /max-tokens: expected a whole number from 1, got 0 [MAX_TOKENS]\n'
+    expect(stderr.startsWith(refused)).toBe(true)
+    expect(stderr.slice(refused.length)).toMatch(/^shadowllm: \/planner: expected one of dense, .*, got foo/)
+    expect((await chat(['a'], '--max-tokens', '0')).stderr).toContain('--max-tokens: expected a whole number')
+  })
+
   test('a system message is set by its flag and its command, and outlives /new', async () => {
     const sizes = (input: readonly string[], ...flags: string[]) =>
       chat(input, '--json', ...flags).then((result) => turnsOf(result).map(({ prompt }) => prompt.tokens))
@@ -162,8 +171,32 @@ describe('through a pipe', () => {
     const [given] = await sizes(['a'], '--system', 'You answer with one word only.')
     expect(given).toBeGreaterThan(bare)
     expect(
-      await sizes(['/system You answer with one word only.', 'a', '/new', 'a', '/system', '/new', 'a']),
+      await sizes([
+        '/system You answer with one word only.',
+        'a',
+        '/new',
+        'a',
+        '/system',
+        '/system none',
+        '/new',
+        'a',
+      ]),
     ).toEqual([given, given, bare])
+  })
+
+  test('/system alone shows the message and keeps it; none removes it and says what it was', async () => {
+    const asked = ['/system', '/system Be brief.', '/system', 'a', '/system none', '/system none', '/system']
+    const { stderr, stdout } = await chat(asked, '--json')
+    expect(stderr.trimEnd().split('\n')).toEqual([
+      'no system message',
+      'system message: Be brief.',
+      'system message: Be brief.',
+      'system message removed: Be brief.',
+      'no system message',
+      'no system message',
+    ])
+    const [flagged] = turnsOf(await chat(['a'], '--json', '--system', 'Be brief.'))
+    expect(turnsOf({ code: 0, stdout, stderr })[0].tokens).toEqual(flagged.tokens)
   })
 
   test('an error is one line, takes its message back, and the conversation goes on', async () => {
@@ -448,7 +481,7 @@ describe('at a terminal', () => {
     expect(refused.stderr.match(/(?<=shadowllm: ).*(?= \[)/g)).toEqual([
       '/temperature: expected a number from 0, got -1',
       '/top-p: expected a number from 0 to 1, got 2',
-      '/max-tokens: expected a whole number from 0, got many',
+      '/max-tokens: expected a whole number from 1, got many',
       '/quit: expected nothing after it, got now',
       '/again: expected nothing after it, got once',
     ])

@@ -213,6 +213,20 @@ describe('generate', () => {
     expect(await runJson('generate', known.text, '--max-tokens', '1')).toMatchObject({ cache: 'f32' })
   })
 
+  test('a flag of how tokens are drawn is refused where none is drawn', async () => {
+    for (const [flag, value] of [
+      ['--top-k', '4'],
+      ['--top-p', '0.5'],
+      ['--min-p', '0.5'],
+    ]) {
+      const args = ['generate', 'a', '--max-tokens', '1', flag, value]
+      const { code, stdout, stderr } = await runInside(args)
+      expect([code, stdout]).toEqual([2, ''])
+      expect(stderr).toContain(`${flag}: expected --temperature too, `)
+      expect((await runInside([...args, '--temperature', '0'])).code).toBe(0)
+    }
+  })
+
   test('a seed repeats a text, and another seed gives another', async () => {
     const run = async (seed: string): Promise<string> =>
       (await runInside(['generate', 'The', '--temperature', '1', '--max-tokens', '16', '--seed', seed]))

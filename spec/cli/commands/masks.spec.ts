@@ -143,6 +143,23 @@ describe('masks', () => {
   })
 })
 
+test('a flag without the flags that it needs names the one that is missing', async () => {
+  const refused = async (...args: string[]): Promise<string> =>
+    (await runInside(['masks', 'a', ...args])).stderr
+  expect(await refused('--planner', 'oracle')).toBe(
+    'shadowllm: --planner oracle: expected --continuation TEXT beside it, got none [CONTINUATION]\n',
+  )
+  const all = async (...args: string[]): Promise<string> =>
+    (await refused('--all-layers', ...args)).replace(/^shadowllm: --all-layers: | \[FLAGS\]\n$/g, '')
+  expect(await all()).toBe('expected --planner static, got none')
+  expect(await all('--planner', 'random')).toBe('expected --planner static, got random')
+  const moments = ['--planner', 'static', '--criterion', 'obs']
+  expect(await all(...moments)).toBe('expected --calibration DIR beside it, got none')
+  expect(await all(...moments, '--calibration', folder, '--released')).toBe(
+    'expected no --paper-compatible beside it, got it',
+  )
+})
+
 describe('the picture', () => {
   const readRuns = (text: string): number[] =>
     text === ''

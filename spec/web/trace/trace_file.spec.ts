@@ -12,7 +12,7 @@ import type { UnitScores } from '../../../src/masks/selection.ts'
 import { InputError } from '../../../src/tensor/errors.ts'
 import { decisions as ways, studyPlanners } from '../../../src/web/engine/study_types.ts'
 import type { Trace } from '../../../src/web/trace/trace.ts'
-import { encodeTrace, parseTrace, traceEntry } from '../../../src/web/trace/trace_file.ts'
+import { beginsAsTrace, encodeTrace, parseTrace, traceEntry } from '../../../src/web/trace/trace_file.ts'
 import { kills, killsEach, lawForAll, lawOf, stateLaw } from '../../harness/seed.ts'
 
 const text = fc.oneof(
@@ -318,10 +318,14 @@ describe('impossible traces are refused by name', () => {
     expect((await parseTrace(old)).rounds).toBeNull()
   })
 
-  test('a file of another format is refused', async () => {
-    await expect(parseTrace(encodeSafetensors(new Map([['a', long(1)]])))).rejects.toMatchObject({
-      code: 'TRACE_CARD',
-    })
-    await expect(parseTrace(new TextEncoder().encode('<!doctype html>'))).rejects.toBeInstanceOf(InputError)
+  test('a file of another format is refused, and told from a trace that is cut', async () => {
+    const other = encodeSafetensors(new Map([['a', long(1)]]))
+    await expect(parseTrace(other)).rejects.toMatchObject({ code: 'TRACE_CARD' })
+    const text = new TextEncoder().encode('<!doctype html>')
+    await expect(parseTrace(text)).rejects.toBeInstanceOf(InputError)
+    const cut = encodeTrace(trace).subarray(0, 300)
+    await expect(parseTrace(cut)).rejects.toBeInstanceOf(InputError)
+    const begin = await Promise.all([other, text, cut].map((bytes) => beginsAsTrace(new Blob([bytes]))))
+    expect(begin).toEqual([false, false, true])
   })
 })

@@ -11,9 +11,11 @@ import { UsageError } from '../../tensor/errors.ts'
 import type { FlagRow } from '../values.ts'
 import {
   addWritingFlags,
+  answerLimit,
   checkSession,
   expectChat,
   openSession,
+  resumed,
   systemText,
   variablesFlag,
   withSampling,
@@ -32,7 +34,8 @@ What a model thinks before it answers is dimmed at a terminal, is the field "thi
 at once with --chat-template-kwargs '{"enable_thinking":false}'.
 
 With --session FILE the conversation goes on where that file left it, and is saved there after each answer, also one that ctrl-C
-ended: the next answers are those of a conversation that was never left. Model, storage, cache and backend must be the same.
+ended. It keeps the messages, the system message, and the planner and its shares of the last answer, unless flags name others; how
+tokens are drawn, and all else, is as the flags say. Model, storage, cache and backend must be the same.
 
 Examples:
   $ shadowllm chat -m FILE.gguf
@@ -45,7 +48,7 @@ Examples:
 /** Gives the command its flags and action. */
 export function define(command: Command, session: Session): void {
   const own: FlagRow[] = [['--system <text>', 'the system message', systemText], variablesFlag('')]
-  addWritingFlags(command, '1024', own, 'chatModel')
+  addWritingFlags(command, '1024', own, 'chatModel', answerLimit)
     .addHelpText('after', help)
     .allowExcessArguments()
     .action(async (flags: WritingFlags, { args }: Command) => {
@@ -60,7 +63,8 @@ export function define(command: Command, session: Session): void {
 }
 
 async function chat(session: Session, opt: ShadowModel, asked: WritingFlags): Promise<void> {
-  const flags = await loadPlanFiles(session, opt, asked, true)
+  const saved = await openSession(opt, asked)
+  const flags = await loadPlanFiles(session, opt, resumed(asked, saved), true)
   expectChat(opt, flags)
   const { system, json, quiet } = flags
   const { temperature } = withSampling(flags, opt.sampling, session.isTerminal && !flags.json)
@@ -68,6 +72,5 @@ async function chat(session: Session, opt: ShadowModel, asked: WritingFlags): Pr
     ...writingOptions({ ...flags, temperature }),
     chatTemplateKwargs: flags.chatTemplateKwargs,
   }
-  const saved = await openSession(opt, flags)
   await runChat(session, opt, { options, system, json, quiet, saved })
 }

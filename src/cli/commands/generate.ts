@@ -6,6 +6,7 @@ import type { GenerateEnd, TextRun } from '../../engine/generate.ts'
 import { cacheBytes } from '../../engine/kv_cache.ts'
 import { defaultCache, type CacheStorage } from '../../engine/layer_cache.ts'
 import type { CheckCounts } from '../../engine/next_tokens.ts'
+import { samplingOptions } from '../../engine/sampling.ts'
 import type { HubOrigin } from '../../io/hub.ts'
 import { achievedSparsity } from '../../masks/achieved.ts'
 import type { Scope } from '../../masks/budget.ts'
@@ -18,8 +19,9 @@ import { provenRatio } from '../../results/interleaved_rounds.ts'
 import type { ShadowModel } from '../../library/shadow_model.ts'
 import type { TextSession } from '../../library/text_session.ts'
 import { UsageError } from '../../tensor/errors.ts'
+import { flagName } from '../flag_name.ts'
 import { withModel } from '../open_model.ts'
-import { settlePlan } from '../planner_flags.ts'
+import { refuseWithoutMask, settlePlan } from '../planner_flags.ts'
 import { jsonText } from '../../results/json_text.ts'
 import { dim } from '../screen.ts'
 import { formatBytes, formatRate } from '../words.ts'
@@ -30,6 +32,7 @@ import {
   expectChat,
   checkSession,
   openSession,
+  resumed,
   samplingOf,
   samplingWords,
   saveSession,
@@ -80,6 +83,12 @@ type DecidedFlags = GenerateFlags & { readonly temperature: number }
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
   command.argument('<prompt>', 'text to begin with, or - for the text of standard input')
+  // A chat may go on with the planner of its session.
+  const isResumed = (called: Command): boolean => {
+    const { chat, session: file } = called.opts<GenerateFlags>()
+    return chat === true && file !== undefined
+  }
+  refuseWithoutMask(command, isResumed)
   addWritingFlags(command, '64', [
     ['--chat', "the prompt is a user's message, which the model answers; it needs a chat template"],
     ['--system <text>', 'with --chat, the system message', systemText],
@@ -87,6 +96,7 @@ export function define(command: Command, session: Session): void {
   ])
     .addHelpText('after', help)
     .action(async (given: string, flags: GenerateFlags) => {
+      refuseUndrawn(flags)
       if (flags.system !== undefined && !flags.chat)
         throw new UsageError('SYSTEM', '--system: expected --chat too, got it alone')
       if (flags.chatTemplateKwargs && !flags.chat)
@@ -100,6 +110,17 @@ export function define(command: Command, session: Session): void {
         runGenerate(session, opt, prompt, withSampling(flags, opt.sampling, false)),
       )
     })
+}
+
+/** Refuses flags of how tokens are drawn where no temperature is asked for, so that none is drawn. @throws UsageError */
+function refuseUndrawn(flags: GenerateFlags): void {
+  if (flags.temperature !== undefined) return
+  for (const name of ['topK', 'topP', 'minP'] as const)
+    if (flags[name] !== undefined)
+      throw new UsageError(
+        samplingOptions[name].code,
+        `${flagName(name)}: expected --temperature too, because without one the likeliest token is taken, got it alone`,
+      )
 }
 
 /** The whole standard input, without the line break at its end. */
@@ -138,7 +159,8 @@ async function runGenerate(
   prompt: string,
   asked: DecidedFlags,
 ): Promise<void> {
-  const flags = await settlePlan(session, opt, asked)
+  const saved = await openSession(opt, asked)
+  const flags = await settlePlan(session, opt, resumed(asked, saved))
   if (flags.chat) expectChat(opt, flags)
   const memory = describeMemory(
     opt.model,
@@ -146,7 +168,6 @@ async function runGenerate(
     flags.cache,
   )
   if (memory !== null && !flags.quiet) await session.note(memory)
-  const saved = await openSession(opt, flags)
   const written: Written = {
     steps: [],
     end: 'interrupted',

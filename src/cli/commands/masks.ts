@@ -86,12 +86,20 @@ async function runMasks(session: Session, prompt: string | undefined, flags: Mas
       'PROMPT',
       `prompt and --text: expected one of them, got ${prompt === undefined ? 'neither' : 'both'}`,
     )
-  const { output, planner, allLayers, calibration, paperCompatible } = flags
-  if (allLayers && (planner !== 'static' || calibration === undefined || paperCompatible))
+  const { output, planner, allLayers, calibration, continuation, paperCompatible } = flags
+  if (planner === 'oracle' && (continuation ?? '') === '')
     throw new UsageError(
-      'FLAGS',
-      '--all-layers: expected --planner static with a --calibration, and no --released beside it',
+      'CONTINUATION',
+      `--planner oracle: expected --continuation TEXT beside it, got ${continuation === undefined ? 'none' : 'an empty one'}`,
     )
+  if (allLayers) {
+    const refuse = (expected: string, got: string): never => {
+      throw new UsageError('FLAGS', `--all-layers: expected ${expected}, got ${got}`)
+    }
+    if (planner !== 'static') refuse('--planner static', flags.isPlannerImplied ? 'none' : planner)
+    if (calibration === undefined) refuse('--calibration DIR beside it', 'none')
+    if (paperCompatible) refuse('no --paper-compatible beside it', 'it')
+  }
   if (output !== undefined && plannerOf(planner).skips === 'channels')
     throw new UsageError(
       'PLANNER',

@@ -127,6 +127,14 @@ export function encodeTrace(trace: Trace): Uint8Array<ArrayBuffer> {
   return encodeSafetensors(tensors, { [traceEntry]: JSON.stringify(entry) })
 }
 
+/** Bytes of a file in which its metadata begins; safetensors puts it first. */
+const START = 256
+
+/** Whether a file begins as that of a trace, however it goes on. */
+export async function beginsAsTrace(file: Blob): Promise<boolean> {
+  return (await file.slice(0, START).text()).includes(traceEntry)
+}
+
 /**
  * Reads a trace's file.
  * @throws InputError TRACE_CARD, TRACE_VALUE for invalid values; TENSOR_MISSING, TENSOR_SHAPE, SAFETENSORS_*, JSON_*

@@ -72,7 +72,7 @@ export class Controls {
       write()
     })
     for (const field of [this.#planner, this.#criterion, this.#decides, this.#temperature, this.#seed])
-      field.addEventListener('change', () => events.write())
+      field.addEventListener('change', write)
     this.#scope.addEventListener('change', () => events.select(true))
     this.#sparsity.addEventListener('input', () => {
       this.#showSparsity()
@@ -131,7 +131,7 @@ export class Controls {
     this.#showSparsity()
   }
 
-  /** Whether the numbers of the form are such; the first one that is none is marked, and told beside the form. */
+  /** Whether the numbers of the settings fit. One that does not is marked and told beside its field, and the settings open. */
   check(): boolean {
     const fields = [
       ['temperature', this.#temperature],
@@ -142,8 +142,17 @@ export class Controls {
       field.setAttribute('aria-invalid', String(refusal !== null))
       return refusal ?? []
     })
-    byId('settings-problem').textContent = told.join('; ')
-    return told.length === 0
+    const problem = byId('settings-problem')
+    problem.textContent = told.join('; ')
+    const wrong = fields.find(([name, { value }]) => refusalOf(name, value) !== null)
+    if (!wrong) return true
+    const panel = byId('more')
+    if (!panel.matches(':popover-open')) {
+      panel.showPopover()
+      wrong[1].focus()
+    }
+    showInSight(problem)
+    return false
   }
 
   /** Whether a text is being generated, and whether one could be. */
@@ -153,7 +162,10 @@ export class Controls {
     const { planner, criterion } = this.state
     const isOfOracle = !criterionPlanners.includes(planner)
     byId('criterion-words').textContent = isOfOracle ? 'Criterion of the oracle' : 'Criterion'
-    byId('criterion-help').textContent = criteria.find(({ name }) => name === criterion)?.help ?? ''
+    const help = criteria.find(({ name }) => name === criterion)?.help ?? ''
+    byId('criterion-help').textContent = isOfOracle
+      ? `It changes only the comparison with the oracle. ${help}`
+      : help
     // An address leaves out a prompt that is too long for it.
     const { prompt } = this.state
     const encoded = encodeState(this.state)

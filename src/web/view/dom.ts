@@ -15,6 +15,15 @@ export function showInSight(element: Element, block: ScrollLogicalPosition = 'ne
   element.scrollIntoView({ block, behavior: avoidsMotion() ? 'auto' : 'smooth' })
 }
 
+/** Shows an error in one line above the slider, which it pushes down; an empty line clears it. */
+export function tellProblem(line: string): void {
+  byId('problem').textContent = line
+  const place = byId('problem-place')
+  place.hidden = line === ''
+  // The slider stays in view below it.
+  pageDocument().documentElement.style.setProperty('--told', `${place.getBoundingClientRect().height}px`)
+}
+
 /** A new element with classes, attributes and content. */
 export function make<Tag extends keyof HTMLElementTagNameMap>(
   tag: Tag,

@@ -117,6 +117,7 @@ export class Inspector {
       this.#next.replaceChildren(make('p', { class: 'soft', text: 'Computing …' }))
     if (this.#title.parentElement) return
     const actions = make('div', { class: 'actions' }, this.#toggle, this.#clear)
+    const reach = 'This changes the next word below, not the texts. Generate begins with nothing switched.'
     this.#root.replaceChildren(
       this.#close,
       this.#title,
@@ -124,6 +125,7 @@ export class Inspector {
       make('div', { class: 'place' }, this.#row, this.#number, this.#before, this.#after),
       this.#verdict,
       actions,
+      make('p', { class: 'soft reach', text: reach }),
       this.#next,
       this.#facts,
     )

@@ -16,7 +16,8 @@ export function showOverview(trace: Trace | null, masks: Masks | null, column: n
   showSpeeds(trace)
   if (!trace || !masks) return
   byId('achieved').textContent = skippedWords(trace, masks, column)
-  byId('distance').textContent = distanceWords(trace)
+  // Beside the texts, and in the settings, which can cover them.
+  for (const id of ['distance', 'outcome']) byId(id).textContent = distanceWords(trace)
   showColumn(trace, column)
   if (trace.columns.length === 0) return
   const mask = masks.ofColumn(trace, column)

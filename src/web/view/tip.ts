@@ -1,5 +1,6 @@
 /**
- * The tooltip: one box for the whole page, beside what it explains and inside the window. Escape hides it, and so do scrolling and the next touch.
+ * The tooltip: one box for the whole page, above everything, beside what it explains and inside the window. Escape hides it before it
+ * closes anything else; scrolling and the next touch hide it too.
  */
 import { byId } from './dom.ts'
 import { pageDocument } from '../../platform/platform.ts'
@@ -12,7 +13,11 @@ export class Tip {
   readonly #box = byId('tip')
 
   constructor() {
-    addEventListener('keydown', ({ key }) => key === 'Escape' && this.hide())
+    addEventListener('keydown', (event) => {
+      if (event.key !== 'Escape' || !this.#isShown) return
+      this.hide()
+      event.preventDefault() // Settings stay open.
+    })
     addEventListener('pointerdown', ({ pointerType }) => pointerType === 'touch' && this.hide(), {
       capture: true,
     })
@@ -23,7 +28,9 @@ export class Tip {
   show(words: string, { left, top, bottom, width }: DOMRect): void {
     const box = this.#box
     box.textContent = words
-    box.hidden = false
+    // Shown anew, it lies above what was opened meanwhile.
+    this.hide()
+    box.showPopover()
     const { clientWidth, clientHeight } = pageDocument().documentElement
     const { offsetWidth, offsetHeight } = box
     const x = Math.max(MARGIN, Math.min(clientWidth - offsetWidth - MARGIN, left + (width - offsetWidth) / 2))
@@ -34,6 +41,10 @@ export class Tip {
   }
 
   hide(): void {
-    this.#box.hidden = true
+    if (this.#isShown) this.#box.hidePopover()
+  }
+
+  get #isShown(): boolean {
+    return this.#box.matches(':popover-open')
   }
 }
