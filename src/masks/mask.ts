@@ -51,14 +51,14 @@ export function denseMask(shape: UnitShape): UnitMask {
  * @throws UsageError MASK_SHAPE for invalid sizes, or a table that does not have layers x units numbers
  * @example
  * ```ts
- * import { denseMask, makeMask, ShadowModel } from 'shadowllm'
+ * import { denseMask, givenMask, makeMask, ShadowModel } from 'shadowllm'
  *
  * // All units but head 3 of layer 4.
  * const opt = await ShadowModel.fromPretrained()
  * const { shape, heads, neurons } = denseMask(opt.model.shape)
  * heads[4 * shape.heads + 3] = 0
  * const mask = makeMask(shape, heads, neurons)
- * const planner = { name: 'given', by: 'attention', choose: () => mask } as const
+ * const planner = givenMask(mask, null)
  * for await (const { text } of opt.generate('Once upon a time', { planner, maxTokens: 12 })) console.log(text)
  * await opt.dispose()
  * ```
