@@ -35,15 +35,6 @@ function importOf(file) {
 /** The document under which those stand that are no guides. */
 const OVERVIEW = 'README.md'
 
-/**
- * How much a word of a guide's title counts in the search, where one of a name counts 10, and ten times as much if the name is the
- * query. It is that large because the search divides by the length of a title beside the mean of all rows, most of which have none.
- */
-const TITLE_WEIGHT = 8000
-
-/** How much more a name counts if the main module exports it. */
-const MAIN_BOOST = 3
-
 /** Called by typedoc. */
 export function load(app) {
   let besides = []
@@ -92,18 +83,6 @@ export function load(app) {
       const text = `[\`${one.name}\`](${address}) of the annotated specification`
       const { comment } = one.signatures?.[0] ?? one
       comment?.blockTags.push(new CommentTag('@specified', [{ kind: 'text', text }]))
-    }
-  })
-  // What is searched: no name twice; the words of a guide's title and names of the main module first.
-  app.renderer.on('prepareIndex', (event) => {
-    for (let i = event.searchResults.length - 1; i >= 0; i--) {
-      const one = event.searchResults[i]
-      if (one.isDeclaration() && (one.isReference() || one.inheritedFrom)) event.removeResult(i)
-    }
-    event.searchFieldWeights.title = TITLE_WEIGHT
-    for (const [i, one] of event.searchResults.entries()) {
-      if (one.isDocument() && one.parent.isProject()) event.searchFields[i].title = one.name
-      else if (one.getFullName().startsWith(`${own.name}.`)) one.relevanceBoost = MAIN_BOOST
     }
   })
   app.renderer.on('endPage', (page) => {

@@ -2,10 +2,12 @@
  * A plugin of typedoc that gives words to what has none of its own, from where the sources say them once: a parameter or property
  * has those of the comment at the end of its line (`// [T, D]`), or those of its type where the type bears its name, as
  * `budget: Budget`, or the sentence about its function that names it. A parameter of a function, method or constructor that is still
- * without words is a warning, which ends the command. Names of the sources are links, in words and in types: to their page of the
- * reference, or else to their definition.
+ * without words is a warning, which ends the command. A type of a few words lists them, each with its comment where it is listed, or
+ * with the `help` of the record that bears its name; a word without is a warning where others have one. Names of the sources are
+ * links, in words and in types: to their page of the reference, or else to their definition.
  */
-import { Comment, Converter, ReflectionKind } from 'typedoc'
+import { Comment, CommentTag, Converter, ReflectionKind } from 'typedoc'
+import ts from 'typescript'
 import { declares, exportedNames, nameAddress, wordsOfName } from '../scripts/site_links.ts'
 
 /** The parts of a comment up to the end of a sentence: the first, or the next after a word or two. */
@@ -72,6 +74,56 @@ function wordsOfFunction({ name, parent: signature }, exported) {
   return Comment.cloneDisplayParts(words ?? [])
 }
 
+/** The words of the comment before a node, behind what is before it. */
+function commentBefore(node, start) {
+  const text = node.getSourceFile().text.slice(start, node.getStart())
+  const [, words] = /\/\*\*((?:(?!\*\/).)*)\*\/[^/]*$/s.exec(text) ?? []
+  return words?.replaceAll(/\n\s*\*/g, '').trim() ?? ''
+}
+
+/** The values of a type and the words of each, from the list, the union, the records or the keys that it is made of. */
+function valuesOf(node, checker) {
+  const declared = (name) => {
+    const symbol = checker.getSymbolAtLocation(name)
+    return symbol.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(symbol) : symbol
+  }
+  /** What a constant is, without `as const` and the like. */
+  const valueOfConstant = (name) => {
+    let value = declared(name).valueDeclaration?.initializer
+    while (value && (ts.isAsExpression(value) || ts.isSatisfiesExpression(value))) value = value.expression
+    return value
+  }
+  const each = (nodes, valueOf) =>
+    nodes.flatMap((one, i) => valueOf(one, commentBefore(one, i === 0 ? one.parent.pos : nodes[i - 1].end)))
+  const literal = (one, words) => (ts.isStringLiteral(one) ? [[one.text, words]] : [])
+  /** A record that has a name and words for help. */
+  const record = (name) => {
+    const { properties } = valueOfConstant(name)
+    const textOf = (key) => properties.find((one) => one.name.text === key)?.initializer.text
+    return [[textOf('name'), textOf('help')]]
+  }
+  if (ts.isParenthesizedTypeNode(node)) return valuesOf(node.type, checker)
+  if (ts.isUnionTypeNode(node))
+    return each(node.types, (one, words) => (ts.isLiteralTypeNode(one) ? literal(one.literal, words) : []))
+  if (ts.isIndexedAccessTypeNode(node)) return valuesOf(node.objectType, checker)
+  if (ts.isTypeQueryNode(node)) {
+    const list = valueOfConstant(node.exprName)
+    if (list === undefined || !ts.isArrayLiteralExpression(list)) return []
+    return each(list.elements, (one, words) => (ts.isIdentifier(one) ? record(one) : literal(one, words)))
+  }
+  if (ts.isTypeOperatorNode(node))
+    return checker
+      .getTypeFromTypeNode(node.type)
+      .getProperties()
+      .map((one) => [one.name, ts.displayPartsToString(one.getDocumentationComment(checker))])
+  if (!ts.isTypeReferenceNode(node)) return []
+  const { type } = declared(node.typeName).declarations[0]
+  const from = ['Exclude', 'Extract'].includes(node.typeName.text) ? node.typeArguments[0] : type
+  const own = checker.getTypeFromTypeNode(node)
+  const values = (own.types ?? [own]).map(({ value }) => value)
+  return from ? valuesOf(from, checker).filter(([value]) => values.includes(value)) : []
+}
+
 /** A destructured parameter has no name: it has that of its type. */
 function nameOf({ name, type }) {
   if (name !== '__namedParameters') return name
@@ -93,6 +145,14 @@ export function load(app) {
     const [, words] = /^[,;]?[ \t]*\/\/ (?!oxlint)(.*)/.exec(text.slice(declaration.end)) ?? []
     if (words !== undefined) atTheEnd.set(reflection, words)
   }
+  /** The values of a type, and their words. */
+  const valuesOfType = new Map()
+  converter.on(Converter.EVENT_CREATE_DECLARATION, (context, reflection) => {
+    const [declaration] = context.getSymbolFromReflection(reflection)?.declarations ?? []
+    if (declaration === undefined || !ts.isTypeAliasDeclaration(declaration)) return
+    const values = valuesOf(declaration.type, context.checker)
+    if (values.some(([, words]) => words)) valuesOfType.set(reflection, values)
+  })
   converter.on(Converter.EVENT_CREATE_PARAMETER, remember)
   converter.on(Converter.EVENT_CREATE_DECLARATION, remember)
 
@@ -132,6 +192,20 @@ export function load(app) {
       // Twice: what is as another is said after that other.
       for (let round = 0; round < 2; round++)
         give(all.filter(isParameter), (one) => wordsOfFunction(one, exported))
+      for (const [one, values] of valuesOfType) {
+        // In help a flag says what is needed.
+        const sentence = (words) =>
+          words[0].toUpperCase() +
+          words
+            .slice(1)
+            .replace(/: --(\w+).*$/s, '; it needs a $1')
+            .replace(/\.?$/, '.')
+        const rows = values
+          .map(([value, words]) => `- \`'${value}'\`: ${words && sentence(words)}`)
+          .join('\n')
+        one.comment ??= new Comment()
+        one.comment.blockTags.unshift(new CommentTag('@values', [{ kind: 'text', text: rows }]))
+      }
       /** A name among words as a link: of a member of the same class, `ShadowModel.chat`, or any that has a capital letter. */
       const linked = (part, of) => {
         const [, kind, name] = (part.kind === 'code' && /^`(?:(\w+)\.)?(\w+)`$/.exec(part.text)) || []
@@ -171,6 +245,12 @@ export function load(app) {
   })
 
   app.on('validateProject', (project) => {
+    for (const [one, values] of valuesOfType)
+      for (const [value, words] of values)
+        if (!words)
+          app.logger.validationWarning(
+            `${one.getFriendlyFullName()}: expected words about the value ${value}, got none`,
+          )
     for (const one of project.getReflectionsByKind(ReflectionKind.Parameter)) {
       const of = one.parent?.parent
       if (one.hasComment() || !of?.kindOf([ReflectionKind.FunctionOrMethod, ReflectionKind.Constructor]))

@@ -5,7 +5,7 @@
  *   npm run build:site && npm run serve:site
  *   npm run build:site -- FOLDER
  */
-import { copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'vite'
@@ -22,13 +22,13 @@ const site = `${resolve(commandArguments()[0] ?? `${root}docs/site`)}/`
 const typedoc = `${root}docs/node_modules/typedoc/bin/typedoc`
 
 if (!existsSync(typedoc)) throw new Error('build:site: expected typedoc, got none: npm ci installs it')
-await buildSpecPage(`${site}spec`)
 await build({ configFile: false, logLevel: 'warn', ...pageConfig(`${site}live`, true) })
 await compile(
   process.execPath,
   [typedoc, '--options', 'docs/typedoc.json', '--out', `${site}reference`],
   root,
 )
+await buildSpecPage(`${site}spec`, referencesOf(`${site}reference`))
 const guideFiles = (
   JSON.parse(readFileSync(`${root}docs/typedoc.json`, 'utf8')) as { projectDocuments: string[] }
 ).projectDocuments.map((file) => `docs/${file}`)
@@ -47,6 +47,18 @@ writeFileSync(
 )
 for (const file of ['src/web/icon.svg', 'docs/page.png'])
   copyFileSync(`${root}${file}`, `${site}${basename(file)}`)
+
+/** The pages of the reference that lead to a definition of the annotated specification, by its address, as links from there. */
+function referencesOf(folder: string): Map<string, string> {
+  const found = new Map<string, string>()
+  for (const file of readdirSync(folder, { recursive: true, encoding: 'utf8' })) {
+    if (!file.endsWith('.html')) continue
+    const html = readFileSync(`${folder}/${file}`, 'utf8')
+    const [, address] = /tsd-tag-specified.*?href="[^"]*spec\/index\.html#([^"]+)"/s.exec(html) ?? []
+    if (address !== undefined) found.set(address, `../reference/${file.replaceAll('\\', '/')}`)
+  }
+  return found
+}
 
 /** The file that `npm run package` makes. */
 function archive(): string {

@@ -1,7 +1,7 @@
 /**
  * The sources as pages of the site, in its folder `source`: highlighted, with numbered lines (`#L12`), every name that another file
- * declares a link to it. The list of them says what each module is, by the table of CONTRIBUTING.md, and what each file is, by the
- * first sentence of the comment at its top.
+ * declares a link to it. The list of them, by folder and name, says what each file is, by the first sentence of the comment at its
+ * top, and what each module is, by that of its `index.ts`, or else by the table of CONTRIBUTING.md.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, posix } from 'node:path'
@@ -70,34 +70,51 @@ export function buildSources(folder: string, linked: readonly string[]): void {
   }
   for (const source of files.values()) {
     const depth = '../'.repeat(source.path.split('/').length)
+    const own = posix.dirname(source.path)
     write(
       `${folder}/${source.path}.html`,
       page(
         source.path,
+        own === '.'
+          ? source.path
+          : markup`<a href="${depth}source/index.html#${own}">${own}</a>/${posix.basename(source.path)}`,
         depth,
         markup`<pre tabindex="0"><code>${trusted(setText(source.text, marksOf(source)))}</code></pre>`,
       ),
     )
   }
-  const words = moduleWords()
-  const set = (text: string): Content => trusted(setLine(text, () => null))
-  const item = (path: string): Content => {
+  const headOf = (path: string): string => {
     const head = modules.get(path)?.module.comments.at(0)
-    const line = head?.start === 0 ? firstSentence(wordsOf(head)) : ''
-    return markup`<li><a href="${path}.html">${posix.basename(path)}</a> <span>${set(line)}</span></li>`
+    return head?.start === 0 ? firstSentence(wordsOf(head)) : ''
   }
-  const folders = [...Map.groupBy(files.keys(), (path) => posix.dirname(path))]
+  const words = moduleWords()
+  for (const path of words.keys()) {
+    const head = headOf(`${path}/index.ts`)
+    if (head !== '') words.set(path, head)
+  }
+  const set = (text: string): Content => trusted(setLine(text, () => null))
+  const item = (path: string): Content =>
+    markup`<li><a href="${path}.html">${posix.basename(path)}</a> <span>${set(headOf(path))}</span></li>`
+  const byName = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
+  const folders = [
+    ...Map.groupBy([...files.keys()].toSorted(byName), (path) => posix.dirname(path)),
+  ].toSorted(([a], [b]) => byName(a, b))
   const lists = folders.map(
     ([path, inside]) =>
       markup`<section id="${path}"><h2>${path === '.' ? 'At the root' : path}</h2><p>${set(words.get(path) ?? '')}</p><ul>${inside.map(item)}</ul></section>`,
   )
-  const contents = Array.from(
-    words,
-    ([path, of]) => markup`<li><a href="#${path}">${path}</a> <span>${set(of)}</span></li>`,
+  const contents = folders.map(
+    ([path]) =>
+      markup`<li><a href="#${path}">${path === '.' ? 'At the root' : path}</a> <span>${set(words.get(path) ?? '')}</span></li>`,
   )
   write(
     `${folder}/index.html`,
-    page('Sources', '../', markup`<div class="sources"><ul>${contents}</ul>${lists}</div>`),
+    page(
+      'Sources',
+      'Sources',
+      '../',
+      markup`<div class="sources"><p>The folders and their files, each in the order of its name. Names in a source are links to their definitions.</p><ul>${contents}</ul>${lists}<p class="top"><a href="#">To the top</a></p></div>`,
+    ),
   )
 }
 
@@ -117,10 +134,15 @@ function moduleWords(): Map<string, string> {
   return words
 }
 
-/** The first sentence of words, on one line. */
+/**
+ * The first sentence of words, on one line, up to a colon or semicolon behind its fourth word; without the name of the module or of
+ * the thing before its first colon.
+ */
 function firstSentence(words: string): string {
-  const [paragraph] = words.split('\n\n')
-  return /^.*?[.:;](?=\s|$)/s.exec(paragraph)?.[0].slice(0, -1).replaceAll(/\s+/g, ' ') ?? paragraph
+  const [paragraph] = words.replaceAll(/[^\S\n]*\n[^\S\n]*(?!\n)/g, ' ').split(/\n| {2,}/)
+  const [sentence] = /^.*?(?<!et al)\.(?=\s|$)|^.*/.exec(paragraph) ?? ['']
+  const own = sentence.replace(/\.$/, '').replace(/^[\w/-]+(?:, [\w ]+)?: /, '')
+  return /^(?:\S+ ){3,}?\S+(?=[:;] )/.exec(own)?.[0] ?? own.replace(/:$/, '')
 }
 
 /** A text with its marks, and the number of each line. */
@@ -138,8 +160,8 @@ function setText(text: string, marks: readonly Mark[]): string {
   return html + numbered(escapeText(text.slice(at).trimEnd()))
 }
 
-/** A page. @param up the address of the site from the page */
-function page(title: string, up: string, content: Content): string {
+/** A page. @param heading the title, or the same as links. @param up the address of the site from the page */
+function page(title: string, heading: Content, up: string, content: Content): string {
   return markup`<!doctype html>
 <html lang="en">
 <head>
@@ -152,7 +174,7 @@ function page(title: string, up: string, content: Content): string {
 </head>
 <body class="source">
 <nav aria-label="Site"><a href="${up}index.html">Home</a> <a href="${up}source/index.html">Sources</a> <a href="${up}spec/index.html">Specification</a> <a href="${up}reference/index.html">Reference</a></nav>
-<h1>${title}</h1>
+<h1>${heading}</h1>
 ${content}
 </body>
 </html>

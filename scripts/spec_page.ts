@@ -75,7 +75,11 @@ function drawTop(steps: SomeSteps): Readonly<Record<string, string>> {
 }
 
 /** Puts the parts of a page where it has a comment with their name. */
-function specification(asides: ReadonlyMap<string, string>, top: Readonly<Record<string, string>>): Plugin {
+function specification(
+  asides: ReadonlyMap<string, string>,
+  top: Readonly<Record<string, string>>,
+  references: ReadonlyMap<string, string>,
+): Plugin {
   const pages = readPages(read('docs/guides/read.md'), read)
   return {
     name: 'shadowllm-specification',
@@ -84,7 +88,7 @@ function specification(asides: ReadonlyMap<string, string>, top: Readonly<Record
       handler(html, { filename }) {
         const page = pages.find(({ file }) => filename.endsWith(`/${file}`))
         if (page === undefined) throw new Error(`${filename}: expected a page of the specification`)
-        return Object.entries({ ...pageParts(page, pages, asides), ...top }).reduce(
+        return Object.entries({ ...pageParts(page, pages, asides, references), ...top }).reduce(
           (text, [name, part]) => text.replace(`<!-- ${name} -->`, () => part),
           html,
         )
@@ -93,8 +97,8 @@ function specification(asides: ReadonlyMap<string, string>, top: Readonly<Record
   }
 }
 
-/** Builds the pages into a folder. */
-export async function buildSpecPage(outDir: string): Promise<void> {
+/** Builds the pages into a folder. @param references as for `pageParts` */
+export async function buildSpecPage(outDir: string, references: ReadonlyMap<string, string>): Promise<void> {
   const root = path('src/web/spec_page/')
   const steps = await defaultSteps()
   await build({
@@ -102,7 +106,12 @@ export async function buildSpecPage(outDir: string): Promise<void> {
     logLevel: 'warn',
     root,
     base: './',
-    plugins: [plants(), diskOnly(), linked(true), specification(drawAsides(steps), drawTop(steps))],
+    plugins: [
+      plants(),
+      diskOnly(),
+      linked(true),
+      specification(drawAsides(steps), drawTop(steps), references),
+    ],
     worker: {
       format: 'es',
       plugins: () => [plants(), diskOnly(), pageData(['packedWeights', 'packedPredictor'])],

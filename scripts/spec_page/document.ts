@@ -53,11 +53,13 @@ export function addressOf(path: string, name: string | null = null): string {
 /**
  * The parts of a page.
  * @param asides what is shown beside a definition, by address
+ * @param references the page of the library's reference about a definition of the same name, by address
  */
 export function pageParts(
   page: Page,
   pages: readonly Page[],
   asides: ReadonlyMap<string, string> = new Map(),
+  references: ReadonlyMap<string, string> = new Map(),
 ): PageParts {
   const linkTo = (path: string, name: string | null): string | null => {
     const found = pages.find(({ chapters }) => chapters.some((chapter) => chapter.path === path))
@@ -66,7 +68,7 @@ export function pageParts(
   }
   return {
     contents: `<ol>${page.chapters.map((chapter) => contentsOf(chapter, page)).join('\n')}</ol>`,
-    chapters: page.chapters.map((chapter) => sectionOf(chapter, page, linkTo, asides)).join('\n'),
+    chapters: page.chapters.map((chapter) => sectionOf(chapter, page, linkTo, asides, references)).join('\n'),
   }
 }
 
@@ -91,6 +93,7 @@ function sectionOf(
   page: Page,
   linkTo: LinkTo,
   asides: ReadonlyMap<string, string>,
+  references: ReadonlyMap<string, string>,
 ): string {
   const { path, head, imports } = chapter
   const find = findIn(chapter, page, linkTo)
@@ -112,12 +115,12 @@ function sectionOf(
     const part = /^-+ (.*?) -+$/m.exec(row.words)
     const heading = part === null && isInPart ? 'h4' : 'h3'
     isInPart ||= part !== null
-    rows += rowOf(row, part, heading, path, find, code)
+    rows += rowOf(row, part, heading, path, find, code, references)
     beside += row.names.map((name) => asides.get(addressOf(path, name)) ?? '').join('')
   }
   close()
   return `<section class="chapter" id="${addressOf(path)}" data-path="${path}">
-<header><p class="path">${path}</p><h2>${titleOf(chapter, page)}</h2></header>
+<header><p class="path"><a href="../source/${path}.html">${path}</a></p><h2>${titleOf(chapter, page)}</h2></header>
 <div class="head words">${setWords(head, find)}</div>
 ${asides.get(addressOf(path)) ?? ''}
 ${imports.to > imports.from ? `<details class="imports"><summary>imports</summary>${codeBlock(imports, code)}</details>` : ''}
@@ -148,12 +151,18 @@ function rowOf(
   path: string,
   find: FindName,
   code: SetCode,
+  references: ReadonlyMap<string, string>,
 ): string {
   const { words, names, from, to } = row
   const own = names.map((name, i) => {
     // The first is the address of the row.
     const id = i === 0 ? '' : ` id="${addressOf(path, name)}"`
-    return `<a${id} href="#${addressOf(path, name)}">${escapeText(name)}</a>`
+    const reference = references.get(addressOf(path, name))
+    const link =
+      reference === undefined
+        ? ''
+        : ` <a class="manual" href="${reference}" aria-label="${name} in the reference of the library">reference</a>`
+    return `<a${id} href="#${addressOf(path, name)}">${escapeText(name)}</a>${link}`
   })
   const titles = [part?.[1] ?? '', own.join(', ')].filter((title) => title !== '')
   const rest = part === null ? words : words.replace(part[0], '').trim()

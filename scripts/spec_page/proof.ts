@@ -41,6 +41,7 @@ export function setProof({ address, law, cases, bug, line, planted }: Proof): st
   const name = address.split('.')[1]
   return markup`<aside class="law" id="law.${address}" aria-label="The law of ${name}">
 <p><span class="label">Law</span> ${sentence}. <button type="button" aria-label="Try it on ${cases} cases: the law of ${name}" hidden>Try it on ${cases} cases</button></p>
+<div class="verdict" role="status"></div>
 <p><span class="label">Bug</span> ${bug}: <button type="button" aria-label="Plant it: ${bug}" hidden>Plant it</button></p>
 ${setDiff(line, planted)}
 <div class="verdict" role="status"></div>

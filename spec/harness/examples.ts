@@ -58,7 +58,8 @@ async function inFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
 }
 
 function exampleFile(folder: string, index: number): string {
-  return join(folder, `example_${index}.ts`)
+  // In the order of the examples, in which the compiler reports.
+  return join(folder, `example_${String(index).padStart(4, '0')}.ts`)
 }
 
 /** Makes a file of each example in TypeScript. @returns whether there is any */
@@ -86,7 +87,7 @@ async function typeCheck(examples: readonly Example[], folder: string): Promise<
   if (ok) return []
   const named = output.replace(
     /^\S*?example_(\d+)\.ts\((\d+),\d+\)/gm,
-    (_, i, line) => `${examples[i].at} +${line}`,
+    (_, i, line) => `${examples[Number(i)].at} +${line}`,
   )
   // The further lines of an error are indented.
   return named.trimEnd().split(/\n(?=\S)/)

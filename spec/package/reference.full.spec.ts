@@ -93,3 +93,33 @@ export function planted(
     expect(code).toBe(1)
   },
 )
+
+test.skipIf(cannot !== null)(
+  `a value of a type without words is an error where another has some: by its comment, or as help of a record${why}`,
+  { timeout: 300_000 },
+  async () => {
+    const { code, output } = await judgePlanted(
+      `/** A record. */
+export const known = { name: 'known', help: 'is known' } as const
+/** The ways. */
+export const ways = [
+  /** Has words. */
+  'said',
+  'bare',
+] as const
+/** A way. */
+export type Way = (typeof ways)[number]
+/** The records. */
+export const list = [known] as const
+/** A name. */
+export type Name = (typeof list)[number]['name']
+/** Words, of which none has any. */
+export type Silent = 'one' | 'two'
+`,
+      [join(root, 'docs/words.mjs')],
+    )
+    expect(output).toContain('Way: expected words about the value bare, got none')
+    expect(output.match(/expected words about/g)).toHaveLength(1)
+    expect(code).toBe(1)
+  },
+)

@@ -1,7 +1,7 @@
 /**
- * The reference in a real browser: its search finds guides and the main module first, and on a phone no line is cut.
+ * The reference in a real browser: its search finds guides, their sections and the main module first, and on a phone no line is cut.
  *
- * Tests docs/words.mjs and docs/titles.mjs.
+ * Tests docs/words.mjs, docs/titles.mjs and docs/search.mjs.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Browser, Page } from 'playwright-core'
@@ -56,6 +56,33 @@ describe.skipIf(cannot)(`the reference${why}`, { timeout }, () => {
     expect((await found('selectMask')).filter((name) => name.endsWith('selectMask'))).toEqual([
       'shadowllm.selectMask',
     ])
+  })
+
+  test('a mask is found where it is chosen, made and read, by a question too', async () => {
+    for (const query of ['mask', 'how to choose a mask'])
+      expect((await found(query)).slice(0, 5)).toEqual(
+        expect.arrayContaining([
+          'Use the library in a program.A mask, read and given back',
+          'shadowllm.makeMask',
+          'shadowllm.selectMask',
+        ]),
+      )
+    expect((await found('mask'))[0]).toBe('shadowllm.ShadowModel.mask')
+    expect((await found('the')).length).toBeGreaterThan(0)
+  })
+
+  test('a section that is found is there', async () => {
+    const page = await browser.newPage()
+    try {
+      await page.goto(`${server.url}reference/index.html`)
+      await page.keyboard.press('/')
+      await page.locator('#tsd-search-input').fill('What becomes of it')
+      await page.locator('#tsd-search-results a', { hasText: 'What becomes of it' }).first().click()
+      await page.waitForURL(/documents\/gguf\.html#/)
+      expect(await page.locator(':target').innerText()).toContain('What becomes of it')
+    } finally {
+      await page.close()
+    }
   })
 
   /** How many lines the boxes of an element have. */

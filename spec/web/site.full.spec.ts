@@ -68,7 +68,9 @@ test.skipIf(cannotBuildSite !== null)(
     expect(source).toContain('<b id="MaskPlanner">MaskPlanner</b>')
     // The guides, by their titles and in one order, on the home page and in the reference.
     const guides = readdirSync(join(root, 'docs/guides')).map((file) => file.replace('.md', ''))
-    const listed = Array.from(read('index.html').matchAll(/reference\/documents\/([\w-]+)\.html">([^<]+)</g))
+    const listed = Array.from(
+      read('index.html').matchAll(/<li><a href="reference\/documents\/([\w-]+)\.html">([^<]+)</g),
+    )
     expect(listed.map(([, name]) => name).toSorted()).toEqual(guides.toSorted())
     for (const [, name, title] of listed)
       expect(read(`reference/documents/${name}.html`)).toContain(`<title>${title} |`)
@@ -101,9 +103,39 @@ test.skipIf(cannotBuildSite !== null)(
       '<a href="#src/io">src/io</a> <span>untrusted files: safetensors, torch, hub, tokenizers</span>',
     )
     expect(read('source/index.html')).toContain(
+      '<a href="#src/predictor">src/predictor</a> <span>predictors of scores from a prompt, and planners that make masks from scores</span>',
+    )
+    // In the order that it states: folders by name, and the files of each.
+    const order = Array.from(
+      read('source/index.html').matchAll(/<section id="([^"]+)">|<li><a href="([^"#]+)\.html">/g),
+      ([, folder, file]) => folder ?? file,
+    )
+    const folders = order.filter((path) => order.some((other) => dirname(other) === path))
+    expect(folders.length).toBeGreaterThan(20)
+    expect(folders).toEqual(folders.toSorted())
+    for (const folder of folders) {
+      const files = order.filter((path) => dirname(path) === folder && !folders.includes(path))
+      expect(files).toEqual(files.toSorted())
+    }
+    expect(source).toContain(
+      '<h1><a href="../../../source/index.html#src/masks">src/masks</a>/planner.ts</h1>',
+    )
+    expect(read('index.html')).toContain('href="source/"')
+    expect(read('source/index.html')).toContain(
       '<a href="src/masks/selection.ts.html">selection.ts</a> <span>Selects a mask from scores</span>',
     )
     expect(selects).toContain('href="../../spec/index.html#select.selectMask"')
+    // A type says what its values mean; one made from another has those that are left.
+    expect(read('reference/types/library.Scope.html')).toContain(
+      "<code>'per-layer'</code>: The units of one layer compete",
+    )
+    const generating = read('reference/types/library.GenerationPlanner.html')
+    expect(generating).toContain("<code>'griffin'</code>: Keeps the neurons")
+    expect(generating).not.toContain("<code>'oracle'</code>")
+    // And back: from the specification to the reference, and to the source.
+    const specification = read('spec/index.html')
+    expect(specification).toContain('href="../reference/functions/library.selectMask.html"')
+    expect(specification).toContain('<a href="../source/src/spec/select.ts.html">src/spec/select.ts</a>')
     const planted =
       '<a href="spec/none.html"></a><a href="spec/#none"></a><a href="spec/"></a><a href="page.png"></a><img src="page.png">'
     expect(faultsOf('index.html', planted)).toEqual([

@@ -68,7 +68,7 @@ test('a name leads to its definition, and has the words of its comment without t
   expect(declares('src/masks/selection.ts', 'K')).toBe(false)
   expect(exportedNames('src/masks').get('checkBudget')).toEqual(['src/masks/budget.ts'])
   expect(wordsOfName('src/masks/selection.ts', 'TopK')).toBe(
-    'The indices of the `count` highest scores, ascending.',
+    'What ranks the scores; where it is left out, the reference. It gives the indices of the `count` highest scores, ascending.',
   )
   expect(wordsOfName('src/masks/selection.ts', 'selectMask')).toBe(
     'The mask that keeps the highest scores within a budget.',

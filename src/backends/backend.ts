@@ -15,22 +15,27 @@ import type { catalog, KernelName, OpName } from '../ops/catalog.ts'
 import type { Dtype, Numbers } from '../ops/op.ts'
 import { nameOption, orWord, wholeOption, type NameOption, type OptionRecord } from '../tensor/option.ts'
 
-/**
- * The backends a user can name. `wasm-rust` is the strict kernels from another compiler. `cuda` and `cuda-fast` need an NVIDIA
- * GPU; `cuda-emulated` and `cuda-fast-emulated` run the same kernels on the processor, slowly, if the emulator has been built.
- * `webgpu` and `webgpu-fast` need an adapter that the runtime finds: Deno and browsers have WebGPU, Node has it from the package
- * `webgpu`. An adapter that does not keep the float contract has `webgpu-fast`, whichever is asked for.
- */
+/** The backends a user can name. Those with `cuda` need an NVIDIA GPU, but for the emulated ones. */
 export const backendNames = [
+  /** The definition of every operation, in TypeScript: slow, and what all others are compared with. */
   'reference',
+  /** WebAssembly SIMD; gives the bits of the reference. */
   'wasm',
+  /** WebAssembly with relaxed SIMD, whose multiply-adds may leave products unrounded. */
   'wasm-relaxed',
+  /** The strict kernels from another compiler, Rust's; gives the bits of the reference. */
   'wasm-rust',
+  /** CUDA kernels that give the bits of the reference. */
   'cuda',
+  /** CUDA kernels that also add in an order of their own, within bounds. */
   'cuda-fast',
+  /** The kernels of `cuda` on the processor, slowly, if the emulator has been built. */
   'cuda-emulated',
+  /** The kernels of `cuda-fast` on the processor, in the same way. */
   'cuda-fast-emulated',
+  /** WebGPU: Deno and browsers have it, Node has it from the package `webgpu`. Gives the bits of the reference. */
   'webgpu',
+  /** WebGPU that also adds in an order of its own; `webgpu` means it where an adapter does not keep the float contract. */
   'webgpu-fast',
 ] as const
 

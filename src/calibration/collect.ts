@@ -87,7 +87,7 @@ export interface CalibrationReport extends CalibrationPlan {
 }
 
 /**
- * Calibrates into a folder, or completes a calibration there.
+ * Calibrates into a folder, or completes a calibration there; `trainPredictor` shows it, and how a predictor is trained from it.
  * @param onProgress is called after each step, with how many of how many are done
  * @param signal ends the calibration; a later call with the same options goes on
  * @throws UsageError CRITERION_NAME, CRITERIA for no or repeated criteria, WINDOWS, CONTEXT_LENGTH, OUTPUT for a folder

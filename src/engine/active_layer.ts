@@ -26,11 +26,17 @@ import { PackedUnits, type HeldWeights, type ProductNames, type UnitMatrices } f
 import { parametersOf, type HeadSite, type Section, type Step, type UnitSite } from './plan.ts'
 import { chosenUnits, rowsOfUnits } from './unit_lists.ts'
 
-/**
- * How a mask is carried out: left to the cost model (`auto`), packed, by skipping rows in place, or by computing
- * everything and multiplying by the mask, which takes any numbers.
- */
-export const maskModes = ['auto', 'pack', 'skip', 'simulate'] as const
+/** How a mask is carried out. */
+export const maskModes = [
+  /** In each layer the way that the cost model expects to be fastest. */
+  'auto',
+  /** The weights of the units that are kept are copied together and multiplied as smaller matrices. */
+  'pack',
+  /** The rows of skipped units are passed over in place. */
+  'skip',
+  /** Everything is computed and multiplied by the mask, which may hold any numbers. Nothing is saved. */
+  'simulate',
+] as const
 /** How the engine carries out a mask. */
 export type MaskMode = (typeof maskModes)[number]
 export const modeOption: NameOption<MaskMode> = nameOption('MODE', maskModes)

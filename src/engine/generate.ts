@@ -64,7 +64,11 @@ export interface GeneratedToken extends ChosenToken {
 }
 
 /** Why a text ended. */
-export type GenerateEnd = 'stop' | 'length'
+export type GenerateEnd =
+  /** The model wrote a token that ends a text. */
+  | 'stop'
+  /** The limit of tokens or the end of the context was reached. */
+  | 'length'
 
 /** Milliseconds of work before the event loop gets a turn. */
 const TURN = 25

@@ -10,9 +10,14 @@ import { partsOf } from './storages/storage.ts'
 import { arrayTypes, type Numbers } from '../ops/op.ts'
 import { nameOption, type NameOption } from '../tensor/option.ts'
 
-/** What keys and values may be stored as: float32, or int8 with a scale per head and position. */
-export const cacheStorages = ['f32', 'int8'] as const
-/** One of them. */
+/** What keys and values may be stored as. */
+export const cacheStorages = [
+  /** Float32, as they are computed. */
+  'f32',
+  /** Whole numbers of 8 bits with a scale per head and position: about a quarter of the memory. */
+  'int8',
+] as const
+/** What keys and values are stored as. */
 export type CacheStorage = (typeof cacheStorages)[number]
 export const cacheOption: NameOption<CacheStorage> = nameOption('CACHE', cacheStorages)
 

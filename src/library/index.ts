@@ -35,6 +35,7 @@ export type { Tokenizer } from '../io/tokenizer.ts'
 export { achievedSparsity, type AchievedSparsity, type LayerSizes, type Sparsity } from '../masks/achieved.ts'
 export type { ChannelMask, ChannelSite } from '../masks/channels.ts'
 export { makeBudget, type Budget, type Scope } from '../masks/budget.ts'
+export type { CompensationName } from '../masks/compensation.ts'
 export { denseMask, makeMask, type UnitMask, type UnitShape } from '../masks/mask.ts'
 export { maskOverlap, setOverlap, type Overlap } from '../masks/overlap.ts'
 export {

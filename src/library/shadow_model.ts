@@ -266,6 +266,16 @@ export class ShadowModel {
    * @throws UsageError PROMPT if it is empty, CONTEXT_LENGTH if it and maxTokens do not fit the model, TOKENS, SPARSITY,
    *   PLANNER, EVERY, PREFILL, CHECK, CACHE, TEMPERATURE, TOP_K, TOP_P, MIN_P, REPETITION_PENALTY, PRESENCE_PENALTY,
    *   FREQUENCY_PENALTY, LOGIT_BIAS, MAX_TOKENS, DISPOSED, OPTIONS, OPTION_NAME, OPTION_TYPE, SESSION; MissingError PREDICTOR_MISSING; the signal's reason
+   * @example
+   * ```ts
+   * import { ShadowModel } from 'shadowllm'
+   *
+   * const opt = await ShadowModel.fromPretrained()
+   * let text = ''
+   * for await (const step of opt.generate('Once upon a time', { sparsity: 0.5, maxTokens: 12 })) text += step.text
+   * console.log(text)
+   * await opt.dispose()
+   * ```
    */
   async *generate(
     prompt: string | Ids,
@@ -324,13 +334,13 @@ export class ShadowModel {
    * ```ts no-run
    * import { ShadowModel } from 'shadowllm'
    *
-   * const opt = await ShadowModel.fromPretrained('HuggingFaceTB/SmolLM2-135M-Instruct')
+   * const smollm2 = await ShadowModel.fromPretrained('HuggingFaceTB/SmolLM2-135M-Instruct')
    * const messages = [{ role: 'user', content: 'What is gravity?' }]
    * let answer = ''
-   * for await (const step of opt.chat(messages)) answer += step.text
+   * for await (const step of smollm2.chat(messages)) answer += step.text
    * messages.push({ role: 'assistant', content: answer }, { role: 'user', content: 'Who found it?' })
-   * for await (const step of opt.chat(messages, { planner: 'random', sparsity: 0.3 })) console.log(step.text)
-   * await opt.dispose()
+   * for await (const step of smollm2.chat(messages, { planner: 'random', sparsity: 0.3 })) console.log(step.text)
+   * await smollm2.dispose()
    * ```
    */
   async *chat(

@@ -25,7 +25,14 @@ import {
 } from '../tensor/option.ts'
 
 /** Whether units compete over the whole model or within their layer; hybrid is global with floors under both kinds. */
-export const scopes = ['global', 'per-layer', 'hybrid'] as const
+export const scopes = [
+  /** The units of all layers compete, so that layers keep different numbers of them; each keeps its best head. */
+  'global',
+  /** The units of one layer compete: every layer keeps the same share. */
+  'per-layer',
+  /** As `global`, and each layer keeps a floor of its best neurons too. */
+  'hybrid',
+] as const
 /** Which units compete. */
 export type Scope = (typeof scopes)[number]
 const policies = ['exact', 'paper-compatible'] as const

@@ -6,8 +6,17 @@
  * with a row per input (out and fc2) leave those rows unread; the others read their columns all the same.
  */
 
-/** The arrays: what q, k and v read; what out reads; what fc1 and up read; what fc2 reads. In the order of a layer. */
-export const channelSites = ['attention', 'heads', 'ffn', 'activations'] as const
+/** The arrays, in the order of a layer. */
+export const channelSites = [
+  /** What `q`, `k` and `v` read. */
+  'attention',
+  /** What `out` reads. */
+  'heads',
+  /** What `fc1` and `up` read. */
+  'ffn',
+  /** What `fc2` reads. */
+  'activations',
+] as const
 /** Whose input channels a mask is of. */
 export type ChannelSite = (typeof channelSites)[number]
 

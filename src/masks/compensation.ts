@@ -9,7 +9,15 @@ import { nameOption, rangeOption, type NameOption, type OptionRecord } from '../
 import type { UnitKind } from './mask.ts'
 
 /** The ways. */
-export const compensations = ['none', 'mean', 'least-squares'] as const
+export const compensations = [
+  /** Zeros. */
+  'none',
+  /** The mean of each skipped unit over a calibration (`calibrate --moments`). */
+  'mean',
+  /** What the units that are kept say of the skipped ones, by least squares over a calibration. */
+  'least-squares',
+] as const
+/** What takes the place of skipped units. */
 export type CompensationName = (typeof compensations)[number]
 export const compensateOption: NameOption<CompensationName> = nameOption('COMPENSATE', compensations)
 

@@ -9,7 +9,12 @@ import { UsageError } from '../tensor/errors.ts'
 import type { ChannelMask } from './channels.ts'
 
 /** The two kinds of unit. */
-export const unitKinds = ['heads', 'neurons'] as const
+export const unitKinds = [
+  /** Attention heads: H in each layer. */
+  'heads',
+  /** Neurons of the MLP: F in each layer. */
+  'neurons',
+] as const
 /** A kind of unit. */
 export type UnitKind = (typeof unitKinds)[number]
 
@@ -44,6 +49,19 @@ export function denseMask(shape: UnitShape): UnitMask {
  * @param heads [L, H] of 1 (computed) and 0 (skipped), or other factors
  * @param neurons [L, F] of the same
  * @throws UsageError MASK_SHAPE for invalid sizes, or a table that does not have layers x units numbers
+ * @example
+ * ```ts
+ * import { denseMask, givenMask, makeMask, ShadowModel } from 'shadowllm'
+ *
+ * // All units but head 3 of layer 4.
+ * const opt = await ShadowModel.fromPretrained()
+ * const { shape, heads, neurons } = denseMask(opt.model.shape)
+ * heads[4 * shape.heads + 3] = 0
+ * const mask = makeMask(shape, heads, neurons)
+ * const planner = givenMask(mask, null)
+ * for await (const { text } of opt.generate('Once upon a time', { planner, maxTokens: 12 })) console.log(text)
+ * await opt.dispose()
+ * ```
  */
 export function makeMask(shape: UnitShape, heads: Float32Array, neurons: Float32Array): UnitMask {
   checkUnitShape(shape)

@@ -54,7 +54,12 @@ export interface PromptEnd extends Pick<PromptView, 'tokens' | 'ids'> {
 }
 
 /** Whether the prompt runs dense, or under the mask that is decided while it runs. */
-export const prefills = ['dense', 'masked'] as const
+export const prefills = [
+  /** All units are computed for the prompt; the mask holds for the tokens that follow it. */
+  'dense',
+  /** The prompt runs under the mask too, from the layer on in which it is decided. */
+  'masked',
+] as const
 /** How the prompt runs: dense or masked. */
 export type Prefill = (typeof prefills)[number]
 export const prefillOption: NameOption<Prefill> = nameOption('PREFILL', prefills)

@@ -22,7 +22,7 @@ export interface UnitScores {
   readonly neurons: Float32Array // [L, F]
 }
 
-/** The indices of the `count` highest scores, ascending. */
+/** What ranks the scores; where it is left out, the reference. It gives the indices of the `count` highest scores, ascending. */
 export type TopK = (scores: Float32Array, count: number) => Int32Array
 
 /** top_k by its definition. */

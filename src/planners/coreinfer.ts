@@ -53,7 +53,24 @@ export function coreCounts(activations: Float32Array, tokens: number): Float32Ar
   return counts
 }
 
-/** Keeps the neurons with the highest counts of each layer, and all heads. */
+/**
+ * Keeps all heads, and of each layer the neurons that are most often among the strongest of a token (CoreInfer, arXiv 2410.18311). It
+ * counts the tokens of the prompt for which a neuron is positive and among the n largest, where n is a fifth of the positive
+ * neurons of a mean token. The prompt runs dense; the mask is decided when it has run.
+ * @param shape the sizes of the model, `model.shape`
+ * @param budget its share of neurons and its dense layers count
+ * @example
+ * ```ts
+ * import { collectText, makeBudget, ShadowModel } from 'shadowllm'
+ * import { coreinferPlanner } from 'shadowllm/predictor'
+ *
+ * const opt = await ShadowModel.fromPretrained()
+ * const planner = coreinferPlanner(opt.model.shape, makeBudget(0, { neuronSparsity: 0.5 }))
+ * const { text } = await collectText(opt.generate('Once upon a time', { planner, maxTokens: 12 }))
+ * console.log(text)
+ * await opt.dispose()
+ * ```
+ */
 export function coreinferPlanner(shape: UnitShape, budget: Budget, topK: TopK = referenceTopK): LatePlanner {
   return neuronPlanner('coreinfer', shape, { summarize: coreCounts, scores: (all) => all }, budget, topK)
 }

@@ -12,7 +12,10 @@ import { referenceTopK, selectLayer, type TopK } from '../masks/selection.ts'
 import type { LayerPredictor } from './predictors.ts'
 import { given, type PlannerRecord } from './record.ts'
 
-/** Decides each layer from the stream that enters the layer before it; by default for every token. */
+/**
+ * Keeps the units that the predictor of each layer expects to matter most, from the stream that enters the layer before it (DejaVu,
+ * arXiv 2310.17157); by default it decides at every token.
+ */
 export function dejavuPlanner(
   predictor: LayerPredictor,
   budget: Budget,

@@ -36,7 +36,8 @@ export function mergedRanks(prompt: Float32Array, general: Float32Array): Float3
 }
 
 /**
- * Keeps the neurons with the highest merged ranks of each layer, and all heads.
+ * Keeps all heads, and of each layer the neurons whose rank by `griffinPlanner`'s score of the prompt and rank by the mean score of a
+ * calibration have the highest sum (GLASS, arXiv 2508.14302).
  * @param mean the mean scores of a calibration, of which those of neurons count
  */
 export function glassPlanner(mean: UnitScores, budget: Budget, topK: TopK = referenceTopK): LatePlanner {

@@ -36,7 +36,24 @@ export function griffinScores(activations: Float32Array, tokens: number): Float3
   return Float32Array.from(sums, Math.sqrt)
 }
 
-/** Keeps the neurons with the highest scores of each layer, and all heads. */
+/**
+ * Keeps all heads, and of each layer the neurons that the prompt uses most (GRIFFIN, arXiv 2404.01365). The score of a neuron is a
+ * sum over the tokens of the prompt: the square of its activation, divided by the sum of these squares over the layer. The prompt
+ * runs dense; the mask is decided when it has run.
+ * @param shape the sizes of the model, `model.shape`
+ * @param budget its share of neurons and its dense layers count
+ * @example
+ * ```ts
+ * import { collectText, makeBudget, ShadowModel } from 'shadowllm'
+ * import { griffinPlanner } from 'shadowllm/predictor'
+ *
+ * const opt = await ShadowModel.fromPretrained()
+ * const planner = griffinPlanner(opt.model.shape, makeBudget(0, { neuronSparsity: 0.5 }))
+ * const { text } = await collectText(opt.generate('Once upon a time', { planner, maxTokens: 12 }))
+ * console.log(text)
+ * await opt.dispose()
+ * ```
+ */
 export function griffinPlanner(shape: UnitShape, budget: Budget, topK: TopK = referenceTopK): LatePlanner {
   return neuronPlanner('griffin', shape, { summarize: griffinScores, scores: (all) => all }, budget, topK)
 }

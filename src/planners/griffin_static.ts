@@ -19,7 +19,11 @@ import { latePlanner } from './late.ts'
 import type { LatePlanner } from './ranking.ts'
 import { meanOf, type PlannerRecord } from './record.ts'
 
-/** Keeps the units with the highest scores. @param mean the mean scores of a calibration */
+/**
+ * Keeps the units with the highest mean scores of a calibration, where that of a neuron is multiplied by `griffinPlanner`'s score of
+ * the prompt. The prompt runs dense; the mask is decided when it has run.
+ * @param mean the mean scores of a calibration
+ */
 export function griffinStaticPlanner(
   mean: UnitScores,
   budget: Budget,

@@ -6,7 +6,22 @@ import { referenceTopK, type TopK, type UnitScores } from '../masks/selection.ts
 import { rankingPlanner, type RankingPlanner } from './ranking.ts'
 import { given, type PlannerRecord } from './record.ts'
 
-/** A mask from the oracle scores of the sequence; a planner for one sequence. */
+/**
+ * Keeps the units that matter most to a text whose continuation is known: the upper bound of every predictor. It serves one text.
+ * @param scores of the prompt and what follows it, by a criterion: `scoreText` gives them
+ * @example
+ * ```ts
+ * import { collectText, makeBudget, ShadowModel } from 'shadowllm'
+ * import { oraclePlanner, scoreText } from 'shadowllm/predictor'
+ *
+ * const opt = await ShadowModel.fromPretrained()
+ * const ids = Int32Array.from(opt.encode('Once upon a time, there was a little girl', { prefix: true }))
+ * const planner = oraclePlanner(scoreText(opt.model, ids, ids), makeBudget(0.5))
+ * const { text } = await collectText(opt.generate('Once upon a time', { planner, maxTokens: 12 }))
+ * console.log(text)
+ * await opt.dispose()
+ * ```
+ */
 export function oraclePlanner(
   scores: UnitScores,
   budget: Budget,

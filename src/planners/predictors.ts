@@ -40,7 +40,10 @@ export interface LayerPredictor {
 
 /** The predictor that a planner of each kind asks. */
 export interface Predictors {
+  /** Two networks for the whole model, which read the prompt in one early layer (ShadowLLM, arXiv 2406.16635). */
   readonly shadow: PromptPredictor
+  /** Two networks for every layer, which read its heads in a dense pass: the baseline of ShadowLLM's authors. */
   readonly 'dejavu-style': HeadOutputsPredictor
+  /** Two low-rank networks for every layer, which read the stream one layer earlier (DejaVu, arXiv 2310.17157). */
   readonly dejavu: LayerPredictor
 }

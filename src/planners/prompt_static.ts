@@ -26,7 +26,8 @@ export function geometricMean(a: UnitScores, b: UnitScores): UnitScores {
 }
 
 /**
- * Keeps the units with the highest scores. The prompt must have at least two tokens.
+ * Keeps the units with the highest geometric mean of two scores: that of the prompt, as in `promptPlanner`, and the mean over a
+ * calibration. The prompt must have at least two tokens.
  * @param mean the mean scores of a calibration by the same criterion
  */
 export function promptStaticPlanner(

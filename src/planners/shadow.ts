@@ -9,9 +9,24 @@ import { rankingPlanner, type RankingPlanner } from './ranking.ts'
 import { given, type PlannerRecord } from './record.ts'
 
 /**
- * A mask from predicted scores: the planner of the paper. The layers up to the predictor's source layer run before it
+ * Keeps the units that a predictor expects to matter most, from the head outputs of the prompt in one early layer: the planner of
+ * the paper (arXiv 2406.16635). The layers up to the predictor's source layer run before it
  * decides, so they are dense for every budget.
+ * @param predictor such as `openPredictor` gives; where `generate` gets the name `shadow`, `ShadowModel.loadPredictor` gives it
  * @param ranksRead whether a predictor may rank layers that it reads: it decides once, after a prompt that runs dense
+ * @example
+ * ```ts
+ * import { collectText, makeBudget, ShadowModel } from 'shadowllm'
+ * import { openPredictor, shadowPlanner } from 'shadowllm/predictor'
+ *
+ * const opt = await ShadowModel.fromPretrained()
+ * const predictor = await openPredictor('fixtures/tiny-opt/predictor.safetensors', opt.model.backend)
+ * if (predictor.kind !== 'shadow') throw new Error(predictor.kind)
+ * const planner = shadowPlanner(predictor, makeBudget(0.5))
+ * const { text } = await collectText(opt.generate('Once upon a time', { planner, maxTokens: 12 }))
+ * console.log(text)
+ * await opt.dispose()
+ * ```
  */
 export function shadowPlanner(
   predictor: PromptPredictor,

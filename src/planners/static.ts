@@ -6,7 +6,11 @@ import { referenceTopK, selectMask, type TopK, type UnitScores } from '../masks/
 import { rankingPlanner, type RankingPlanner } from './ranking.ts'
 import { meanOf, type PlannerRecord } from './record.ts'
 
-/** The same mask for every sequence. @throws UsageError as `selectMask` */
+/**
+ * Keeps the units with the highest scores, the same for every prompt: static pruning.
+ * @param scores such as the mean scores of a calibration: `Calibration.aggregate`
+ * @throws UsageError as `selectMask`
+ */
 export function staticPlanner(
   scores: UnitScores,
   budget: Budget,

@@ -1,10 +1,5 @@
 /**
- * Predictor configs, stored in the file of a predictor: one type for each kind.
- *
- *   shadow         ShadowLLM: two networks for the whole model, which read the prompt in one early layer
- *   dejavu-style   two networks for every layer, which read the heads of the same layer in a dense pass: the baseline of
- *                  the authors of ShadowLLM
- *   dejavu         two low-rank networks for every layer, which read the stream one layer earlier (arXiv 2310.17157)
+ * Predictor configs, stored in the file of a predictor: one type for each kind (planners/predictors.ts).
  */
 import type { FeatureWidths } from '../engine/config.ts'
 import type { UnitKind, UnitShape } from '../masks/mask.ts'
@@ -17,8 +12,13 @@ export type PredictorKind = keyof Predictors
 /** The kinds of predictors. */
 export const predictorKinds = ['shadow', 'dejavu-style', 'dejavu'] as const satisfies PredictorKind[]
 
-/** mse: squared error of scores. bce: cross-entropy of labels (whether a unit is among the best). */
-export const losses = ['mse', 'bce'] as const
+/** What the training of a predictor may minimise. */
+export const losses = [
+  /** The squared error of scores. */
+  'mse',
+  /** The cross-entropy of labels: whether a unit is among the best. */
+  'bce',
+] as const
 /** The loss that a predictor is trained by. */
 export type LossName = (typeof losses)[number]
 

@@ -78,7 +78,10 @@ export async function makeProvenance(inputs: ProvenanceInputs): Promise<Provenan
   }
 }
 
-/** One hash for several files, in the order given: that of their hashes. A single file has its own. */
+/**
+ * One hash for several files: that of their hashes. A single file has its own.
+ * @param paths in order: those of `ShadowModel.files` give the hash of a model
+ */
 export async function hashFiles(paths: readonly string[]): Promise<string> {
   const hashes: string[] = []
   for (const path of paths) hashes.push(await sha256File(path))

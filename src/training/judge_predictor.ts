@@ -21,7 +21,14 @@ import { scoresOf } from './train_predictor.ts'
 import { unitKinds, type UnitKind } from '../masks/mask.ts'
 
 /** The predictions that are evaluated. */
-export const contestants = ['predictor', 'mean-target', 'mean-score'] as const
+export const contestants = [
+  /** The scores that the predictor expects for the prompt of an example. */
+  'predictor',
+  /** The mean of the targets that the predictor was trained on, for every prompt. */
+  'mean-target',
+  /** The mean of the criterion's scores, for every prompt: what `static` ranks by. */
+  'mean-score',
+] as const
 /** What is judged: a predictor, or what it must beat. */
 export type Contestant = (typeof contestants)[number]
 

@@ -75,6 +75,41 @@ type PredictorOf<Config extends PredictorConfig> = Extract<Predictor, { readonly
  * @param examples features and scores of prompts, as a calibration has them
  * @param options epochs, batch, learning rate, what is held out, and who is told of progress
  * @throws UsageError EXAMPLES for fewer than two examples, or examples without the scores or features of the config; the signal's reason
+ * @example
+ * ```ts
+ * import { collectText, ShadowModel } from 'shadowllm'
+ * import { calibrateToFolder, hashFiles, openCalibration, textSource } from 'shadowllm/eval'
+ * import { makePredictorConfig, savePredictor } from 'shadowllm/predictor'
+ * import { trainPredictor } from 'shadowllm/train'
+ *
+ * const opt = await ShadowModel.fromPretrained()
+ * const { model, prefixIds } = opt
+ *
+ * // Scores of units on 8 windows of a text. A real calibration has hundreds.
+ * const text = 'The captain looked at the sea. The men were tired, and he told them to go below. '.repeat(8)
+ * const encode = (words: string): number[] => opt.encode(words)
+ * const windows = { name: 'sea', encode, count: 8, seed: 0, prompt: 16, continuation: 8, prefixIds }
+ * const source = textSource([{ name: 'sea', genre: 'story', text }], windows)
+ * const folder = 'build/example/calibration'
+ * const modelHash = await hashFiles(opt.files)
+ * await calibrateToFolder({ model, modelHash, source, examples: 8, folder, criteria: ['plainact'] })
+ *
+ * // Two networks that predict the scores from the prompt.
+ * const calibration = await openCalibration(folder)
+ * const { hash: _, layers, heads, neurons, ...widths } = calibration.manifest.model
+ * const subject = { shape: { layers, heads, neurons }, ...widths, seed: 0, examples: 8 }
+ * const dataHash = calibration.identity
+ * const config = makePredictorConfig('shadow', { ...subject, criterion: 'plainact', dataHash })
+ * const how = { epochs: 3, batch: 4, rate: 0.001, decay: 0.01, heldOut: 0.1, patience: 3 }
+ * const { predictor } = await trainPredictor(model.backend, config, await calibration.readAll(), how)
+ * await savePredictor('build/example/predictor.safetensors', predictor)
+ * predictor.dispose()
+ *
+ * await opt.loadPredictor('build/example/predictor.safetensors')
+ * const written = await collectText(opt.generate('The captain looked at', { sparsity: 0.5, maxTokens: 8 }))
+ * console.log(written.text)
+ * await opt.dispose()
+ * ```
  */
 export async function trainPredictor<Config extends PredictorConfig>(
   backend: Backend,
@@ -111,7 +146,7 @@ export async function trainPredictor<Config extends PredictorConfig>(
   return { predictor, heldOut: recordOf(unitKinds, mean) }
 }
 
-/** Trains ShadowLLM's predictor. */
+/** Trains ShadowLLM's predictor, as `trainPredictor` shows. */
 export const trainShadow: typeof trainPredictor<ShadowConfig> = trainPredictor
 
 /** Trains the per-layer baseline of the paper's code. */

@@ -243,6 +243,40 @@ describe.skipIf(cannot)(`the annotated specification${why}`, { timeout }, () => 
     )
   })
 
+  test('with a message of two lines the definition that one jumps to is below the bar', async () => {
+    await inPage(
+      '',
+      async (page) => {
+        await page.locator('#prompt').fill('sea '.repeat(600))
+        await page.locator('#prompt').press('Enter')
+        await page.locator('.state.refused').waitFor()
+        await page.locator('#contents a[href="#select.selectMask"]').click()
+        const name = page.locator('[id="select.selectMask"] h3')
+        await expect
+          .poll(async () => {
+            const [bar, box] = [await page.locator('#try').boundingBox(), await name.boundingBox()]
+            return bar !== null && box !== null && box.y >= bar.y + bar.height && box.y < 500
+          })
+          .toBe(true)
+      },
+      { viewport: { width: 1440, height: 900 } },
+    )
+  })
+
+  test('the bar of a phone says which definition is on the screen', async () => {
+    await inPage(
+      '#select.selectMask',
+      async (page) => {
+        const here = page.locator('#here')
+        await expect.poll(() => here.textContent()).toMatch(/^selectMask: /)
+        expect(await here.getAttribute('href')).toBe('#select.selectMask')
+        await page.evaluate('scrollTo(0, 0)')
+        await expect.poll(() => here.isVisible()).toBe(false)
+      },
+      { viewport: { width: 375, height: 700 }, isMobile: true, hasTouch: true },
+    )
+  })
+
   test('every control has a name', async () => {
     await inPage('', async (page) => {
       const unnamed = await page.evaluate(() =>
@@ -291,10 +325,13 @@ describe.skipIf(cannot)(`the annotated specification${why}`, { timeout }, () => 
           await button.click()
           // Buttons wait for the verdict.
           await expect.poll(() => button.isEnabled(), { timeout }).toBe(true)
-          return `${address}: ${await place.locator('.verdict').textContent()}`
+          return `${address}: ${(await place.locator('.verdict').allTextContents()).join('')}`
         }
         // Some definitions have the same law beside them.
-        if (!tried.has(law)) expect(await press(/^Try /)).toContain('The law holds on')
+        if (!tried.has(law)) {
+          expect(await press(/^Try /)).toContain('The law holds on')
+          expect(await place.locator('p:has(button) + .verdict').first().textContent()).toContain('holds on')
+        }
         tried.add(law)
         expect(await press(/^Plant it: /)).toContain('The law is broken by case')
         expect(await place.locator('.verdict p').first().textContent()).toContain('with this bug differ')

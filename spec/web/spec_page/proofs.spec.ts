@@ -146,7 +146,7 @@ describe('the page is a document', () => {
   test('every link within the pages leads somewhere', () => {
     const known = new Set(html.flatMap(([file, text]) => idsOf(text).map((id) => `${file}#${id}`)))
     const dead = html.flatMap(([file, text]) =>
-      Array.from(text.matchAll(/ href="(?!https:)([^"]*)"/g), ([, href]) =>
+      Array.from(text.matchAll(/ href="(?!https:|\.\.\/)([^"]*)"/g), ([, href]) =>
         href.startsWith('#') ? file + href : href,
       ).filter((href) => !known.has(href)),
     )

@@ -15,7 +15,18 @@ import type { Matrix, StorageRecord } from './storage.ts'
 export type { Matrix } from './storage.ts'
 
 /** The names of all of them. */
-export const storages = ['f32', 'bf16', 'f16', 'int8', 'int4'] as const
+export const storages = [
+  /** Float32. */
+  'f32',
+  /** The upper half of a float32: 8 bits of exponent, 7 of fraction. */
+  'bf16',
+  /** Half precision: 5 bits of exponent, 10 of fraction. */
+  'f16',
+  /** Whole numbers of 8 bits with scales. Activations are rounded too. */
+  'int8',
+  /** Whole numbers of 4 bits in blocks with scales. Activations are rounded too. */
+  'int4',
+] as const
 
 /** The storages of weights. */
 export type Storage = (typeof storages)[number]

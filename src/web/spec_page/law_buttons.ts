@@ -49,9 +49,12 @@ function startTopBugs(rpc: () => RpcClient): void {
 
 /** Tries a law and says what was found. */
 async function run(rpc: RpcClient, proof: Proof, isPlanted: boolean, place: HTMLElement): Promise<void> {
-  const verdict = place.querySelector<HTMLElement>('.verdict')
+  // That of the law stands under its sentence, that of the bug under its lines.
+  const verdicts = [...place.querySelectorAll<HTMLElement>('.verdict')]
+  const verdict = isPlanted ? verdicts.at(-1) : verdicts[0]
   const buttons = place.querySelectorAll('button')
-  if (verdict === null) return
+  if (verdict === undefined) return
+  for (const other of verdicts) other.replaceChildren()
   buttons.forEach((button) => (button.disabled = true))
   const cases = isPlanted ? PLANTED_CASES : proof.cases
   verdict.textContent = isPlanted ? 'Trying cases until one breaks the law …' : `Trying ${cases} cases …`

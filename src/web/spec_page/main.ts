@@ -232,6 +232,11 @@ check.addEventListener('click', () => void checkSteps())
 startReadouts(() => ({ steps, source: chosen().source }))
 startLawButtons(lawsWorker)
 startStops()
+// What the page jumps to stands below the bar, however high its message makes it; where the bar scrolls away, at the top.
+new ResizeObserver(() => {
+  const isAbove = getComputedStyle(form).position === 'sticky'
+  pageDocument().documentElement.style.scrollPaddingTop = isAbove ? `${form.offsetHeight + 16}px` : ''
+}).observe(form)
 showSettings(settings)
 say(`${MODEL} Values by src/spec, from when this page was built: change a setting for yours.`)
 // A link that asks for other values.

@@ -1,0 +1,107 @@
+/**
+ * A plugin of typedoc: what its search finds, and in which order. The sections of guides are found too. Guides, functions and
+ * classes come before types, and these before members; names of the main module before the same of another; and the small words of
+ * English are ignored.
+ */
+import { readFileSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+import { DocumentReflection, ReflectionKind } from 'typedoc'
+
+/** What typedoc searches with, which knows the small words of English. */
+const lunr = createRequire(import.meta.resolve('typedoc'))('lunr')
+
+const { name: mainModule } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'))
+
+/** How much a row counts by its kind; half for a member that is no method. */
+const standings = [
+  [ReflectionKind.Document, 3],
+  [ReflectionKind.Function | ReflectionKind.Class, 2],
+  [ReflectionKind.SomeType | ReflectionKind.Variable | ReflectionKind.Module, 1.5],
+  [ReflectionKind.Method, 1],
+]
+
+/** In the browser: the words of a query without the small ones, unless it has no others. */
+function wordsOfQuery(query, smallWords) {
+  const words = query.toLowerCase().split(/\s+/)
+  const others = words.filter((word) => !smallWords.includes(word))
+  return others.length > 0 ? others : words
+}
+
+/**
+ * In the browser: how high a row stands by its kind and its name. A name that is the query counts 3; each word of the query counts 1
+ * as the last of a name (a `UnitMask` is a mask, `MaskOptions` are not), 0.75 as another one or in a title, 0.5 as the beginning of one.
+ */
+function rankOfRow({ name, kind, parent = '' }, words, standings, mainModule) {
+  const parts = name
+    .replaceAll(/([a-z0-9])([A-Z])/g, '$1 $2')
+    .toLowerCase()
+    .split(/[^a-z0-9]+/)
+    .filter(Boolean)
+  const [[guide]] = standings
+  const fits = words.map((word) => {
+    if (parts.at(-1) === word && kind !== guide) return 1
+    return parts.includes(word) ? 0.75 : parts.some((part) => part.startsWith(word)) ? 0.5 : 0
+  })
+  const isQuery = name.toLowerCase() === words.join(' ')
+  const fit = isQuery ? 3 : fits.reduce((sum, one) => sum + one, 0) / words.length
+  const isMain = kind === guide || parent.split('.')[0] === mainModule
+  return fit * (standings.find(([kinds]) => kinds & kind)?.[1] ?? 0.5) * (isMain ? 1 : 0.5)
+}
+
+/** The parts of typedoc's script that ask the index and rank what it gives, and what stands for them. */
+const changes = [
+  [
+    'i.split(" ").map(c=>c.length?`*${c}*`:"").join(" ")',
+    'wordsOfQuery(i,smallWords).map(c=>`*${c}*`).join(" ")',
+  ],
+  [
+    'l.name.toLowerCase().startsWith(i.toLowerCase())&&(d*=10/(1+Math.abs(l.name.length-i.length)))',
+    'c.score+=1e3*rankOfRow(l,wordsOfQuery(i,smallWords),standings,mainModule)',
+  ],
+]
+
+/** Called by typedoc. */
+export function load(app) {
+  let smallWords = []
+  app.renderer.on('prepareIndex', (event) => {
+    for (let i = event.searchResults.length - 1; i >= 0; i--) {
+      const one = event.searchResults[i]
+      if (one.isDeclaration() && (one.isReference() || one.inheritedFrom)) event.removeResult(i)
+    }
+    const { router } = app.renderer
+    const addresses = new Map()
+    const words = new Set()
+    for (const guide of event.searchResults.filter((one) => one.isDocument())) {
+      const text = guide.content.map((part) => part.text).join('')
+      for (const [word] of text.toLowerCase().matchAll(/[a-z]+/g)) words.add(word)
+      const slugger = router.getSlugger(guide)
+      const anchors = new slugger.constructor(slugger.options)
+      for (const section of text.split(/^(?=## )/m).slice(1)) {
+        const title = section.slice(3, section.indexOf('\n')).replaceAll('`', '')
+        const one = new DocumentReflection(title, guide, [{ kind: 'text', text: section }], {})
+        addresses.set(one, `${router.getFullUrl(guide)}#${anchors.slug(title)}`)
+        event.searchResults.push(one)
+      }
+    }
+    const addressOf = router.getFullUrl.bind(router)
+    router.getFullUrl = (target) => addresses.get(target) ?? addressOf(target)
+    // Of names that are as good, first those that are shown in use.
+    for (const one of event.searchResults)
+      if ([one, ...(one.signatures ?? [])].some(({ comment }) => comment?.getTag('@example')))
+        one.relevanceBoost = 2
+    smallWords = [...words].filter((word) => lunr.stopWordFilter(new lunr.Token(word)) === undefined)
+  })
+  app.renderer.on('endRender', ({ outputDirectory }) => {
+    const file = join(outputDirectory, 'assets/main.js')
+    let script = readFileSync(file, 'utf8')
+    for (const [from, to] of changes) {
+      if (!script.includes(from)) throw new Error(`main.js of typedoc: expected ${from}, got none`)
+      script = script.replace(from, () => to)
+    }
+    const constants = Object.entries({ smallWords, standings, mainModule }).map(
+      ([name, value]) => `const ${name}=${JSON.stringify(value)}`,
+    )
+    writeFileSync(file, [...constants, wordsOfQuery, rankOfRow, script].join('\n'))
+  })
+}
