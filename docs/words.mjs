@@ -222,10 +222,13 @@ export function load(app) {
           ? { kind: 'text', text: `[\`${text}\`](${nameAddress(paths[0], name)})` }
           : part
       }
+      // A family of codes, such as FILE_*: its star is no sign of emphasis.
+      const codes = (part) =>
+        part.kind === 'text' ? { ...part, text: part.text.replaceAll(/\b[A-Z]+_\*/g, '`$&`') } : part
       for (const one of all) {
         if (!one.comment || one.isDocument() || one.isProject()) continue
         const of = one.kindOf(ReflectionKind.SomeSignature) ? one.parent : one
-        const link = (parts) => parts.map((part) => linked(part, of))
+        const link = (parts) => parts.map((part) => linked(codes(part), of))
         one.comment.summary = link(one.comment.summary)
         for (const tag of one.comment.blockTags) tag.content = link(tag.content)
       }

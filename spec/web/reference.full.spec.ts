@@ -98,6 +98,13 @@ describe.skipIf(cannot)(`the reference${why}`, { timeout }, () => {
         expect((await linesOf(page, '.flag')).filter((lines) => lines > 1)).toEqual([])
         expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(390)
       }
+      // What a link leads to is below the head; a family of codes keeps its star.
+      await page.goto(`${server.url}reference/classes/library.ShadowModel.html#generate`)
+      const head = await page.locator('.tsd-page-toolbar').boundingBox()
+      await expect.poll(async () => (await page.locator('#generate').boundingBox())?.y).toBeLessThan(200)
+      expect((await page.locator('#generate').boundingBox())?.y).toBeGreaterThan(head?.height ?? NaN)
+      await page.goto(`${server.url}reference/functions/io_safetensors.openSafetensors.html`)
+      expect(await page.locator('code', { hasText: 'SAFETENSORS_*' }).count()).toBe(1)
     } finally {
       await page.close()
     }
