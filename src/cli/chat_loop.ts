@@ -331,14 +331,14 @@ class ChatLoop {
     const before = this.#messages
     const message = before.findLast(({ role }) => role === 'user')
     if (message === undefined) return this.#say('no answer yet')
-    const earlier = before.slice(0, before.lastIndexOf(message))
+    const count = before.lastIndexOf(message)
     const { seed = 0, temperature = 0 } = this.#options
     if (temperature > 0) this.#options = { ...this.#options, seed: (seed + 1) >>> 0 }
-    this.#messages = earlier
+    this.#messages = before.slice(0, count)
     try {
       await this.#answer(message.content)
     } finally {
-      if (this.#messages.length === earlier.length) this.#messages = before
+      if (this.#messages.length === count) this.#messages = before
     }
   }
 

@@ -118,11 +118,18 @@ describe('through a pipe', () => {
 
   test('/again answers the last message in place of its answer, which stays if there is no other', async () => {
     const asked = ['once', 'a', '/planner random', '/again', '/planner dense', 'b']
-    const [, first, again, next] = turnsOf(await chat(asked, '--json'))
+    const [once, first, again, next] = turnsOf(await chat(asked, '--json'))
     expect(again).toMatchObject({ message: 'a', planner: 'random', prompt: { tokens: first.prompt.tokens } })
     expect(again.tokens).not.toEqual(first.tokens)
+    // What follows is asked behind the new answer.
+    const said = ['once', once.answer, 'a', again.answer, 'b']
+    const messages = said.map((content, i) => ({ role: i % 2 === 0 ? 'user' : 'assistant', content }))
+    await using opt = await ShadowModel.fromPretrained(model)
+    expect(next.prompt.tokens).toBe((await opt.chatPrompt(messages)).ids.length)
+    const tokens: number[] = []
+    for await (const step of opt.chat(messages, { maxTokens: 5 })) tokens.push(step.token)
+    expect(next.tokens).toEqual(tokens)
     const plain = turnsOf(await chat(['once', 'a', 'b'], '--json'))
-    expect(next.prompt.tokens - plain[2].prompt.tokens).toBeLessThan(first.prompt.tokens)
     const long = `/system ${'x'.repeat(3000)}`
     const refused = await chat(['once', 'a', long, '/again', '/system none', 'b'], '--json')
     expect(refused.stderr).toContain('[CONTEXT_LENGTH]')

@@ -40,8 +40,8 @@ become the float32 numbers that they stand for, exactly, and take up to eight ti
 numbers, or rounds matrices to --type as llama.cpp does; it keeps tokenizer and chat template.
 
 With --mask the output is a model of fewer neurons and heads, without those that "shadowllm masks --output" skipped. Every layer
-gets as many as the layer that keeps most, filled up with zeros, so make the mask with "masks --all-layers": layer 0 keeps all
-otherwise. OPT and OLMo 2 keep all heads, of zeros where they are skipped. Layers of a GGUF file of the architecture llama keep
+gets as many as the layer that keeps most, filled up with zeros, so make the mask with "masks --all-layers", which ranks by a
+calibration: layer 0 keeps all otherwise. OPT and OLMo 2 keep all heads, of zeros where they are skipped. Layers of a GGUF file of the architecture llama keep
 as many as the mask says (llama.cpp calls it deci then). --moments folds what is skipped into what is kept, by least squares
 over the moments that "shadowllm calibrate --moments" collected; those matrices become float32.
 
@@ -50,7 +50,8 @@ Examples:
   $ shadowllm convert opt-6.7b opt-6.7b-parts --shard-size 5GB
   $ shadowllm convert pytorch_model.bin model.safetensors
   $ shadowllm convert SmolLM2-135M-Instruct.Q4_1.gguf smollm2
-  $ shadowllm masks -m smollm2 "The captain" --all-layers --output mask.safetensors
+  $ shadowllm calibrate -m smollm2 --text book.txt --moments --output traces
+  $ shadowllm masks -m smollm2 "The captain" --planner static --calibration traces --all-layers --output mask.safetensors
   $ shadowllm convert smollm2 smaller --mask mask.safetensors --moments traces/moments.safetensors
   $ shadowllm convert SmolLM2-135M-Instruct.Q4_1.gguf smaller.gguf --mask mask.safetensors --type Q8_0`
 
