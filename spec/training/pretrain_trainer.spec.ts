@@ -23,6 +23,7 @@ import { near, sameBits } from '../../src/verify/compare.ts'
 import { Data } from '../../src/testing/seeded_data.ts'
 import { anyData, killsEach, lawForAll, lawOf, stateLaw } from '../harness/seed.ts'
 import { roomyModel, withModel, type ModelCase } from '../engine/cases.ts'
+import { withoutKinks } from '../../src/verify/model/finite_differences.ts'
 import { someModel, turned } from './pretrain_cases.ts'
 
 const { fround } = Math
@@ -54,10 +55,10 @@ overQuickBackends((backend) => {
       readonly read: (trainer: LanguageTrainer) => Map<string, HostTensor>
     }
 
-    /** Loss and gradient are the means over scored tokens of those each window has alone. */
+    /** Loss and gradient are the means over scored tokens of those each window has alone. Steep norms would magnify how a share is rounded. */
     const isOfTheMean = lawForAll(
       'is that of the mean loss over its scored tokens',
-      { given: roomyModel, count: fc.integer({ min: 1, max: 4 }) },
+      { given: roomyModel.map(withoutKinks), count: fc.integer({ min: 1, max: 4 }) },
       ({ accumulate, read }: Gradients, { given, count }) =>
         withModel(subject(backend), given, async (model) => {
           const windows = windowsOf(given, count)
