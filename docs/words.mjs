@@ -4,7 +4,7 @@
  * `budget: Budget`, or the sentence about its function that names it. A parameter of a function, method or constructor that is still
  * without words is a warning, which ends the command. A type of a few words lists them, each with its comment where it is listed, or
  * with the `help` of the record that bears its name; a word without is a warning where others have one. Names of the sources are
- * links, in words and in types: to their page of the reference, or else to their definition.
+ * links, in words and in types: to their page of the reference, or else to their definition. A family of codes (FILE_*) is code.
  */
 import { Comment, CommentTag, Converter, ReflectionKind } from 'typedoc'
 import ts from 'typescript'
@@ -222,7 +222,7 @@ export function load(app) {
           ? { kind: 'text', text: `[\`${text}\`](${nameAddress(paths[0], name)})` }
           : part
       }
-      // A family of codes, such as FILE_*: its star is no sign of emphasis.
+      // Its star is no sign of emphasis.
       const codes = (part) =>
         part.kind === 'text' ? { ...part, text: part.text.replaceAll(/\b[A-Z]+_\*/g, '`$&`') } : part
       for (const one of all) {

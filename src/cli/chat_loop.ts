@@ -86,18 +86,23 @@ const help = `Commands:
 The tab key completes commands. A line that ends with \\ goes on in the next one; pasted lines are one message. //TEXT sends a message
 that begins with a slash. Ctrl-C ends an answer.`
 
-/** The commands that the help lists. */
-const commandNames = help
-  .split('\n')
-  .filter((line) => line.startsWith('  /'))
-  .flatMap((line) => Array.from(line.matchAll(/(?:^|,) +\/([\w-]+)/g), ([, name]) => name))
-
-/** Commands that take nothing. */
-const alone = ['again', 'mask', 'new', 'clear', 'help', 'quit', 'exit']
+/** The commands that the help lists, and whether something may follow each: what is written in capitals, or a setting. */
+const commands: ReadonlyMap<string, boolean> = new Map(
+  help
+    .split('\n')
+    .filter((line) => line.startsWith('  /'))
+    .flatMap((line) =>
+      Array.from(line.matchAll(/(?:^|,) +\/([\w-]+)( [A-Z]+ )?/g), ([, name, value]) => [
+        name,
+        value !== undefined || settings.has(name),
+      ]),
+    ),
+)
+const commandNames = [...commands.keys()]
 
 /** What the tab key completes. */
 const completed = [
-  ...commandNames.map((name) => (alone.includes(name) ? `/${name}` : `/${name} `)),
+  ...Array.from(commands, ([name, takes]) => (takes ? `/${name} ` : `/${name}`)),
   ...generationPlanners.map((name) => `/planner ${name}`),
 ]
 
@@ -229,7 +234,7 @@ class ChatLoop {
   async #obey(line: string): Promise<void> {
     const [, command, rest] = /^\/(\S*)\s*(.*)$/s.exec(line) ?? []
     const value = rest.trim()
-    if (value !== '' && alone.includes(command))
+    if (value !== '' && commands.get(command) === false)
       throw new UsageError('EXCESS_ARGUMENTS', `/${command}: expected nothing after it, got ${value}`)
     const setting = settings.get(command)
     if (setting !== undefined) return this.#set(value, ...setting)
