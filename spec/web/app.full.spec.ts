@@ -17,8 +17,9 @@ import { fileURLToPath } from 'node:url'
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { MockHub } from '../io/mock_hub.ts'
-import { builtSite, cannotBuildSite } from './built_site.ts'
-import { chromiumPath, startChromium, watchPage, withoutChromium, type PageSaid } from './chromium.ts'
+import { cannotBrowse, whyNotBrowsed } from './browsed_site.ts'
+import { builtSite } from './built_site.ts'
+import { startChromium, watchPage, type PageSaid } from './chromium.ts'
 import { serveFolder, type StaticServer } from './static_server.ts'
 
 const path = (name: string): string => fileURLToPath(new URL(`../../${name}`, import.meta.url))
@@ -138,10 +139,7 @@ const timeout = 300_000
 /** Expects something to hold after a while. */
 const eventually = (read: () => unknown): ReturnType<typeof expect.poll> => expect.poll(read, { timeout })
 
-const cannot = chromiumPath === null || cannotBuildSite !== null
-const why = cannotBuildSite === null ? withoutChromium : ` (skipped: ${cannotBuildSite})`
-
-describe.skipIf(cannot)(`the page${why}`, { timeout }, () => {
+describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
   const folder = mkdtempSync(join(tmpdir(), 'shadowllm-page-'))
   let browser: Browser
   let isolated: StaticServer

@@ -3,34 +3,20 @@
  *
  * Tests docs/words.mjs, docs/titles.mjs and docs/search.mjs.
  */
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { Browser, Page } from 'playwright-core'
-import { builtSite, cannotBuildSite } from './built_site.ts'
-import { chromiumPath, startChromium, withoutChromium } from './chromium.ts'
-import { serveFolder, type StaticServer } from './static_server.ts'
+import { describe, expect, test } from 'vitest'
+import type { Page } from 'playwright-core'
+import { browseSite, cannotBrowse, whyNotBrowsed } from './browsed_site.ts'
 
 const timeout = 600_000
-const cannot = chromiumPath === null || cannotBuildSite !== null
-const why = cannotBuildSite === null ? withoutChromium : ` (skipped: ${cannotBuildSite})`
 
-describe.skipIf(cannot)(`the reference${why}`, { timeout }, () => {
-  let browser: Browser
-  let server: StaticServer
-  beforeAll(async () => {
-    const folder = await builtSite()
-    browser = await startChromium()
-    server = await serveFolder(folder, false)
-  }, timeout)
-  afterAll(async () => {
-    await browser?.close()
-    await server?.close()
-  })
+describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () => {
+  const site = browseSite('', timeout)
 
   /** What the search lists, without spaces between the parts of a name. */
   async function found(query: string): Promise<string[]> {
-    const page = await browser.newPage()
+    const page = await site.browser.newPage()
     try {
-      await page.goto(`${server.url}reference/index.html`)
+      await page.goto(`${site.url}reference/index.html`)
       await page.keyboard.press('/')
       await page.locator('#tsd-search-input').fill(query)
       const results = page.locator('#tsd-search-results li')
@@ -72,9 +58,9 @@ describe.skipIf(cannot)(`the reference${why}`, { timeout }, () => {
   })
 
   test('a section that is found is there', async () => {
-    const page = await browser.newPage()
+    const page = await site.browser.newPage()
     try {
-      await page.goto(`${server.url}reference/index.html`)
+      await page.goto(`${site.url}reference/index.html`)
       await page.keyboard.press('/')
       await page.locator('#tsd-search-input').fill('What becomes of it')
       await page.locator('#tsd-search-results a', { hasText: 'What becomes of it' }).first().click()
@@ -90,20 +76,20 @@ describe.skipIf(cannot)(`the reference${why}`, { timeout }, () => {
     page.locator(selector).evaluateAll((all) => all.map((one) => one.getClientRects().length))
 
   test('on a phone its head has two lines, no flag is broken, and no page is wider than the screen', async () => {
-    const page = await browser.newPage({ viewport: { width: 390, height: 844 } })
+    const page = await site.browser.newPage({ viewport: { width: 390, height: 844 } })
     try {
       for (const address of ['index.html', 'documents/commands.html', 'functions/library.selectMask.html']) {
-        await page.goto(`${server.url}reference/${address}`)
+        await page.goto(`${site.url}reference/${address}`)
         expect((await page.locator('.tsd-page-toolbar').boundingBox())?.height).toBeLessThan(64)
         expect((await linesOf(page, '.flag')).filter((lines) => lines > 1)).toEqual([])
         expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(390)
       }
       // What a link leads to is below the head; a family of codes keeps its star.
-      await page.goto(`${server.url}reference/classes/library.ShadowModel.html#generate`)
+      await page.goto(`${site.url}reference/classes/library.ShadowModel.html#generate`)
       const head = await page.locator('.tsd-page-toolbar').boundingBox()
       await expect.poll(async () => (await page.locator('#generate').boundingBox())?.y).toBeLessThan(200)
       expect((await page.locator('#generate').boundingBox())?.y).toBeGreaterThan(head?.height ?? NaN)
-      await page.goto(`${server.url}reference/functions/io_safetensors.openSafetensors.html`)
+      await page.goto(`${site.url}reference/functions/io_safetensors.openSafetensors.html`)
       expect(await page.locator('code', { hasText: 'SAFETENSORS_*' }).count()).toBe(1)
     } finally {
       await page.close()

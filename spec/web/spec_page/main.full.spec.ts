@@ -10,8 +10,8 @@
 import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { BrowserContextOptions, Page } from 'playwright-core'
+import { describe, expect, test } from 'vitest'
 import { readingOrder } from '../../../scripts/spec_page/document.ts'
 import { figures } from '../../../src/web/spec_page/figures.ts'
 import {
@@ -25,9 +25,8 @@ import { defaultSettings, type Settings } from '../../../src/web/spec_page/setti
 import { sameBits } from '../../../src/web/spec_page/same_steps.ts'
 import { stations } from '../../../src/web/spec_page/strip.ts'
 import { root } from '../../harness/syntax.ts'
-import { builtSite, cannotBuildSite } from '../built_site.ts'
-import { chromiumPath, startChromium, watchPage, withoutChromium } from '../chromium.ts'
-import { serveFolder, type StaticServer } from '../static_server.ts'
+import { browseSite, cannotBrowse, whyNotBrowsed } from '../browsed_site.ts'
+import { watchPage } from '../chromium.ts'
 
 const timeout = 300_000
 
@@ -57,22 +56,8 @@ async function stepsHere(model: SpecModel, settings: Settings): Promise<SomeStep
   return steps
 }
 
-const cannot = chromiumPath === null || cannotBuildSite !== null
-const why = cannotBuildSite === null ? withoutChromium : ` (skipped: ${cannotBuildSite})`
-
-describe.skipIf(cannot)(`the annotated specification${why}`, { timeout }, () => {
-  let folder: string
-  let browser: Browser
-  let server: StaticServer
-  beforeAll(async () => {
-    folder = join(await builtSite(), 'spec')
-    browser = await startChromium()
-    server = await serveFolder(folder, false)
-  }, timeout)
-  afterAll(async () => {
-    await browser?.close()
-    await server?.close()
-  })
+describe.skipIf(cannotBrowse)(`the annotated specification${whyNotBrowsed}`, { timeout }, () => {
+  const site = browseSite('spec', timeout)
 
   /** Opens the page, does something, and expects that it logged nothing. */
   async function inPage(
@@ -80,11 +65,11 @@ describe.skipIf(cannot)(`the annotated specification${why}`, { timeout }, () => 
     work: (page: Page) => Promise<void>,
     options: BrowserContextOptions = {},
   ): Promise<void> {
-    const context = await browser.newContext(options)
+    const context = await site.browser.newContext(options)
     try {
       const page = await context.newPage()
       const said = watchPage(page)
-      await page.goto(`${server.url}${address}`)
+      await page.goto(`${site.url}${address}`)
       await work(page)
       expect([...said.lines, ...said.faults]).toEqual([])
     } finally {
@@ -96,7 +81,7 @@ describe.skipIf(cannot)(`the annotated specification${why}`, { timeout }, () => 
     page.locator('#state', { hasText: 'Computed here' }).waitFor()
 
   test('values are those of Node, bit for bit, for three prompts', async () => {
-    const worker = readdirSync(join(folder, 'assets')).find((name) => /^worker-.*\.js$/.test(name))
+    const worker = readdirSync(join(site.folder, 'assets')).find((name) => /^worker-.*\.js$/.test(name))
     // By the specification for the first prompt; its engine has the same bits there, and is asked for the others.
     const [spec, engine] = [await openSpecModel('spec'), await openSpecModel('engine')]
     await inPage('operations.html', async (page) => {
@@ -128,7 +113,7 @@ describe.skipIf(cannot)(`the annotated specification${why}`, { timeout }, () => 
   })
 
   test('every figure is there, before and after the values are computed', async () => {
-    const html = readFileSync(join(folder, 'index.html'), 'utf8')
+    const html = readFileSync(join(site.folder, 'index.html'), 'utf8')
     for (const { address } of [...figures, ...stations]) expect(html).toContain(`id="figure.${address}"`)
     await inPage('?sparsity=0.5&scores=oracle&order=sorted', async (page) => {
       await computed(page)
