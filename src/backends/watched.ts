@@ -13,7 +13,10 @@ import { flatCall, valuesOf, type Argument, type FlatArgument } from './calls.ts
 /** Called after each op: its kernel, and the arguments of the kernel, sizes included. */
 export type OnOp = (name: KernelName, args: readonly FlatArgument[], milliseconds: number) => void
 
-/** The backend, observed. It shares the lifetime of the one behind it. */
+/**
+ * A backend that reports each op that runs on it, to count or to time what a model computes: load the model on it. It shares the
+ * lifetime of the one behind it.
+ */
 export function watchBackend(backend: Backend, onOp: OnOp): Backend {
   return wrapOps(backend, (op, run) => (...args) => {
     const start = now()

@@ -91,8 +91,8 @@ export interface LayerScores {
 }
 
 /**
- * The mask of one ranked layer, as `selectMask` selects it in per-layer scope. What hybrid scope of the paper's code gives back to
- * a layer it takes from others, which a layer alone does not have: there are no floors then.
+ * The mask of one layer from its scores, for a planner that decides layer by layer: as `selectMask` selects it in per-layer scope. What
+ * hybrid scope of the paper's code gives back to a layer it takes from others, which a layer alone does not have: there are no floors then.
  * @throws UsageError FLOOR
  */
 export function selectLayer(scores: LayerScores, budget: Budget, topK: TopK = referenceTopK): LayerMask {

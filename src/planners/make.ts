@@ -29,7 +29,8 @@ export interface PlannerOptions {
 }
 
 /**
- * The planner of a name; null for dense, which needs none.
+ * Makes a planner by its name, for a model without a `ShadowModel` around it; with one, `ShadowModel.planner` knows the sources. What it
+ * gives is the `planner` of `generate`, `generateTokens`, `forwardBatch` and `promptMask`; null for dense, which needs none.
  * @param name such as `shadow`; `shadowllm generate --help` lists them
  * @throws MissingError PLANNER_SOURCE if its input is missing; UsageError PREFILL, also for a prompt that cannot run so:
  *   masked where the planner decides when it has run or a compensation sees it, dense where it is leaky; EVERY for a planner that

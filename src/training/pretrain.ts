@@ -62,7 +62,8 @@ export interface PretrainOptions {
 }
 
 /**
- * Trains until the last step of the settings.
+ * Trains a language model from the beginning, or goes on from a saved state, until the last step of the settings. `holdOut` makes
+ * `windows`; {@link embeddedRecipe} is the settings of the embedded model. For a loop of your own there is `LanguageTrainer`.
  * @returns the final state, which was also saved
  * @throws UsageError SETTING, WINDOWS; ShadowError DIVERGED (exit code 1) if loss or gradient is not finite;
  *   the signal's reason, after saving the state; what the callbacks throw
