@@ -94,6 +94,7 @@ export interface CalibrationReport extends CalibrationPlan {
  * @throws UsageError CRITERION_NAME, CRITERIA for no or repeated criteria, WINDOWS, CONTEXT_LENGTH, OUTPUT for a folder
  *   with other files; InputError CALIBRATION_DIFFERS for another calibration, CALIBRATION_FORMAT for an invalid manifest;
  *   the signal's reason, finished examples are kept; the system's own error if a file cannot be written
+ * @specified `calibrate`
  */
 export async function calibrateToFolder(
   options: CalibrateOptions,

@@ -71,6 +71,7 @@ export const criterionOption: NameOption<string> = optionOf([...criteria, { name
  * The criterion with this name, by which `scoreText` scores the units of one text. `calibrateToFolder` takes the name alone.
  * @param name of one of {@link criteria}: `plainact` is that of the paper
  * @throws UsageError CRITERION_NAME for another name, those of {@link datasetCriteria} included
+ * @specified `plainact`
  * @example
  * ```ts
  * import { makeBudget, selectMask, ShadowModel } from 'shadowllm'

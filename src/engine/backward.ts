@@ -47,6 +47,7 @@ export interface BackwardOptions {
  * @throws UsageError CONTEXT_LENGTH for a trace of more than 8,192 tokens, its prompt included, TRACE for another model's trace, and for gradients of parameters after a prompt, to which they would not reach; STORAGE for int8 weights, LABELS for another length or nothing scored, INDEX_RANGE for a
  *   label outside the vocabulary, LOGITS for a gradient of another size, PARAMETERS for accumulators that are not there or not
  *   of their parameter's shape
+ * @specified `gradients`
  */
 export function backward(
   model: LanguageModel,

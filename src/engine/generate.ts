@@ -84,6 +84,7 @@ export const MAX_RESERVED = 512
  * @throws UsageError CONTEXT_LENGTH if prompt and maxTokens together exceed the model's positions, MAX_TOKENS, TOKENS,
  *   CHECK, and PREFILL or EVERY for what cannot be checked; and what `LanguageModel.begin` throws; the signal's reason if it
  *   is aborted
+ * @specified `generate`
  * @example
  * ```ts
  * import { makeBudget, randomPlanner, ShadowModel } from 'shadowllm'

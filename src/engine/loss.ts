@@ -55,6 +55,7 @@ export function unshiftScores(scores: Float32Array): Float32Array {
  * @param labels [T], -100 for "not scored"
  * @returns nats [T]; 0 at position 0 and where not scored
  * @throws UsageError LABELS if the two do not belong together, INDEX_RANGE for a label outside the vocabulary
+ * @specified `loss`
  */
 export function negativeLogLikelihood(
   backend: Backend,

@@ -267,6 +267,7 @@ export class ShadowModel {
    *   have; for the value of an option the code with its name, such as SPARSITY, PLANNER or TOP_K for `topK`; OPTION_NAME for an
    *   option that there is not, OPTION_TYPE and OPTIONS for a wrong type; SESSION for a session of a chat, DISPOSED; MissingError
    *   PREDICTOR_MISSING; the signal's reason
+   * @specified `generate`
    * @example
    * ```ts
    * import { ShadowModel } from 'shadowllm'
@@ -498,6 +499,7 @@ export class ShadowModel {
    * @returns which heads and neurons are computed, in flat arrays, row by row: heads [L, H], neurons [L, F]
    * @throws UsageError PROMPT, PLANNER, CONTINUATION for an oracle without one, CONTEXT_LENGTH, and as
    *   `generate`
+   * @specified `plan`
    */
   async mask(prompt: string | Ids, options: MaskOptions = {}): Promise<UnitMask> {
     this.#expectLive()

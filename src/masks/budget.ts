@@ -85,6 +85,7 @@ export interface Budget {
  * @param options what differs from the defaults
  * @throws UsageError SPARSITY for a share outside [0, 1]; FLOOR or DENSE_LAYERS for a value that is no whole number; SCOPE,
  *   POLICY; OPTIONS, OPTION_NAME for invalid options
+ * @specified `Budget`
  * @example
  * ```ts
  * import { makeBudget, ShadowModel, staticPlanner } from 'shadowllm'

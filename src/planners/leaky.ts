@@ -13,6 +13,7 @@ import { withSequence, type LanguageModel } from '../engine/language_model.ts'
  * `givenMask` lets a text run under the mask.
  * @param prompt [T]
  * @throws what `LanguageModel.begin` and `Sequence.feed` throw
+ * @specified `plan`
  */
 export function promptMask(model: LanguageModel, planner: MaskPlanner, prompt: Int32Array): UnitMask {
   return withSequence(model, { planner, capacity: prompt.length }, (sequence) => {

@@ -21,6 +21,7 @@ import type { PlannerRecord, PlannerSources } from './record.ts'
  * @param tokens [T]
  * @param seed of the criterion's random numbers, if it draws any
  * @throws UsageError LABELS if nothing is scored, TOKENS, CONTEXT_LENGTH
+ * @specified `plainact`
  */
 export function scoreText(
   model: LanguageModel,

@@ -17,6 +17,7 @@ import { LayerNetworks } from './layer_networks.ts'
 /**
  * A trained predictor of the kind `dejavu` inside a backend: for each layer from 1 a network that reads the stream of a token. `openPredictor`
  * and `trainPredictor` give it, and `dejavuPlanner` takes it. Dispose it.
+ * @specified `dejavu`
  */
 export class DejavuPredictor extends LayerNetworks<DejavuConfig> {
   readonly kind = 'dejavu'

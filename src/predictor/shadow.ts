@@ -32,6 +32,7 @@ export interface ShadowValues extends Readonly<Record<UnitKind, NetworkValues>> 
 /**
  * A trained predictor of the kind `shadow`, that of the paper, inside a backend: two networks that read the head outputs of one early
  * layer and score the units of all later ones. `openPredictor` and `trainPredictor` give it, and `shadowPlanner` takes it. Dispose it.
+ * @specified `predict`
  */
 export class ShadowPredictor {
   readonly kind = 'shadow'

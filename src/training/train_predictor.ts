@@ -75,6 +75,7 @@ type PredictorOf<Config extends PredictorConfig> = Extract<Predictor, { readonly
  * @param examples features and scores of prompts, as a calibration has them
  * @param options epochs, batch, learning rate, what is held out, and who is told of progress
  * @throws UsageError EXAMPLES for fewer than two examples, or examples without the scores or features of the config; the signal's reason
+ * @specified `train`
  * @example
  * ```ts
  * import { collectText, ShadowModel } from 'shadowllm'
