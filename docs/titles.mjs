@@ -65,7 +65,9 @@ function placesOfUse(project, router) {
     let link = `[\`${path}\`](site:source/${path}.html)`
     if (guide !== undefined) {
       const before = readFileSync(`${root}${path}`, 'utf8').split('\n').slice(0, line)
-      const titles = before.filter((one) => one.startsWith('## ')).map((one) => one.slice(3).replaceAll('`', ''))
+      const titles = before
+        .filter((one) => one.startsWith('## '))
+        .map((one) => one.slice(3).replaceAll('`', ''))
       const anchors = router.getSlugger(guide)
       const own = new anchors.constructor(anchors.options)
       const section = titles.map((title) => `#${own.slug(title)}`).at(-1) ?? ''

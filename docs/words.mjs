@@ -232,8 +232,7 @@ export function load(app) {
         const of = one.kindOf(ReflectionKind.SomeSignature) ? one.parent : one
         const link = (parts) => parts.map((part) => linked(codes(part), of))
         one.comment.summary = link(one.comment.summary)
-        for (const tag of one.comment.blockTags)
-          if (tag.tag !== '@specified') tag.content = link(tag.content)
+        for (const tag of one.comment.blockTags) if (tag.tag !== '@specified') tag.content = link(tag.content)
       }
     },
     -100,

@@ -6,9 +6,11 @@
  */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
+import type { BrowserContextOptions, Page, PageScreenshotOptions } from 'playwright-core'
 import { startChromium } from '../spec/web/chromium.ts'
 import { serveFolder } from '../spec/web/static_server.ts'
+
+type Clip = Required<PageScreenshotOptions>['clip']
 
 const root = fileURLToPath(new URL('../', import.meta.url))
 const folder = `${root}docs/pictures`
@@ -16,23 +18,26 @@ const folder = `${root}docs/pictures`
 /** Pixels of the page around what is shown. */
 const MARGIN = 14
 /** Of WebP: letters are sharp from here on. */
-const QUALITY = 0.75
+const QUALITY = 0.6
 
-/** What is shown, by the width of a screen: from the texts to the end of an element. */
-const sizes = { wide: { width: 1100, last: '#picture .how' }, narrow: { width: 390, last: '#achieved' } }
+/** What is shown, by the width of a screen: from an element to the ends of others. */
+const sizes = {
+  wide: { width: 1100, scale: 1.5, first: '#texts', last: ['#picture .how', '#inspector'] },
+  narrow: { width: 390, scale: 2, first: '#layers', last: ['#achieved'] },
+}
 
 mkdirSync(folder, { recursive: true })
 const server = await serveFolder(`${root}docs/site`, true)
 const browser = await startChromium()
 try {
-  for (const [name, { width, last }] of Object.entries(sizes))
+  for (const [name, { width, scale, first, last }] of Object.entries(sizes))
     for (const colorScheme of ['light', 'dark'] as const) {
-      const page = await openPage(browser, {
+      const page = await openPage(last, {
         colorScheme,
         viewport: { width, height: 900 },
-        deviceScaleFactor: 2,
+        deviceScaleFactor: scale,
       })
-      const clip = await areaOf(page, last)
+      const clip = await areaOf(page, first, last)
       const png = await page.screenshot({ fullPage: true, clip, animations: 'disabled' })
       writeFileSync(`${folder}/${name}-${colorScheme}.webp`, await toWebp(page, png))
       await page.close()
@@ -42,34 +47,30 @@ try {
   await server.close()
 }
 
-/** The live page when both texts are written and compared. */
-async function openPage(browser: Browser, options: BrowserContextOptions): Promise<Page> {
+/** The live page when both texts are written, compared and timed, and these elements have their words. */
+async function openPage(last: readonly string[], options: BrowserContextOptions): Promise<Page> {
   const page = await browser.newPage(options)
   await page.goto(`${server.url}live/`)
-  await page.waitForFunction(() => /KL/.test(document.querySelector('#distance')?.textContent ?? ''))
-  await page.waitForFunction(() => /\d/.test(document.querySelector('#achieved')?.textContent ?? ''))
+  for (const [selector, words] of [
+    ['#dense-speed', 'tokens/s'],
+    ['#distance', 'KL'],
+    ...last.map((selector) => [selector, /%|computed/] as const),
+  ] as const)
+    await page.locator(selector, { hasText: words }).waitFor({ timeout: 120_000 })
   return page
 }
 
-/** From the texts to the end of an element, with all that is beside them. */
-function areaOf(
-  page: Page,
-  last: string,
-): Promise<{ x: number; y: number; width: number; height: number }> {
-  return page.evaluate(
-    ([selector, margin]) => {
-      const boxOf = (of: string): DOMRect => {
-        const element = document.querySelector(of)
-        if (element === null) throw new Error(`expected ${of}, got none`)
-        return element.getBoundingClientRect()
-      }
-      const top = boxOf('#texts').top + scrollY - margin
-      const ends = [boxOf(selector), ...(innerWidth > 600 ? [boxOf('#inspector')] : [])]
-      const bottom = Math.max(...ends.map((box) => box.bottom)) + scrollY + margin
-      return { x: 0, y: top, width: document.documentElement.clientWidth, height: bottom - top }
-    },
-    [last, MARGIN] as const,
-  )
+/** From the top of an element to the lowest end of others, as wide as the page. */
+async function areaOf(page: Page, first: string, last: readonly string[]): Promise<Clip> {
+  const boxes = []
+  for (const selector of [first, ...last]) {
+    const box = await page.locator(selector).boundingBox()
+    if (box === null) throw new Error(`${selector}: expected it to be seen, got nothing`)
+    boxes.push(box)
+  }
+  const top = boxes[0].y - MARGIN
+  const bottom = Math.max(...boxes.slice(1).map(({ y, height }) => y + height)) + MARGIN
+  return { x: 0, y: top, width: page.viewportSize()?.width ?? NaN, height: bottom - top }
 }
 
 /** A picture in fewer bytes, by the browser. */

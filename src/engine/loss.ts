@@ -56,6 +56,18 @@ export function unshiftScores(scores: Float32Array): Float32Array {
  * @returns nats [T]; 0 at position 0 and where not scored
  * @throws UsageError LABELS if the two do not belong together, INDEX_RANGE for a label outside the vocabulary
  * @specified `loss`
+ * @example
+ * ```ts
+ * import { ShadowModel } from 'shadowllm'
+ * import { forwardBatch, meanLoss, negativeLogLikelihood } from 'shadowllm/model'
+ *
+ * const opt = await ShadowModel.fromPretrained()
+ * const ids = Int32Array.from(opt.encode('Once upon a time, there was a little girl', { prefix: true }))
+ * const logits = forwardBatch(opt.model, ids, null, 1, ids.length) // [1, T, V]
+ * const nll = negativeLogLikelihood(opt.model.backend, logits, ids)
+ * console.log('perplexity', Math.exp(meanLoss(nll, ids.length - 1)))
+ * await opt.dispose()
+ * ```
  */
 export function negativeLogLikelihood(
   backend: Backend,

@@ -106,6 +106,15 @@ export async function streamSafetensors(
  * The bytes of a safetensors file, in memory: those that `writeSafetensors` writes.
  * @param tensors type, shape and little-endian bytes of each, by name
  * @throws InputError as `writeSafetensors`.
+ * @example
+ * ```ts
+ * import { encodeSafetensors, parseSafetensors, readIntegers } from 'shadowllm/io/safetensors'
+ *
+ * const ids = { dtype: 'I64', shape: [1, 3], data: Int32Array.of(2, 15, 7) } as const
+ * const bytes = encodeSafetensors(new Map([['input_ids', ids]]), { made: 'by hand' })
+ * const source = await parseSafetensors(bytes)
+ * console.log(await readIntegers(source, 'input_ids'), source.metadata.get('made'))
+ * ```
  */
 export function encodeSafetensors(tensors: TensorsToWrite, metadata: Metadata = {}): Uint8Array<ArrayBuffer> {
   return concatenate<Uint8Array<ArrayBuffer>>(Uint8Array, [...storedParts(planFile(tensors, metadata))])
