@@ -39,6 +39,8 @@ try {
         colorScheme,
         viewport: { width, height: 900 },
         deviceScaleFactor: scale,
+        // For the style of the picture.
+        bypassCSP: true,
       })
       const clip = await areaOf(page, first, last)
       const png = await page.screenshot({ fullPage: true, clip, style: SPEEDS_HIDDEN })
