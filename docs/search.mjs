@@ -1,5 +1,5 @@
 /**
- * A plugin of typedoc: what its search finds, and in which order. The sections of guides are found too. Guides, functions and
+ * A plugin of typedoc: what its search finds, and in which order, and which part of the list of pages is seen. The sections of guides are found too. Guides, functions and
  * classes come before types, and these before members; names of the main module before the same of another; and the small words of
  * English are ignored.
  */
@@ -49,7 +49,13 @@ function rankOfRow({ name, kind, parent = '' }, words, standings, mainModule) {
   return fit * (standings.find(([kinds]) => kinds & kind)?.[1] ?? 0.5) * (isMain ? 1 : 0.5)
 }
 
-/** The parts of typedoc's script that ask the index and rank what it gives, and what stands for them. */
+/** In the browser: scrolls a list so that an entry is in its middle. */
+function centre(list, entry) {
+  const [outer, inner] = [list.getBoundingClientRect(), entry.getBoundingClientRect()]
+  list.scrollTop += inner.top + inner.height / 2 - outer.top - outer.height / 2
+}
+
+/** The parts of typedoc's script that ask the index, rank what it gives and scroll its lists, and what stands for them. */
 const changes = [
   [
     'i.split(" ").map(c=>c.length?`*${c}*`:"").join(" ")',
@@ -59,6 +65,9 @@ const changes = [
     'l.name.toLowerCase().startsWith(i.toLowerCase())&&(d*=10/(1+Math.abs(l.name.length-i.length)))',
     'c.score+=1e3*rankOfRow(l,wordsOfQuery(i,smallWords),standings,mainModule)',
   ],
+  // The current entry of the list of pages in the middle of it, even if a part of it can be seen.
+  ['if(e&&!rt(e)){', 'if(e){'],
+  ['document.querySelector(".site-menu").scrollTop=r', 'centre(document.querySelector(".site-menu"),e)'],
 ]
 
 /** Called by typedoc. */
@@ -102,6 +111,6 @@ export function load(app) {
     const constants = Object.entries({ smallWords, standings, mainModule }).map(
       ([name, value]) => `const ${name}=${JSON.stringify(value)}`,
     )
-    writeFileSync(file, [...constants, wordsOfQuery, rankOfRow, script].join('\n'))
+    writeFileSync(file, [...constants, wordsOfQuery, rankOfRow, centre, script].join('\n'))
   })
 }

@@ -1,14 +1,16 @@
 /**
  * A plugin of typedoc. Documents that guides link to are pages too, and have the text and the links of the site; a document has the
  * title that its first line gives it, and keeps its address, which is its file's name; a module has the name by which it is imported;
- * lists of names say of each how its comment begins; a name leads to its definition on the site, and to the one of the same name in
- * the annotated specification; and every page leads to the other pages of the site from its header.
+ * lists of names say of each how its comment begins; a name leads to its definition on the site, to that of the annotated specification
+ * which has the same name or the one of its tag `@specified`, and to the guides, programs and examples that use it; and every page leads to
+ * the other pages of the site from its header.
  */
 import { readFileSync } from 'node:fs'
 import { relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { CommentTag, Converter, MinimalSourceFile, ReflectionKind } from 'typedoc'
 import { lineAddress, linkedDocuments, siteText, specificationAddresses } from '../scripts/site_links.ts'
+import { allExamples } from '../spec/harness/all_examples.ts'
 import { beginning } from './words.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -32,8 +34,50 @@ function importOf(file) {
   return own.name + path.slice(1)
 }
 
+/** What a program calls or reads. */
+const usable = ReflectionKind.Function | ReflectionKind.Class | ReflectionKind.Variable
+
+/** How many examples of others a name leads to. */
+const EXAMPLES = 3
+
 /** The document under which those stand that are no guides. */
 const OVERVIEW = 'README.md'
+
+/** The names that a program imports from the library. */
+function importedNames(code) {
+  const lists = code.matchAll(/import \{([^}]*)\} from '(?:@shadowllm\/|shadowllm)/g)
+  return Array.from(lists, ([, list]) => list.split(','))
+    .flat()
+    .map((name) => name.trim().split(' ').at(-1))
+}
+
+/** Where guides and programs use what the library exports: links by name, each to the section or the source. */
+function placesOfUse(project, router) {
+  const guides = new Map()
+  for (const guide of project.getReflectionsByKind(ReflectionKind.Document))
+    guides.set(pathOf(project.files.getReflectionPath(guide) ?? ''), guide)
+  const places = new Map()
+  for (const { at, language, code } of allExamples()) {
+    if (language !== 'ts') continue
+    const [path, line] = at.split(':')
+    const guide = path === OVERVIEW ? undefined : guides.get(path)
+    if (guide === undefined && !path.startsWith('examples/')) continue
+    let link = `[\`${path}\`](site:source/${path}.html)`
+    if (guide !== undefined) {
+      const before = readFileSync(`${root}${path}`, 'utf8').split('\n').slice(0, line)
+      const titles = before
+        .filter((one) => one.startsWith('## '))
+        .map((one) => one.slice(3).replaceAll('`', ''))
+      const anchors = router.getSlugger(guide)
+      const own = new anchors.constructor(anchors.options)
+      const section = titles.map((title) => `#${own.slug(title)}`).at(-1) ?? ''
+      const title = titles.length > 0 ? `${guide.name}: ${titles.at(-1)}` : guide.name
+      link = `[${title}](site:reference/${router.getFullUrl(guide)}${section})`
+    }
+    for (const name of importedNames(code)) places.set(name, (places.get(name) ?? new Set()).add(link))
+  }
+  return places
+}
 
 /** Called by typedoc. */
 export function load(app) {
@@ -45,6 +89,7 @@ export function load(app) {
       'projectDocuments',
       [...guides, OVERVIEW].map((path) => `${root}${path}`),
     )
+    app.options.setValue('blockTags', [...app.options.getValue('blockTags'), '@specified'])
   })
   const { converter } = app
   const parse = converter.parseRawComment.bind(converter)
@@ -67,6 +112,15 @@ export function load(app) {
     for (const module of project.getReflectionsByKind(ReflectionKind.Module))
       module.name = importOf(project.files.getReflectionPath(module) ?? '')
     const specified = specificationAddresses()
+    const places = placesOfUse(project, app.renderer.router)
+    // What an example of another name shows.
+    const shown = new Map()
+    for (const one of Object.values(project.reflections)) {
+      const code = one.comment?.getTags('@example').flatMap(({ content }) => content) ?? []
+      const of = one.kindOf(ReflectionKind.SomeSignature) ? one.parent : one
+      for (const name of importedNames(code.map(({ text }) => text).join('\n')))
+        if (!of.isReference()) shown.set(name, (shown.get(name) ?? new Set()).add(of))
+    }
     for (const one of Object.values(project.reflections)) {
       one.sources = one.sources?.filter(({ fullFileName }) => pathOf(fullFileName).startsWith('src/'))
       for (const source of one.sources ?? []) {
@@ -78,11 +132,34 @@ export function load(app) {
         one.comment = (comment ?? signatures?.[0].comment)?.clone()
       }
       one.comment?.blockTags.push(new CommentTag('@summary', beginning(one.comment.summary)))
-      const address = one.parent?.kindOf(ReflectionKind.Module) ? specified.get(one.name) : undefined
-      if (address === undefined || one.isReference()) continue
-      const text = `[\`${one.name}\`](${address}) of the annotated specification`
+      if (one.isReference() || one.kindOf(ReflectionKind.SomeSignature)) continue
+      const ofModule = one.parent?.kindOf(ReflectionKind.Module)
       const { comment } = one.signatures?.[0] ?? one
-      comment?.blockTags.push(new CommentTag('@specified', [{ kind: 'text', text }]))
+      let tag = comment?.getTag('@specified')
+      const name = tag ? tag.content.map(({ text }) => text.replaceAll('`', '').trim()).join('') : one.name
+      const address = specified.get(name)
+      if (tag && address === undefined)
+        throw new Error(`${one.getFriendlyFullName()}: expected a name of src/spec, got ${name}`)
+      if (!tag && ofModule && comment && address !== undefined) {
+        tag = new CommentTag('@specified', [])
+        comment.blockTags.push(tag)
+      }
+      if (tag)
+        tag.content = [{ kind: 'text', text: `[\`${name}\`](${address}) of the annotated specification` }]
+      if (!ofModule || !comment || !one.kindOf(usable)) continue
+      const links = [...(places.get(one.name) ?? [])].map((text) => [{ kind: 'text', text }])
+      if (!comment.getTag('@example'))
+        for (const target of [...(shown.get(one.name) ?? [])].slice(0, EXAMPLES)) {
+          const text = target.parent.kindOf(ReflectionKind.Class)
+            ? `${target.parent.name}.${target.name}`
+            : target.name
+          links.push([
+            { kind: 'text', text: 'The example of ' },
+            { kind: 'inline-tag', tag: '@linkcode', text, target },
+          ])
+        }
+      const items = links.flatMap((parts) => [{ kind: 'text', text: '\n- ' }, ...parts])
+      if (items.length > 0) comment.blockTags.push(new CommentTag('@shownIn', items))
     }
   })
   app.renderer.on('endPage', (page) => {

@@ -204,6 +204,8 @@ export function load(app) {
           .map(([value, words]) => `- \`'${value}'\`: ${words && sentence(words)}`)
           .join('\n')
         one.comment ??= new Comment()
+        // The same values, without the names of others.
+        delete one.type?.elementSummaries
         one.comment.blockTags.unshift(new CommentTag('@values', [{ kind: 'text', text: rows }]))
       }
       /** A name among words as a link: of a member of the same class, `ShadowModel.chat`, or any that has a capital letter. */
@@ -230,7 +232,7 @@ export function load(app) {
         const of = one.kindOf(ReflectionKind.SomeSignature) ? one.parent : one
         const link = (parts) => parts.map((part) => linked(codes(part), of))
         one.comment.summary = link(one.comment.summary)
-        for (const tag of one.comment.blockTags) tag.content = link(tag.content)
+        for (const tag of one.comment.blockTags) if (tag.tag !== '@specified') tag.content = link(tag.content)
       }
     },
     -100,

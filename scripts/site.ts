@@ -1,11 +1,11 @@
 /**
  * Builds docs/site, static files to be served from anywhere, below any path: the annotated specification in `spec`, the live
- * page in `live`, the library's reference and the guides in `reference`, the sources in `source`, and a page that leads to them.
+ * page in `live`, the library's reference and the guides in `reference`, the sources in `source`, the package itself, and a page that leads to them.
  *
  *   npm run build:site && npm run serve:site
- *   npm run build:site -- FOLDER
+ *   npm run build:site -- FOLDER [ARCHIVE]
  */
-import { copyFileSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { basename, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'vite'
@@ -18,10 +18,15 @@ import { compile } from './tool.ts'
 import { pageConfig } from './vite_page.ts'
 
 const root = fileURLToPath(new URL('../', import.meta.url))
-const site = `${resolve(commandArguments()[0] ?? `${root}docs/site`)}/`
+const { name, version } = JSON.parse(readFileSync(`${root}package.json`, 'utf8')) as Record<string, string>
+/** The site's folder, and the package that visitors install: the file that `npm run package` makes. */
+const [folder = `${root}docs/site`, archive = `${root}${name}-${version}.tgz`] = commandArguments()
+const site = `${resolve(folder)}/`
 const typedoc = `${root}docs/node_modules/typedoc/bin/typedoc`
 
 if (!existsSync(typedoc)) throw new Error('build:site: expected typedoc, got none: npm ci installs it')
+if (!existsSync(archive))
+  throw new Error(`build:site: expected ${archive}, got none: npm run package makes it`)
 await build({ configFile: false, logLevel: 'warn', ...pageConfig(`${site}live`, true) })
 await compile(
   process.execPath,
@@ -37,7 +42,8 @@ writeFileSync(
   `${site}index.html`,
   readFileSync(`${root}src/web/site/index.html`, 'utf8')
     .replace('<!-- guides -->', guides)
-    .replace('<!-- archive -->', archive),
+    .replaceAll('<!-- archive -->', basename(archive))
+    .replace('<!-- size -->', `${(statSync(archive).size / 1e6).toFixed()} MB`),
 )
 writeFileSync(
   `${site}site.css`,
@@ -45,8 +51,9 @@ writeFileSync(
     .map((file) => readFileSync(`${root}src/web/${file}`, 'utf8'))
     .join(''),
 )
-for (const file of ['src/web/icon.svg', 'docs/page.png'])
-  copyFileSync(`${root}${file}`, `${site}${basename(file)}`)
+const pictures = readdirSync(`${root}docs/pictures`).map((file) => `${root}docs/pictures/${file}`)
+for (const file of [`${root}src/web/icon.svg`, archive, ...pictures])
+  copyFileSync(file, `${site}${basename(file)}`)
 
 /** The pages of the reference that lead to a definition of the annotated specification, by its address, as links from there. */
 function referencesOf(folder: string): Map<string, string> {
@@ -55,18 +62,12 @@ function referencesOf(folder: string): Map<string, string> {
     if (!file.endsWith('.html')) continue
     const html = readFileSync(`${folder}/${file}`, 'utf8')
     const [, address] = /tsd-tag-specified.*?href="[^"]*spec\/index\.html#([^"]+)"/s.exec(html) ?? []
-    if (address !== undefined) found.set(address, `../reference/${file.replaceAll('\\', '/')}`)
+    if (address === undefined) continue
+    // That of the same name before others that it specifies.
+    const isSame = file.endsWith(`.${address.split('.').at(-1)}.html`)
+    if (isSame || !found.has(address)) found.set(address, `../reference/${file.replaceAll('\\', '/')}`)
   }
   return found
-}
-
-/** The file that `npm run package` makes. */
-function archive(): string {
-  const { name, version } = JSON.parse(readFileSync(`${root}package.json`, 'utf8')) as {
-    name: string
-    version: string
-  }
-  return `${name}-${version}.tgz`
 }
 
 /** The guides as lists, in the order of the reference: that of use. */

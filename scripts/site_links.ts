@@ -12,7 +12,7 @@ import { declaredNames, wordsOf } from './spec_page/source.ts'
 const link = /\]\((?!\w+:|#)([^)\s#]+)(#[^)\s]*)?\)/g
 
 /** What becomes a page of the reference, or is shown in one. */
-const isOfReference = (path: string): boolean => /\.(?:md|png|svg)$/.test(path)
+const isOfReference = (path: string): boolean => /\.(?:md|svg|webp)$/.test(path)
 
 /** The pages of the site that files of the checkout become. */
 const pages: Readonly<Record<string, string>> = {

@@ -1,7 +1,7 @@
 /**
  * The sources as pages of the site, in its folder `source`: highlighted, with numbered lines (`#L12`), every name that another file
  * declares a link to it. The list of them, by folder and name, says what each file is, by the first sentence of the comment at its
- * top, and what each module is, by that of its `index.ts`, or else by the table of CONTRIBUTING.md.
+ * top, and what each folder is, by that of its `index.ts`, or else by the table of modules in CONTRIBUTING.md, or one of its own.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, posix } from 'node:path'
@@ -20,6 +20,41 @@ interface Mark {
 
 const keyword =
   /(?<![.\w])(?:abstract|as|async|await|break|case|catch|class|const|continue|default|delete|do|else|export|extends|finally|for|from|function|if|implements|import|in|instanceof|interface|keyof|let|new|of|private|protected|public|readonly|return|satisfies|static|super|switch|throw|try|type|typeof|void|while|yield)\b(?!\s*[:?])/g
+
+/** What folders are that no `index.ts` and no table tells of. */
+const folderWords: Readonly<Record<string, string>> = {
+  '.': 'The licence',
+  bench: 'How results of benches are judged',
+  'bench/results': 'What benches have measured',
+  'cuda/certify': 'What judges CUDA kernels without Node',
+  'cuda/example': 'Kernels in C++ and CUDA that are checked through files',
+  'docs/schemas': 'The output of commands as JSON schemas',
+  examples: 'Programs that extend the library, and a page that uses it',
+  spec: 'Tests of the documents',
+  'spec/backends/wasm': 'Tests of the WebAssembly kernels',
+  'spec/golden': 'Tests of the specification against values of PyTorch',
+  'spec/harness': 'What tests share',
+  'src/backends/cuda': 'CUDA: devices, memory, launches and graphs',
+  'src/backends/wasm': 'WebAssembly: instances of the kernels, and threads',
+  'src/backends/webgpu': 'WebGPU: kernels in WGSL, exact and fast, and their devices',
+  'src/cli/commands': 'The commands, a file each',
+  'src/evaluation/jobs': 'Evaluation cut into jobs, for threads and other machines',
+  'src/evaluation/tasks': 'Choice tasks: how they are asked and scored',
+  'src/experiments/cache': 'What experiments have in common, computed once',
+  'src/experiments/report': 'Reports: figures, tables and pages',
+  'src/io/hub': 'Files of the Hugging Face hub, and their cache',
+  'src/ops/contracts': 'The contract of each operation: sizes, bounds and bindings',
+  'src/verify/criteria': 'Laws of criteria',
+  'src/verify/masks': 'Laws of masks, budgets and selection',
+  'src/verify/model': 'Laws of the model: engine and specification agree',
+  'src/verify/ops': 'Laws of the operations',
+  'src/verify/tokenizer': 'Laws of tokenizers',
+  'src/web/embedded': 'The embedded model of the live page',
+  'src/web/engine': 'The engine of the live page, in a thread of its own',
+  'src/web/spec_page': 'The annotated specification as a page',
+  'src/web/trace': 'Traces: what the live page shows, as a file',
+  'src/web/view': 'What the live page draws',
+}
 
 /** Pages of files of `src`, and of what else documents link to. @param linked paths of files, and of folders whose files are shown */
 export function buildSources(folder: string, linked: readonly string[]): void {
@@ -87,10 +122,10 @@ export function buildSources(folder: string, linked: readonly string[]): void {
     const head = modules.get(path)?.module.comments.at(0)
     return head?.start === 0 ? firstSentence(wordsOf(head)) : ''
   }
-  const words = moduleWords()
-  for (const path of words.keys()) {
-    const head = headOf(`${path}/index.ts`)
-    if (head !== '') words.set(path, head)
+  const moduleOf = moduleWords()
+  const saidOf = (folder: string): string => {
+    const said = headOf(`${folder}/index.ts`) || moduleOf.get(folder) || folderWords[folder] || ''
+    return said.replace(/^[a-z]/, (letter) => letter.toUpperCase())
   }
   const set = (text: string): Content => trusted(setLine(text, () => null))
   const item = (path: string): Content =>
@@ -101,11 +136,11 @@ export function buildSources(folder: string, linked: readonly string[]): void {
   ].toSorted(([a], [b]) => byName(a, b))
   const lists = folders.map(
     ([path, inside]) =>
-      markup`<section id="${path}"><h2>${path === '.' ? 'At the root' : path}</h2><p>${set(words.get(path) ?? '')}</p><ul>${inside.map(item)}</ul></section>`,
+      markup`<section id="${path}"><h2>${path === '.' ? 'At the root' : path}</h2><p>${set(saidOf(path))}</p><ul>${inside.map(item)}</ul></section>`,
   )
   const contents = folders.map(
     ([path]) =>
-      markup`<li><a href="#${path}">${path === '.' ? 'At the root' : path}</a> <span>${set(words.get(path) ?? '')}</span></li>`,
+      markup`<li><a href="#${path}">${path === '.' ? 'At the root' : path}</a> <span>${set(saidOf(path))}</span></li>`,
   )
   write(
     `${folder}/index.html`,

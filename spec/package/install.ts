@@ -9,6 +9,7 @@ import { execFile } from 'node:child_process'
 import { cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
+import { onceInThisRun } from '../harness/once.ts'
 import { root } from '../harness/syntax.ts'
 
 /** What a command did. */
@@ -105,10 +106,19 @@ async function pack(folder: string): Promise<Packed> {
   return { archive: join(folder, filename), files, size, integrity, version }
 }
 
-/** Packs the package and installs it into a new project. */
+/** The package as it is published, packed once for all specs of a run. */
+export async function packedPackage(): Promise<Packed> {
+  const list = 'packed.json'
+  const folder = await onceInThisRun('package', async (made) =>
+    writeFile(join(made, list), JSON.stringify(await pack(made))),
+  )
+  return JSON.parse(await readFile(join(folder, list), 'utf8')) as Packed
+}
+
+/** Installs the packed package into a new project. */
 export async function installProject(): Promise<Project> {
   const folder = await mkdtemp(join(tmpdir(), 'shadowllm-package-'))
-  const packed = await pack(folder)
+  const packed = await packedPackage()
   const manifest = {
     name: 'a-user',
     version: '1.0.0',

@@ -535,7 +535,7 @@ describe.skipIf(!hasGcc)(`the header in C${hasGcc ? '' : ' (skipped: no gcc here
       '-I',
       sourceFolder,
     ]
-    await run('g++', [...flags, '-o', program, source, '-pthread'])
+    await run('g++', [...flags, '-o', program, source])
     const { code, stdout } = await outcomeOf(program, [kit])
     expect(stdout).toMatch(/^ok +linear: .*\nok +silu_gate: /)
     expect(stdout).toMatch(/^FAIL softmax: class hardware, /m)

@@ -7,6 +7,7 @@ import { compile } from '../../scripts/tool.ts'
 import { runtime } from '../../src/platform/platform.ts'
 import { onceInThisRun } from '../harness/once.ts'
 import { root } from '../harness/syntax.ts'
+import { packedPackage } from '../package/install.ts'
 
 /** Why the site cannot be built here; null if it can. */
 export const cannotBuildSite: string | null = !existsSync(join(root, 'docs/node_modules/typedoc'))
@@ -21,6 +22,7 @@ export const cannotBuildSite: string | null = !existsSync(join(root, 'docs/node_
  */
 export function builtSite(): Promise<string> {
   return onceInThisRun('site', async (folder) => {
-    await compile(process.execPath, [...process.execArgv, 'scripts/site.ts', folder], root)
+    const { archive } = await packedPackage()
+    await compile(process.execPath, [...process.execArgv, 'scripts/site.ts', folder, archive], root)
   })
 }

@@ -71,6 +71,20 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
     }
   })
 
+  test('the current page is seen in the list of pages, whole', async () => {
+    const page = await site.browser.newPage({ viewport: { width: 1440, height: 900 } })
+    try {
+      await page.goto(`${site.url}reference/classes/library.ShadowModel.html`)
+      const current = page.locator('.site-menu .current')
+      await current.waitFor()
+      const list = await page.locator('.site-menu').boundingBox()
+      const middle = list && list.y + list.height / 2
+      await expect.poll(async () => (await current.boundingBox())?.y).toBeCloseTo(middle ?? NaN, -2)
+    } finally {
+      await page.close()
+    }
+  })
+
   /** How many lines the boxes of an element have. */
   const linesOf = (page: Page, selector: string): Promise<number[]> =>
     page.locator(selector).evaluateAll((all) => all.map((one) => one.getClientRects().length))

@@ -6,6 +6,7 @@
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { gunzipSync } from 'node:zlib'
 import { expect, test } from 'vitest'
 import { root } from '../harness/syntax.ts'
 import { builtSite, cannotBuildSite } from './built_site.ts'
@@ -26,18 +27,28 @@ function linkFaults(folder: string): (page: string, html: string) => string[] {
     return ids
   }
   return (page, html) => {
-    const links = html.matchAll(/<(\w+)(?=\s)[^>]*?\s(?:href|src)="([^"]*)"/g)
-    const faults = Array.from(links, ([, element, address]) => {
+    const links = html.matchAll(/<(\w+)(?=\s)[^>]*?\s(?:href|src|srcset)="([^"]*)"[^>]*/g)
+    const faults = Array.from(links, ([whole, element, address]) => {
       if (/^(?:https?|data):/.test(address)) return ''
       const [path, id] = address.replaceAll('&amp;', '&').split('#')
       const to = join(folder, dirname(page), decodeURIComponent(path))
       const file = path === '' ? join(folder, page) : to.endsWith('/') ? `${to}index.html` : to
       const ids = idsOf(file)
       if (ids === null || (id && !ids.has(decodeURIComponent(id)))) return `dead: ${address}`
-      return element === 'a' && !file.endsWith('.html') ? `no page: ${address}` : ''
+      return element === 'a' && !file.endsWith('.html') && !whole.includes(' download')
+        ? `no page: ${address}`
+        : ''
     })
     return faults.filter((fault) => fault !== '')
   }
+}
+
+/** package.json of a packed package: the first block of tar that bears its name. */
+function packedManifest(archive: string): unknown {
+  const tar = gunzipSync(readFileSync(archive))
+  const start = tar.indexOf('package/package.json\0')
+  const size = parseInt(tar.toString('latin1', start + 124, start + 135), 8)
+  return JSON.parse(tar.toString('utf8', start + 512, start + 512 + size))
 }
 
 test.skipIf(cannotBuildSite !== null)(
@@ -74,7 +85,13 @@ test.skipIf(cannotBuildSite !== null)(
     expect(listed.map(([, name]) => name).toSorted()).toEqual(guides.toSorted())
     for (const [, name, title] of listed)
       expect(read(`reference/documents/${name}.html`)).toContain(`<title>${title} |`)
-    expect(read('index.html')).toContain('src="./page.png"')
+    expect(read('index.html')).toContain('src="./wide-light.webp"')
+    // The home page has the package itself.
+    const [, address] = /<a href="([^"]+\.tgz)" download>/.exec(read('index.html')) ?? []
+    const own = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as Record<string, string>
+    expect(address).toBe(`./${own.name}-${own.version}.tgz`)
+    expect(packedManifest(join(folder, address))).toMatchObject({ name: own.name, version: own.version })
+    expect(read('index.html')).toContain(`</span>${address.slice(2)}\nnpx shadowllm generate`)
     // The reference leads home, and says of each name what it is.
     const module = read('reference/modules/criteria.html')
     expect(module).toContain(
@@ -100,11 +117,16 @@ test.skipIf(cannotBuildSite !== null)(
       expect(selects).toMatch(new RegExp(`<a href="../../source/src/masks/\\w+.ts.html#${name}"`))
     // The list of sources says what modules and files are.
     expect(read('source/index.html')).toContain(
-      '<a href="#src/io">src/io</a> <span>untrusted files: safetensors, torch, hub, tokenizers</span>',
+      '<a href="#src/io">src/io</a> <span>Untrusted files: safetensors, torch, hub, tokenizers</span>',
     )
     expect(read('source/index.html')).toContain(
-      '<a href="#src/predictor">src/predictor</a> <span>predictors of scores from a prompt, and planners that make masks from scores</span>',
+      '<a href="#src/predictor">src/predictor</a> <span>Predictors of scores from a prompt, and planners that make masks from scores</span>',
     )
+    const said = Array.from(
+      read('source/index.html').matchAll(/<li><a href="#([^"]+)">[^<]+<\/a> <span>(.*?)<\/span>/g),
+      ([, path, words]) => `${path}: ${words}`,
+    )
+    expect(said.filter((line) => !/: (?:[A-Z]|<code>)/.test(line))).toEqual([])
     // In the order that it states: folders by name, and the files of each.
     const order = Array.from(
       read('source/index.html').matchAll(/<section id="([^"]+)">|<li><a href="([^"#]+)\.html">/g),
@@ -125,6 +147,13 @@ test.skipIf(cannotBuildSite !== null)(
       '<a href="src/masks/selection.ts.html">selection.ts</a> <span>Selects a mask from scores</span>',
     )
     expect(selects).toContain('href="../../spec/index.html#select.selectMask"')
+    const trains = read('reference/functions/training.trainPredictor.html')
+    expect(trains).toContain('href="../../spec/index.html#shadowllm.train"')
+    // It leads to the guide and to the examples that use it.
+    const gives = read('reference/functions/library.givenMask.html')
+    expect(gives).toContain('<a href="../../reference/documents/library.html#a-mask-read-and-given-back">')
+    expect(gives).toMatch(/The example of <a href="library\.makeMask\.html"/)
+    expect(read('reference/types/library.GenerateEnd.html').match(/wrote a token that ends/g)).toHaveLength(1)
     // A type says what its values mean; one made from another has those that are left.
     expect(read('reference/types/library.Scope.html')).toContain(
       "<code>'per-layer'</code>: The units of one layer compete",
@@ -137,11 +166,11 @@ test.skipIf(cannotBuildSite !== null)(
     expect(specification).toContain('href="../reference/functions/library.selectMask.html"')
     expect(specification).toContain('<a href="../source/src/spec/select.ts.html">src/spec/select.ts</a>')
     const planted =
-      '<a href="spec/none.html"></a><a href="spec/#none"></a><a href="spec/"></a><a href="page.png"></a><img src="page.png">'
+      '<a href="spec/none.html"></a><a href="spec/#none"></a><a href="spec/"></a><a href="wide-light.webp"></a><img src="wide-light.webp">'
     expect(faultsOf('index.html', planted)).toEqual([
       'dead: spec/none.html',
       'dead: spec/#none',
-      'no page: page.png',
+      'no page: wide-light.webp',
     ])
   },
 )

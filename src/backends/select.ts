@@ -7,7 +7,7 @@ import { expectOption, kinds } from '../tensor/option.ts'
 import { backendNames, type Backend, type BackendName, type BackendOptions } from './backend.ts'
 
 /**
- * Starts a backend.
+ * Starts a backend: what holds arrays and computes the ops on them, for `LanguageModel.load`, `openPredictor` and laws. Dispose it.
  * @param name which kernels, such as `wasm` or `reference`
  * @throws UsageError BACKEND_NAME for an unknown name, THREADS for a number of threads that it cannot have; MissingError
  *   BACKEND_MISSING if this runtime cannot run it, THREADS_MISSING if threads cannot share memory here, CUDA_DRIVER or

@@ -13,7 +13,24 @@ import { flatCall, valuesOf, type Argument, type FlatArgument } from './calls.ts
 /** Called after each op: its kernel, and the arguments of the kernel, sizes included. */
 export type OnOp = (name: KernelName, args: readonly FlatArgument[], milliseconds: number) => void
 
-/** The backend, observed. It shares the lifetime of the one behind it. */
+/**
+ * A backend that reports each op that runs on it, to count or to time what a model computes: load the model on it. It shares the
+ * lifetime of the one behind it.
+ * @example
+ * ```ts
+ * import { createBackend, watchBackend } from 'shadowllm/backends'
+ * import { suite, verifyBackends } from 'shadowllm/verify'
+ *
+ * const calls = new Map<string, number>()
+ * const backend = watchBackend(await createBackend('wasm'), (name) =>
+ *   calls.set(name, (calls.get(name) ?? 0) + 1),
+ * )
+ * const laws = suite.filter(({ sentence }) => sentence.includes('softmax'))
+ * for await (const { law, passed } of verifyBackends([backend], { laws, seed: 1, runs: 5 })) console.log(passed, law)
+ * console.log(calls)
+ * backend.dispose()
+ * ```
+ */
 export function watchBackend(backend: Backend, onOp: OnOp): Backend {
   return wrapOps(backend, (op, run) => (...args) => {
     const start = now()

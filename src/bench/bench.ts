@@ -88,7 +88,10 @@ const USUAL_DECODING = 'tg32'
 /** Turns of a profile, watched and not. */
 const PROFILE_ROUNDS = 3
 
-/** One run. */
+/**
+ * A measurement of speed, as `shadowllm bench` makes it: prompts and decoding, for models, storages, planners and sparsities in turns.
+ * `run` it; `rows` has what was measured, also while it runs and after it was stopped.
+ */
 export class Bench {
   /** What it is measured on; null where that is the processor, and before anything is loaded. */
   device: BenchDevice | null = null

@@ -87,12 +87,14 @@ export interface CalibrationReport extends CalibrationPlan {
 }
 
 /**
- * Calibrates into a folder, or completes a calibration there; `trainPredictor` shows it, and how a predictor is trained from it.
+ * Scores the units on many windows of text and keeps scores and features in a folder, or completes a calibration there: what predictors
+ * are trained on. `openCalibration` reads it; the example of `trainPredictor` goes from here to a predictor.
  * @param onProgress is called after each step, with how many of how many are done
  * @param signal ends the calibration; a later call with the same options goes on
  * @throws UsageError CRITERION_NAME, CRITERIA for no or repeated criteria, WINDOWS, CONTEXT_LENGTH, OUTPUT for a folder
  *   with other files; InputError CALIBRATION_DIFFERS for another calibration, CALIBRATION_FORMAT for an invalid manifest;
  *   the signal's reason, finished examples are kept; the system's own error if a file cannot be written
+ * @specified `calibrate`
  */
 export async function calibrateToFolder(
   options: CalibrateOptions,

@@ -23,7 +23,8 @@ import {
 import { describeWidths } from '../engine/config.ts'
 
 /**
- * Opens the folder of a finished calibration. No file stays open.
+ * Opens the folder of a finished calibration: `readAll` gives its examples to `trainPredictor`, `aggregate` their mean scores to
+ * `staticPlanner`. No file stays open.
  * @param folder what `shadowllm calibrate` or `calibrateToFolder` wrote
  * @throws InputError CALIBRATION_FORMAT, JSON_*, FILE_* for an invalid manifest, CALIBRATION_INCOMPLETE if the
  *   calibration is not finished

@@ -23,7 +23,8 @@ interface SourceOptions {
 }
 
 /**
- * Windows of documents, alternating between genres (windows.ts).
+ * Texts as the source of a calibration: cuts windows of a prompt and a continuation from documents, alternating between genres.
+ * `calibrateToFolder` takes it as `source`.
  * @param documents tokens by genre
  * @param options the name for the manifest, the tokenizer, how many windows, their sizes in tokens, and the seed that draws them
  * @throws UsageError WINDOW_SIZE
@@ -49,7 +50,8 @@ type TaskSourceOptions = SourceOptions &
   Required<Pick<PromptOptions, 'shots' | 'prefixIds' | 'emptyId' | 'positions'>>
 
 /**
- * Windows of tasks. A smaller number gives a prefix of the same windows.
+ * Choice tasks as the source of a calibration, as the paper has it: a window is a question behind solved ones, and its right answer.
+ * `calibrateToFolder` takes it as `source`. A smaller number gives a prefix of the same windows.
  * @param tasks rows of each task, as its files have them
  * @throws InputError TASK_ROW, TASK_LENGTH; UsageError SHOTS if a task has too few rows
  */

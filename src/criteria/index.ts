@@ -68,18 +68,33 @@ export const MOMENTS_CRITERION = 'obs'
 export const criterionOption: NameOption<string> = optionOf([...criteria, { name: MOMENTS_CRITERION }])
 
 /**
- * The criterion with this name.
- * @param name such as `plainact`
- * @throws UsageError CRITERION_NAME
+ * The criterion with this name, by which `scoreText` scores the units of one text. `calibrateToFolder` takes the name alone.
+ * @param name of one of {@link criteria}: `plainact` is that of the paper
+ * @throws UsageError CRITERION_NAME for another name, those of {@link datasetCriteria} included
+ * @specified `plainact`
+ * @example
+ * ```ts
+ * import { makeBudget, selectMask, ShadowModel } from 'shadowllm'
+ * import { criterionByName } from 'shadowllm/criteria'
+ * import { scoreText } from 'shadowllm/predictor'
+ *
+ * const opt = await ShadowModel.fromPretrained()
+ * const ids = Int32Array.from(opt.encode('Once upon a time, there was a little girl', { prefix: true }))
+ * const scores = scoreText(opt.model, ids, ids, criterionByName('l2norm'))
+ * const mask = selectMask(scores, makeBudget(0.5))
+ * console.log(mask.heads.reduce((sum, kept) => sum + kept, 0), 'heads are kept')
+ * await opt.dispose()
+ * ```
  */
 export function criterionByName(name: string): Criterion {
   return named(criteria, name)
 }
 
 /**
- * The data-set criterion with this name.
- * @param name such as `jacov`
- * @throws UsageError CRITERION_NAME
+ * The criterion of whole data sets with this name: it scores units by all examples together, and so never one prompt. A criterion
+ * that scores each example is `criterionByName`.
+ * @param name of one of {@link datasetCriteria}, such as `jacov`
+ * @throws UsageError CRITERION_NAME for another name
  */
 export function datasetCriterionByName(name: string): DatasetCriterion {
   return named(datasetCriteria, name)

@@ -41,11 +41,13 @@ export interface BackwardOptions {
 }
 
 /**
- * Gradients of the mean loss of one traced sequence. Give them back with `dispose`.
+ * Gradients of the mean loss of one text by its activations and, if asked for, by the parameters. `traceForward` runs the text first
+ * and shows both calls. Give the gradients back with `dispose`.
  * @param labels [T], the sequence's own tokens or -100 where a position is not scored; the shift happens inside
  * @throws UsageError CONTEXT_LENGTH for a trace of more than 8,192 tokens, its prompt included, TRACE for another model's trace, and for gradients of parameters after a prompt, to which they would not reach; STORAGE for int8 weights, LABELS for another length or nothing scored, INDEX_RANGE for a
  *   label outside the vocabulary, LOGITS for a gradient of another size, PARAMETERS for accumulators that are not there or not
  *   of their parameter's shape
+ * @specified `gradients`
  */
 export function backward(
   model: LanguageModel,

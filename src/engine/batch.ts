@@ -81,12 +81,34 @@ export interface BatchOptions extends Pick<SequenceOptions, 'planner' | 'mode' |
 }
 
 /**
- * The logits of a batch: [B, T, V], 0 at padding.
+ * The logits of several texts in one call: [B, T, V], padded as Hugging Face pads a batch, and 0 at padding. For one text that goes on
+ * token by token, `LanguageModel.begin` keeps a cache.
  * @param inputIds [B, T]
  * @param attentionMask [B, T] of 0 and 1, or null for no padding
  * @param B how many sequences
  * @param T how many positions, padding included
  * @throws what `unpad`, `LanguageModel.begin` and `Sequence.feed` throw
+ * @example
+ * ```ts
+ * import { ShadowModel } from 'shadowllm'
+ * import { argmax, forwardBatch } from 'shadowllm/model'
+ *
+ * const opt = await ShadowModel.fromPretrained()
+ * const texts = ['Once upon a time', 'The dog was very'].map((text) => opt.encode(text, { prefix: true }))
+ * const [B, T, V] = [texts.length, Math.max(...texts.map((ids) => ids.length)), opt.config.vocabulary]
+ * const ids = new Int32Array(B * T)
+ * const mask = new Uint8Array(B * T)
+ * for (const [b, text] of texts.entries()) {
+ *   ids.set(text, b * T)
+ *   mask.fill(1, b * T, b * T + text.length)
+ * }
+ * const logits = forwardBatch(opt.model, ids, mask, B, T)
+ * for (const [b, text] of texts.entries()) {
+ *   const last = b * T + text.length - 1
+ *   console.log(argmax(logits.subarray(last * V, (last + 1) * V)))
+ * }
+ * await opt.dispose()
+ * ```
  */
 export function forwardBatch(
   model: LanguageModel,

@@ -163,9 +163,21 @@ const activationNames = {
 } as const satisfies Record<string, Activation>
 
 /**
- * A configuration from sizes, for models that are made rather than read.
+ * A configuration from sizes, for a model that is made rather than read; `parseConfig` reads one.
  * @throws InputError CONFIG_HEADS if heads do not divide the width, or groups the heads, or a head has no pairs to rotate, or
  *   not as many as the scaling of its rotations
+ * @example
+ * ```ts
+ * import { createBackend } from 'shadowllm/backends'
+ * import { initialWeights, LanguageModel, makeConfig, memorySource } from 'shadowllm/model'
+ *
+ * const config = makeConfig({ vocabulary: 100, width: 16, layers: 2, heads: 2, neurons: 64, positions: 32 })
+ * const backend = await createBackend('wasm')
+ * const model = await LanguageModel.load(config, memorySource(initialWeights(config)), backend)
+ * console.log(model.shape)
+ * model.dispose()
+ * backend.dispose()
+ * ```
  */
 export function makeConfig(sizes: ModelSizes): ModelConfig {
   const { width, heads, family = 'opt', keyHeads = heads } = sizes
@@ -238,7 +250,7 @@ const MAX_TRAINED_CONTEXT = 2 ** 24
 const MAX_VOCABULARY = 2 ** 24
 
 /**
- * Reads a parsed config.json.
+ * The configuration of a model from the `config.json` of Hugging Face, for `LanguageModel.load`. Its family must be known here.
  * @param json what JSON.parse gives of the file
  * @param path of the file, which errors then name
  * @throws InputError CONFIG_NOT_OBJECT, CONFIG_MODEL_TYPE, CONFIG_MISSING, CONFIG_TYPE, CONFIG_RANGE, CONFIG_HEADS,

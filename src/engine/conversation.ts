@@ -96,7 +96,10 @@ class SameMask extends Error {
   }
 }
 
-/** Keeps the sequence of the last turn. Dispose it. */
+/**
+ * Keeps the sequence of the last turn of a chat, so that the next prompt runs only from where it differs: pass it to
+ * `generateTokens` as `conversation`. `ShadowModel.chat` has one of its own. Dispose it.
+ */
 export class Conversation implements TextPlace {
   /** A turn is one prompt. */
   readonly tokens: readonly number[] = []

@@ -77,12 +77,27 @@ const TURN = 25
 export const MAX_RESERVED = 512
 
 /**
- * Writes on from a prompt. Leaving the loop early frees everything, as does an error.
+ * Writes on from a prompt of token ids, one token a step: what `ShadowModel.generate` does, for a model without a tokenizer. Leaving the
+ * loop early frees everything, as does an error.
  * @param prompt [T], at least one token
  * @returns (when exhausted) whether a stop id or the length ended the text
  * @throws UsageError CONTEXT_LENGTH if prompt and maxTokens together exceed the model's positions, MAX_TOKENS, TOKENS,
  *   CHECK, and PREFILL or EVERY for what cannot be checked; and what `LanguageModel.begin` throws; the signal's reason if it
  *   is aborted
+ * @specified `generate`
+ * @example
+ * ```ts
+ * import { makeBudget, randomPlanner, ShadowModel } from 'shadowllm'
+ * import { generateTokens, makeSampler } from 'shadowllm/model'
+ *
+ * const opt = await ShadowModel.fromPretrained()
+ * const prompt = Int32Array.from(opt.encode('Once upon a time', { prefix: true }))
+ * const sampler = makeSampler({ temperature: 0.8, topK: 40, seed: 1 })
+ * const planner = randomPlanner(opt.model.shape, makeBudget(0.3), 1)
+ * for await (const { id, index } of generateTokens(opt.model, prompt, { maxTokens: 5, sampler, planner }))
+ *   console.log(index, id)
+ * await opt.dispose()
+ * ```
  */
 export async function* generateTokens(
   model: LanguageModel,

@@ -21,7 +21,10 @@ export interface InitialWeightsOptions {
   readonly biasDeviation?: number
 }
 
-/** Every parameter by its Hugging Face name. The same seed gives the same numbers on every engine. */
+/**
+ * Random weights for a model that is to be trained or tried: every parameter by its Hugging Face name, for `memorySource`. The same seed
+ * gives the same numbers on every engine.
+ */
 export function initialWeights(
   config: ModelConfig,
   options: InitialWeightsOptions = {},

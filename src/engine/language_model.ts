@@ -12,7 +12,7 @@ import { Sequence, type ResumeOptions, type SequenceOptions, type SequenceState 
 import type { LoadOptions } from './weight_reader.ts'
 import { loadWeights } from './weights.ts'
 
-/** A loaded model. */
+/** A loaded model. Its methods take token ids; text, chats and files are those of `ShadowModel`, whose `model` is one. */
 export class LanguageModel extends LoadedModel {
   /**
    * Loads a model. The source stays open; its owner closes it.

@@ -29,8 +29,9 @@ export function countScored(labels: Int32Array): number {
 }
 
 /**
- * The mean of negative log-likelihoods over `scored` positions; the others are 0 and do not matter.
- * @param nll of each position, in nats: [T]
+ * The loss of a text in nats, as Hugging Face has it: the mean of negative log-likelihoods over the positions that are scored.
+ * @param nll of each position, 0 where it is not scored, in nats: [T]; `negativeLogLikelihood` gives it
+ * @param scored how many positions are scored
  * @throws UsageError LABELS if nothing is scored
  */
 export function meanLoss(nll: Float32Array, scored: number): number {
@@ -48,11 +49,25 @@ export function unshiftScores(scores: Float32Array): Float32Array {
 }
 
 /**
- * Negative log-likelihood of each label under host logits.
+ * How unlikely each token of a text was to the model, from logits that are in memory: the negative log-likelihood of each label.
+ * `meanLoss` is their mean.
  * @param logits [T, V]
  * @param labels [T], -100 for "not scored"
  * @returns nats [T]; 0 at position 0 and where not scored
  * @throws UsageError LABELS if the two do not belong together, INDEX_RANGE for a label outside the vocabulary
+ * @specified `loss`
+ * @example
+ * ```ts
+ * import { ShadowModel } from 'shadowllm'
+ * import { forwardBatch, meanLoss, negativeLogLikelihood } from 'shadowllm/model'
+ *
+ * const opt = await ShadowModel.fromPretrained()
+ * const ids = Int32Array.from(opt.encode('Once upon a time, there was a little girl', { prefix: true }))
+ * const logits = forwardBatch(opt.model, ids, null, 1, ids.length) // [1, T, V]
+ * const nll = negativeLogLikelihood(opt.model.backend, logits, ids)
+ * console.log('perplexity', Math.exp(meanLoss(nll, ids.length - 1)))
+ * await opt.dispose()
+ * ```
  */
 export function negativeLogLikelihood(
   backend: Backend,

@@ -116,7 +116,8 @@ export function fillSampling<Asked extends SamplerOptions>(
 }
 
 /**
- * Makes a sampler with a random stream of its own.
+ * Makes what chooses a token from logits, with a random stream of its own: `generateTokens` takes it as `sampler`. Without options it
+ * takes the likeliest, as `argmax` does.
  * @throws UsageError TEMPERATURE, TOP_K, TOP_P, MIN_P, REPETITION_PENALTY, PRESENCE_PENALTY, FREQUENCY_PENALTY, LOGIT_BIAS, SEED for
  *   what `samplingOptions` do not take; the sampler throws LOGIT_BIAS for an id that the vocabulary does not have
  */

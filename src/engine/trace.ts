@@ -37,9 +37,28 @@ export interface TraceOptions {
 }
 
 /**
- * Runs one unpadded sequence and keeps its activations. Give the trace back with `dispose`.
+ * Runs one text and keeps its activations: to read what heads and neurons give out, and for `backward`, which needs them. Give the
+ * trace back with `dispose`. Without activations, `LanguageModel.begin` needs less memory.
  * @param tokens [T], at least one: those after the prompt, if one comes before
  * @throws UsageError TOKENS, CONTEXT_LENGTH, MASK_SHAPE, TRACE for a prompt of another model or of more tokens than its trace, TRACE_SPLIT for a model that is held in several backends
+ * @example
+ * ```ts
+ * import { ShadowModel } from 'shadowllm'
+ * import { backward, traceForward } from 'shadowllm/model'
+ *
+ * const opt = await ShadowModel.fromPretrained()
+ * const ids = Int32Array.from(opt.encode('Once upon a time, there was a little girl', { prefix: true }))
+ * const trace = traceForward(opt.model, ids)
+ * const neurons = trace.fc1Act(3) // [T, F]: the activations of layer 3
+ * const active = neurons.reduce((sum, value) => sum + Number(value > 0), 0) / neurons.length
+ * console.log(`${(100 * active).toFixed(0)} % of the activations are above 0`)
+ *
+ * const gradients = backward(opt.model, trace, ids)
+ * console.log(gradients.fc1Act(3).length === neurons.length)
+ * gradients.dispose()
+ * trace.dispose()
+ * await opt.dispose()
+ * ```
  */
 export function traceForward(model: LanguageModel, tokens: Int32Array, options: TraceOptions = {}): Trace {
   return new Trace(model, tokens, options)

@@ -63,7 +63,9 @@ export interface WindowScore extends Cost, Partial<DenseDistance> {
 }
 
 /**
- * Scores one window. Its last token is scored and never fed: there may be one more than positions.
+ * The loss of one window of text, dense or under a planner, and with `dense` its distance from the dense model: what `textPerplexity`
+ * sums up, for a loop of your own. `compareScores` compares lists of them. The last token is scored and never fed: there may be one more
+ * than positions.
  * @param window its tokens, and how many of them are the prompt
  * @throws InputError LOGITS_NOT_FINITE
  */

@@ -66,8 +66,10 @@ export interface Difference {
 }
 
 /**
- * How much more `first` costs than `second` per token, both scored on the same windows in the same order. What the
- * windows have in common cancels, so small differences are visible; the error is that of a ratio of sums.
+ * How much more one method costs than another in nats per token, with the standard error, from scores of the same windows in the same
+ * order (`scoreWindow`). What the windows have in common cancels, so small differences are visible; the error is that of a ratio of sums.
+ * @param first scores of the method that is judged
+ * @param second scores of the method that it is compared with, of the same windows
  */
 export function compareScores(first: readonly Cost[], second: readonly Cost[]): Difference {
   const { value, error } = perToken(first, ({ nll }, i) => nll - second[i].nll)

@@ -155,7 +155,9 @@ export interface TextPerplexityReport {
 type TextProgress = (protocol: Protocol, done: number, total: number) => void
 
 /**
- * Measures.
+ * Measures how well a model predicts a text, dense and under each of `methods`: perplexity, KL to the dense model, and the share that was
+ * skipped, a row for each, as `shadowllm perplexity` does. `compareMethods` makes the methods and shows a call. For one number of the
+ * dense model there is `ShadowModel.perplexity`.
  * @param signal stops it; what was finished is reported
  * @param onProgress is called after each window, with how many of how many are done
  * @throws UsageError STRIDE, PROMPT, CONTEXT_LENGTH, WINDOWS; what planners throw

@@ -76,7 +76,8 @@ export interface ReproduceProgress {
 }
 
 /**
- * Runs the experiment.
+ * Runs the experiment of the paper on a model, as `shadowllm reproduce` does: calibrates, trains a predictor, and compares it with other
+ * planners at several sparsities.
  * @param signal stops it; what was finished is reported
  * @param onProgress is called after each step of a stage
  * @throws UsageError SETTINGS for windows longer than the positions of the model, WINDOWS for text too short, CRITERION_NAME,

@@ -53,16 +53,27 @@ const LENGTH_BYTES = 8
 const HEADER_DEPTH = 4
 
 /**
- * Opens a safetensors file; values are read on demand. Close it.
+ * Opens a safetensors file and reads its header alone: `tensors` lists names, types and shapes; `read` gives the values of one tensor as
+ * float32, `readRaw` the stored bytes. Close it. A file in memory is read by `parseSafetensors`.
  * @param path of the file
  * @throws InputError FILE_* (see `openFile`), SAFETENSORS_*, TENSOR_*, JSON_*.
+ * @example
+ * ```ts
+ * import { openSafetensors } from 'shadowllm/io/safetensors'
+ *
+ * const source = await openSafetensors('fixtures/tiny-opt/predictor.safetensors')
+ * for (const [name, { dtype, shape }] of source.tensors) console.log(name, dtype, shape.join(' x '))
+ * const [first] = source.tensors.keys()
+ * console.log((await source.read(first)).slice(0, 3))
+ * await source.close()
+ * ```
  */
 export function openSafetensors(path: string): Promise<RawTensorSource> {
   return openWith(path, (file) => readSafetensors(file, path))
 }
 
 /**
- * A safetensors file in memory.
+ * Reads a safetensors file that is in memory, such as a download, as `openSafetensors` reads one of the disk.
  * @param bytes the whole file, which must not change while it is read
  * @param name stands in errors
  * @throws InputError as `openSafetensors`.
@@ -72,7 +83,8 @@ export function parseSafetensors(bytes: Uint8Array, name = 'safetensors'): Promi
 }
 
 /**
- * The source of an open safetensors file; it stays open until the source is closed. Only the header is read here.
+ * Reads a safetensors file through a file that is open, such as one of a page; `openSafetensors` takes a path. Only the header is read
+ * here; the file stays open until the source is closed.
  * @param name stands in errors
  * @throws InputError as `openSafetensors`.
  */

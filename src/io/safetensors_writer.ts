@@ -40,12 +40,23 @@ export type TensorsToWrite = ReadonlyMap<string, TensorToWrite>
 export type Metadata = Readonly<Record<string, string>>
 
 /**
- * Writes a file atomically.
+ * Writes tensors to a safetensors file, atomically. For tensors that do not fit into memory there is `streamSafetensors`.
  * @param path an existing file is replaced once all is written
  * @param tensors type, shape and little-endian bytes of each, by name
  * @throws InputError TENSOR_NAME, TENSOR_SHAPE, TENSOR_OVERFLOW, TENSOR_SPAN if the data does not fit type and
  *   shape, SAFETENSORS_METADATA for text that is not well-formed, SAFETENSORS_HEADER_LIMIT for a header that
  *   readers refuse.
+ * @example
+ * ```ts
+ * import { openSafetensors, writeSafetensors, type TensorToWrite } from 'shadowllm/io/safetensors'
+ *
+ * const path = 'build/numbers.safetensors'
+ * const numbers: TensorToWrite = { dtype: 'F32', shape: [2, 3], data: Float32Array.of(1, 2, 3, 4, 5, 6) }
+ * await writeSafetensors(path, new Map([['numbers', numbers]]))
+ * const source = await openSafetensors(path)
+ * console.log(await source.readRows('numbers', 1, 1)) // 4 5 6
+ * await source.close()
+ * ```
  */
 export async function writeSafetensors(
   path: string,
@@ -56,7 +67,8 @@ export async function writeSafetensors(
 }
 
 /**
- * Writes a file from streams of stored bytes, one per tensor, atomically.
+ * Writes a safetensors file whose tensors come in parts, so that it may be larger than memory: one stream of stored bytes for each
+ * tensor. Atomic, as `writeSafetensors`.
  * @param path an existing file is replaced once all is written
  * @param tensors type and shape of each, by name
  * @param stream the little-endian bytes of a tensor, by its name
@@ -91,9 +103,18 @@ export async function streamSafetensors(
 }
 
 /**
- * The same file in memory.
+ * The bytes of a safetensors file, in memory: those that `writeSafetensors` writes.
  * @param tensors type, shape and little-endian bytes of each, by name
  * @throws InputError as `writeSafetensors`.
+ * @example
+ * ```ts
+ * import { encodeSafetensors, parseSafetensors, readIntegers } from 'shadowllm/io/safetensors'
+ *
+ * const ids = { dtype: 'I64', shape: [1, 3], data: Int32Array.of(2, 15, 7) } as const
+ * const bytes = encodeSafetensors(new Map([['input_ids', ids]]), { made: 'by hand' })
+ * const source = await parseSafetensors(bytes)
+ * console.log(await readIntegers(source, 'input_ids'), source.metadata.get('made'))
+ * ```
  */
 export function encodeSafetensors(tensors: TensorsToWrite, metadata: Metadata = {}): Uint8Array<ArrayBuffer> {
   return concatenate<Uint8Array<ArrayBuffer>>(Uint8Array, [...storedParts(planFile(tensors, metadata))])

@@ -263,9 +263,11 @@ export class ShadowModel {
    * @param prompt text, around which the tokenizer puts its special tokens (`</s>` before one of OPT), or ids, which are
    *   used unchanged
    * @returns at the end: `stop` if the model ended the text, `length` if maxTokens or the context did
-   * @throws UsageError PROMPT if it is empty, CONTEXT_LENGTH if it and maxTokens do not fit the model, TOKENS, SPARSITY,
-   *   PLANNER, EVERY, PREFILL, CHECK, CACHE, TEMPERATURE, TOP_K, TOP_P, MIN_P, REPETITION_PENALTY, PRESENCE_PENALTY,
-   *   FREQUENCY_PENALTY, LOGIT_BIAS, MAX_TOKENS, DISPOSED, OPTIONS, OPTION_NAME, OPTION_TYPE, SESSION; MissingError PREDICTOR_MISSING; the signal's reason
+   * @throws UsageError PROMPT if it is empty, CONTEXT_LENGTH if it and maxTokens do not fit the model, TOKENS for ids that it does not
+   *   have; for the value of an option the code with its name, such as SPARSITY, PLANNER or TOP_K for `topK`; OPTION_NAME for an
+   *   option that there is not, OPTION_TYPE and OPTIONS for a wrong type; SESSION for a session of a chat, DISPOSED; MissingError
+   *   PREDICTOR_MISSING; the signal's reason
+   * @specified `generate`
    * @example
    * ```ts
    * import { ShadowModel } from 'shadowllm'
@@ -497,6 +499,7 @@ export class ShadowModel {
    * @returns which heads and neurons are computed, in flat arrays, row by row: heads [L, H], neurons [L, F]
    * @throws UsageError PROMPT, PLANNER, CONTINUATION for an oracle without one, CONTEXT_LENGTH, and as
    *   `generate`
+   * @specified `plan`
    */
   async mask(prompt: string | Ids, options: MaskOptions = {}): Promise<UnitMask> {
     this.#expectLive()

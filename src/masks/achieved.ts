@@ -63,7 +63,8 @@ export function layerSizes(
 }
 
 /**
- * The sparsity of each layer and of the whole model.
+ * The shares that a mask really skips, of heads, neurons and weights, in each layer and in the whole model: less than a budget's sparsity,
+ * because dense layers count.
  * @throws UsageError MASK_SHAPE, WIDTH
  * @example
  * ```ts

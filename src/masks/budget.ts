@@ -50,31 +50,55 @@ export const shareOption: OptionRecord<number> = numberOption(
 )
 export const scopeOption: NameOption<Scope> = nameOption('SCOPE', scopes)
 
-/** A budget: the sparsities, the scope and the floors. */
+/** How much a mask may skip: the sparsities, the scope and the floors. `makeBudget` makes one and has the defaults. */
 export interface Budget {
   /** Share of the ranked heads that is skipped, in [0, 1]. */
   readonly headSparsity: number
   /** Share of the ranked neurons that is skipped, in [0, 1]. */
   readonly neuronSparsity: number
-  /** Whether units compete over the whole model or within their layer. */
+  /**
+   * Which units compete. `global`, the default: those of all ranked layers. `per-layer`: those of one layer. `hybrid`: as `global`, and
+   * no layer keeps fewer neurons than `neuronFloor`.
+   */
   readonly scope: Scope
-  /** The minimum of heads per ranked layer. */
+  /** The heads that each ranked layer keeps at least; default 1, with the policy `paper-compatible` outside of `hybrid` 0. */
   readonly headFloor: number
-  /** The minimum of neurons per ranked layer; null is `defaultNeuronFloor`, which depends on the model. */
+  /**
+   * The neurons that each ranked layer keeps at least; default 0, in `hybrid` scope null: 1/32 of the layer's neurons, rounded up, at
+   * most 256 (`defaultNeuronFloor`).
+   */
   readonly neuronFloor: number | null
-  /** How many layers, from the first, run dense. */
+  /** How many layers, from the first, run dense, and are neither ranked nor counted; default 1. */
   readonly denseLayers: number
-  /** How the share is rounded, and whether layer 0 is ranked: `paper-compatible` is as the released code. */
+  /**
+   * How the share s of N units is rounded. `exact`, the default: round((1 - s) N) are kept, halves up. `paper-compatible`, as the
+   * released code: s is cut to whole percents p, floor(p N / 100) units are skipped, and the dense layers are ranked too and made dense
+   * afterwards, so that less is skipped than was asked for.
+   */
   readonly policy: (typeof policies)[number]
 }
 
 /**
- * A budget of the same sparsity for heads and neurons. Defaults: global scope, one dense layer, a floor of one head per
- * ranked layer. The paper-compatible policy has this floor in hybrid scope only.
+ * How much is to be skipped: a budget of the same sparsity for heads and neurons, for `selectMask` and the planners. Defaults: global
+ * scope, one dense layer, a floor of one head per ranked layer. The paper-compatible policy has this floor in hybrid scope only.
  * @param sparsity the share of ranked units to skip, in [0, 1]
  * @param options what differs from the defaults
  * @throws UsageError SPARSITY for a share outside [0, 1]; FLOOR or DENSE_LAYERS for a value that is no whole number; SCOPE,
  *   POLICY; OPTIONS, OPTION_NAME for invalid options
+ * @specified `Budget`
+ * @example
+ * ```ts
+ * import { makeBudget, ShadowModel, staticPlanner } from 'shadowllm'
+ * import { scoreText } from 'shadowllm/predictor'
+ *
+ * // Half of the heads, 70 % of the neurons, each layer alike.
+ * const budget = makeBudget(0.5, { neuronSparsity: 0.7, scope: 'per-layer' })
+ * const opt = await ShadowModel.fromPretrained()
+ * const ids = Int32Array.from(opt.encode('Once upon a time, there was a little girl', { prefix: true }))
+ * const planner = staticPlanner(scoreText(opt.model, ids, ids), budget)
+ * for await (const { text } of opt.generate('Once upon a time', { planner, maxTokens: 12 })) console.log(text)
+ * await opt.dispose()
+ * ```
  */
 export function makeBudget(sparsity: number, options: Partial<Budget> = {}): Budget {
   checkOptionNames(options, fields)
@@ -127,7 +151,8 @@ export function checkBudget(budget: Budget): void {
 }
 
 /**
- * How many of `ranked` units are kept at this sparsity, without floors.
+ * How many of `ranked` units a budget keeps at this sparsity, before floors: round((1 - s) N), halves up, of N units.
+ * @param ranked N, the units that compete
  * @param sparsity the share to skip, in [0, 1]
  * @param policy how the share is rounded: `exact` to the nearest number, `paper-compatible` as the released code
  */

@@ -25,7 +25,10 @@ export interface UnitShape {
   readonly neurons: number // F, per layer
 }
 
-/** A number for every unit of a model, in flat arrays, row by row: head h of layer l is `heads[l * H + h]`. */
+/**
+ * A number for every unit of a model, in flat arrays, row by row: head h of layer l is `heads[l * H + h]`.
+ * @specified `Mask`
+ */
 export interface UnitMask {
   readonly shape: UnitShape
   readonly heads: Float32Array // [L, H]
@@ -49,6 +52,7 @@ export function denseMask(shape: UnitShape): UnitMask {
  * @param heads [L, H] of 1 (computed) and 0 (skipped), or other factors
  * @param neurons [L, F] of the same
  * @throws UsageError MASK_SHAPE for invalid sizes, or a table that does not have layers x units numbers
+ * @specified `Mask`
  * @example
  * ```ts
  * import { denseMask, givenMask, makeMask, ShadowModel } from 'shadowllm'

@@ -7,8 +7,8 @@ import { makeMask, type UnitMask, type UnitShape } from './mask.ts'
 import { closing } from '../tensor/tensor_source.ts'
 
 /**
- * Reads a mask.
- * @param path of a safetensors file with `heads` [L, H] and `neurons` [L, F]
+ * Reads a mask that `shadowllm masks --output` wrote. `givenMask` lets a text run under it.
+ * @param path of a safetensors file with `head_mask` [L, H] and `ffn_mask` [L, F]
  * @throws InputError TENSOR_MISSING, TENSOR_SHAPE if it is not one of this shape, MASK_VALUE for a value that is not
  *   finite; SAFETENSORS_*, FILE_* and others of `openSafetensors`
  */

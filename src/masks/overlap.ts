@@ -19,7 +19,8 @@ export interface Overlap {
 }
 
 /**
- * Compares two sets given as tables of the same units; a unit is in the set unless its number is 0.
+ * Recall, precision and Jaccard index of one set of units against another, as tables of the same units: a unit is in the set unless
+ * its number is 0. Whole masks are compared by `maskOverlap`.
  * @param chosen the set that is judged
  * @param oracle the set that it should be
  * @throws UsageError MASK_SHAPE if the tables differ in length
@@ -40,10 +41,20 @@ export function setOverlap(chosen: Float32Array, oracle: Float32Array): Overlap 
 }
 
 /**
- * Compares two masks by kind of unit.
+ * How far a mask agrees with the one that it should be, for heads and for neurons: recall, precision and Jaccard index.
  * @param denseLayers how many layers, from the first, are left out
  * @param oracle the mask that it should be
  * @throws UsageError MASK_SHAPE, DENSE_LAYERS
+ * @example
+ * ```ts
+ * import { maskOverlap, ShadowModel } from 'shadowllm'
+ *
+ * const opt = await ShadowModel.fromPretrained()
+ * const mask = await opt.mask('Once upon a time', { planner: 'shadow', sparsity: 0.5 })
+ * const other = await opt.mask('Once upon a time', { planner: 'prompt-plainact', sparsity: 0.5 })
+ * console.log(maskOverlap(mask, other).neurons.recall)
+ * await opt.dispose()
+ * ```
  */
 export function maskOverlap(
   mask: UnitMask,

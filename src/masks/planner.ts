@@ -190,8 +190,9 @@ export function isOneMask(planner: MaskPlanner): boolean {
 }
 
 /**
- * The planner that gives a mask back, under which a text is the one that it was under `planner`: the prompt runs as it did there, and
- * what takes the place of skipped units is the same.
+ * A planner that always answers with this mask, so that a mask that was read or changed can run again: pass it to `generate` as
+ * `planner`. Under an unchanged mask the text is the one that `planner` gave: the prompt runs dense or masked as it did there, and the
+ * same takes the place of skipped units.
  * @param mask what `planner` decided for a prompt; another mask runs as if it had
  * @param planner which decided once; null is dense
  * @throws UsageError MASK_SHAPE; PLANNER for one that decides at every layer, token or so many tokens: its last mask is not all of them

@@ -15,7 +15,10 @@ import { checkBudget, firstRanked, unitsKept, defaultNeuronFloor, type Budget } 
 import { checkTable, checkUnitShape, makeMask, type UnitMask, type UnitShape } from './mask.ts'
 import type { LayerMask } from './planner.ts'
 
-/** The importance of each unit; low scores are skipped first. Rows of dense layers are ignored. */
+/**
+ * The importance of each unit; low scores are skipped first. Rows of dense layers are ignored.
+ * @specified `Units`
+ */
 export interface UnitScores {
   readonly shape: UnitShape
   readonly heads: Float32Array // [L, H]
@@ -91,9 +94,10 @@ export interface LayerScores {
 }
 
 /**
- * The mask of one ranked layer, as `selectMask` selects it in per-layer scope. What hybrid scope of the paper's code gives back to
- * a layer it takes from others, which a layer alone does not have: there are no floors then.
+ * The mask of one layer from its scores, for a planner that decides layer by layer: as `selectMask` selects it in per-layer scope. What
+ * hybrid scope of the paper's code gives back to a layer it takes from others, which a layer alone does not have: there are no floors then.
  * @throws UsageError FLOOR
+ * @specified `selectMask`
  */
 export function selectLayer(scores: LayerScores, budget: Budget, topK: TopK = referenceTopK): LayerMask {
   const { heads, neurons } = scores

@@ -116,7 +116,8 @@ export type KernelName = {
 }[OpName]
 
 /**
- * The kernels of an op, their argument types forgotten.
+ * The kernels that compute an op, one for each storage of its matrix: their names, definitions and bounds, without their types of
+ * arguments. {@link catalog} has them typed, by op.
  * @param op its name in the catalogue
  */
 export function kernelsOf(op: OpName): Kernel[] {

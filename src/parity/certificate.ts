@@ -47,7 +47,9 @@ export function hasPassed({ ops, model }: Pick<CertifiedRun, 'ops' | 'model'>): 
   return ops.every(({ passed }) => passed) && (model?.passed ?? true)
 }
 
-/** Makes the certificate of a run. */
+/**
+ * The certificate of a backend, as `shadowllm certify` writes it, from what `runOps` and `runModel` found. `readCertificate` reads one.
+ */
 export async function makeCertificate(run: CertifiedRun): Promise<Certificate> {
   const { backend, source, seed, argv, ops, model } = run
   const { definitions, kernels } = await hashesOf(backend.name)
@@ -114,7 +116,7 @@ const schema: v.GenericSchema<unknown, CertificateSummary> = v.pipe(
 )
 
 /**
- * Reads a certificate.
+ * Reads what `shadowllm certify` or `makeCertificate` wrote: which backend was judged, on what, and whether it passed.
  * @param path of the JSON file
  * @throws InputError CERTIFICATE if it is none, JSON_*, FILE_*
  */

@@ -49,7 +49,8 @@ export interface ParityReport {
 }
 
 /**
- * Compares what both files have.
+ * Compares two runs of the same model on the same cases, tensor by tensor, each within its bound: this engine's (`exportParity`) and, say,
+ * that of PyTorch (`readParityFile`). What only one has is listed and not judged.
  * @param tolerance if given, the one bound for every tensor but the inputs, relative to its largest value; 0 asks for equality
  * @param a tensors of one file
  * @param b tensors of the other, by the same names

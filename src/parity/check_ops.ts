@@ -52,7 +52,7 @@ interface CheckOpsOptions {
 }
 
 /**
- * Compares the files that both folders have.
+ * Judges ops that another program computed: compares its files with those of the reference, of the ops that both folders have.
  * @param expectedFolder files of cases with the numbers of the reference
  * @param actualFolder files of the same names with the numbers that are judged
  * @throws InputError FILE_MISSING, FILE_KIND, FILE_READ for what is no folder, PARITY_NOTHING if they have none in common,

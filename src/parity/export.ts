@@ -37,7 +37,8 @@ export interface ExportOptions {
 }
 
 /**
- * Every tensor of a parity file for these cases.
+ * Runs a model on cases and gives every tensor that another implementation can be compared by: `writeSafetensors` writes them,
+ * `readParityFile` reads them, `checkParity` compares.
  * @throws InputError MASK_NOT_CONTIGUOUS, PARITY_MASK if a mask is not of the model's shape; UsageError TOKENS,
  *   INDEX_RANGE for ids outside the vocabulary, CONTEXT_LENGTH; the signal's reason
  */

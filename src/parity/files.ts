@@ -20,7 +20,7 @@ export interface ParityCases {
 }
 
 /**
- * Every tensor of a parity file, F64 in full precision.
+ * Reads every tensor of a parity file, F64 in full precision, for `checkParity`.
  * @param path of a safetensors file
  * @throws InputError what `openSafetensors` throws
  */
@@ -41,7 +41,7 @@ async function readValues(source: RawTensorSource, name: string): Promise<ArrayL
 }
 
 /**
- * The cases of a file. `attention_mask` may be absent (nothing is padding), as may labels and masks.
+ * Reads the cases that two implementations of a model are compared on, for `exportParity`. `attention_mask` may be absent (nothing is padding), as may labels and masks.
  * @param path of a safetensors file with `input_ids` [B, T]
  * @throws InputError PARITY_CASES if input_ids is missing, a shape differs from its, a number is not whole, or a label
  *   stands at padding or at a first token, which nothing scores

@@ -56,7 +56,8 @@ const PADDING = 7
 const WRITTEN = 16
 
 /**
- * Compares a model with the same model in the reference backend.
+ * Judges a backend on a whole model: compares forward passes, gradients and texts with the same model in the reference backend.
+ * `makeCertificate` takes the outcome.
  * @param reference the same weights in the backend `reference`
  * @throws the signal's reason
  */

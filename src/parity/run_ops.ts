@@ -42,7 +42,8 @@ interface RunOpsOptions extends SuiteOptions {
 }
 
 /**
- * Runs ops, one outcome after the other.
+ * Judges a backend op by op: runs each on drawn cases, compares with its definition, and gives one outcome after the other.
+ * `makeCertificate` takes them.
  * @throws the signal's reason
  */
 export async function* runOps(backend: Backend, options: RunOpsOptions): AsyncGenerator<OpOutcome> {

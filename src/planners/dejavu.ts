@@ -15,6 +15,7 @@ import { given, type PlannerRecord } from './record.ts'
 /**
  * Keeps the units that the predictor of each layer expects to matter most, from the stream that enters the layer before it (DejaVu,
  * arXiv 2310.17157); by default it decides at every token.
+ * @specified `dejavu`
  */
 export function dejavuPlanner(
   predictor: LayerPredictor,

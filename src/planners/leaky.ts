@@ -9,9 +9,11 @@ import type { MaskPlanner } from '../masks/planner.ts'
 import { withSequence, type LanguageModel } from '../engine/language_model.ts'
 
 /**
- * The mask a planner decides for a prompt.
+ * The mask a planner decides for a prompt, which is run for it and then forgotten. `ShadowModel.mask` does so from text and a name;
+ * `givenMask` lets a text run under the mask.
  * @param prompt [T]
  * @throws what `LanguageModel.begin` and `Sequence.feed` throw
+ * @specified `plan`
  */
 export function promptMask(model: LanguageModel, planner: MaskPlanner, prompt: Int32Array): UnitMask {
   return withSequence(model, { planner, capacity: prompt.length }, (sequence) => {

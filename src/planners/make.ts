@@ -29,11 +29,23 @@ export interface PlannerOptions {
 }
 
 /**
- * The planner of a name; null for dense, which needs none.
+ * Makes a planner by its name, for a model without a `ShadowModel` around it; with one, `ShadowModel.planner` knows the sources. What it
+ * gives is the `planner` of `generate`, `generateTokens`, `forwardBatch` and `promptMask`; null for dense, which needs none.
  * @param name such as `shadow`; `shadowllm generate --help` lists them
  * @throws MissingError PLANNER_SOURCE if its input is missing; UsageError PREFILL, also for a prompt that cannot run so:
  *   masked where the planner decides when it has run or a compensation sees it, dense where it is leaky; EVERY for a planner that
  *   cannot decide again; COMPENSATE for one that decides about each token by itself
+ * @example
+ * ```ts
+ * import { makeBudget, ShadowModel } from 'shadowllm'
+ * import { makePlanner, promptMask } from 'shadowllm/predictor'
+ *
+ * const opt = await ShadowModel.fromPretrained()
+ * const prompt = Int32Array.from(opt.encode('Once upon a time, there was', { prefix: true }))
+ * const planner = makePlanner('prompt-plainact', { model: opt.model }, makeBudget(0.5))
+ * if (planner) console.log(promptMask(opt.model, planner, prompt).heads)
+ * await opt.dispose()
+ * ```
  */
 export function makePlanner(
   name: PlannerName,

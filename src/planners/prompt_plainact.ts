@@ -15,11 +15,13 @@ import { rankingPlanner, type RankingPlanner } from './ranking.ts'
 import type { PlannerRecord, PlannerSources } from './record.ts'
 
 /**
- * A criterion's scores of one text, dense.
+ * How much each unit matters to one text, by a criterion: the text runs dense, forward and backward. `selectMask` makes a mask of the
+ * scores, `oraclePlanner` a planner; many texts are scored by `calibrateToFolder`.
  * @param labels [T], the tokens, or -100 where a position is not scored
  * @param tokens [T]
  * @param seed of the criterion's random numbers, if it draws any
  * @throws UsageError LABELS if nothing is scored, TOKENS, CONTEXT_LENGTH
+ * @specified `plainact`
  */
 export function scoreText(
   model: LanguageModel,

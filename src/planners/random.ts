@@ -11,9 +11,20 @@ import { rankingPlanner, type RankingPlanner } from './ranking.ts'
 import type { PlannerRecord } from './record.ts'
 
 /**
- * A mask of noise; the n-th sequence of two planners of the same seed gets the same one.
+ * Keeps heads and neurons drawn at random, for each text anew: the baseline that any other planner must beat. Two planners of the same
+ * seed give their n-th text the same mask. Where `generate` takes a name, `planner: 'random'` makes one.
  * @param seed a whole number from 0
  * @throws UsageError MASK_SHAPE, SEED, and as `checkBudget`
+ * @example
+ * ```ts
+ * import { collectText, makeBudget, randomPlanner, ShadowModel } from 'shadowllm'
+ *
+ * const opt = await ShadowModel.fromPretrained()
+ * const planner = randomPlanner(opt.model.shape, makeBudget(0.3), 7)
+ * const { text } = await collectText(opt.generate('Once upon a time', { planner, maxTokens: 12 }))
+ * console.log(text)
+ * await opt.dispose()
+ * ```
  */
 export function randomPlanner(
   shape: UnitShape,

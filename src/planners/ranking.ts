@@ -39,7 +39,8 @@ export function rankingPlanner(
 }
 
 /**
- * The ranking of a planner; null for a planner that does not rank.
+ * The scores by which a planner ranks units, and its budget: to see why a unit is skipped, or to select by the same scores at another
+ * budget (`selectMask`). Null for a planner that does not rank.
  * @param planner what `makePlanner` gave
  */
 export function rankingOf(planner: object | null): Ranking | null {

@@ -14,6 +14,7 @@ import { given, type PlannerRecord } from './record.ts'
  * decides, so they are dense for every budget.
  * @param predictor such as `openPredictor` gives; where `generate` gets the name `shadow`, `ShadowModel.loadPredictor` gives it
  * @param ranksRead whether a predictor may rank layers that it reads: it decides once, after a prompt that runs dense
+ * @specified `plan`
  * @example
  * ```ts
  * import { collectText, makeBudget, ShadowModel } from 'shadowllm'

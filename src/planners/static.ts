@@ -7,7 +7,7 @@ import { rankingPlanner, type RankingPlanner } from './ranking.ts'
 import { meanOf, type PlannerRecord } from './record.ts'
 
 /**
- * Keeps the units with the highest scores, the same for every prompt: static pruning.
+ * Keeps the units with the highest scores, the same for every prompt: static pruning. It needs no predictor and reads no prompt.
  * @param scores such as the mean scores of a calibration: `Calibration.aggregate`
  * @throws UsageError as `selectMask`
  */

@@ -14,7 +14,11 @@ import { UsageError } from '../tensor/errors.ts'
 import type { DejavuConfig } from './predictor_config.ts'
 import { LayerNetworks } from './layer_networks.ts'
 
-/** Trained predictors of every layer inside a backend. Dispose it. */
+/**
+ * A trained predictor of the kind `dejavu` inside a backend: for each layer from 1 a network that reads the stream of a token. `openPredictor`
+ * and `trainPredictor` give it, and `dejavuPlanner` takes it. Dispose it.
+ * @specified `dejavu`
+ */
 export class DejavuPredictor extends LayerNetworks<DejavuConfig> {
   readonly kind = 'dejavu'
 

@@ -14,7 +14,10 @@ import { UsageError } from '../tensor/errors.ts'
 import { type DejavuStyleConfig, featureWidth } from './predictor_config.ts'
 import { LayerNetworks } from './layer_networks.ts'
 
-/** A trained per-layer baseline inside a backend. Dispose it. */
+/**
+ * A trained predictor of the kind `dejavu-style` inside a backend: for each layer from 1 a network that reads the head outputs of that
+ * layer. `openPredictor` and `trainPredictor` give it, and `dejavuStylePlanner` takes it. Dispose it.
+ */
 export class DejavuStylePredictor extends LayerNetworks<DejavuStyleConfig> {
   readonly kind = 'dejavu-style'
 

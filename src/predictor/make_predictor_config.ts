@@ -46,7 +46,7 @@ const DEFAULT_CHOICES = {
 export const DEFAULT_SHARES: readonly number[] = [0.5, 0.3, 0.2, 0.1]
 
 /**
- * A config of this kind.
+ * The config of a predictor that is to be trained: `trainPredictor` takes it. Each kind has defaults; `choices` are what differs.
  * @param kind such as `shadow`
  * @param subject the model, and the examples it is trained on
  * @throws UsageError CHOICE for an invalid choice, or one that the kind does not have

@@ -36,7 +36,8 @@ export interface ScoreQuality {
 }
 
 /**
- * Spearman's rank correlation, ties having the mean of their ranks; 0 where either is constant and orders nothing.
+ * How well one order of units agrees with another, from -1 to 1: Spearman's rank correlation, ties having the mean of their ranks; 0
+ * where either is constant and orders nothing.
  * @param a one number for each unit
  * @param b of the same units
  */
@@ -67,7 +68,8 @@ export function averageRanks(values: Float32Array): Float64Array {
 }
 
 /**
- * The oracle score of the chosen units, as a share of that of the best units; 1 if that is 0.
+ * What a mask keeps of the most that a mask of its size can keep: the oracle score of the chosen units, as a share of that of the best
+ * units. The lowest score is subtracted first; 1 if the best units have nothing more.
  * @param chosen not 0 for a chosen unit
  * @param best the same for the best units
  * @param oracleScores of the same units

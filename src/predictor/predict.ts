@@ -25,7 +25,12 @@ export function promptInput(config: ShadowConfig, features: PromptFeatures): Flo
   return features.sequence
 }
 
-/** Predicted scores of every unit. @throws UsageError as `promptInput`, FEATURE_SHAPE */
+/**
+ * The scores [L, H] and [L, F] that a predictor of any kind expects for a prompt, such as an example of a calibration; `spearman` and
+ * `scoreKept` compare them with the true ones. Rows of dense layers are zeros.
+ * @throws UsageError as `promptInput`, FEATURE_SHAPE
+ * @specified `predict`
+ */
 export function predictScores(predictor: Predictor, features: PromptFeatures): UnitScores {
   if (predictor.kind === 'shadow') {
     const input = promptInput(predictor.config, features)

@@ -55,7 +55,7 @@ export interface PredictorFileOptions {
 export const sourceEntry = 'shadowllm.source'
 
 /**
- * Writes a predictor atomically.
+ * Writes a predictor to a file, atomically, for `openPredictor` and `ShadowModel.loadPredictor`.
  * @param path an existing file is replaced
  * @throws the system's error if the file cannot be written
  */
@@ -118,7 +118,9 @@ export function makePredictor(
 }
 
 /**
- * Reads a predictor of any kind into a backend.
+ * Reads a predictor of any kind into a backend, which must be that of the model. By its `kind` it goes to `shadowPlanner`,
+ * `dejavuStylePlanner` or `dejavuPlanner`; `predictScores` asks it directly. `dispose` it. `ShadowModel.loadPredictor` does all of this
+ * for the planners that `generate` names.
  * @param storage the storage of its matrices; only f32 can be written to a file again
  * @param path of a file that `savePredictor` or `shadowllm train` wrote
  * @throws InputError PREDICTOR_CARD for a missing or invalid config, TENSOR_MISSING, TENSOR_SHAPE, WEIGHT_NOT_FINITE, and

@@ -29,7 +29,11 @@ export interface ShadowValues extends Readonly<Record<UnitKind, NetworkValues>> 
   readonly moments?: FeatureMoments | null
 }
 
-/** A trained predictor inside a backend. Dispose it. */
+/**
+ * A trained predictor of the kind `shadow`, that of the paper, inside a backend: two networks that read the head outputs of one early
+ * layer and score the units of all later ones. `openPredictor` and `trainPredictor` give it, and `shadowPlanner` takes it. Dispose it.
+ * @specified `predict`
+ */
 export class ShadowPredictor {
   readonly kind = 'shadow'
   readonly config: ShadowConfig

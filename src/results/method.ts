@@ -103,8 +103,10 @@ export interface Method {
 }
 
 /**
- * A method, where nothing else is said: of no criterion, in global scope, deciding when its planner does by itself. Planners
- * that rank neurons by the prompt do so within each layer, whatever the scope.
+ * One method to be measured: which planner decides, how much it skips, and when. It is plain data that `textPerplexity` and `runTasks`
+ * take in the list `methods`; `compareMethods` makes a whole list and checks it. What is left out has its default: no criterion, global
+ * scope, a decision when the planner decides by itself. Planners that rank neurons by the prompt do so within each layer, whatever
+ * the scope.
  * @param given a planner and its sparsity, and what differs from the defaults
  */
 export function makeMethod(given: Pick<Method, 'planner' | 'sparsity'> & Partial<Method>): Method {
@@ -337,8 +339,32 @@ export interface CompareOptions extends Partial<
 }
 
 /**
- * Dense, then every planner at every sparsity. What planners lack is told here, before any text is read.
+ * The methods of a comparison: dense first, then every planner at every sparsity. Nothing is measured yet: `textPerplexity` and
+ * `runTasks` take the list as `methods` and report a row for each. A planner that lacks what it decides by, such as a predictor, is
+ * refused here, before any text is read.
  * @throws MissingError PLANNER_SOURCE if a planner has nothing to decide by; UsageError SPARSITY, SCOPE, CRITERION_NAME
+ * @example
+ * ```ts
+ * import { ShadowModel } from 'shadowllm'
+ * import { compareMethods, textPerplexity } from 'shadowllm/eval'
+ *
+ * const opt = await ShadowModel.fromPretrained()
+ * const { model, name: modelName, files: modelFiles, prefixIds } = opt
+ * const methods = compareMethods(model, {
+ *   planners: ['random', 'griffin'],
+ *   sparsities: [0.25, 0.5],
+ *   criterion: 'none',
+ * })
+ *
+ * const stream = 'Once upon a time, there was a little dog who liked to play in the park. '.repeat(20)
+ * const text = { name: 'dog', stream, pages: [] }
+ * const encode = (words: string): number[] => opt.encode(words)
+ * const what = { model, modelName, modelFiles, encode, prefixIds, text, methods }
+ * const report = await textPerplexity({ ...what, protocols: ['stream'], context: 64, windows: 2 })
+ * for (const { planner, sparsity, tokenPerplexity } of report.rows)
+ *   console.log(planner, sparsity, tokenPerplexity?.toFixed(2))
+ * await opt.dispose()
+ * ```
  */
 export function compareMethods(
   model: LanguageModel,

@@ -60,7 +60,9 @@ interface ProvenanceInputs extends Pick<Provenance, 'model' | 'data' | 'seed' | 
   readonly backend: Pick<Backend, 'name' | 'device'>
 }
 
-/** Completes what a run knows with what its surroundings tell. */
+/**
+ * What a report says of where its numbers come from: what the run knows, completed by version, runtime, system, processor and date.
+ */
 export async function makeProvenance(inputs: ProvenanceInputs): Promise<Provenance> {
   const { processor, threads } = machine()
   const { backend, ...others } = inputs
@@ -79,7 +81,8 @@ export async function makeProvenance(inputs: ProvenanceInputs): Promise<Provenan
 }
 
 /**
- * One hash for several files: that of their hashes. A single file has its own.
+ * SHA-256 of a model's files, in hexadecimal, which `calibrateToFolder` takes as `modelHash`. One hash for several files: that of their
+ * hashes, a line each. A single file has its own.
  * @param paths in order: those of `ShadowModel.files` give the hash of a model
  */
 export async function hashFiles(paths: readonly string[]): Promise<string> {

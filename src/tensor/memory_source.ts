@@ -12,7 +12,7 @@ export interface HostTensor {
 }
 
 /**
- * A source of these tensors. `read` and `readRows` return copies.
+ * Arrays as a source that `LanguageModel.load` reads weights from, in place of a file. `read` and `readRows` return copies.
  * @param tensors by name
  * @throws InputError TENSOR_SHAPE if a tensor does not have as many numbers as its shape says
  */

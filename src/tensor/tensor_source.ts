@@ -136,7 +136,7 @@ export function checkRows({ name, shape }: TensorInfo, first: number, count: num
 }
 
 /**
- * One tensor of token ids, labels or flags as int32.
+ * Reads one tensor of whole numbers, such as token ids, labels or flags, as int32; `read` of a source is for fractions.
  * @param name of the tensor
  * @throws InputError TENSOR_MISSING, DTYPE if it is not I64, I32, I16, I8, U8 or BOOL, VALUE_RANGE past 32 bits.
  */

@@ -29,7 +29,10 @@ export interface Slot {
   readonly decay: number
 }
 
-/** AdamW (Loshchilov and Hutter 2019) with PyTorch's defaults: betas 0.9 and 0.999, epsilon 1e-8, decay 0.01. */
+/**
+ * AdamW (Loshchilov and Hutter 2019) with PyTorch's defaults: betas 0.9 and 0.999, epsilon 1e-8, decay 0.01. Add gradients to `grads`,
+ * then call `step`, which sets them to zero again. Dispose it.
+ */
 export class AdamW {
   readonly backend: Backend
   /** The gradient of each parameter, in the order of the parameters. */

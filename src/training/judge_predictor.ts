@@ -50,7 +50,8 @@ export interface JudgeOptions {
 }
 
 /**
- * Evaluates a predictor.
+ * How good a predictor is on prompts that it has not seen, beside the baselines that it must beat: rank correlations of scores, and how
+ * much the masks of each budget keep of the best ones. `splitExamples` parts the examples of a calibration.
  * @param seen the examples it was trained on, for the baselines
  * @param unseen examples it was not trained on
  * @throws UsageError EXAMPLES for an example that lacks scores or features

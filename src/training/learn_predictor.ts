@@ -54,7 +54,34 @@ export interface LearningWindow {
   readonly promptLength: number
 }
 
-/** Learns from one window after another. */
+/**
+ * Learns for one budget which units to keep, and how that depends on the prompt, as `shadowllm learn` does. It tries masks on windows of
+ * text and needs no calibration: give it a window at each `step`, then make the predictor from its `state` by `learntPredictor`.
+ * `trainPredictor` is for predictors of a criterion's scores, which serve every budget; this one for the lowest loss at one budget.
+ * @example
+ * ```ts
+ * import { makeBudget, ShadowModel } from 'shadowllm'
+ * import { savePredictor, scoreText, ShadowPredictor } from 'shadowllm/predictor'
+ * import { learntPredictor, PredictorLearner } from 'shadowllm/train'
+ *
+ * const opt = await ShadowModel.fromPretrained()
+ * const { model } = opt
+ * const story = 'Once upon a time, there was a little girl who had a red ball. She liked to play with it.'
+ * const tokens = Int32Array.from(opt.encode(story, { prefix: true }))
+ * const budget = makeBudget(0.5)
+ *
+ * // Two steps, to show the calls. The command takes some hundreds, each with another window.
+ * const learner = new PredictorLearner(model, scoreText(model, tokens, tokens), budget, { steps: 2 })
+ * for (let step = 0; step < 2; step++) console.log(learner.step({ tokens, promptLength: 8 }))
+ *
+ * const fit = { sourceLayer: 0, rank: 1, penalty: 1 }
+ * const { config, values } = learntPredictor(model, learner.state, budget, fit, { seed: 0, dataHash: '' })
+ * const predictor = new ShadowPredictor(model.backend, config, values)
+ * await savePredictor('build/learnt.safetensors', predictor)
+ * predictor.dispose()
+ * await opt.dispose()
+ * ```
+ */
 export class PredictorLearner {
   readonly #model: LanguageModel
   readonly #learner: ScoreLearner
@@ -122,7 +149,8 @@ export interface LearntPredictor {
 }
 
 /**
- * The predictor of what was learnt. Rank 0 leaves the learnt scores alone, the same for every prompt.
+ * Makes a predictor from what a `PredictorLearner` has learnt: its config and its numbers, from which `new ShadowPredictor` makes one
+ * that `savePredictor` writes. Rank 0 leaves the learnt scores alone, the same for every prompt.
  * @param model its config and shape
  * @param state what the learner has learnt
  * @param options the source layer, the rank of the correction, and λ of its least squares

@@ -90,7 +90,8 @@ export interface MaskedDivergence {
 }
 
 /**
- * KL(dense || under a mask) of what follows each token after the prompt, and its derivatives.
+ * How far a mask moves what the model predicts: KL(dense || under the mask) in nats, a mean over the tokens after the prompt, with its
+ * derivative by each entry of the mask. `ScoreLearner` goes down along it.
  * @param prefill whether the prompt runs under the mask too
  * @throws as `traceForward` and `backward`; UsageError LABELS for a single token after the prompt
  */
@@ -167,7 +168,10 @@ export interface LearnerState {
   readonly step: number
 }
 
-/** Learns scores, one text a step. */
+/**
+ * Learns scores that are the same for every prompt, through the masks that they select: one text a step, then `state.scores` for
+ * `staticPlanner`. `PredictorLearner` learns with it, and how a prompt deviates too.
+ */
 export class ScoreLearner {
   readonly #model: LanguageModel
   readonly #groups: readonly Group[]

@@ -62,10 +62,43 @@ export interface PretrainOptions {
 }
 
 /**
- * Trains until the last step of the settings.
+ * Trains a language model from the beginning, or goes on from a saved state, until the last step of the settings. `holdOut` makes
+ * `windows`; {@link embeddedRecipe} is the settings of the embedded model. For a loop of your own there is `LanguageTrainer`.
  * @returns the final state, which was also saved
  * @throws UsageError SETTING, WINDOWS; ShadowError DIVERGED (exit code 1) if loss or gradient is not finite;
  *   the signal's reason, after saving the state; what the callbacks throw
+ * @example
+ * ```ts
+ * import { ShadowModel } from 'shadowllm'
+ * import { createBackend } from 'shadowllm/backends'
+ * import { makeConfig } from 'shadowllm/model'
+ * import { cutStream, embeddedRecipe, holdOut, joinDocuments, makeTextEncoder, pretrain } from 'shadowllm/train'
+ *
+ * const opt = await ShadowModel.fromPretrained() // for its tokenizer
+ * const encode = makeTextEncoder((text) => opt.encode(text))
+ * const stories = ['The dog ran to the park. ', 'The girl had a red ball. '].map((text) => encode(text.repeat(20)))
+ * const { bosId } = opt.config
+ * const windows = holdOut(cutStream(joinDocuments(stories, bosId), 16, bosId), 5)
+ *
+ * // A real training has thousands of steps.
+ * const config = makeConfig({ vocabulary: opt.config.vocabulary, width: 16, layers: 2, heads: 2, neurons: 32, positions: 16 })
+ * const backend = await createBackend('wasm')
+ * const settings = { ...embeddedRecipe, steps: 3, warmup: 1, batch: 2, length: 16 }
+ * const often = { evaluateEvery: 3, saveEvery: 3 }
+ * const { weights } = await pretrain({
+ *   config,
+ *   backend,
+ *   windows,
+ *   settings,
+ *   from: null,
+ *   ...often,
+ *   save: async () => {}, // a file, in a real training
+ *   onHeldOut: (report) => console.log(report),
+ * })
+ * console.log(weights.size, 'parameters')
+ * backend.dispose()
+ * await opt.dispose()
+ * ```
  */
 export async function pretrain(options: PretrainOptions): Promise<TrainerState> {
   const { config, backend, settings, from } = options

@@ -12,7 +12,8 @@ import { Random } from '../tensor/random.ts'
 import { UsageError } from '../tensor/errors.ts'
 
 /**
- * An encoder of long texts that encodes each word once. A piece is a word with the white space before it: GPT-2's
+ * An encoder of long texts that is fast because it encodes each different word once; `joinDocuments` and `cutStream` make windows of its
+ * tokens. A piece is a word with the white space before it: GPT-2's
  * pre-tokenisation always cuts between a character and white space after it, so the pieces' tokens in a row are the
  * text's.
  */
@@ -22,8 +23,9 @@ export function makeTextEncoder(encode: Encode): (text: string) => Int32Array {
 }
 
 /**
- * The tokens of documents, joined by `separator`.
+ * One stream of tokens from many documents, for `cutStream`.
  * @param documents their tokens
+ * @param separator the token between two documents
  */
 export function joinDocuments(documents: readonly Int32Array[], separator: number): Int32Array {
   const between = Int32Array.of(separator)
@@ -32,8 +34,9 @@ export function joinDocuments(documents: readonly Int32Array[], separator: numbe
 }
 
 /**
- * Every window of a stream, in order: [`length`] each.
+ * Cuts a stream of tokens into windows to train on, in order: [`length`] each. `holdOut` parts them.
  * @param stream [N] tokens; what is left at its end is dropped
+ * @param length tokens of a window, the first included
  * @param bosId the first token of every window
  * @throws UsageError WINDOW_SIZE for less than two tokens, because nothing would be scored
  */
@@ -57,8 +60,9 @@ export interface PretrainWindows {
 }
 
 /**
- * Every `every`th window is held out.
+ * Parts windows into those for training and those that are held out, as `pretrain` takes them.
  * @param windows of tokens
+ * @param every the n-th window of each n is held out
  */
 export function holdOut(windows: readonly Int32Array[], every: number): PretrainWindows {
   const isHeld = (i: number): boolean => i % every === every - 1
@@ -84,8 +88,10 @@ export function checkWindows(count: number): void {
 export type Batches = (step: number) => Int32Array
 
 /**
- * Batches over `windows` windows: step s takes draws s `batch` to (s + 1) `batch` - 1, where each epoch of
- * `windows` draws is a permutation of all windows, which depends on seed and epoch.
+ * Which windows each step of a training takes, so that every epoch sees all of them once: a function of the step, which gives indices.
+ * Step s takes draws s B to (s + 1) B - 1, where each epoch of N draws is a permutation that depends on seed and epoch.
+ * @param windows N, how many windows there are
+ * @param batch B, how many a step takes
  * @param seed a whole number from 0
  * @throws UsageError WINDOWS if there are none
  */

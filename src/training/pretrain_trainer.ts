@@ -29,7 +29,10 @@ export interface TrainerState {
 
 const betas = { beta1: 0.9, beta2: 0.95 }
 
-/** Trains a model, which belongs to the caller. */
+/**
+ * The steps of a training of a language model, for a loop of your own: `accumulate` the gradients of windows, then `step`. `pretrain` is the whole loop, with
+ * its schedule, held-out loss and checkpoints. The model is changed in place and belongs to the caller. Dispose it.
+ */
 export class LanguageTrainer {
   readonly model: LanguageModel
   readonly #optimiser: AdamW

@@ -6,8 +6,11 @@
 export type Schedule = (step: number) => number
 
 /**
- * From `peak` along half a cosine down to the share `floor` of it over `steps` steps, after a linear rise over `warmup`
- * of them.
+ * The learning rate of each step of a training, a function of the step from 0: a linear rise, then half a cosine down.
+ * @param peak the highest rate
+ * @param steps how many steps the training has, the rise included
+ * @param warmup how many steps it rises over
+ * @param floor the share of the peak at the last step, in [0, 1]
  */
 export function cosineSchedule(peak: number, steps: number, warmup = 0, floor = 0): Schedule {
   return (step) => {

@@ -5,7 +5,8 @@ import { UsageError } from '../tensor/errors.ts'
 import { Random } from '../tensor/random.ts'
 
 /**
- * Splits examples at random, by a seed; both parts keep their order. Windows of one document may be in both
+ * Splits examples of a calibration at random into those to train on (`trainPredictor`) and those to judge by (`judgePredictor`), by a
+ * seed; both parts keep their order. Windows of one document may be in both
  * parts.
  * @param heldOut the share of evaluation examples, in [0, 1)
  * @param examples of any kind

@@ -75,12 +75,13 @@ type PredictorOf<Config extends PredictorConfig> = Extract<Predictor, { readonly
  * @param examples features and scores of prompts, as a calibration has them
  * @param options epochs, batch, learning rate, what is held out, and who is told of progress
  * @throws UsageError EXAMPLES for fewer than two examples, or examples without the scores or features of the config; the signal's reason
+ * @specified `train`
  * @example
  * ```ts
  * import { collectText, ShadowModel } from 'shadowllm'
  * import { calibrateToFolder, hashFiles, openCalibration, textSource } from 'shadowllm/eval'
  * import { makePredictorConfig, savePredictor } from 'shadowllm/predictor'
- * import { trainPredictor } from 'shadowllm/train'
+ * import { judgePredictor, splitExamples, trainPredictor } from 'shadowllm/train'
  *
  * const opt = await ShadowModel.fromPretrained()
  * const { model, prefixIds } = opt
@@ -96,12 +97,15 @@ type PredictorOf<Config extends PredictorConfig> = Extract<Predictor, { readonly
  *
  * // Two networks that predict the scores from the prompt.
  * const calibration = await openCalibration(folder)
+ * const { trained, heldOut } = splitExamples(await calibration.readAll(), 0.25, 0)
  * const { hash: _, layers, heads, neurons, ...widths } = calibration.manifest.model
- * const subject = { shape: { layers, heads, neurons }, ...widths, seed: 0, examples: 8 }
+ * const subject = { shape: { layers, heads, neurons }, ...widths, seed: 0, examples: trained.length }
  * const dataHash = calibration.identity
  * const config = makePredictorConfig('shadow', { ...subject, criterion: 'plainact', dataHash })
  * const how = { epochs: 3, batch: 4, rate: 0.001, decay: 0.01, heldOut: 0.1, patience: 3 }
- * const { predictor } = await trainPredictor(model.backend, config, await calibration.readAll(), how)
+ * const { predictor } = await trainPredictor(model.backend, config, trained, how)
+ * const verdict = judgePredictor(predictor, trained, heldOut, { sparsities: [0.5], scope: 'global' })
+ * console.log(verdict.qualities.predictor.neurons.spearman)
  * await savePredictor('build/example/predictor.safetensors', predictor)
  * predictor.dispose()
  *

@@ -30,7 +30,7 @@ export class CaseDigest {
 }
 
 /**
- * One checksum for a list of reports on one backend: equal where the same laws were tried on the same cases.
+ * One checksum for the reports of a run on one backend: two runs with the same one tried the same laws on the same cases.
  * @param reports in the order of the laws
  */
 export function digestOfReports(

@@ -60,9 +60,18 @@ export interface LawReport {
 }
 
 /**
- * Runs the laws on each backend in turn; those that are about the runtime, once. Backends are started before the first law
+ * Tries the laws of the specification on backends by name, as `shadowllm verify` does, and reports one law after the other. A backend of your
+ * own is tried by `verifyBackends`. Laws that are about the runtime are tried once. Backends are started before the first law
  * is tried, and disposed after the last.
  * @throws UsageError SEED, RUNS; BACKEND_NAME or no name at all; MissingError for a backend that is not here
+ * @example
+ * ```ts
+ * import { suite, verify } from 'shadowllm/verify'
+ *
+ * const laws = suite.filter(({ sentence }) => sentence.includes('softmax'))
+ * for await (const { law, runs, passed, report } of verify({ backends: ['wasm'], laws, seed: 1, runs: 20 }))
+ *   console.log(passed ? `holds in ${runs} cases: ${law}` : report)
+ * ```
  */
 export async function* verify({
   backends,
@@ -79,7 +88,7 @@ export async function* verify({
 }
 
 /**
- * Runs the laws on started backends, which are not disposed.
+ * Tries the laws on backends that have been started, such as one of your own, and does not dispose them; otherwise as `verify`.
  * @param backends on which every law is tried
  * @throws UsageError SEED, RUNS; BACKEND_NAME for no backend at all
  */
@@ -97,7 +106,7 @@ export async function* verifyBackends(
 }
 
 /**
- * The laws with the backend each is tried on, in order: one report for each.
+ * Which laws are tried on which backend, in order: as many as `verifyBackends` gives reports, to show how far it is.
  * @param laws of one or several suites
  * @param backends that have been started
  */

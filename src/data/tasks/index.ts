@@ -15,9 +15,9 @@ import { winogrande } from './winogrande.ts'
 export const tasks: readonly Task[] = [piqa, copa, openbookqa, winogrande, rte, hellaswag, arcEasy]
 
 /**
- * The task of a name.
- * @param name that of lm-evaluation-harness, such as `piqa`
- * @throws UsageError TASK_NAME
+ * The choice task of a name, which makes questions from rows, for `taskSource` and `runTasks`.
+ * @param name that of lm-evaluation-harness, of one of {@link tasks}, such as `piqa`
+ * @throws UsageError TASK_NAME for another name
  */
 export function taskByName(name: string): Task {
   const found = tasks.find((task) => task.name === name)

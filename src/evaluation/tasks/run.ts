@@ -92,7 +92,7 @@ export interface RunOptions extends AskedTasks {
 }
 
 /**
- * Asks every question under every method.
+ * Measures accuracy on choice tasks: asks every question under every method, as `shadowllm eval` does. `compareMethods` makes the methods.
  * @param signal stops it; what was finished is reported
  * @param onProgress is called after each question, with its task
  * @throws what the runner throws, if one asks

@@ -18,7 +18,22 @@ import type { StudyEnd, StudyEvent, StudyOptions } from './study_types.ts'
 /** The source of a model: a name as in `fromPretrained`, or the files of a folder by name. */
 export type ModelSource = string | ReadonlyMap<string, Blob>
 
-/** A model in a worker. Dispose it. */
+/**
+ * A model in a thread of its own, so that a page stays alive while it computes: the methods of `ShadowModel` as promises and async
+ * generators. Dispose it, then end the engine.
+ * @example
+ * ```ts
+ * import { RemoteModel, startEngine } from 'shadowllm/worker'
+ *
+ * const engine = startEngine()
+ * const model = await RemoteModel.fromPretrained(engine.rpc, 'embedded')
+ * let text = ''
+ * for await (const step of model.generate('Once upon a time', { sparsity: 0.5, maxTokens: 12 })) text += step.text
+ * console.log(text)
+ * await model.dispose()
+ * await engine.end()
+ * ```
+ */
 export class RemoteModel {
   readonly info: ModelInfo
   readonly #rpc: RpcClient

@@ -16,7 +16,10 @@ export interface Engine {
   end(): Promise<void>
 }
 
-/** Starts an engine. If its worker fails, every call fails with ENGINE_ENDED. */
+/**
+ * Starts a thread in which models run: its `rpc` is what `RemoteModel.fromPretrained` opens one through. `end` it. If the thread fails,
+ * every call fails with MissingError ENGINE_ENDED.
+ */
 export function startEngine(): Engine {
   const rpc = new RpcClient((message) => thread.send(message))
   const fail = (why: string): void => rpc.break(new MissingError('ENGINE_ENDED', `engine: the worker ${why}`))
