@@ -94,8 +94,8 @@ export const MAX_RESERVED = 512
  * const prompt = Int32Array.from(opt.encode('Once upon a time', { prefix: true }))
  * const sampler = makeSampler({ temperature: 0.8, topK: 40, seed: 1 })
  * const planner = randomPlanner(opt.model.shape, makeBudget(0.3), 1)
- * for await (const { id, index } of generateTokens(opt.model, prompt, { maxTokens: 5, sampler, planner }))
- *   console.log(index, id)
+ * for await (const { token, index } of generateTokens(opt.model, prompt, { maxTokens: 5, sampler, planner }))
+ *   console.log(index, token)
  * await opt.dispose()
  * ```
  */
