@@ -37,8 +37,8 @@ function importOf(file) {
 /** What a program calls or reads. */
 const usable = ReflectionKind.Function | ReflectionKind.Class | ReflectionKind.Variable
 
-/** How many examples of others a name leads to. */
-const EXAMPLES = 3
+/** Up to how many places of its use a name leads to examples of others. */
+const PLACES = 3
 
 /** The document under which those stand that are no guides. */
 const OVERVIEW = 'README.md'
@@ -149,7 +149,8 @@ export function load(app) {
       if (!ofModule || !comment || !one.kindOf(usable)) continue
       const links = [...(places.get(one.name) ?? [])].map((text) => [{ kind: 'text', text }])
       if (!comment.getTag('@example'))
-        for (const target of [...(shown.get(one.name) ?? [])].slice(0, EXAMPLES)) {
+        for (const target of shown.get(one.name) ?? []) {
+          if (links.length >= PLACES) break
           const text = target.parent.kindOf(ReflectionKind.Class)
             ? `${target.parent.name}.${target.name}`
             : target.name

@@ -23,8 +23,11 @@ const QUALITY = 0.6
 /** What is shown, by the width of a screen: from an element to the ends of others. */
 const sizes = {
   wide: { width: 1100, scale: 1.5, first: '#texts', last: ['#picture .how', '#inspector'] },
-  narrow: { width: 390, scale: 2, first: '#layers', last: ['#achieved'] },
+  narrow: { width: 390, scale: 2, first: '#layers', last: ['#compare-place'] },
 }
+
+/** The speeds are those of the machine that takes the picture. */
+const SPEEDS_HIDDEN = '.speed { visibility: hidden }'
 
 mkdirSync(folder, { recursive: true })
 const server = await serveFolder(`${root}docs/site`, true)
@@ -36,9 +39,11 @@ try {
         colorScheme,
         viewport: { width, height: 900 },
         deviceScaleFactor: scale,
+        // For the style of the picture.
+        bypassCSP: true,
       })
       const clip = await areaOf(page, first, last)
-      const png = await page.screenshot({ fullPage: true, clip, animations: 'disabled' })
+      const png = await page.screenshot({ fullPage: true, clip, style: SPEEDS_HIDDEN })
       writeFileSync(`${folder}/${name}-${colorScheme}.webp`, await toWebp(page, png))
       await page.close()
     }
@@ -54,7 +59,7 @@ async function openPage(last: readonly string[], options: BrowserContextOptions)
   for (const [selector, words] of [
     ['#dense-speed', 'tokens/s'],
     ['#distance', 'KL'],
-    ...last.map((selector) => [selector, /%|computed/] as const),
+    ...last.map((selector) => [selector, /%|computed|oracle/] as const),
   ] as const)
     await page.locator(selector, { hasText: words }).waitFor({ timeout: 120_000 })
   return page

@@ -27,7 +27,7 @@ const folderWords: Readonly<Record<string, string>> = {
   bench: 'How results of benches are judged',
   'bench/results': 'What benches have measured',
   'cuda/certify': 'What judges CUDA kernels without Node',
-  'cuda/example': 'Kernels in C++ and CUDA that are checked through files',
+  'cuda/example': 'Kernels for a processor and for CUDA that are checked through files',
   'docs/schemas': 'The output of commands as JSON schemas',
   examples: 'Programs that extend the library, and a page that uses it',
   spec: 'Tests of the documents',

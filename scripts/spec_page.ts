@@ -74,6 +74,15 @@ function drawTop(steps: SomeSteps): Readonly<Record<string, string>> {
   }
 }
 
+/** Where a page leads to, beside its own links. */
+const links = `<a href="{{source}}">Source code</a> <a href="../reference/">Reference</a> <a href="../">Home</a>`
+
+/** The bar of a phone. @param hasFigures whether the page has figures, laws and settings */
+function bar(hasFigures: boolean): string {
+  const stops = `<span id="stops" class="stops" hidden><button type="button" aria-label="The figure or law before">↑</button><button type="button" aria-label="The next figure or law">↓</button> figure or law</span> <a href="#try">Settings</a> `
+  return `<nav class="to-top" aria-label="On this page"><a id="here" class="here" href="#contents" aria-label="Where you are" hidden></a> ${hasFigures ? stops : ''}<a href="#contents">Contents</a></nav>`
+}
+
 /** Puts the parts of a page where it has a comment with their name. */
 function specification(
   asides: ReadonlyMap<string, string>,
@@ -88,7 +97,8 @@ function specification(
       handler(html, { filename }) {
         const page = pages.find(({ file }) => filename.endsWith(`/${file}`))
         if (page === undefined) throw new Error(`${filename}: expected a page of the specification`)
-        return Object.entries({ ...pageParts(page, pages, asides, references), ...top }).reduce(
+        const own = pageParts(page, pages, asides, references)
+        return Object.entries({ ...own, ...top, links, bar: bar(page === pages[0]) }).reduce(
           (text, [name, part]) => text.replace(`<!-- ${name} -->`, () => part),
           html,
         )
@@ -118,6 +128,8 @@ export async function buildSpecPage(outDir: string, references: ReadonlyMap<stri
     },
     build: {
       ...packing(outDir),
+      // A browser without scripts complains of what would be loaded for one.
+      modulePreload: false,
       rolldownOptions: {
         input: ['index.html', 'operations.html'].map((file) => `${root}${file}`),
         checks: { pluginTimings: false },

@@ -2,19 +2,20 @@
  * The table of the law book (`spec/README.md`) in which paper, released code and this project differ, as HTML: each row leads to the
  * definition that decides it here.
  */
-import { markup, type Markup } from '../../src/experiments/report/markup.ts'
+import { markup, trusted, type Markup } from '../../src/experiments/report/markup.ts'
+import { setLine } from './prose.ts'
 
 /** The definition behind each question of the table; a question that is decided elsewhere has none. */
 const definitions: ReadonlyMap<string, string> = new Map([
   ['do masks of neurons reach the output', 'opt.layer'],
-  ['plainact of a neuron', 'plainact.plainact'],
+  ['plainact of a neuron', 'plainact'],
   ['token that the predictor reads', 'predictor.features'],
   ['layer 0', 'select.selectMask'],
   ['units skipped of N', 'select.keepBest'],
   ['ties', 'select.keepBest'],
   ['a layer that kept too few units', 'select.keepAsReleased'],
   ['scaling of targets', 'predictor.targets'],
-  ['DejaVu baseline', 'dejavu.dejavu'],
+  ['input of a DejaVu network', 'dejavu.dejavu'],
   ['how often the predictor runs', 'shadowllm.plan'],
   ["the prompt's own pass", 'shadowllm.generate'],
   ['random numbers', 'training.trainNetwork'],
@@ -36,13 +37,16 @@ export function setCompared(book: string): string {
   const cells = rows.map(([question, paper, released, here, option]): Markup => {
     const address = definitions.get(question)
     const name = address === undefined ? question : markup`<a href="#${address}">${question}</a>`
-    const own = Object.entries({ here, paper, 'released code': released }).map(
-      ([column, cell]) => markup`<td data-column="${column}">${cell === '-' ? 'not said' : cell}</td>`,
+    const own = Object.entries({
+      here,
+      paper,
+      'released code': released,
+      'to get theirs': option === '-' ? 'none' : option,
+    }).map(
+      ([column, cell]) =>
+        markup`<td data-column="${column}">${trusted(setLine(cell === '-' ? 'not said' : cell, () => null))}</td>`,
     )
-    const theirs = option
-      .split('`')
-      .map((part, i) => (i % 2 === 1 ? markup`<code>${part}</code>` : part === '-' ? '' : part))
-    return markup`<tr><th scope="row">${name}</th>${own}<td data-column="to get theirs">${theirs}</td></tr>`
+    return markup`<tr><th scope="row">${name}</th>${own}</tr>`
   })
   return markup`<div class="scrolls"><table class="values compared"><thead><tr><th scope="col">question</th><th scope="col">here</th><th scope="col">paper</th><th scope="col">released code</th><th scope="col">option of the commands (<code>shadowllm --help</code>) that gives theirs</th></tr></thead><tbody>${cells}</tbody></table></div>`
     .html

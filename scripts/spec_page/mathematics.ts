@@ -5,7 +5,8 @@
  * and sets them; a browser draws MathML without a script or a font of ours. The source stays beside each as `alttext`.
  *
  *   a[t, j]     an index, below        W1, g_z      a subscript         Wᵀ, e⁻ᶻ     superscripts
- *   x_{i+1}     a subscript         b^(2 i)     a superscript
+ *   x_{i+1}, x_grad     subscripts     b^(2 i), e^-z     superscripts     <a, b>     an inner product
+ *   a * b       a · b               a <= b      a ≤ b               a += b      as it is
  *   √x, |x|     as they are            a b          a product           a / b       a fraction, where formulas stand alone
  *
  * A formula is a letter, a list in brackets, or letters, numbers and names joined by signs. A word belongs to it where a sign or
@@ -27,7 +28,7 @@ const tokenPattern = new RegExp(
     String.raw`(?<letter>(?:d(?=[A-Z]))?(?!Σ)[\p{Ll}\p{Lu}]\d*(?![\p{Ll}\p{Lu}\p{Nd}'’]))`,
     // Paths and compounds are one word.
     String.raw`(?<word>(?!Σ)[\p{Ll}\p{Lu}\p{Nd}](?:[\p{Ll}\p{Lu}\p{Nd}_'’]|[-./:@](?=[\p{Ll}\p{Lu}\p{Nd}_]))*)`,
-    String.raw`(?<sign>.)`,
+    String.raw`(?<sign>\+=|<=|>=|.)`,
   ].join('|'),
   'uy',
 )
@@ -52,10 +53,20 @@ const superscripts: Readonly<Record<string, string>> = {
   ᵀ: 'T',
   ᶻ: 'z',
 }
-const relations = ['=', '≤', '≥', '<', '>', '≈']
+const relations = ['=', '≤', '≥', '<', '>', '≈', '+=', '<=', '>=']
 const additions = ['+', '−', '±', '-']
-const products = ['⊙', '·', '×']
-const closings: Readonly<Record<string, string>> = { '(': ')', '[': ']', '|': '|', '⌈': '⌉', '⌊': '⌋' }
+const products = ['⊙', '·', '×', '*']
+const closings: Readonly<Record<string, string>> = {
+  '(': ')',
+  '[': ']',
+  '|': '|',
+  '⌈': '⌉',
+  '⌊': '⌋',
+  '<': '>',
+}
+/** What is typed in the place of a sign. */
+const typed: Readonly<Record<string, string>> = { '-': '−', '*': '·', '<=': '≤', '>=': '≥' }
+const angles: Readonly<Record<string, string>> = { '<': '⟨', '>': '⟩' }
 /** Functions that are written without brackets. */
 const functions = ['min', 'max', 'log', 'exp', 'cos', 'sin', 'mean']
 
@@ -69,7 +80,7 @@ interface Part {
 }
 
 const row = (...parts: readonly string[]): string => `<mrow>${parts.join('')}</mrow>`
-const operator = (sign: string): string => `<mo>${escapeText(sign === '-' ? '−' : sign)}</mo>`
+const operator = (sign: string): string => `<mo>${escapeText(typed[sign] ?? sign)}</mo>`
 const TIMES = '<mo lspace="0.1em" rspace="0.1em">\u2062</mo>'
 
 /** Reads formulas from tokens. */
@@ -97,10 +108,14 @@ class FormulaReader {
     const at = this.#afterSpace(this.at)
     const sign = this.#text(at)
     if (!signs.includes(sign)) return null
-    // A hyphen is a minus between spaces, and before a number that a space precedes.
-    if (sign === '-' && at === this.at && at > 0) return null
-    if (sign === '-' && this.#tokens[at + 1]?.kind !== 'space' && this.#tokens[at + 1]?.kind !== 'number')
-      return null
+    // A hyphen is a minus between spaces, before a number that a space precedes, and first in brackets.
+    if (sign === '-' && !(at === this.at && /^[([]$/.test(this.#text(at - 1)))) {
+      const [before, after] = [this.#tokens[at - 1]?.kind, this.#tokens[at + 1]?.kind]
+      if (before !== 'space' && at > 0) return null
+      if (after !== 'number' && (after !== 'space' || at === this.at)) return null
+    }
+    // Without a space before it, it closes an inner product.
+    if (sign === '>' && signs === relations && at === this.at) return null
     this.at = at + 1
     return sign
   }
@@ -180,7 +195,9 @@ class FormulaReader {
       const under = this.#factor('wanted')
       return under && { mathml: `<msqrt>${under.bare ?? under.mathml}</msqrt>`, isFormula: true }
     }
-    if (Object.hasOwn(closings, text)) return place === 'next' && text === '|' ? null : this.#bracketed(place)
+    if (text === '<' && this.#tokens[this.at + 1]?.kind === 'space') return null
+    if (Object.hasOwn(closings, text))
+      return place === 'next' && /[|<]/.test(text) ? null : this.#bracketed(place)
     if (kind === 'letter') {
       if (!this.#isVariable(place)) return null
       this.at++
@@ -191,9 +208,12 @@ class FormulaReader {
       this.at++
       return this.#applied({ mathml: `<mn>${text}</mn>`, isFormula: false })
     }
-    if (kind === 'word' && /^\p{L}[\p{L}\p{N}]*$/u.test(text) && this.#isName(place, text)) {
+    if (kind === 'word' && /^\p{L}[\p{L}\p{N}]*(?:_\p{L}+)?$/u.test(text) && this.#isName(place, text)) {
       this.at++
-      return this.#applied({ mathml: `<mi>${text}</mi>`, isFormula: false })
+      const [name, below] = text.split('_')
+      const mathml =
+        below === undefined ? `<mi>${name}</mi>` : `<msub><mi>${name}</mi><mi>${below}</mi></msub>`
+      return this.#applied({ mathml, isFormula: below !== undefined })
     }
     return null
   }
@@ -209,11 +229,11 @@ class FormulaReader {
 
   /** Whether the word here belongs to a formula. */
   #isName(place: 'first' | 'wanted' | 'next', word: string): boolean {
-    if (place === 'wanted') return true
+    if (place === 'wanted') return word !== 'the'
     const after = this.#text(this.at + 1)
     if (/^[([^]$/.test(after) || Object.hasOwn(superscripts, after)) return true
     if (place === 'next') return functions.includes(word)
-    return this.#text(this.#afterSpace(this.at + 1)) === '='
+    return ['=', '+=', '*'].includes(this.#text(this.#afterSpace(this.at + 1)))
   }
 
   /** Something in brackets, and what stands at it. */
@@ -269,25 +289,8 @@ class FormulaReader {
 
   /** `_x` and superscripts, after a base. */
   #scripts(base: string, isSum: boolean): string {
-    let [below, above] = ['', '']
-    if (this.#text(this.at) === '_' && this.#tokens[this.at + 1]?.kind === 'letter') {
-      below = letter(this.#text(this.at + 1))
-      this.at += 2
-    } else if (this.#text(this.at) === '_' && this.#text(this.at + 1) === '{') {
-      const content = this.#attempt(() => {
-        this.at += 2
-        const part = this.formula(false)
-        return part !== null && this.#take(['}']) !== null ? part : null
-      })
-      below = content?.mathml ?? ''
-    } else if (this.#text(this.at) === '^' && this.#text(this.at + 1) === '(') {
-      const content = this.#attempt(() => {
-        this.at += 2
-        const part = this.formula(false)
-        return part !== null && this.#take([')']) !== null ? part : null
-      })
-      above = content?.mathml ?? ''
-    }
+    const below = this.#text(this.at) === '_' ? this.#script('{', '}') : ''
+    let above = this.#text(this.at) === '^' ? this.#script('(', ')') : ''
     while (Object.hasOwn(superscripts, this.#text(this.at))) {
       const sign = superscripts[this.#text(this.at++)]
       if (sign === '−') above += operator(sign)
@@ -300,6 +303,27 @@ class FormulaReader {
     if (below !== '' && above !== '') return `<msubsup>${base}${below}${row(above)}</msubsup>`
     if (below !== '') return `<msub>${base}${below}</msub>`
     return above === '' ? base : `<msup>${base}${row(above)}</msup>`
+  }
+
+  /** What stands behind `_` or `^`: what brackets enclose, or a letter, a name or a number, negative perhaps. Empty if there is none. */
+  #script(open: string, close: string): string {
+    const found = this.#attempt(() => {
+      this.at++
+      if (this.#text(this.at) === open) {
+        this.at++
+        const part = this.formula(false)
+        return part !== null && this.#take([close]) !== null ? part : null
+      }
+      const minus = open === '(' && /^[-−]$/.test(this.#text(this.at)) ? operator('−') : ''
+      if (minus !== '') this.at++
+      const { kind, text } = this.#tokens[this.at++] ?? { kind: 'space', text: '' }
+      if (kind === 'letter') return { mathml: minus + letter(text), isFormula: true }
+      if (kind === 'number' && open === '(') return { mathml: `${minus}<mn>${text}</mn>`, isFormula: true }
+      return kind === 'word' && /^\p{L}+$/u.test(text)
+        ? { mathml: `${minus}<mi>${text}</mi>`, isFormula: true }
+        : null
+    })
+    return found?.mathml ?? ''
   }
 }
 
@@ -316,7 +340,10 @@ function letter(text: string): string {
 function enclosed(open: string, content: string, close: string): Part {
   // Brackets grow with what is higher than a line only: fonts without sizes for mathematics grow them too far.
   const grows = /<(?:mfrac|munder|msqrt)>/.test(content) ? '' : ' stretchy="false"'
-  const [left, right] = [`<mo form="prefix"${grows}>${open}</mo>`, `<mo form="postfix"${grows}>${close}</mo>`]
+  const [left, right] = [
+    `<mo form="prefix"${grows}>${angles[open] ?? open}</mo>`,
+    `<mo form="postfix"${grows}>${angles[close] ?? close}</mo>`,
+  ]
   return { mathml: row(left, content, right), isFormula: true, ...(open === '(' && { bare: row(content) }) }
 }
 

@@ -255,6 +255,9 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
       }
       expect(told).toEqual(told.map(() => 'No difference'))
       expect(await lineOf(page, 'how-other')).toBe('Nobody decides here: nothing is skipped.')
+      expect(await lineOf(page, 'sparse-title')).toBe('Nobody decides: nothing skipped')
+      for (const id of ['sparsity', 'decides', 'scope', 'criterion', 'compare'])
+        expect([id, await page.locator(`#${id}`).isDisabled()]).toEqual([id, true])
     })
   })
 
@@ -376,8 +379,18 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
     await context.close()
   })
 
-  test('a slider selects at once and generates again on release', async () => {
+  test('a slider selects at once and generates again on release; a unit that is switched by hand stays so, marked and counted', async () => {
     await inPage(isolated.url, async (page) => {
+      const ink = await page.evaluate(() => getComputedStyle(document.body).color)
+      const unmarked = await page.evaluate(dotsOf, ink)
+      await page.locator('#layers').focus()
+      await page.keyboard.press('Enter')
+      const isMarked = async (): Promise<void> => {
+        await eventually(() => page.evaluate(dotsOf, ink)).toBeGreaterThan(unmarked + 4)
+        expect(await lineOf(page, 'switched')).toBe('1 unit switched by hand: × off, + on.')
+        expect(await lineOf(page, 'inspector')).toContain('Switched off by hand.')
+      }
+      await isMarked()
       const before = { text: await tokensOf(page), words: await lineOf(page, 'achieved') }
       const slider = page.locator('#sparsity')
       // Held: masks change, the text does not.
@@ -391,8 +404,14 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
       )
       expect(await lineOf(page, 'achieved')).toContain('Skipped: 77 % of heads, 79 % of neurons')
       expect(await tokensOf(page)).toEqual(before.text)
+      await isMarked()
       await rewritten(page, () => slider.dispatchEvent('change'))
       expect(await tokensOf(page)).not.toEqual(before.text)
+      await isMarked()
+      await page.locator('#unswitch').click()
+      await eventually(() => lineOf(page, 'switched')).toBe('No unit is switched by hand.')
+      expect(await lineOf(page, 'inspector')).not.toContain('by hand.')
+      await eventually(() => page.evaluate(dotsOf, ink)).toBe(unmarked)
       await page.locator('#prompt').fill('Once upon a time there was')
       await rewritten(page, () => page.locator('#prompt').press('Enter'))
       expect(await page.locator('#sparse-text .given').textContent()).toBe('Once upon a time there was')
@@ -423,11 +442,11 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
       )
       await page.keyboard.press('Enter')
       await eventually(() => lineOf(page, 'inspector')).toMatch(
-        /Switched (on|off) by hand\.[^]*Generate begins with nothing switched\./,
+        /Switched (on|off) by hand\.[^]*Generate writes the texts without it\./,
       )
       await eventually(() => page.locator('.bars .before').count()).toBe(8)
       expect(await barsOf(page)).not.toEqual(before)
-      await page.locator('#inspector').getByText('Undo').click()
+      await page.locator('#inspector').getByRole('button', { name: 'Undo' }).click()
       await eventually(() => barsOf(page)).toEqual(before)
       // Past the eight heads of the layer; in the picture each neuron is a cell of its own, and layers stand side by side.
       await page.locator('#layers').focus()
@@ -447,7 +466,15 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
       await page.keyboard.press('ArrowDown')
       await eventually(() => lineOf(page, 'inspector')).toMatch(/The best of \d+ to \d+; \d+ kept\./)
       const chosen = (): Promise<string> => page.locator('#inspector h3').innerText()
-      await page.getByLabel('Number of the unit').fill('1022')
+      const number = page.getByLabel('Number of the unit')
+      const title = await chosen()
+      await number.fill('1024')
+      await page.keyboard.press('Enter')
+      await eventually(() => lineOf(page, 'inspector')).toContain(
+        'neuron: expected a whole number from 0 to 1023, got "1024"',
+      )
+      expect([await chosen(), await number.getAttribute('aria-invalid')]).toEqual([title, 'true'])
+      await number.fill('1022')
       await page.keyboard.press('Enter')
       await eventually(chosen).toBe('Neuron 1022 of layer 5')
       await page.getByRole('button', { name: 'The unit after' }).click()
@@ -475,19 +502,26 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
         await prompt.press('Enter')
         await prompt.press('Enter')
       })
-      /** Does something in the page as soon as a text is being generated. */
+      /** Does something in the page as soon as a text is being generated, or a token of one is there. */
       const whileWriting = (
         work: (input: HTMLInputElement, stop: HTMLButtonElement) => void,
+        token = '',
       ): Promise<void> =>
         page.evaluate(
           `new Promise((resolve) => {
             const [input, stop, save, write] =
               ['sparsity', 'stop', 'save', 'write'].map((id) => document.getElementById(id))
-            write.click()
+            const begin = () => {
+              document.querySelector('#sparse-text .given').dataset.before = ''
+              write.click()
+            }
+            const isThere = () => '${token}' === '' ||
+              (!document.querySelector('[data-before]') && document.querySelector('${token || '*'}'))
+            begin()
             requestAnimationFrame(function wait() {
-              if (!stop.disabled) return resolve((${String(work)})(input, stop))
+              if (!stop.disabled && isThere()) return resolve((${String(work)})(input, stop))
               // On a busy machine a text can be complete before a frame shows it.
-              if (!save.disabled) write.click()
+              if (!save.disabled) begin()
               requestAnimationFrame(wait)
             })
           })`,
@@ -501,8 +535,9 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
         }),
       )
       expect(await lineOf(page, 'sparsity-value')).toBe('80 %')
-      await whileWriting((_, stop) => stop.click())
+      await whileWriting((_, stop) => stop.click(), '#dense-text .token')
       await eventually(() => page.locator('#stop').isDisabled()).toBe(true)
+      expect(await lineOf(page, 'distance')).toBe('Stopped before the comparison.')
       // The end of the stopped call has arrived when another one is complete.
       await rewritten(page, () => prompt.press('Enter'))
       expect(await page.evaluate('told')).toEqual([])
@@ -702,6 +737,10 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
       await page.locator('#layers').hover({ position: { x: 66, y: 40 } })
       await eventually(() => tip.isVisible()).toBe(true)
       expect(await tip.innerText()).toBe('Head 0 of layer 0: always computed.')
+      await page.locator('#layers').hover({ position: { x: 166, y: 40 } })
+      await eventually(() => tip.innerText()).toMatch(
+        /^Head 0 of layer 1: (kept|skipped)\. Score \S+, rank \d+ of 56\.$/,
+      )
       // The diamond behind layer 0.
       await page.locator('#layers').hover({ position: { x: 147, y: 11 } })
       await eventually(() => tip.innerText()).toMatch(/^The predictor: .*look inside\.$/)
@@ -935,12 +974,11 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
         expect(paper).toBe(isDark ? 'rgb(20, 24, 28)' : 'rgb(255, 255, 255)')
         expect(await page.evaluate(cutWords)).toEqual([])
         if (options.hasTouch) {
-          // The second row: a finger is told near the picture what it chose.
+          // The second row: a sheet says what a finger chose, and nothing lies over the picture.
           await page.locator('#layers').tap({ position: { x: 50, y: 100 } })
-          await eventually(() => lineOf(page, 'tip')).toMatch(
-            /^Head \d of layer 1: (kept|skipped)\. Score \S+, rank \d+ of 56\.$/,
-          )
-          await page.keyboard.press('Escape')
+          await eventually(() => page.locator('#inspector h3').innerText()).toMatch(/^Head \d of layer 1$/)
+          expect(await page.locator('#tip').isVisible()).toBe(false)
+          await page.locator('#inspector .close').click()
         }
         await page.getByRole('button', { name: 'Settings' }).click()
         expect(await page.evaluate(cutWords)).toEqual([])

@@ -29,7 +29,7 @@ test('every link of the documents is to a document, a picture or a page of the s
     const text = siteText(document, readFileSync(join(root, document), 'utf8'))
     expect(text).not.toContain('<!-- checkout -->')
     const links = Array.from(text.matchAll(/\]\(((?:\.\.\/|site:|\w+\/)[^)\s]*)\)/g), ([, to]) => to)
-    expect([document, links.filter((to) => !/\.md(#|$)|\.(png|svg)$|^site:/.test(to))]).toEqual([
+    expect([document, links.filter((to) => !/\.md(#|$)|\.(svg|webp)$|^site:/.test(to))]).toEqual([
       document,
       [],
     ])

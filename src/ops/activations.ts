@@ -6,14 +6,14 @@
  *   silu_gate   y = silu(gate) * up;  silu(z) = z / (1 + e^-z)
  *   relu_gate   y = gate > 0 ? gate * up : +0
  *   gelu_tanh_gate
- *               y = gelu(gate) * up;  gelu(z) = z (1 + tanh(u)) / 2 = z / (1 + e^-2u),  2u = a z (1 + b z^2)
+ *               y = gelu(gate) * up;  gelu(z) = z (1 + tanh(u)) / 2 = z / (1 + e^(-2 u)),  2 u = a z (1 + b z^2)
  *                                                                         a = 2 sqrt(2 / pi), b = 0.044715
  *
  * Backward of silu_gate, with s = 1 / (1 + e^-gate):
  *   gate_grad = (y_grad * up) * (s * (1 + gate * (1 - s)));   up_grad = y_grad * silu(gate)
  * and of relu_gate:
  *   gate_grad = gate > 0 ? y_grad * up : +0;                  up_grad = gate > 0 ? y_grad * gate : +0
- * and of gelu_tanh_gate, with s = 1 / (1 + e^-2u):
+ * and of gelu_tanh_gate, with s = 1 / (1 + e^(-2 u)):
  *   gate_grad = (y_grad * up) * (s * (1 + (gate * (1 - s)) * (a * (1 + 3 b gate^2))));   up_grad = y_grad * gelu(gate)
  *
  * A skipped neuron has gate = up = +0, so that its activation is +0 too. Where a rectified gate is not above 0, `up` is not looked
@@ -89,7 +89,7 @@ const GELU_SLOPE = fround(1.5957691216057308)
 const GELU_CUBE = fround(0.044715)
 const GELU_CUBE_SLOPE = fround(3 * 0.044715)
 
-/** 1 + e^-2u, 2u = (a z) (1 + b z^2) */
+/** 1 + e^(-2 u), 2 u = (a z) (1 + b z^2) */
 function geluDenominator(z: number): number {
   const square = fround(z * z)
   return denominator(fround(fround(GELU_SLOPE * z) * fround(1 + fround(GELU_CUBE * square))))

@@ -5,7 +5,7 @@
  *   score[s]  = <query[t, h] * scale, key[h, s]>           striped dot over the head size, scale applied to the query
  *   weight    = softmax(score[first..p])                   float32, striped sum from `first` on
  *   y[t, h]   = sum over s of weight[s] * value[h, s]      sequential in s, starting at +0
- * and +0 for heads that are not chosen; their keys and values are never read. OPT scales q after its bias by K^-1/2.
+ * and +0 for heads that are not chosen; their keys and values are never read. OPT scales q after its bias by K^(-1/2).
  *
  * A window (Beltagy et al. 2020, arXiv 2004.05150) is a W below S; with W = S a token sees everything before it. With a cap
  * above 0 each score s becomes cap tanh(s / cap) before the softmax (Gemma 2, arXiv 2408.00118); a cap of 0 or less is none.

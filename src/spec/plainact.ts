@@ -24,7 +24,7 @@ import { dot } from '../ops/float32.ts'
 import type { Tensor, Units } from './plain.ts'
 import type { UnitOutputs } from './model.ts'
 
-/** plainact of every unit. @param a [L] of a pass @param g [L] of its backward pass @param H heads in a layer */
+/** plainact of every unit, by the two formulas of `plainact.ts`. @param a [L] of a pass @param g [L] of its backward pass @param H heads in a layer */
 export function plainact(a: readonly UnitOutputs[], g: readonly UnitOutputs[], H: number): Units {
   return {
     heads: a.map(({ context }, l) => sensitivity(context, g[l].context, H)),
@@ -32,7 +32,7 @@ export function plainact(a: readonly UnitOutputs[], g: readonly UnitOutputs[], H
   }
 }
 
-/** Scores [U] of units of K numbers. a, g: [T, U K] */
+/** Scores [U] of units of K numbers: Σ_t | Σ_i a[t, u, i] g[t, u, i] |. a, g: [T, U K] */
 function sensitivity(a: Tensor, g: Tensor, U: number): Float32Array {
   const [T, width] = a.shape
   const K = width / U

@@ -2,7 +2,7 @@
  * The application: the page shows a function of one trace, a selection and the chosen cell. Each event changes one of these
  * and renders the page again, at most once per frame.
  */
-import type { UnitMask } from '../masks/mask.ts'
+import { unitKinds, type UnitMask } from '../masks/mask.ts'
 import { avoidsMotion, pageDocument, pageFragment, replaceFragment } from '../platform/platform.ts'
 import { ShadowError } from '../tensor/errors.ts'
 import type { StudyPlanner } from './engine/study_types.ts'
@@ -17,7 +17,7 @@ import { Inspector, type InspectorState } from './view/inspector.ts'
 import { startGlossary } from './view/glossary.ts'
 import { factsOf, showHeadline } from './view/headline.ts'
 import { NetworkView } from './view/network_view.ts'
-import { showOverview } from './view/overview.ts'
+import { showOverview, showSwitched } from './view/overview.ts'
 import { plannerNames, showPlanner } from './view/planner_words.ts'
 import { PredictorView } from './view/predictor_view.ts'
 import { TextsView } from './view/texts.ts'
@@ -25,7 +25,7 @@ import { Timeline } from './view/timeline.ts'
 import { Tip } from './view/tip.ts'
 import { NextTokens } from './next_tokens.ts'
 import { Switches } from './trace/switches.ts'
-import { decisionOf, Masks, type Trace } from './trace/trace.ts'
+import { decisionOf, Masks, type Trace, type TraceModel } from './trace/trace.ts'
 import { placeOf, unitFacts, type Unit, type UnitFacts } from './trace/unit_facts.ts'
 
 /** What is looked at when the page opens: the head of the embedded model that the first prompt needs most. */
@@ -86,6 +86,8 @@ export class App {
       choose: (cell, at) => {
         this.#choose(this.#column, cell)
         this.#showAbove(at)
+        // The sheet says the same, and more.
+        if (this.#inspector.sheetTop !== null) this.#tip.hide()
       },
       toggle: () => this.#toggle(),
       open: openPredictor,
@@ -107,6 +109,7 @@ export class App {
       this.#keepAddress()
     })
     byId('look-inside').addEventListener('click', openPredictor)
+    byId('unswitch').addEventListener('click', () => this.#change(() => this.#switches.clear()))
     byId('problem-close').addEventListener('click', () => this.tell(''))
     // Before the link is followed, in this window or another.
     for (const event of ['pointerdown', 'focusin'])
@@ -189,7 +192,6 @@ export class App {
     this.#isFormer = false
     const before = this.#trace
     this.#follows = true
-    this.#switches.clear()
     const { state, settings } = this.#controls
     const view = { ...this.#view, token: this.#asked.token }
     this.#asked = view
@@ -228,6 +230,7 @@ export class App {
 
   #take(trace: Trace): void {
     this.#isFirst &&= this.#session.opt === null
+    if (this.#trace && !isSameModel(this.#trace.model, trace.model)) this.#switches.clear()
     this.#trace = trace
     this.#isFormer = false
     const { shape } = trace.model
@@ -286,12 +289,7 @@ export class App {
   get #isOfModel(): boolean {
     const { model } = this.#session
     const own = this.#trace?.model
-    if (!model || !own) return model !== null
-    const { layers, heads, neurons } = own.shape
-    const { shape } = model
-    return (
-      model.name === own.name && shape.layers === layers && shape.heads === heads && shape.neurons === neurons
-    )
+    return model && own ? isSameModel(model, own) : model !== null
   }
 
   #show(): void {
@@ -307,7 +305,8 @@ export class App {
     pageDocument().body.classList.toggle('former', this.#isFormer)
     byId<HTMLButtonElement>('save').disabled = !trace || isWriting || trace.columns.length === 0
     showPlanner(trace?.settings ?? settings, trace, isWriting)
-    showOverview(trace, masks, this.#column)
+    showOverview(trace, masks, this.#column, isWriting)
+    showSwitched(this.#switches.size)
     this.#texts.show(trace, this.#column)
     this.#timeline.show({
       trace,
@@ -334,7 +333,7 @@ export class App {
     this.#network.show(
       {
         shape,
-        decided: { trace, masks, column: this.#column, mask },
+        decided: { trace, masks, column: this.#column, mask, switches: this.#switches },
         cell,
         compares: this.#compares,
         hasPredictor: isPredicted,
@@ -372,7 +371,15 @@ export class App {
     const mask = this.#switches.apply(this.#masks.ofColumn(trace, this.#column))
     const units = Array.from({ length: count }, (_, i): Unit => ({ kind, layer, index: start + i }))
     const kept = units.filter((unit) => isAnyOn([unit], mask)).length
-    const state = count > 1 ? `${kept} of ${count} kept` : kept > 0 ? 'kept' : 'skipped'
+    const switched = count === 1 ? this.#switches.get(units[0]) : null
+    const state =
+      switched !== null
+        ? `switched ${switched ? 'on' : 'off'} by hand`
+        : count > 1
+          ? `${kept} of ${count} kept`
+          : kept > 0
+            ? 'kept'
+            : 'skipped'
     const { unit, facts } = this.#best(units, trace, this.#masks, mask)
     if (!facts.ranked) return `${title}: ${state}.`
     const { score, rank, of } = facts.ranked
@@ -446,6 +453,11 @@ export class App {
     for (const unit of units) this.#switches.set(unit, on === isAnyOn([unit], decided) ? null : on)
     this.#refresh()
   }
+}
+
+function isSameModel(a: TraceModel, b: TraceModel): boolean {
+  const sizes = ['layers', ...unitKinds] as const
+  return a.name === b.name && sizes.every((size) => a.shape[size] === b.shape[size])
 }
 
 /** The last tokens before a column. */

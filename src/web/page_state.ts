@@ -130,9 +130,14 @@ export function encodeState(state: PageState, view: View = defaultView): string 
   return new URLSearchParams(entries).toString()
 }
 
-/** One line about the text of a field that does not fit; null if it fits. */
-export function refusalOf(name: 'temperature' | 'seed', text: string): string | null {
-  const { expected, read } = fields[name]
+/** One line about the text of a field that does not fit; null if it fits. @param last the highest number of a unit */
+export function refusalOf(
+  name: 'temperature' | 'seed' | 'head' | 'neuron',
+  text: string,
+  last: number = 0,
+): string | null {
+  const { expected, read } =
+    name === 'head' || name === 'neuron' ? fieldOf(wholeOption('UNIT', 0, last)) : fields[name]
   const got = text.trim() === '' ? 'nothing' : JSON.stringify(text.slice(0, 40))
   return text.trim() !== '' && read(text.trim()) !== undefined
     ? null

@@ -3,7 +3,7 @@
  * for bit; nothing is fetched before a setting changes; every law beside a definition holds, and every bug is found; it can be read
  * without a script, in the dark and on a phone; nothing is logged.
  *
- * Tests src/web/spec_page/figures.ts, src/web/spec_page/law_buttons.ts, src/web/spec_page/method.ts,
+ * Tests src/web/spec_page/operations.ts, src/web/spec_page/figures.ts, src/web/spec_page/law_buttons.ts, src/web/spec_page/method.ts,
  * src/web/spec_page/plants.ts, src/web/spec_page/readout.ts, src/web/spec_page/settings.ts, src/web/spec_page/texts.ts,
  * src/web/spec_page/try_law.ts and src/web/spec_page/worker.ts.
  */
@@ -21,9 +21,9 @@ import {
   type SpecModel,
 } from '../../../src/web/spec_page/method.ts'
 import { proofs } from '../../../src/web/spec_page/proofs.ts'
-import { defaultSettings, type Settings } from '../../../src/web/spec_page/settings.ts'
+import { defaultSettings, readSettings, type Settings } from '../../../src/web/spec_page/settings.ts'
 import { sameBits } from '../../../src/web/spec_page/same_steps.ts'
-import { stations } from '../../../src/web/spec_page/strip.ts'
+import { emptyPrompt, stations } from '../../../src/web/spec_page/strip.ts'
 import { root } from '../../harness/syntax.ts'
 import { browseSite, cannotBrowse, whyNotBrowsed } from '../browsed_site.ts'
 import { watchPage } from '../chromium.ts'
@@ -132,9 +132,18 @@ describe.skipIf(cannotBrowse)(`the annotated specification${whyNotBrowsed}`, { t
       await expect
         .poll(() => page.locator('#state').textContent(), { timeout })
         .toMatch(
-          /^prompt: expected at most 64 tokens, [^]*, got 7\d\. The figures are still those of the prompt before; [^]*\.$/,
+          /^prompt: expected at most 64 tokens, its start token included, got 7\d\. The figures are still those of the prompt before; [^]*\.$/,
         )
       expect(await page.locator('#prompt').inputValue()).toBe('sea '.repeat(70))
+      // Without words: what the model begins with, in the words of the live page.
+      await page.locator('#prompt').fill('')
+      await page.locator('#prompt').press('Enter')
+      await expect
+        .poll(() => page.locator('.strip > li').first().innerText(), { timeout })
+        .toContain(emptyPrompt)
+      expect(await page.locator('#prompt').getAttribute('placeholder')).toBe(emptyPrompt)
+      expect(readFileSync(join(root, 'src/web/index.html'), 'utf8')).toContain(`placeholder="${emptyPrompt}"`)
+      expect(readSettings(page.url()).settings.prompt).toBe('')
     })
   })
 
@@ -257,6 +266,20 @@ describe.skipIf(cannotBrowse)(`the annotated specification${whyNotBrowsed}`, { t
         expect(await here.getAttribute('href')).toBe('#select.selectMask')
         await page.evaluate('scrollTo(0, 0)')
         await expect.poll(() => here.isVisible()).toBe(false)
+        // The operations have the same bar but for figures, laws and settings, and the same ways out.
+        await page.goto(`${site.url}operations.html#attention.attention`)
+        await expect.poll(() => here.textContent()).toBe('attention')
+        const links = (place: string): Promise<string[]> => page.locator(`${place} a:visible`).allInnerTexts()
+        expect(await links('.to-top')).toEqual(['attention', 'Contents'])
+        expect(await links('.links')).toEqual([
+          'The annotated specification',
+          'Source code',
+          'Reference',
+          'Home',
+        ])
+        expect(await page.evaluate('document.documentElement.scrollWidth - innerWidth')).toBeLessThanOrEqual(
+          0,
+        )
       },
       { viewport: { width: 375, height: 700 }, isMobile: true, hasTouch: true },
     )

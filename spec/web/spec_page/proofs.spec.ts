@@ -176,6 +176,11 @@ describe('formulas', () => {
     ['φ = p base^(−2 i/K)', 'msup mi:base'],
     ['v = β2 v + (1 − β2) g²', 'msup'],
     ['⌊⌊100 s⌋ N / 100⌋', 'mfrac'],
+    ['K^(-1/2)', 'msup mo:− mn:2'],
+    ['s = 1 / (1 + e^-gate)', 'msup mi:gate mfrac'],
+    ['x_grad += scale * n^2', 'msub mi:grad mo:+= mo:· msup'],
+    ['score_grad = w (w_grad - <w, w_grad>)', 'msub mi:score mo:−'],
+    ['-126 <= n <= 127', 'mo:− mo:≤'],
   ])('%s is one formula', (text, parts) => {
     const html = typeset(text, true)
     expect(html).toMatch(/^<math [^>]*>.*<\/math>$/)
@@ -191,7 +196,22 @@ describe('formulas', () => {
     'see lm_eval/base.py',
     'per-layer, key-value',
     'the paper (of 2024)',
+    'it needs + - * / alone',
+    'xoshiro128** of two',
+    'see linear_input_major',
   ])('%s has no formula', (text) => expect(typeset(text)).toBe(text))
+
+  test.each(pages.map((page) => [page.file, page] as const))(
+    'no sign of a formula in %s stays as it is typed: a star, a caret, an inner product or a comparison in two characters',
+    (_, page) => {
+      const words = sectionsOf(partsOf(page)).map(([, html]) =>
+        html.replace(/<pre.*?<\/pre>|<code>.*?<\/code>|<math.*?<\/math>/gs, ''),
+      )
+      const typed = /.{0,20}(?:[\p{L}\d)\]] \* |[\p{L}\d)\]]\^|&[lg]t;=|&lt;\p{L}).{0,20}/gu
+      expect(words.flatMap((text) => text.match(typed) ?? [])).toEqual([])
+      expect(typeset('query <a, b> * c')).toContain('>⟨</mo>')
+    },
+  )
 
   test('a letter, a list and a sum among words are formulas', () => {
     const html = typeset('with g the derivative of x [T, H K] and 1/L')
@@ -206,7 +226,14 @@ describe('formulas', () => {
     'setting a text keeps its characters',
     {
       pieces: fc.array(
-        fc.constantFrom(...'aAxWΣ√|()[]{}^⌈⌉,=+−-/⊙_ᵀ²⁻ 1.2min<&"', ' softmax(', ' of ', 'β1', 'dW1'),
+        fc.constantFrom(
+          ...'aAxWΣ√|()[]{}^⌈⌉,=+−-/*⊙_ᵀ²⁻ 1.2min<>&"',
+          ' softmax(',
+          ' of ',
+          'β1',
+          'dW1',
+          '_grad',
+        ),
         {
           maxLength: 40,
         },
@@ -264,6 +291,7 @@ describe('the top of the page', () => {
     const cells = [...html.matchAll(/<tr><th scope="row">(.*?)<\/th>(.*?)<\/tr>/g)]
     const rows = cells.map(([, question, rest]) => [question, ...rest.split('</td>')].map(textOf))
     expect(rows.length).toBeGreaterThan(10)
+    expect(rows.filter((row) => row.slice(0, -1).includes(''))).toEqual([])
     for (const [question, here, , released] of rows) {
       expect(book).toContain(`| ${question} `)
       expect(book).toContain(`| ${released} `)

@@ -84,10 +84,13 @@ test('a text that was stopped says so, and is not waited for', () => {
   expect(factsOf(stopped, null, true)[1].value).toBe('…')
   // Compared, and not timed: the context had no space for the rounds.
   expect(factsOf(withKl(0.1), null, false)[1].words).toBe(
-    'Not measured: the model’s context has no space for enough rounds, or the trace is from a file without them.',
+    'Not measured: stopped before it, the model’s context has no space for enough rounds, or the trace is from a file without them.',
   )
   for (const fact of factsOf(stopped, null, false).slice(1))
-    expect(fact).toMatchObject({ value: '–', words: 'Not measured: stopped after 3 tokens.' })
+    expect(fact).toMatchObject({
+      value: '–',
+      words: 'Not measured: stopped after 3 tokens, before the comparison.',
+    })
 })
 
 describe('the KL in words', () => {

@@ -183,7 +183,7 @@ function drawTokens({ ids, pieces }: Steps['tokens']): Markup {
     (piece, t) =>
       markup`<li><span class="piece">${visible(piece)}</span><span class="id">${ids[t]}</span></li>`,
   )
-  return markup`<figure><figcaption>The prompt is ${counted(ids.length, 'token')}: the model expects one before a text.</figcaption><ol class="tokens" start="0">${chips}</ol></figure>`
+  return markup`<figure><figcaption>The prompt is ${counted(ids.length, 'token')}, its start token included.</figcaption><ol class="tokens" start="0">${chips}</ol></figure>`
 }
 
 /** The length of each head's context at each token: [heads] of [tokens]. */

@@ -30,7 +30,7 @@ import {
   type Settings,
 } from './settings.ts'
 import { startStops } from './stops.ts'
-import { stations } from './strip.ts'
+import { emptyPrompt, stations } from './strip.ts'
 
 const code: ThreadCode = (Worker) => new Worker(new URL('./worker.ts', import.meta.url), { type: 'module' })
 
@@ -207,6 +207,7 @@ if (address !== location.href) {
 }
 const { settings, isSorted } = readSettings(address)
 prompt.value = settings.prompt
+prompt.placeholder = emptyPrompt
 source.value = settings.source
 sparsity.value = String(settings.sparsity)
 scope.value = settings.scope

@@ -117,7 +117,7 @@ async function readPredictor(path: string): Promise<Predictor> {
 }
 
 /**
- * The ids of a prompt, the token before a text first, and what each spells.
+ * The ids of a prompt, its start token first, and what each spells.
  * @throws UsageError CONTEXT_LENGTH for more than 64; InputError as the tokenizer
  */
 function tokensOf({ tokenizer }: SpecModel, prompt: string): Steps['tokens'] {
@@ -125,7 +125,7 @@ function tokensOf({ tokenizer }: SpecModel, prompt: string): Steps['tokens'] {
   if (ids.length > MOST_TOKENS)
     throw new UsageError(
       'CONTEXT_LENGTH',
-      `prompt: expected at most ${MOST_TOKENS} tokens, the one before a text included, got ${ids.length}`,
+      `prompt: expected at most ${MOST_TOKENS} tokens, its start token included, got ${ids.length}`,
     )
   return { ids, pieces: spelled(tokenizer, ids) }
 }

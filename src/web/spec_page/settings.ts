@@ -33,7 +33,7 @@ export function readSettings(address: string): { readonly settings: Settings; re
   const { searchParams } = new URL(address)
   const sparsity = Number(searchParams.get('sparsity') ?? NaN)
   const settings = {
-    prompt: searchParams.get('prompt') || defaultSettings.prompt,
+    prompt: searchParams.get('prompt') ?? defaultSettings.prompt,
     source: scoreSources.find((name) => name === searchParams.get('scores')) ?? defaultSettings.source,
     sparsity: sparsity >= 0 && sparsity <= 1 ? sparsity : defaultSettings.sparsity,
     scope: scopes.find((name) => name === searchParams.get('scope')) ?? defaultSettings.scope,

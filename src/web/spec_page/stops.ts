@@ -1,5 +1,5 @@
 /**
- * The bar of a phone: where the reader is, and buttons that lead from one figure or law to the next. There the page is as long as
+ * The bar of a phone: where the reader is, and buttons that lead from one figure or law to the next. There the pages are as long as
  * ninety screens.
  */
 import { pageDocument } from '../../platform/platform.ts'
@@ -19,7 +19,7 @@ export function placeAt(tops: readonly number[], height: number): number {
 }
 
 /** Says in the bar which chapter and which definition are on the screen. */
-function startHere(): void {
+export function startHere(): void {
   const here = byId<HTMLAnchorElement>('here')
   const page = pageDocument()
   const places = [...page.querySelectorAll<HTMLElement>('main .chapter, main .row[id]')]
@@ -40,7 +40,7 @@ function startHere(): void {
     if (place === undefined) return
     const title = place.closest('.chapter')?.querySelector('h2')?.textContent ?? ''
     const name = place.matches('.row') ? place.id.slice(place.id.indexOf('.') + 1) : ''
-    here.textContent = name === '' ? title : `${name}: ${title}`
+    here.textContent = name === '' || name === title ? title : `${name}: ${title}`
     here.href = `#${place.id}`
   }
   page.addEventListener(

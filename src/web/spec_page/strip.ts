@@ -25,6 +25,9 @@ const withoutPrompt: Readonly<Record<'static' | 'random', string>> = {
   random: 'The numbers are the same for every prompt. The prompt does not matter.',
 }
 
+/** What a prompt of no words means, as on the live page. */
+export const emptyPrompt = 'Empty: the model begins with its start token'
+
 /** How many next tokens are shown. */
 const SHOWN = 3
 
@@ -36,7 +39,7 @@ export const stations: readonly Station[] = [
     title: () => '1 The prompt',
     draw: ({ tokens }) =>
       tokens &&
-      markup`<p class="quoted">${tokens.pieces.slice(1).map(visible).join('')}</p><p>${counted(tokens.ids.length, 'token')}</p>`,
+      markup`<p class="quoted">${tokens.pieces.slice(1).map(visible).join('') || emptyPrompt}</p><p>${counted(tokens.ids.length, 'token')}, its start token included</p>`,
   },
   {
     address: 'strip.opt.layer',

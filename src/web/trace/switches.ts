@@ -1,5 +1,5 @@
 /**
- * Units that the user switched on or off, which override the mask of the planner.
+ * Units that the user switched on or off: at every sparsity they override the mask of the planner.
  */
 import { makeMask, type UnitMask } from '../../masks/mask.ts'
 import { placeOf, type Unit } from './unit_facts.ts'
@@ -10,6 +10,11 @@ export class Switches {
 
   get size(): number {
     return this.#states.size
+  }
+
+  /** Each switched unit, and whether it is on. */
+  get all(): Iterable<{ readonly unit: Unit; readonly on: boolean }> {
+    return this.#states.values()
   }
 
   /** Switches a unit; null removes the switch. */

@@ -122,6 +122,41 @@ function drawPart(
   context.strokeRect(x + 0.75, y + 0.75, width - 1.5, height - 1.5)
 }
 
+/** Arms of the mark of a switched unit, at least, in pixels: it stands out of the smallest squares. */
+const LEAST_ARM = 3
+
+/** Marks a unit that is switched by hand, with a cross where it is off and a plus where it is on. */
+export function drawSwitch(
+  context: CanvasRenderingContext2D,
+  { x, y, width, height }: Box,
+  on: boolean,
+  { paper, ink }: Palette,
+): void {
+  const arm = Math.max(LEAST_ARM, 0.3 * Math.min(width, height))
+  const [centreX, centreY] = [x + width / 2, y + height / 2]
+  context.beginPath()
+  for (const [dx, dy] of on
+    ? [
+        [arm, 0],
+        [0, arm],
+      ]
+    : [
+        [arm, arm],
+        [arm, -arm],
+      ]) {
+    context.moveTo(centreX - dx, centreY - dy)
+    context.lineTo(centreX + dx, centreY + dy)
+  }
+  for (const [colour, lineWidth] of [
+    [paper, 4],
+    [ink, 1.75],
+  ] as const) {
+    context.strokeStyle = colour
+    context.lineWidth = lineWidth
+    context.stroke()
+  }
+}
+
 /** Marks a cell as the chosen one. */
 export function outline(
   context: CanvasRenderingContext2D,

@@ -160,12 +160,17 @@ export class Controls {
     this.#write.disabled = this.#again.disabled = !canWrite
     this.#stop.disabled = !isWriting
     const { planner, criterion } = this.state
+    const isDense = planner === 'dense'
+    for (const field of [this.#decides, this.#scope, this.#criterion, this.#sparsity])
+      field.disabled = isDense
     const isOfOracle = !criterionPlanners.includes(planner)
     byId('criterion-words').textContent = isOfOracle ? 'Criterion of the oracle' : 'Criterion'
     const help = criteria.find(({ name }) => name === criterion)?.help ?? ''
-    byId('criterion-help').textContent = isOfOracle
-      ? `It changes only the comparison with the oracle. ${help}`
-      : help
+    byId('criterion-help').textContent = isDense
+      ? 'Nobody decides, so these settings and the sparsity change nothing.'
+      : isOfOracle
+        ? `It changes only the comparison with the oracle. ${help}`
+        : help
     // An address leaves out a prompt that is too long for it.
     const { prompt } = this.state
     const encoded = encodeState(this.state)

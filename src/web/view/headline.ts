@@ -30,8 +30,8 @@ function unknown(name: string, trace: Trace | null, isWriting: boolean): Fact {
   if (isWriting || count === 0) return { value: UNKNOWN, name, words: '' }
   const wasStopped = trace !== null && meanDivergence(trace) === null
   const why = wasStopped
-    ? `stopped after ${counted(count, 'token')}`
-    : 'the model’s context has no space for enough rounds, or the trace is from a file without them'
+    ? `stopped after ${counted(count, 'token')}, before the comparison`
+    : 'stopped before it, the model’s context has no space for enough rounds, or the trace is from a file without them'
   return { value: '–', name, words: `Not measured: ${why}.` }
 }
 

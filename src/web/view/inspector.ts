@@ -4,8 +4,10 @@
  */
 import { unitKinds, type UnitKind, type UnitShape } from '../../masks/mask.ts'
 import type { NextToken } from '../engine/model_info.ts'
+import { refusalOf } from '../page_state.ts'
 import type { Unit, UnitFacts } from '../trace/unit_facts.ts'
 import { brief, fillSelect, make, percent, visible } from './dom.ts'
+import { undoWords } from './overview.ts'
 
 /** The content of the inspector. */
 export interface InspectorState {
@@ -49,7 +51,7 @@ export class Inspector {
   readonly #verdict = make('p', { class: 'verdict' })
   readonly #facts = make('dl')
   readonly #row = make('select', { 'aria-label': 'Layer, and heads or neurons' })
-  readonly #number = make('input', { type: 'number', min: '0', 'aria-label': 'Number of the unit' })
+  readonly #number = make('input', { inputmode: 'numeric', 'aria-label': 'Number of the unit' })
   readonly #before = make('button', { type: 'button', text: '‹', 'aria-label': 'The unit before' })
   readonly #after = make('button', { type: 'button', text: '›', 'aria-label': 'The unit after' })
   readonly #toggle = make('button', { type: 'button', id: 'switch' })
@@ -57,19 +59,32 @@ export class Inspector {
   readonly #next = make('div', { class: 'next' })
   readonly #close = make('button', { type: 'button', class: 'quiet close', text: 'Close' })
   #state: InspectorState | null = null
+  /** Why the number that was typed is none of a unit. */
+  #refusal: string | null = null
 
   constructor(root: HTMLElement, actions: InspectorActions) {
     this.#root = root
-    const choose = (step: number): void => {
+    const step = (by: number): void => {
       if (!this.#state) return
-      const [kind, layer] = this.#row.value.split(' ')
-      const last = this.#state.shape[kind as UnitKind] - 1
-      const index = Math.max(0, Math.min(last, Math.round(this.#number.valueAsNumber || 0) + step))
-      actions.choose({ kind: kind as UnitKind, layer: Number(layer), index })
+      const { unit } = this.#state
+      actions.choose({ ...unit, index: unit.index + by })
     }
-    for (const field of [this.#row, this.#number]) field.addEventListener('change', () => choose(0))
-    this.#before.addEventListener('click', () => choose(-1))
-    this.#after.addEventListener('click', () => choose(1))
+    this.#row.addEventListener('change', () => {
+      if (!this.#state) return
+      const { unit, shape } = this.#state
+      const [kind, layer] = this.#row.value.split(' ') as [UnitKind, string]
+      actions.choose({ kind, layer: Number(layer), index: Math.min(unit.index, shape[kind] - 1) })
+    })
+    this.#number.addEventListener('change', () => {
+      if (!this.#state) return
+      const { unit, shape } = this.#state
+      const { value } = this.#number
+      this.#refusal = refusalOf(unit.kind === 'heads' ? 'head' : 'neuron', value, shape[unit.kind] - 1)
+      if (this.#refusal === null) actions.choose({ ...unit, index: Number(value) })
+      this.#showVerdict(this.#state)
+    })
+    this.#before.addEventListener('click', () => step(-1))
+    this.#after.addEventListener('click', () => step(1))
     this.#toggle.addEventListener('click', () => actions.toggle())
     this.#clear.addEventListener('click', () => actions.clear())
     this.#close.addEventListener('click', () => this.#root.classList.remove('open'))
@@ -97,7 +112,6 @@ export class Inspector {
     }
     this.#title.textContent = state.title
     this.#about.textContent = state.about
-    this.#verdict.textContent = verdict(state)
     this.#facts.replaceChildren(
       ...factRows(state).flatMap(([term, value]) => [
         make('dt', { text: term }),
@@ -105,9 +119,10 @@ export class Inspector {
       ]),
     )
     this.#showPlace(state, last)
+    this.#showVerdict(state)
     this.#toggle.textContent = state.switchLabel
     this.#clear.disabled = state.switches === 0
-    this.#clear.textContent = state.switches > 1 ? `Undo all ${state.switches}` : 'Undo'
+    this.#clear.textContent = undoWords(state.switches)
     if (state.next === null)
       this.#next.replaceChildren(
         make('p', { class: 'soft', text: 'Open the model of this trace to see its next tokens.' }),
@@ -117,7 +132,8 @@ export class Inspector {
       this.#next.replaceChildren(make('p', { class: 'soft', text: 'Computing …' }))
     if (this.#title.parentElement) return
     const actions = make('div', { class: 'actions' }, this.#toggle, this.#clear)
-    const reach = 'This changes the next word below, not the texts. Generate begins with nothing switched.'
+    const reach =
+      'A switch stays at any sparsity and for any prompt until you undo it. It changes the next word below; Generate writes the texts without it.'
     this.#root.replaceChildren(
       this.#close,
       this.#title,
@@ -129,6 +145,13 @@ export class Inspector {
       this.#next,
       this.#facts,
     )
+  }
+
+  /** What the planner decided of the unit; where a number was typed that is none, what is wrong with it. */
+  #showVerdict(state: InspectorState): void {
+    this.#verdict.textContent = this.#refusal ?? verdict(state)
+    this.#verdict.classList.toggle('problem-words', this.#refusal !== null)
+    this.#number.setAttribute('aria-invalid', String(this.#refusal !== null))
   }
 
   /** A number that is being typed stays. */
@@ -146,9 +169,9 @@ export class Inspector {
         ).flat(),
       )
     if (last?.unit.kind === kind && last.unit.layer === layer && last.unit.index === index) return
+    this.#refusal = null
     this.#row.value = `${kind} ${layer}`
     this.#number.value = String(index)
-    this.#number.max = String(shape[kind] - 1)
     this.#before.disabled = index === 0
     this.#after.disabled = index === shape[kind] - 1
   }

@@ -3,11 +3,21 @@
  * the stream runs through the model. Arrow keys move between cells; Enter switches the units of a cell.
  */
 import { quarterOf, quartersOf, type Quarters } from '../trace/quarters.ts'
+import type { Switches } from '../trace/switches.ts'
 import { decisionOf, type Masks, type Trace } from '../trace/trace.ts'
 import { placeOf } from '../trace/unit_facts.ts'
 import { avoidsMotion } from '../../platform/platform.ts'
 import { makeMask, type UnitMask, type UnitShape } from '../../masks/mask.ts'
-import { contains, drawDisc, drawDot, outline, type Box, type Cell, type CellMasks } from './cells.ts'
+import {
+  contains,
+  drawDisc,
+  drawDot,
+  drawSwitch,
+  outline,
+  type Box,
+  type Cell,
+  type CellMasks,
+} from './cells.ts'
 import {
   boxOf,
   cellAt,
@@ -30,6 +40,7 @@ export interface NetworkState {
     readonly column: number
     /** The mask of the column, with switches. */
     readonly mask: UnitMask
+    readonly switches: Switches
   } | null
   readonly cell: Cell | null
   /** Whether units that the oracle decides otherwise are marked. */
@@ -145,6 +156,11 @@ export class NetworkView {
       const light = this.#lightOf(grid.layer, shape.layers)
       isDone &&= light === 1
       if (light > 0) drawGrid(context, grid, given, colours, (cell) => light * strength(cell))
+    }
+    for (const { unit, on } of decided?.switches.all ?? []) {
+      const { kind, layer, index } = unit
+      const place = findCell(layout, { kind, layer, span: { start: index, end: index + 1 } })
+      if (place) drawSwitch(context, boxOf(place.grid, place.index), on, colours)
     }
     const at = chosen && findCell(layout, chosen)
     if (at) outline(context, boxOf(at.grid, at.index), colours.ink)

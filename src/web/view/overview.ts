@@ -9,20 +9,39 @@ import { median, medianRatio } from '../../results/interleaved_rounds.ts'
 import { neuronStudyPlanners } from '../engine/study_types.ts'
 import { meanDivergence, type Masks, type Trace } from '../trace/trace.ts'
 import type { CellMasks } from './cells.ts'
-import { byId, make, percent, visible } from './dom.ts'
+import { byId, counted, make, percent, visible } from './dom.ts'
 
-/** Shows all of them. */
-export function showOverview(trace: Trace | null, masks: Masks | null, column: number): void {
+/** Shows all of them. @param isWriting whether the texts may still be compared */
+export function showOverview(
+  trace: Trace | null,
+  masks: Masks | null,
+  column: number,
+  isWriting: boolean,
+): void {
   showSpeeds(trace)
   if (!trace || !masks) return
   byId('achieved').textContent = skippedWords(trace, masks, column)
   // Beside the texts, and in the settings, which can cover them.
-  for (const id of ['distance', 'outcome']) byId(id).textContent = distanceWords(trace)
+  for (const id of ['distance', 'outcome']) byId(id).textContent = distanceWords(trace, isWriting)
   showColumn(trace, column)
   if (trace.columns.length === 0) return
   const mask = masks.ofColumn(trace, column)
   const oracle = masks.needed(trace)
   byId('layer-table').replaceChildren(layerTable({ mask, oracle, denseLayers: trace.denseLayers }))
+}
+
+/** How many units are switched by hand, with the signs that mark them, and a button that ends it. */
+export function showSwitched(count: number): void {
+  byId('switched').textContent =
+    count === 0 ? 'No unit is switched by hand.' : `${counted(count, 'unit')} switched by hand: × off, + on.`
+  const undo = byId('unswitch')
+  undo.hidden = count === 0
+  undo.textContent = undoWords(count)
+}
+
+/** The button that ends some switches. */
+export function undoWords(count: number): string {
+  return count > 1 ? `Undo all ${count}` : 'Undo'
 }
 
 function skippedWords(trace: Trace, masks: Masks, column: number): string {
@@ -49,9 +68,10 @@ function showSpeeds(trace: Trace | null): void {
     byId(id).textContent = Number.isNaN(own) ? '\u00a0' : `${Math.round(own).toLocaleString('en')} tokens/s`
 }
 
-function distanceWords(trace: Trace): string {
+function distanceWords(trace: Trace, isWriting: boolean): string {
   const mean = meanDivergence(trace)
-  if (mean === null) return '\u00a0'
+  if (mean === null)
+    return isWriting || trace.columns.length === 0 ? '\u00a0' : 'Stopped before the comparison.'
   const parts =
     trace.divergence === null
       ? `The texts agree in all ${trace.columns.length} tokens.`

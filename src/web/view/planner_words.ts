@@ -58,11 +58,16 @@ export function showPlanner(
           : 'Only the best are computed'
   byId('how-when').textContent = whenOf(planner, isAlways)
   byId('how-rest').hidden = planner === 'dense' || isAlways
+  byId('sparse-title').textContent =
+    planner === 'dense' ? 'Nobody decides: nothing skipped' : 'With units skipped'
   const lacksOracle = trace !== null && !isWriting && trace.columns.length > 0 && trace.oracleScores === null
-  byId<HTMLInputElement>('compare').disabled = lacksOracle
-  byId('compare-place').title = lacksOracle
-    ? 'There are no oracle scores: weights in eight or four bits have no gradients, and a text that was stopped is not scored.'
-    : ''
+  byId<HTMLInputElement>('compare').disabled = lacksOracle || planner === 'dense'
+  byId('compare-place').title =
+    planner === 'dense'
+      ? 'Nothing is skipped, so there is nothing to compare.'
+      : lacksOracle
+        ? 'There are no oracle scores: weights in eight or four bits have no gradients, and a text that was stopped is not scored.'
+        : ''
 }
 
 /** What runs under the mask: planners that look at the whole prompt leave it dense. */

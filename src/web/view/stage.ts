@@ -5,7 +5,7 @@ import { onSchemeChange } from '../../platform/platform.ts'
 import { recordOf } from '../../tensor/records.ts'
 import { perFrame } from './dom.ts'
 
-const colourNames = ['ink', 'soft', 'both', 'extra', 'missed', 'neither', 'dense'] as const
+const colourNames = ['paper', 'ink', 'soft', 'both', 'extra', 'missed', 'neither', 'dense'] as const
 /** The colours of the page by name. */
 export type Palette = Readonly<Record<(typeof colourNames)[number], string>>
 
