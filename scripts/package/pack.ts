@@ -17,6 +17,10 @@ const folder = await mkdtemp(join(tmpdir(), 'shadowllm-pack-'))
 try {
   for (const name of ['package.json', 'LICENSE', ...files])
     await cp(join(root, name), join(folder, name), { recursive: true })
+  const whole = JSON.parse(await readFile(join(folder, 'package.json'), 'utf8')) as Record<string, unknown>
+  // Their folders are not packed.
+  delete whole.workspaces
+  await writeFile(join(folder, 'package.json'), `${JSON.stringify(whole, null, 2)}\n`)
   const readme = await readFile(join(root, 'README.md'), 'utf8')
   const isPacked = (path: string): boolean => existsSync(join(folder, path))
   await writeFile(join(folder, 'README.md'), packageReadme(readme, isPacked))

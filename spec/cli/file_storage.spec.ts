@@ -29,7 +29,7 @@ async function fileOf(format: Format): Promise<string> {
   return path
 }
 
-const said = 'weights are int4, as the file has them; --storage f32 widens them, and rounds no activations\n'
+const said = 'weights int4, as in the file\n'
 
 describe('generate', () => {
   test.each<[Format, boolean]>([
@@ -54,6 +54,9 @@ describe('generate', () => {
     expect(usual.cache).toBe(isInt4 ? 'int8' : 'f32')
     expect((await run('--storage', 'f32')).cache).toBe('f32')
     expect((await run('--quiet')).stderr).toBe('')
+    const { stderr } = await runInside(args.slice(0, -1))
+    expect(stderr.endsWith(`, greedy${isInt4 ? `; ${said}` : '\n'}`), stderr).toBe(true)
+    expect(stderr.split('\n')).toHaveLength(2)
   })
 })
 

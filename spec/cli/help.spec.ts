@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest'
 import { wrapHelp } from '../../src/cli/help.ts'
 import { commandNames } from '../../src/cli/program.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
-import { runInside } from './run_inside.ts'
+import { helpNames, helpOf } from './helps.ts'
 
 const wordText = fc.stringMatching(/^[a-z]{1,12}$/)
 const paragraph = fc.array(wordText, { minLength: 1, maxLength: 30, size: 'max' }).map((all) => all.join(' '))
@@ -61,20 +61,13 @@ test('a row goes on below its text, an example is broken before a flag', () => {
   )
 })
 
-const parity = ['run', 'verify-certificate', 'export-ops', 'check-ops', 'export', 'check']
-const helps = ['', ...commandNames, ...parity.map((name) => `parity ${name}`)]
-
-async function helpOf(name: string, ...more: string[]): Promise<string> {
-  return (await runInside([...name.split(' ').filter((word) => word !== ''), '--help', ...more])).stdout
-}
-
-test.each(helps)('the help of %j has no line over 80 characters through a pipe', async (name) => {
+test.each(helpNames)('the help of %j has no line over 80 characters through a pipe', async (name) => {
   const help = (await helpOf(name)) + (await helpOf(name, 'all'))
   expect(help.split('\n').filter((line) => line.length > 80)).toEqual([])
   expect(help).toMatch(/^Usage: shadowllm/)
 })
 
-test.each(helps)('the help of %j refers to no file that the package lacks', async (name) => {
+test.each(helpNames)('the help of %j refers to no file that the package lacks', async (name) => {
   expect(await helpOf(name, 'all')).not.toMatch(/\b(?:docs|spec|fixtures|cuda|examples|src)\/|\.md\b/)
 })
 

@@ -317,3 +317,10 @@ describe('a model', () => {
     })
   })
 })
+
+test('a file that ends in its header is said to end early', async () => {
+  const bytes = readFileSync(pathOf(files[0])).subarray(0, 600)
+  await expect(readGguf(bytesAsFile(bytes), 'cut.gguf')).rejects.toThrow(
+    /^cut\.gguf: expected \d+ tensors, got room for \d+: the file ends early, or is damaged/,
+  )
+})

@@ -134,7 +134,7 @@ describe('a missing or broken file is named', () => {
       refusalOf(() => openModelFolder(path))
     expect(await refused(notes)).toMatchObject({
       code: 'MODEL_FORMAT',
-      message: `${notes}: expected a model's folder, or a file whose name ends with .safetensors, .bin, .index.json or .gguf, got notes.txt`,
+      message: `${notes}: expected a model's folder, or a file whose name ends with .safetensors, .bin, .index.json or .gguf, got the name "notes.txt"`,
     })
     expect(await refused(weights)).toMatchObject({
       code: 'MODEL_CONFIG',

@@ -115,6 +115,10 @@ describeInNode(`what is packed${why}`, () => {
     expect(Object.keys(manifest.exports).length).toBeGreaterThan(9)
   })
 
+  test('names no workspaces, which are not in it', () => {
+    expect(manifest).not.toHaveProperty('workspaces')
+  })
+
   test('installs no Node and runs nothing at installation', () => {
     expect(contents.installationIsPlain(manifest)).toEqual([])
   })

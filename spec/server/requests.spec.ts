@@ -236,6 +236,22 @@ describe('each wrong value has its code', () => {
     expect(answer.json.error.message.length).toBeLessThan(600)
   })
 
+  test.each<[string, Body]>([
+    [
+      'planner: expected one of [^\n]*, got the text "grifin" \\(did you mean griffin\\?\\)',
+      { ...right, planner: 'grifin' },
+    ],
+    ['planner: expected one of [^\n]*, got the text "best"', { ...right, planner: 'best' }],
+    [
+      'unknown field temprature \\(did you mean temperature\\?\\): expected a known one',
+      { ...right, temprature: 1 },
+    ],
+    ['unknown field foo: expected one of model, max_tokens, [^\n]*', { ...right, foo: 1 }],
+  ])('%s', async (words, body) => {
+    const { error } = (await ask<Refused>(server, '/v1/completions', body)).json
+    expect(error.message).toMatch(new RegExp(`^${words}$`))
+  })
+
   test.each<[string, Body, string?]>([
     ['max_tokens', { ...right, max_tokens: -1 }],
     ['logit_bias', { ...right, logit_bias: { [V]: 1 } }],

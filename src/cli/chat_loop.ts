@@ -47,8 +47,10 @@ export interface ChatStart {
   readonly system?: string
   /** One JSON object a turn. */
   readonly json?: boolean
-  /** No line of numbers after an answer. */
+  /** No line before the first message, and none of numbers after an answer. */
   readonly quiet?: boolean
+  /** What weights are held as, in words, if the file says it. */
+  readonly held?: readonly string[]
   /** What it goes on from, and is saved in after each turn. */
   readonly saved?: TextSession
 }
@@ -178,8 +180,12 @@ class ChatLoop {
 
   async run(): Promise<void> {
     const { signal } = this.#session
-    if (this.#lines.isTerminal)
-      await this.#say(`${this.#opt.name}; ${this.#setting()}; ${this.#sampling()}; /help lists the commands`)
+    const { quiet, held = [] } = this.#start
+    if (this.#lines.isTerminal && !quiet)
+      await this.#say(
+        [this.#opt.name, ...held, this.#setting(), this.#sampling(), '/help lists the commands'].join('; '),
+      )
+    else if (held.length > 0 && !quiet) await this.#session.note(held.join('; '))
     if (this.#messages.length > 0 && !this.#start.quiet)
       await this.#session.note(
         `${this.#start.saved?.path}: going on after ${countOf(this.#messages.length, 'message')}; ${this.#setting()}`,
@@ -318,7 +324,7 @@ class ChatLoop {
     if (!json && !quiet) {
       if (isImplied && planner !== 'shadow') words.push('it skips neurons alone')
       const { sparsity, neuronSparsity = sparsity } = options
-      if (planner !== 'dense') words.push(...costWords(this.#opt, neuronSparsity, '/sparsity 0.3'))
+      words.push(...costWords(this.#opt, planner, neuronSparsity, '/sparsity 0.3'))
       if (this.#messages.length > 0)
         words.push('earlier answers stay: /again replaces the last one, /new forgets all')
     }

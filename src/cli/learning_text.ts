@@ -2,7 +2,7 @@
  * The text that a command learns from: files, WikiText by its pages, or the part of the Brown corpus that is kept for it.
  */
 import { loadBrown, splitDocuments, type Document } from '../data/corpus.ts'
-import { readDocuments } from '../data/texts.ts'
+import { expectText, readDocuments } from '../data/texts.ts'
 import { readWikitext } from '../data/wikitext.ts'
 import { fileNameOf } from '../platform/platform.ts'
 import { UsageError } from '../tensor/errors.ts'
@@ -30,6 +30,10 @@ export async function learningText({
     const { name, pages } = await readWikitext(wikitext)
     return { name, documents: pages }
   }
-  if (text) return { name: text.map(fileNameOf).join(', '), documents: await readDocuments(text) }
+  if (text) {
+    const documents = await readDocuments(text)
+    expectText(text.join(', '), documents)
+    return { name: text.map(fileNameOf).join(', '), documents }
+  }
   return { name: 'Brown corpus', documents: splitDocuments(await loadBrown()).calibrate }
 }

@@ -30,11 +30,6 @@ export async function withModel<T>(
   })
   session.progress.clear()
   try {
-    const { storage: held } = opt.model.weights
-    if (storage === 'file' && held !== 'f32' && !quiet)
-      await session.note(
-        `weights are ${held}, as the file has them; --storage f32 widens them, and rounds no activations`,
-      )
     const { name, notExact } = opt.model.backend
     if (notExact && !quiet)
       await session.note(`${name} computes: the adapter does not keep the float contract, ${notExact}`)

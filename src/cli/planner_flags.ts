@@ -27,12 +27,12 @@ import { flagName } from './flag_name.ts'
 import { addFlags, groups, type SharedFlags } from './flags.ts'
 import type { Session } from './session.ts'
 import { addOwnFlags, flagOf, listOf, sharesOf, type FlagsOf } from './values.ts'
-import { featureWidths, isGated } from '../engine/config.ts'
+import { featureWidths, hasZeroGates, isGated } from '../engine/config.ts'
 import { formatPercent } from './words.ts'
 
 const shareFlags = [
-  ['--head-sparsity <share>', 'of heads, if different; 0 for neurons alone', shareOption],
-  ['--neuron-sparsity <share>', 'of neurons, if different; 0 for heads alone', shareOption],
+  ['--head-sparsity <share>', 'share of heads to skip, if different; 0 for neurons alone', shareOption],
+  ['--neuron-sparsity <share>', 'share of neurons to skip, if different; 0 for heads alone', shareOption],
 ] as const
 const releasedFlag = ['--released, --paper-compatible', 'select as the released code does'] as const
 const calibrationFlag = [
@@ -126,7 +126,7 @@ export async function loadPlanFiles<Flags extends PlanFlags>(
   const method = makeMethod({ planner, sparsity: 0, criterion, compensate })
   expectMomentsRead(moments, mayChange || readsMoments(method))
   for (const path of moments) opt.addMoments(path)
-  const words = planner === 'dense' || !writes ? [] : costWords(opt, neuronSparsity)
+  const words = writes ? costWords(opt, planner, neuronSparsity) : []
   if (planner !== flags.planner) words.unshift(impliedWords(planner))
   await tell(session, flags, words)
   const learnt =
@@ -152,6 +152,13 @@ export async function settlePlan<Flags extends PlanFlags>(
     flags.learnt,
   )
   return { ...flags, scope, prefill, headSparsity, neuronSparsity }
+}
+
+/** Refuses predictors that are no files of tensors, before a model is read. @throws InputError as `openSafetensors` */
+export async function checkPredictors(paths: readonly string[]): Promise<void> {
+  if (paths.length === 0) return
+  const { learntUse } = await import('../predictor/predictor_file.ts')
+  for (const path of paths) await learntUse(await findPredictor(path))
 }
 
 /** Reads the predictors and the calibration that were named. */
@@ -183,14 +190,20 @@ function impliedWords(planner: PlannerName): string {
 const COSTLY_SHARE = 0.5
 
 /**
- * What such a share costs a gated model, whose neurons are never zero.
- * @param advised what is typed for a lower one
+ * What a planner costs: such a share of a gated model, whose neurons are never zero, and what is gained by none.
+ * @param advised what is typed for a lower share
  */
 export function costWords(
   { config }: Pick<ShadowModel, 'config'>,
+  planner: PlannerName,
   neuronSparsity: number,
   advised = '--sparsity 0.3',
 ): string[] {
+  if (planner === 'dense') return []
+  if (planner === 'cats' && hasZeroGates(config))
+    return [
+      'after ReLU most gates are zero, which costs nothing without cats: it skips weights only beyond the share of those',
+    ]
   if (!isGated(config) || neuronSparsity < COSTLY_SHARE) return []
   const named = new Map([
     [COSTLY_SHARE, 'half'],

@@ -7,7 +7,8 @@ import { fillSampling, samplingOptions, type SamplerOptions } from '../engine/sa
 import { choiceOf, generationPlanners, type GenerationPlanner } from '../library/planner_options.ts'
 import { flagName } from './flag_name.ts'
 import { addFlags, groups, type ModelFlags, type SharedFlags } from './flags.ts'
-import { addCompensationFlags, addPlanFlags, type PlanFlags } from './planner_flags.ts'
+import { addCompensationFlags, addPlanFlags, checkPredictors, type PlanFlags } from './planner_flags.ts'
+import { isThere } from '../io/files.ts'
 import { variablesOption, type TemplateVariables } from '../io/template_variables.ts'
 import { expectTemplate, type ChatOptions } from '../library/options.ts'
 import type { ShadowModel } from '../library/shadow_model.ts'
@@ -84,9 +85,17 @@ export function addWritingFlags(
 /** How long an answer of a chat may be: without a token there is none. */
 export const answerLimit: OptionRecord<number> = wholeOption('MAX_TOKENS', 1)
 
-/** Refuses a file of a session that cannot be written, before a model is read. @throws UsageError OUTPUT */
-export async function checkSession({ session }: WritingFlags): Promise<void> {
-  if (session !== undefined) await checkOutput(session)
+/**
+ * Refuses a session that cannot be read or written, and predictors that are none, before a model is read.
+ * @throws UsageError OUTPUT; InputError as `checkSessionFile` and `learntUse`
+ */
+export async function checkFiles({ session, predictor }: WritingFlags): Promise<void> {
+  await checkPredictors(predictor)
+  if (session === undefined) return
+  await checkOutput(session)
+  if (!(await isThere(session))) return
+  const { checkSessionFile } = await import('../library/session_file.ts')
+  await checkSessionFile(session)
 }
 
 /** The session of the file that is asked for. @throws what `ShadowModel.openSession` throws */
@@ -163,6 +172,12 @@ export function samplingWords({
     ...words('frequency penalty', frequencyPenalty, 0),
     ...(biases === 0 ? [] : [`${countOf(biases, 'biased token')}`]),
   ].join(', ')
+}
+
+/** What weights are held as, where a file says it and no flag: the bits of texts follow from it. */
+export function heldWords({ model }: Pick<ShadowModel, 'model'>, { storage }: ModelFlags): string[] {
+  const { storage: held } = model.weights
+  return storage === 'file' && held !== 'f32' ? [`weights ${held}, as in the file`] : []
 }
 
 /** The flags about how tokens are drawn. */

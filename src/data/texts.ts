@@ -71,8 +71,14 @@ export function textOfDocuments(name: string, documents: readonly Document[]): P
       words: document.text.split(/\s+/).filter(Boolean).length,
       bytes: new TextEncoder().encode(document.text).length,
     }))
-  if (pages.length > 0) return { name, pages, stream: streamOf(pages) }
-  throw new InputError('TEXT_EMPTY', `${name}: expected some text, got none`)
+  expectText(name, pages)
+  return { name, pages, stream: streamOf(pages) }
+}
+
+/** Refuses documents without any text. @throws InputError TEXT_EMPTY */
+export function expectText(name: string, documents: readonly Pick<Document, 'text'>[]): void {
+  if (documents.every(({ text }) => text.trim() === ''))
+    throw new InputError('TEXT_EMPTY', `${name}: expected some text, got none`)
 }
 
 /** The first pages of a text; the stream then is theirs. */

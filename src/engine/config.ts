@@ -226,6 +226,11 @@ export interface FeatureWidths {
   readonly contextWidth?: number
 }
 
+/** Whether gates are zero, not near it, where they let nothing through: skipping such a neuron changes nothing. */
+export function hasZeroGates({ activation }: Pick<ModelConfig, 'activation'>): boolean {
+  return activation === 'relu'
+}
+
 /** Whether the MLPs have a gate, so that no neuron is zero by itself. */
 export function isGated({ gated }: ModelConfig): boolean {
   return gated

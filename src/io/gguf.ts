@@ -151,8 +151,14 @@ class Cursor {
     const room = Math.floor((this.#fileSize - this.at) / least)
     const fits = Math.min(most, room)
     if (count <= BigInt(fits)) return Number(count)
-    const hint = fits === room ? ': the file ends early, or is damaged' : ''
-    throw this.refuse('GGUF_COUNT', `at most ${fits} ${what}`, `${count}${hint}`, start)
+    if (fits === room)
+      throw this.refuse(
+        'GGUF_COUNT',
+        `${count} ${what}`,
+        `room for ${room}: the file ends early, or is damaged`,
+        start,
+      )
+    throw this.refuse('GGUF_COUNT', `at most ${fits} ${what}`, `${count}`, start)
   }
 
   text(what: string): string {

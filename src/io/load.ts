@@ -213,7 +213,7 @@ function expectWeights(path: string): void {
 
 function notWeights(path: string): Error {
   const expected = "a model's folder, or a file whose name ends with .safetensors, .bin, .index.json or .gguf"
-  return refusal('MODEL_FORMAT', path, expected, fileNameOf(path))
+  return refusal('MODEL_FORMAT', path, expected, `the name ${quote(fileNameOf(path))}`)
 }
 
 /** Opens a torch checkpoint. Few models have one, so its reader is loaded on first use. */

@@ -11,11 +11,13 @@ import { quote, refusal } from './refusal.ts'
 import { InputError, type UsageError } from '../tensor/errors.ts'
 import { rangeOption, seedOption, wholeOption, type OptionRecord } from '../tensor/option.ts'
 
+/** Of a key of an object, if it has its own: the code of its refusal, and what to add to it for a value. */
+export type KeyAbout = (key: unknown) => Partial<Pick<OptionRecord, 'code' | 'hint'>>
+
 /** The error for a value that does not fit. */
 export interface SchemaSubject {
   readonly code: string
-  /** The codes of keys of an object that have their own. */
-  readonly codeOf?: (key: unknown) => string | undefined
+  readonly of?: KeyAbout
   /** The name of the value in the message; empty for options, whose names suffice. */
   readonly subject: string
   /** InputError unless given. */
@@ -51,10 +53,11 @@ function refused(
     const words = [about.subject, place.map(({ key }) => keyWords(key)).join('.')].filter(
       (part) => part !== '',
     )
-    const { code, codeOf, error = InputError } = about
     const [first] = place
-    const message = `${words.join(' ')}: expected ${expected}, got ${got}`
-    return new error(codeOf?.(first?.key) ?? code, message, { option: first && keyWords(first.key) })
+    const { error = InputError } = about
+    const { code = about.code, hint } = about.of?.(first?.key) ?? {}
+    const message = `${words.join(' ')}: expected ${expected}, got ${got}${(first && hint?.(first.value)) ?? ''}`
+    return new error(code, message, { option: first && keyWords(first.key) })
   }
   if (last?.origin !== 'key')
     return refuse(path, issue.message, describeJson((last ? last.value : issue.input) as JsonValue))

@@ -246,15 +246,8 @@ function siteWidth(config: ModelConfig, site: ChannelSite): number {
  *   TENSOR_*, JSON_* as `openSafetensors`
  */
 export async function readSession(path: string, model: SessionModel): Promise<SavedSession> {
-  const source = await openSafetensors(path).catch((error: unknown) => {
-    if (!isOtherFile(error)) throw error
-    throw refusal('SESSION', path, 'a session, as --session writes it', 'another file')
-  })
+  const { source, about } = await openFile(path)
   try {
-    const about = parseBySchema(aboutSchema, source.metadata.get(entry), {
-      code: 'SESSION',
-      subject: `${path} ${entry}`,
-    })
     if (about.model !== model.hash)
       throw refusal(
         'SESSION_MODEL',
@@ -284,6 +277,28 @@ export async function readSession(path: string, model: SessionModel): Promise<Sa
     }
   } finally {
     await source.close()
+  }
+}
+
+/** Refuses a file that is no session, before its model is there. @throws InputError as `readSession`, but for the model and tensors */
+export async function checkSessionFile(path: string): Promise<void> {
+  await (await openFile(path)).source.close()
+}
+
+async function openFile(path: string): Promise<{ readonly source: RawTensorSource; readonly about: About }> {
+  const source = await openSafetensors(path).catch((error: unknown) => {
+    if (!isOtherFile(error)) throw error
+    throw refusal('SESSION', path, 'a session, as --session writes it', 'another file')
+  })
+  try {
+    const text = source.metadata.get(entry)
+    return {
+      source,
+      about: parseBySchema(aboutSchema, text, { code: 'SESSION', subject: `${path} ${entry}` }),
+    }
+  } catch (error) {
+    await source.close()
+    throw error
   }
 }
 

@@ -494,7 +494,7 @@ export class ShadowModel {
 
   /**
    * The mask that a planner decides for a prompt. `givenMask(mask, await model.planner(options))` is a planner that gives it back, with
-   * the text that the same options give.
+   * the text that the same options give. With neither a planner nor a share, that of `usualPlanner` at 0.5, as "shadowllm masks" has it.
    * @param prompt text, or its ids
    * @returns which heads and neurons are computed, in flat arrays, row by row: heads [L, H], neurons [L, F]
    * @throws UsageError PROMPT, PLANNER, CONTINUATION for an oracle without one, CONTEXT_LENGTH, and as
@@ -555,7 +555,12 @@ export class ShadowModel {
     // The first token of a piece is scored if something is before it.
     const lost = prefixIds.length > 0 ? 0 : 1
     if (ids.length <= lost)
-      throw new UsageError('PROMPT', `text: expected more than ${lost} tokens, got ${ids.length}`)
+      throw new UsageError(
+        'PROMPT',
+        text === ''
+          ? 'text: expected some text, got none'
+          : `text: expected at least ${lost + 1} tokens, got ${ids.length}`,
+      )
     const room = this.config.positions - prefixIds.length
     let nll = 0
     let tokens = 0

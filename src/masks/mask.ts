@@ -94,8 +94,11 @@ export function checkUnitShape(shape: UnitShape): void {
  * @throws UsageError MASK_SHAPE
  */
 export function expectMask(mask: UnitMask): void {
-  if (!isObject(mask))
-    throw new UsageError('MASK_SHAPE', `mask: expected a shape and two tables, got ${describeValue(mask)}`)
+  if (!isObject(mask) || !isObject(mask.shape))
+    throw new UsageError(
+      'MASK_SHAPE',
+      `mask: expected a shape and two tables, got ${isObject(mask) ? 'an object without a shape' : describeValue(mask)}`,
+    )
   makeMask(mask.shape, mask.heads, mask.neurons)
 }
 

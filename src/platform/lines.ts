@@ -54,7 +54,12 @@ function typedLines(): LineInput {
           const found = words.filter(
             (word) => line !== '' && word.startsWith(line) && /^\S* ?$/.test(word.slice(line.length)),
           )
-          return [found.length > 0 ? found : [`${line}\t`], line]
+          // A tab is a character of a message, and completes a command or nothing.
+          if (found.length === 0) return line.startsWith('/') ? [[], line] : [[`${line}\t`], line]
+          // Of several, those that are listed are told by their last words alone.
+          const start = line.lastIndexOf(' ') + 1
+          const listed = found.length > 1 ? found.filter((word) => word !== line) : found
+          return [listed.map((word) => word.slice(start)), line.slice(start)]
         }
         const lines = createInterface({
           input,

@@ -78,3 +78,6 @@ export function charactersThatFit(positions: number, tokenizer: Tokenizer): numb
     longest = Math.max(longest, tokenizer.bytesOf(id).length)
   return COMPOSED * longest * positions
 }
+
+/** The most tokens where a request does not say: of a completion as the OpenAI API has them, of a chat as the library. */
+export const usualTokens = { completion: 16, chat: 1024 } as const

@@ -11,7 +11,7 @@ import type { Tokenizer } from '../io/tokenizer.ts'
 import { expectMessages, expectTemplate } from '../library/options.ts'
 import { describeJson } from '../io/json.ts'
 import { UsageError } from '../tensor/errors.ts'
-import { charactersThatFit, expectAmount } from './amounts.ts'
+import { charactersThatFit, expectAmount, usualTokens } from './amounts.ts'
 import { RequestError } from './request_error.ts'
 import { parseBody, type BodyName, type BodyOf, type ChatBody, type CompletionBody } from './requests.ts'
 
@@ -51,9 +51,6 @@ export interface Reading {
   readonly tokenize: Uint8Array
   readonly detokenize: Uint8Array
 }
-
-/** The tokens of completions and of chats if a request does not say, as the OpenAI API has them; and of the library. */
-const [DEFAULT_TOKENS, DEFAULT_ANSWER] = [16, 1024]
 
 /** Reads requests to one model. */
 export class RequestReader {
@@ -96,9 +93,14 @@ export class RequestReader {
     const prompts = given.map((one) => {
       if (typeof one === 'string') {
         this.#expectFits(one, 'prompt')
-        return this.#prompt(tokenizer.encode(one, { prefix }), echo ? one : null, most, DEFAULT_TOKENS)
+        return this.#prompt(
+          tokenizer.encode(one, { prefix }),
+          echo ? one : null,
+          most,
+          usualTokens.completion,
+        )
       }
-      return this.#prompt(one, echo ? (ids) => tokenizer.decode(ids) : null, most, DEFAULT_TOKENS)
+      return this.#prompt(one, echo ? (ids) => tokenizer.decode(ids) : null, most, usualTokens.completion)
     })
     return { asked, prompts }
   }
@@ -123,7 +125,7 @@ export class RequestReader {
         },
       )
     const ids = this.#chatIds(messages, variables)
-    return { asked, prompts: [this.#prompt(ids, null, most ?? old, DEFAULT_ANSWER)] }
+    return { asked, prompts: [this.#prompt(ids, null, most ?? old, usualTokens.chat)] }
   }
 
   /**

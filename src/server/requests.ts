@@ -10,7 +10,7 @@ import { maxTokensOption } from '../engine/generate.ts'
 import { checkOption } from '../engine/next_tokens.ts'
 import { samplingOptions, type LogitBias } from '../engine/sampling.ts'
 import { describeJson, parseJson, toPlain } from '../io/json.ts'
-import { checkSchema, valueThat, wholeNumber } from '../io/schema.ts'
+import { checkSchema, valueThat, wholeNumber, type KeyAbout } from '../io/schema.ts'
 import { variablesOption, type TemplateVariables } from '../io/template_variables.ts'
 import { generationOption, type GenerationPlanner } from '../library/planner_options.ts'
 import { shareOption } from '../masks/budget.ts'
@@ -46,9 +46,14 @@ const flag = v.nullish(v.boolean())
 const text = limited(v.nullish(v.string()), 'bytes')
 const likeliest = v.nullish(wholeNumber(0, amounts.likeliest.most))
 
-/** An option of the library, whose refusal has the code of the option. */
-const option = <Value>({ holds, words, code }: OptionRecord): v.GenericSchema<Value | null | undefined> =>
-  v.pipe(v.nullish(valueThat<Value>(holds, words)), v.metadata({ code }))
+/** An option of the library, whose refusal has the code and the hint of the option. */
+const option = <Value>({
+  holds,
+  words,
+  code,
+  hint,
+}: OptionRecord): v.GenericSchema<Value | null | undefined> =>
+  v.pipe(v.nullish(valueThat<Value>(holds, words)), v.metadata({ code, hint }))
 
 /** Variables of the chat template. */
 const variables = limited(option<TemplateVariables>(variablesOption), 'containers')
@@ -217,10 +222,10 @@ export function parseBody<Name extends BodyName>(name: Name, bytes: Uint8Array):
   const body = toPlain(json) as Record<string, unknown>
   // Clients write null for fields that they leave open; so a null is absent, also of a field that is not known here.
   for (const [field, value] of Object.entries(body)) if (value === null) delete body[field]
-  checkOptionNames(body, Object.keys(entries))
+  checkOptionNames(body, Object.keys(entries), 'field')
   return checkSchema(bodies[name] as v.GenericSchema<unknown, BodyOf<Name>>, body, {
     code: 'FIELD',
-    codeOf: (field) => v.getMetadata(entries[field as string] ?? v.any()).code as string | undefined,
+    of: (field) => v.getMetadata(entries[field as string] ?? v.any()) as ReturnType<KeyAbout>,
     subject: '',
     error: UsageError,
   })

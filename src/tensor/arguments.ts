@@ -26,23 +26,34 @@ function oneLine(text: string): string {
   return text.slice(0, 40).replace(/\s+/g, ' ').trim()
 }
 
-/** Checks the names of options only. @throws UsageError OPTIONS, OPTION_NAME */
-export function checkOptionNames(options: unknown, known: readonly string[]): void {
+/**
+ * Checks the names of options only.
+ * @param what one of them is called
+ * @throws UsageError OPTIONS, OPTION_NAME
+ */
+export function checkOptionNames(
+  options: unknown,
+  known: readonly string[],
+  what: 'option' | 'field' = 'option',
+): void {
   if (!isObject(options) || Array.isArray(options))
     throw new UsageError('OPTIONS', `options: expected an object, got ${describeValue(options)}`)
-  for (const name of Object.keys(options)) if (!known.includes(name)) throw unknownOption(name, known)
+  for (const name of Object.keys(options)) if (!known.includes(name)) throw unknownOption(name, known, what)
 }
 
 /** The longest name that is compared with known ones. */
 export const MAX_NAME = 64
 
-function unknownOption(name: string, known: readonly string[]): UsageError {
+function unknownOption(name: string, known: readonly string[], what: string): UsageError {
   const near = name.length <= MAX_NAME ? nearestName(name, known, Math.max(2, name.length / 3)) : null
-  const hint = near === null ? '' : ` (did you mean ${near}?)`
+  const [hint, expected] =
+    near === null ? ['', `one of ${known.join(', ')}`] : [` (did you mean ${near}?)`, 'a known one']
   return new UsageError(
     'OPTION_NAME',
-    `options: expected some of ${known.join(', ')}, got ${oneLine(name) || 'nothing'}${hint}`,
-    { option: oneLine(name) },
+    `unknown ${what} ${oneLine(name) || '""'}${hint}: expected ${expected}`,
+    {
+      option: oneLine(name),
+    },
   )
 }
 

@@ -160,3 +160,10 @@ test('scores in a pruned model where it is given a mask, which is part of what t
   expect(filesOf(pruned)).not.toEqual(filesOf(dense))
   await isRefused(['calibrate', '--output', dense, ...few, '--mask', mask], 'CALIBRATION_DIFFERS', 3)
 })
+
+test('a text without any text is a wrong file, and is named by its path', async () => {
+  const blank = join(folder, 'blank.txt')
+  writeFileSync(blank, ' \n')
+  const { code, stderr } = await runInside(['calibrate', '--output', join(folder, 'none'), '--text', blank])
+  expect([code, stderr]).toEqual([3, `shadowllm: ${blank}: expected some text, got none [TEXT_EMPTY]\n`])
+})

@@ -521,6 +521,13 @@ describe('at a terminal', () => {
     )
   })
 
+  test('the first line says what a file holds its weights as, and --quiet drops it', async () => {
+    expect((await typed([], { held: ['weights int4, as in the file'] })).stdout).toContain(
+      `${model}; weights int4, as in the file; dense`,
+    )
+    expect(await typed([], { held: ['weights int4'], quiet: true })).toMatchObject({ stdout: '', notes: [] })
+  })
+
   test('ctrl-C at an empty line, twice, ends the program with 130; with a line between it does not', async () => {
     const empty = { isEmpty: true }
     expect(await typed([empty, empty, 'a'])).toMatchObject({

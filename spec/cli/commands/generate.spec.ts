@@ -2,12 +2,14 @@
  * `shadowllm generate`: the text, what it says of it, and that it stops when it is told to. Tests src/cli/commands/generate.ts and
  * src/cli/writing_flags.ts.
  */
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { describeMemory, timesDense, turnsFit } from '../../../src/cli/commands/generate.ts'
 import type { ProgressUpdate } from '../../../src/cli/progress.ts'
 import { collectText, ShadowModel, type GenerateOptions } from '../../../src/library/index.ts'
 import { fixtures } from '../../golden/golden.ts'
+import { temporaryFolder } from '../../harness/temporary_folder.ts'
 import { runInside, runJson } from '../run_inside.ts'
 
 const [known] = JSON.parse(readFileSync(`${fixtures}tiny-opt/expected.json`, 'utf8')) as {
@@ -158,6 +160,11 @@ describe('generate', () => {
     await opt.dispose()
   })
 
+  test('a planner that gains nothing of this model says why', async () => {
+    const { stderr } = await runInside(['generate', 'a', '--planner', 'cats', '--max-tokens', '3'])
+    expect(stderr).toMatch(/^after ReLU most gates are zero, [^\n]*\n0 % of the weights skipped, [^\n]*\n$/)
+  })
+
   test('a story ends with </s>, before its most tokens', async () => {
     // Drawn, because greedy text loops.
     const args = ['--temperature', '0.7', '--seed', '0', '--max-tokens', '240']
@@ -268,4 +275,21 @@ describe('generate', () => {
     expect(stdout).toMatch(/^ \w[^\n]*\n$/)
     expect(known.greedy_text.startsWith(stdout.trimEnd().slice(0, 40))).toBe(true)
   })
+})
+
+const folder = temporaryFolder()
+
+test.each([
+  ['session', '--session', 'SESSION'],
+  ['predictor', '--predictor', 'SAFETENSORS_SHORT'],
+])('a file that is no %s is refused before a model is read', async (_, flag, code) => {
+  const load = vi.spyOn(ShadowModel, 'fromPretrained')
+  const file = join(folder, 'other')
+  writeFileSync(file, 'other')
+  const planner = flag === '--predictor' ? ['--planner', 'shadow'] : []
+  const { code: exit, stderr } = await runInside(['generate', 'a', flag, file, ...planner])
+  expect([exit, stderr.split('\n').length]).toEqual([3, 2])
+  expect(stderr).toContain(`[${code}]`)
+  expect(load).not.toHaveBeenCalled()
+  load.mockRestore()
 })

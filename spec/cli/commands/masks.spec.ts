@@ -151,10 +151,11 @@ test('a flag without the flags that it needs names the one that is missing', asy
   )
   const all = async (...args: string[]): Promise<string> =>
     (await refused('--all-layers', ...args)).replace(/^shadowllm: --all-layers: | \[FLAGS\]\n$/g, '')
-  expect(await all()).toBe('expected --planner static, got none')
-  expect(await all('--planner', 'random')).toBe('expected --planner static, got random')
+  const needed = 'expected --planner static --calibration DIR beside it, which alone rank layer 0'
+  expect(await all()).toBe(`${needed}, got none`)
+  expect(await all('--planner', 'random')).toBe(`${needed}, got random`)
   const moments = ['--planner', 'static', '--criterion', 'obs']
-  expect(await all(...moments)).toBe('expected --calibration DIR beside it, got none')
+  expect(await all(...moments)).toBe(`${needed} (make one with "shadowllm calibrate"), got no calibration`)
   expect(await all(...moments, '--calibration', folder, '--released')).toBe(
     'expected no --paper-compatible beside it, got it',
   )

@@ -74,7 +74,7 @@ const modelFlags = [
     `sizes with random weights instead, separated by commas: ${benchShapes.join(', ')} (default: opt-125m)`,
     nameOption('SHAPE', benchShapes),
   ),
-  ['--layers <count>', 'only the first layers of a shape', whole(1, sizes)],
+  ['--layers <count>', 'only the first layers of a shape (default: all)', whole(1, sizes)],
   listOf(
     '--storage <list>',
     `what weights are stored as, separated by commas: ${storages.join(', ')} (default: ${fileStorageWords})`,

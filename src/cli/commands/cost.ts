@@ -51,8 +51,8 @@ const ownFlags = [
   ['--bandwidth <GB/s>', 'how fast weights are read (default: measured here)', number(1e-3, 1e6)],
   ['--predictors', "count the predictors' own work by the paper's formula, in place of a token"],
   ['--cluster', 'count what calibrating takes on many machines, in place of a token'],
-  ['--machines <count>', `of a cluster (default: ${defaultCluster.machines})`, sizes],
-  ['--windows <count>', `that a cluster calibrates on (default: ${defaultCluster.windows})`, sizes],
+  ['--machines <count>', `machines of a cluster (default: ${defaultCluster.machines})`, sizes],
+  ['--windows <count>', `windows that a cluster calibrates on (default: ${defaultCluster.windows})`, sizes],
   [
     '--gflops <rate>',
     'GFLOP/s of one machine of a cluster (default: measured here on one thread)',

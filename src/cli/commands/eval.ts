@@ -37,14 +37,14 @@ rows. A planner sees the context only, never an answer. Ctrl-C reports what is f
 Examples:
   $ shadowllm eval -m FILE.gguf --tasks continuation --text book.txt --limit 100
   $ shadowllm eval --tasks continuation --planner shadow,random --sparsity 0.5,0.8
-  $ shadowllm eval -m DIR --tasks piqa,copa,rte --data DIR --shots 5 --seed 1 --json
+  $ shadowllm eval -m DIR --tasks piqa,copa,rte --data rows --shots 5 --seed 1 --json
   $ shadowllm eval -m DIR --tasks hellaswag --rows hellaswag=validation.parquet --limit 200
-  $ shadowllm eval -m DIR --tasks piqa --data DIR --queue redis://127.0.0.1 --shards /mnt/shards`
+  $ shadowllm eval -m DIR --tasks piqa --data rows --queue redis://127.0.0.1 --shards /mnt/shards`
 
 const ownFlags = [
   ['--text <file...>', 'texts of the continuation task (default: the Brown corpus)'],
   ['--shots <count>', 'examples before each question', whole(0), 0],
-  ['--limit <count>', 'questions of each task at most, the first ones', whole(1)],
+  ['--limit <count>', 'questions of each task at most, the first ones (default: all)', whole(1)],
   [
     '--bos',
     "put the model's first token, </s> of OPT, before each context (the harness does not unless add_bos_token is set)",

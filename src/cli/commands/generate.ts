@@ -30,7 +30,8 @@ import type { Session } from '../session.ts'
 import {
   addWritingFlags,
   expectChat,
-  checkSession,
+  checkFiles,
+  heldWords,
   openSession,
   resumed,
   samplingOf,
@@ -104,7 +105,7 @@ export function define(command: Command, session: Session): void {
           'TEMPLATE_VARIABLES',
           '--chat-template-kwargs: expected --chat too, got it alone',
         )
-      await checkSession(flags)
+      await checkFiles(flags)
       const prompt = given === '-' ? await readInput(session) : given
       await withModel(session, flags, (opt) =>
         runGenerate(session, opt, prompt, withSampling(flags, opt.sampling, false)),
@@ -167,7 +168,8 @@ async function runGenerate(
     Math.min(opt.config.positions, opt.encode(prompt).length + (flags.maxTokens ?? 0)),
     flags.cache,
   )
-  if (memory !== null && !flags.quiet) await session.note(memory)
+  const said = [memory ?? [], flags.json ? heldWords(opt, flags) : []].flat()
+  if (said.length > 0 && !flags.quiet) await session.note(said.join('; '))
   const written: Written = {
     steps: [],
     end: 'interrupted',
@@ -192,7 +194,7 @@ async function runGenerate(
     if (flags.json && (end !== 'interrupted' || session.signal.aborted))
       await session.print(jsonText(summary(opt, prompt, flags, written, seconds)))
     if (!flags.json && !flags.quiet && end !== 'interrupted')
-      await session.note(describeSpeed(flags, measure(written)))
+      await session.note([describeSpeed(flags, measure(written)), ...heldWords(opt, flags)].join('; '))
   }
 }
 

@@ -11,7 +11,13 @@ import { measureStorages, storageTexts, type StorageError } from '../../evaluati
 import type { HubOrigin } from '../../io/hub.ts'
 import { isGguf, openModelFolder, openWeights, type ModelFolder } from '../../io/load.ts'
 import { familyWords, parseConfig, remoteCodeFields, type ModelConfig } from '../../engine/config.ts'
-import { storageNamed, storages, type Storage, storageOption } from '../../engine/storages/index.ts'
+import {
+  chosenStorage,
+  storageNamed,
+  storages,
+  type Storage,
+  storageOption,
+} from '../../engine/storages/index.ts'
 import { cacheBytes } from '../../engine/kv_cache.ts'
 import { cacheStorages } from '../../engine/layer_cache.ts'
 import { LanguageModel } from '../../engine/language_model.ts'
@@ -70,7 +76,7 @@ export function define(command: Command, session: Session): void {
 
 const ownFlags = [
   listOf('--storage <names>', 'measure the error of these storages, separated by commas', storageOption),
-  ['--texts <count>', 'texts to read for that', whole(1, 500), 16],
+  ['--texts <count>', 'pieces of the Brown corpus to read for that', whole(1, 500), 16],
 ] as const
 
 type InspectFlags = FlagsOf<typeof ownFlags> & SharedFlags<'hub' | 'json'>
@@ -204,6 +210,11 @@ function formatContents(
   const summary = [
     `${path}: ${countOf(tensors.length, 'tensor')}, ${formatCount(parameters)} parameters, ${formatBytes(bytes)}`,
     ...(config ? describeConfig(config) : ['no config.json beside it']),
+    ...(chosenStorage('file', { tensors: new Map(tensors.map((one) => [one.name, one])) }) === 'f32'
+      ? []
+      : [
+          'generate, chat, serve and bench hold the weights as int4, as the file has them, and round activations; --storage f32 widens the weights, and rounds no activations',
+        ]),
     ...(layersDiffer ? ['layers differ: heads and neurons are those of the layer that has most'] : []),
     ...(remoteCode.length > 0 ? [`not followed, they name remote code: ${remoteCode.join(', ')}`] : []),
   ]

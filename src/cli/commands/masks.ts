@@ -57,7 +57,7 @@ const ownFlags = [
     whole(1),
   ],
   ['--continuation <text>', 'what follows the prompt, for the oracle and for recall'],
-  ['--all-layers', 'leave no layer dense; with --planner static'],
+  ['--all-layers', 'leave no layer dense; with --planner static --calibration DIR'],
 ] as const
 
 type MasksFlags = FlagsOf<typeof ownFlags> &
@@ -96,8 +96,9 @@ async function runMasks(session: Session, prompt: string | undefined, flags: Mas
     const refuse = (expected: string, got: string): never => {
       throw new UsageError('FLAGS', `--all-layers: expected ${expected}, got ${got}`)
     }
-    if (planner !== 'static') refuse('--planner static', flags.isPlannerImplied ? 'none' : planner)
-    if (calibration === undefined) refuse('--calibration DIR beside it', 'none')
+    const needed = '--planner static --calibration DIR beside it, which alone rank layer 0'
+    if (planner !== 'static') refuse(needed, flags.isPlannerImplied ? 'none' : planner)
+    if (calibration === undefined) refuse(`${needed} (make one with "shadowllm calibrate")`, 'no calibration')
     if (paperCompatible) refuse('no --paper-compatible beside it', 'it')
   }
   if (output !== undefined && plannerOf(planner).skips === 'channels')

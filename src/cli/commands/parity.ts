@@ -27,8 +27,8 @@ head_mask [L, H] and ffn_mask [L, F]. The output repeats them and adds logits, n
 with labels loss, head_out_grad, fc1_act_grad and crit.*; with masks masked.logits and masked.loss.
 
 Examples:
-  $ shadowllm parity export -m DIR --cases FILE --output ours.safetensors
-  $ shadowllm parity export -m DIR --cases FILE --output FILE --backend reference`
+  $ shadowllm parity export -m DIR --cases cases.safetensors --output ours.safetensors
+  $ shadowllm parity export -m DIR --cases cases.safetensors --output reference.safetensors --backend reference`
 
 const checkHelp = `
 Tolerances, unless --tolerance gives one for all:

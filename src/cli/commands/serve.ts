@@ -13,6 +13,7 @@ import {
   type GenerationPlanner,
   type PlannerChoice,
 } from '../../library/planner_options.ts'
+import { amounts, usualTokens } from '../../server/amounts.ts'
 import type * as ServerModule from '../../server/app.ts'
 import type { Server } from '../../server/app.ts'
 import { REQUEST_TEMPERATURE } from '../../server/text_service.ts'
@@ -26,9 +27,15 @@ import type { TemplateVariables } from '../../io/template_variables.ts'
 import { addFlags, type ModelFlags } from '../flags.ts'
 import { samplingWords, variablesFlag } from '../writing_flags.ts'
 import { withModel } from '../open_model.ts'
-import { addCompensationFlags, addPlanFlags, loadPlanFiles, type PlanFlags } from '../planner_flags.ts'
+import {
+  addCompensationFlags,
+  addPlanFlags,
+  checkPredictors,
+  loadPlanFiles,
+  type PlanFlags,
+} from '../planner_flags.ts'
 import type { Session } from '../session.ts'
-import { formatPercent } from '../words.ts'
+import { formatCount, formatPercent } from '../words.ts'
 import { now, runtime } from '../../platform/platform.ts'
 import { number, whole, addOwnFlags, text } from '../values.ts'
 
@@ -39,16 +46,21 @@ Paths:
   GET  /v1/models            POST /tokenize      GET /health
   GET  /tokenizer_info       POST /detokenize    GET /metrics
 
-What a request leaves open of how tokens are drawn is as generation_config.json of the model says. A request may have its own planner,
-sparsity, every and check. Of a text that is checked dense, a stream holds back what is not checked yet. A prompt that is echoed with log-probabilities is masked by its first
-tokens alone: --mask-tokens, or mask_prompt_tokens of the request.
+A request without max_tokens gets at most ${usualTokens.completion} tokens of a completion, ${formatCount(usualTokens.chat)} of an answer, as far as the context leaves room. Unlike at OpenAI, temperature has
+no upper bound, and stop takes up to ${amounts.stops.most} texts. What a request leaves open of how tokens are drawn is as generation_config.json of the model
+says. A field that is not known is refused.
+
+A request may have its own planner, sparsity, every and check. Of a text that is checked dense, a stream holds back what is not checked yet. A
+prompt that is echoed with log-probabilities is masked by its first tokens alone: --mask-tokens, or mask_prompt_tokens of the request.
 
 At its start the server tells on stderr what it serves, and how to ask it; then a line for each request, when its answer begins. --quiet drops
 both.
 
 SIGTERM or ctrl-C ends the server once it has answered what it has taken, at most --drain seconds later: an answer that is not whole
-then is refused (503), and a stream ends with an error. A key belongs into SHADOWLLM_API_KEY: other users of
-the machine can read --api-key in the list of processes.
+then is refused (503), and a stream ends with an error. npx does not pass SIGTERM on: a service starts the program itself,
+node_modules/.bin/shadowllm, or shadowllm of a global installation.
+
+A key belongs into SHADOWLLM_API_KEY: other users of the machine can read --api-key in the list of processes.
 
 Examples:
   $ shadowllm serve -m FILE.gguf --name my-model
@@ -128,6 +140,7 @@ export function define(command: Command, session: Session): void {
     .addHelpText('after', help)
     .action(async (flags: ServeFlags) => {
       const { createServer } = await loadServer()
+      await checkPredictors(flags.predictor)
       await withModel(session, flags, (opt) => serve(session, opt, flags, createServer))
     })
 }

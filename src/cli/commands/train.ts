@@ -50,10 +50,11 @@ document may be on both sides: how good a predictor is on other texts is for "pe
 Overlap is with the masks of the true scores; of two masks of one size precision is recall. Ctrl-C writes nothing.
 
 Examples:
-  $ shadowllm calibrate --output traces --limit 480
+  $ shadowllm calibrate --output traces --criteria plainact,l2norm --keep-sequence
   $ shadowllm train --calibration traces --output predictor.safetensors
   $ shadowllm train --calibration traces --output p.safetensors --pooling mean --features dataset --loss bce
-  $ shadowllm train --calibration traces --output p.safetensors --kind dejavu --criterion l2norm --top 0.3`
+  $ shadowllm train --calibration traces --output p.safetensors --kind dejavu --criterion l2norm --top 0.3
+  $ shadowllm generate "The captain" --planner shadow --predictor predictor.safetensors`
 
 const MAX_SIZE = 2 ** 24
 const usual = 'default: by kind'
@@ -69,14 +70,19 @@ const ownFlags = [
     flagDefaults.criterion,
   ],
   ['--matrices <type>', 'type of the matrices in the file; bf16 halves it', oneOf(matrixTypes), 'f32'],
-  ['--held-out <share>', 'share of examples to judge on', number(0, 0.9), 0.2],
+  [
+    '--held-out <share>',
+    'share of examples that are not trained on, to judge the predictor by',
+    number(0, 0.9),
+    0.2,
+  ],
   sharesOf('--sparsity <list>', 'sparsities at which masks are compared', [0.5, 0.7, 0.8]),
   ['--scope <name>', 'scope of these masks (default: global for shadow, else per-layer)', scopeOption],
 ] as const
 
 const predictorFlags = [
   ['--width <units>', 'hidden units of networks for neurons (default: 32)', whole(1, MAX_SIZE)],
-  ['--head-width <units>', 'of those for heads (default: 64)', whole(1, MAX_SIZE)],
+  ['--head-width <units>', 'hidden units of networks for heads (default: 64)', whole(1, MAX_SIZE)],
   [
     '--placement, --source-layer <layer>',
     'shadow: the layer it sees; layers up to it are dense (default: 0)',
@@ -97,7 +103,7 @@ const predictorFlags = [
     oneOf(['all', 'unit']),
     'all',
   ],
-  ['--patience <epochs>', 'stop after this many without improvement', whole(1), 8],
+  ['--patience <epochs>', 'stop after this many epochs without improvement', whole(1), 8],
 ] as const
 
 type TrainFlags = FlagsOf<typeof ownFlags> &

@@ -22,7 +22,7 @@ the bits of its backend. A job that fails is tried again by any free worker; aft
 "shadowllm jobs" shows it. On Ctrl-C or SIGTERM the worker finishes the jobs it has begun; a job that takes longer
 than --grace goes back to the queue.
 
-A user's name and a password for the server are taken from SHADOWLLM_QUEUE_USER and SHADOWLLM_QUEUE_PASSWORD.
+A bucket is opened with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, in AWS_REGION, at AWS_ENDPOINT_URL if it is not Amazon's. A user's name and a password for the server are taken from SHADOWLLM_QUEUE_USER and SHADOWLLM_QUEUE_PASSWORD.
 
 Examples:
   $ shadowllm worker --queue rediss://queue.example --shards /mnt/shards -m DIR --concurrency 2
@@ -38,7 +38,7 @@ const ownFlags = [
     number(0, 86400),
     30,
   ],
-  ['--idle <seconds>', 'stop after this long without work', number(0.1, 86400)],
+  ['--idle <seconds>', 'stop after this long without work (default: never)', number(0.1, 86400)],
   [
     '--lock <seconds>',
     'return the jobs of a worker that has been silent for this long to the queue',
