@@ -1,8 +1,11 @@
 /**
  * The reference in a real browser: its search finds guides, their sections and the main module first, and on a phone no line is cut.
+ * And the home page, whose lines of code install the package.
  *
  * Tests docs/words.mjs, docs/titles.mjs and docs/search.mjs.
  */
+import { statSync } from 'node:fs'
+import { basename, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import type { Page } from 'playwright-core'
 import { browseSite, cannotBrowse, whyNotBrowsed } from './browsed_site.ts'
@@ -66,6 +69,19 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
       await page.locator('#tsd-search-results a', { hasText: 'What becomes of it' }).first().click()
       await page.waitForURL(/documents\/gguf\.html#/)
       expect(await page.locator(':target').innerText()).toContain('What becomes of it')
+    } finally {
+      await page.close()
+    }
+  })
+
+  test('the home page tells how to install the package, by an address of its own that has it', async () => {
+    const page = await site.browser.newPage()
+    try {
+      await page.goto(site.url)
+      const [, address] = /^npm i (\S+)$/m.exec(await page.locator('pre').innerText()) ?? []
+      expect(address).toMatch(new RegExp(`^${site.url}[a-z]+-[\\d.]+tgz$`))
+      const { byteLength } = await (await fetch(address)).arrayBuffer()
+      expect(byteLength).toBe(statSync(join(site.folder, basename(address))).size)
     } finally {
       await page.close()
     }

@@ -68,6 +68,20 @@ export interface WindowScore extends Cost, Partial<DenseDistance> {
  * than positions.
  * @param window its tokens, and how many of them are the prompt
  * @throws InputError LOGITS_NOT_FINITE
+ * @example
+ * ```ts
+ * import { makeBudget, randomPlanner, ShadowModel } from 'shadowllm'
+ * import { compareScores, scoreWindow } from 'shadowllm/eval'
+ *
+ * const opt = await ShadowModel.fromPretrained()
+ * const { model } = opt
+ * const tokens = Int32Array.from(opt.encode('Once upon a time, there was a little girl', { prefix: true }))
+ * const window = { tokens, promptLength: 5, words: 9 }
+ * const planner = randomPlanner(model.shape, makeBudget(0.5), 1)
+ * const { nats } = compareScores([scoreWindow(model, window, { planner })], [scoreWindow(model, window)])
+ * console.log(`${nats.toFixed(2)} nats a token more than the dense model`)
+ * await opt.dispose()
+ * ```
  */
 export function scoreWindow(
   model: LanguageModel,

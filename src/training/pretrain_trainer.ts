@@ -32,6 +32,27 @@ const betas = { beta1: 0.9, beta2: 0.95 }
 /**
  * The steps of a training of a language model, for a loop of your own: `accumulate` the gradients of windows, then `step`. `pretrain` is the whole loop, with
  * its schedule, held-out loss and checkpoints. The model is changed in place and belongs to the caller. Dispose it.
+ * @example
+ * ```ts
+ * import { createBackend } from 'shadowllm/backends'
+ * import { initialWeights, LanguageModel, makeConfig, memorySource } from 'shadowllm/model'
+ * import { cosineSchedule, LanguageTrainer, seededBatches } from 'shadowllm/train'
+ *
+ * const config = makeConfig({ vocabulary: 10, width: 8, layers: 1, heads: 2, neurons: 16, positions: 8 })
+ * const backend = await createBackend('wasm')
+ * const model = await LanguageModel.load(config, memorySource(initialWeights(config)), backend)
+ * const windows = Array.from({ length: 6 }, (_, i) => Int32Array.from({ length: 8 }, (_, t) => (i + t) % 10))
+ *
+ * const trainer = new LanguageTrainer(model, 0.1)
+ * const [rateOf, batchOf] = [cosineSchedule(0.01, 20, 2), seededBatches(windows.length, 2, 0)]
+ * for (let step = 0; step < 20; step++) {
+ *   console.log(await trainer.accumulate(Array.from(batchOf(step), (i) => windows[i])))
+ *   trainer.step(rateOf(step), 1)
+ * }
+ * trainer.dispose()
+ * model.dispose()
+ * backend.dispose()
+ * ```
  */
 export class LanguageTrainer {
   readonly model: LanguageModel
