@@ -13,17 +13,22 @@ const replacing = globSync(include, { exclude }).filter((path) =>
   /\bvi\.(do)?[mM]ock\(/.test(readFileSync(path, 'utf8')),
 )
 
+/** Laws make thousands of arrays and throw them away: in more room they are moved and marked less often. In MiB. */
+const roomForTheYoung = ['--min-semi-space-size=16', '--max-semi-space-size=64']
+
 /** What holds for every spec file. */
 const shared: TestProjectInlineConfiguration['test'] = {
   // The spec files of a worker share modules and backends. Each file has its own folder for temporary files.
   isolate: false,
   // Node 24 is reported to die in garbage collection under long test runs with V8's baseline compiler (nodejs/node 62393).
-  execArgv: isDeno ? [] : ['--no-sparkplug'],
+  execArgv: isDeno ? [] : ['--no-sparkplug', ...roomForTheYoung],
   // Threads and processes that tests start load hundreds of modules. Compiling these once is enough for all of them, for later runs,
   // and for copies of the project, which share the folder build.
   env: {
     NODE_COMPILE_CACHE: fileURLToPath(new URL('build/compile-cache', import.meta.url)),
     NODE_COMPILE_CACHE_PORTABLE: '1',
+    // Mesa's driver for processors: its calls are small, and handing them to threads cost more than the threads gained.
+    LP_NUM_THREADS: '0',
   },
   setupFiles: ['spec/harness/setup.ts'],
   // The limits are for tests that hang, and no test takes five minutes on a busy machine. SHADOWLLM_EMULATE adds slow sections.

@@ -66,7 +66,7 @@ export const plantedAmounts: readonly PlantedAmount[] = [
     ),
     reader: 'safetensors',
     place: 'safetensors.tensors: equal entries',
-    size: 2 ** 21,
+    size: 2 ** 20,
   },
   {
     name: 'a hint by edit distance for a name of any length',
@@ -95,7 +95,7 @@ export const plantedAmounts: readonly PlantedAmount[] = [
     ),
     reader: 'zip',
     place: 'zip: other elements',
-    size: 2 ** 22,
+    size: 2 ** 21,
   },
   {
     name: 'tokens of GGUF looked up in a list',
