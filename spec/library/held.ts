@@ -15,6 +15,12 @@ export async function write(
   return tokens
 }
 
+/** What errors say that have nothing of the form `expected X, got Y`. */
+const sentences: Record<string, RegExp> = {
+  DISPOSED: /^the [a-z]+ has been disposed$/,
+  OPTION_NAME: /^unknown option [^\n]+: expected [^\n]+$/,
+}
+
 /** The code a piece of work is refused with, or `done`. @throws whatever is not one of our errors */
 export async function outcome(work: () => unknown): Promise<string> {
   try {
@@ -22,11 +28,7 @@ export async function outcome(work: () => unknown): Promise<string> {
     return 'done'
   } catch (error) {
     if (!(error instanceof ShadowError)) throw error
-    const sentence =
-      error.code === 'DISPOSED'
-        ? /^the [a-z]+ has been disposed$/
-        : /^[^\s:][^\n]*: expected [^\n]+, got [^\n]+$/
-    expect(error.message).toMatch(sentence)
+    expect(error.message).toMatch(sentences[error.code] ?? /^[^\s:][^\n]*: expected [^\n]+, got [^\n]+$/)
     return error.code
   }
 }
