@@ -14,7 +14,7 @@ import { cutWindows, drawWindows, makeWordEncoder, type Window, type WindowSizes
 import type { CalibrationSource } from './examples.ts'
 
 /** Options of every source. */
-interface SourceOptions {
+export interface SourceOptions {
   readonly name: string
   readonly encode: Encode
   /** The maximal number of windows. */
@@ -46,7 +46,7 @@ export interface TaskRows {
 }
 
 /** How rows become windows. */
-type TaskSourceOptions = SourceOptions &
+export type TaskSourceOptions = SourceOptions &
   Required<Pick<PromptOptions, 'shots' | 'prefixIds' | 'emptyId' | 'positions'>>
 
 /**

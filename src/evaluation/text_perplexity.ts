@@ -83,7 +83,7 @@ export interface TextPerplexityOptions extends NamedModel {
 }
 
 /** Perplexities with their standard errors. What was not measured is null. */
-interface Perplexities {
+export interface Perplexities {
   /** Of the stream. */
   readonly tokenPerplexity: number | null
   readonly tokenPerplexityError: number | null
@@ -118,7 +118,7 @@ export interface TextPerplexityRow extends MethodRow, Perplexities {
 }
 
 /** The dense model on everything, the way others publish it. */
-interface WholeText extends Perplexities {
+export interface WholeText extends Perplexities {
   /** Tokens scored in the stream and in the pages. */
   readonly streamTokens: number
   readonly pageTokens: number
@@ -152,7 +152,7 @@ export interface TextPerplexityReport {
 }
 
 /** The progress of a run, in windows. */
-type TextProgress = (protocol: Protocol, done: number, total: number) => void
+export type TextProgress = (protocol: Protocol, done: number, total: number) => void
 
 /**
  * Measures how well a model predicts a text, dense and under each of `methods`: perplexity, KL to the dense model, and the share that was

@@ -33,7 +33,7 @@ export interface Certificate {
 }
 
 /** What a run knows that a certificate is made of. */
-interface CertifiedRun {
+export interface CertifiedRun {
   readonly backend: Pick<Backend, 'name' | 'device'>
   readonly source: ModelSource
   readonly seed: number
@@ -49,6 +49,29 @@ export function hasPassed({ ops, model }: Pick<CertifiedRun, 'ops' | 'model'>): 
 
 /**
  * The certificate of a backend, as `shadowllm certify` writes it, from what `runOps` and `runModel` found. `readCertificate` reads one.
+ * @example
+ * ```ts
+ * import { writeFile } from 'node:fs/promises'
+ * import { ShadowModel } from 'shadowllm'
+ * import { hashFiles, makeCertificate, readCertificate, runModel, runOps, type OpOutcome } from 'shadowllm/eval'
+ *
+ * const [opt, reference] = await Promise.all([
+ *   ShadowModel.fromPretrained('embedded', { backend: 'wasm' }),
+ *   ShadowModel.fromPretrained('embedded', { backend: 'reference' }),
+ * ])
+ * const { backend } = opt.model
+ * const seed = 0
+ * const ops: OpOutcome[] = []
+ * for await (const one of runOps(backend, { ops: ['add', 'linear'], seed, small: true })) ops.push(one)
+ * const model = await runModel(opt.model, reference.model, { seed, strict: true })
+ * const source = { name: opt.name, hash: await hashFiles(opt.files) }
+ * const certificate = await makeCertificate({ backend, source, seed, argv: [], ops, model })
+ * const path = 'build/example/certificate.json'
+ * await writeFile(path, JSON.stringify(certificate))
+ * console.log((await readCertificate(path)).passed)
+ * await opt.dispose()
+ * await reference.dispose()
+ * ```
  */
 export async function makeCertificate(run: CertifiedRun): Promise<Certificate> {
   const { backend, source, seed, argv, ops, model } = run
@@ -68,7 +91,7 @@ export function renderCertificate(certificate: Certificate): string {
   return `${JSON.stringify(certificate, null, 2)}\n`
 }
 
-interface Hashes {
+export interface Hashes {
   readonly definitions: string
   readonly kernels: string
 }

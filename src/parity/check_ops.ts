@@ -42,7 +42,7 @@ export interface OpsReport {
 }
 
 /** How folders are compared, and what watches it. */
-interface CheckOpsOptions {
+export interface CheckOpsOptions {
   readonly owed: Owed
   /** Whether a file that is in one folder only is a failure. Default: no. */
   readonly strict?: boolean

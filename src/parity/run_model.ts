@@ -23,7 +23,7 @@ import type { ParityCases } from './files.ts'
 import { kindOf } from './kinds.ts'
 
 /** Something that holds or does not, besides tensors. */
-interface ModelCheck {
+export interface ModelCheck {
   readonly name: 'masks' | 'greedy dense' | 'greedy sparse'
   readonly passed: boolean
   /** What was compared, and where it parted. */
@@ -41,7 +41,7 @@ export interface ModelOutcome {
 }
 
 /** How a model is run, and what watches it. */
-interface RunModelOptions {
+export interface RunModelOptions {
   readonly seed: number
   /** Whether the backend owes the reference's bits. */
   readonly strict: boolean

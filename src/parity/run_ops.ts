@@ -34,7 +34,7 @@ export interface OpOutcome extends Omit<Comparison, 'worst'> {
 }
 
 /** Which ops on which cases, and what watches them. */
-interface RunOpsOptions extends SuiteOptions {
+export interface RunOpsOptions extends SuiteOptions {
   readonly ops: readonly KernelName[]
   readonly signal?: AbortSignal
   /** Called before each op and at the end. */

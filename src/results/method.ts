@@ -108,6 +108,26 @@ export interface Method {
  * scope, a decision when the planner decides by itself. Planners that rank neurons by the prompt do so within each layer, whatever
  * the scope.
  * @param given a planner and its sparsity, and what differs from the defaults
+ * @example
+ * ```ts
+ * import { ShadowModel } from 'shadowllm'
+ * import { makeMethod, textPerplexity } from 'shadowllm/eval'
+ *
+ * const opt = await ShadowModel.fromPretrained()
+ * const { model, name: modelName, files: modelFiles, prefixIds } = opt
+ * const methods = [
+ *   makeMethod({ planner: 'dense', sparsity: 0 }),
+ *   makeMethod({ planner: 'prompt-plainact', criterion: 'plainact', sparsity: 0.5 }),
+ *   makeMethod({ planner: 'griffin', sparsity: 0.5 }),
+ * ]
+ * const stream = 'Once upon a time, there was a little dog who liked to play in the park. '.repeat(20)
+ * const text = { name: 'dog', stream, pages: [] }
+ * const encode = (words: string): number[] => opt.encode(words)
+ * const what = { model, modelName, modelFiles, encode, prefixIds, text, methods }
+ * const report = await textPerplexity({ ...what, protocols: ['stream'], context: 64, windows: 2 })
+ * for (const { planner, klPerToken } of report.rows) console.log(planner, klPerToken.toFixed(3))
+ * await opt.dispose()
+ * ```
  */
 export function makeMethod(given: Pick<Method, 'planner' | 'sparsity'> & Partial<Method>): Method {
   const { planner, every = defaultEvery(planner), scope = 'global' } = given
@@ -119,7 +139,7 @@ export function makeMethod(given: Pick<Method, 'planner' | 'sparsity'> & Partial
 }
 
 /** What a predictor is meant for, and a method asks where nothing else is said. */
-type Use = Pick<Partial<Method>, 'scope' | 'prefill' | 'headSparsity' | 'neuronSparsity'>
+export type LearntUse = Pick<Partial<Method>, 'scope' | 'prefill' | 'headSparsity' | 'neuronSparsity'>
 
 /**
  * A method as its predictor was learnt, where nothing else is asked. A leaky planner and the released code have settings of their own.
@@ -127,7 +147,7 @@ type Use = Pick<Partial<Method>, 'scope' | 'prefill' | 'headSparsity' | 'neuronS
  */
 export function makeMethodAsLearnt(
   given: Parameters<typeof makeMethod>[0],
-  learnt: Use | null = null,
+  learnt: LearntUse | null = null,
 ): Method {
   const { leaky = false, paperCompatible = false, promptShare = 0 } = given
   const own = leaky || paperCompatible ? null : learnt
@@ -335,7 +355,7 @@ export interface CompareOptions extends Partial<
   readonly criterion: string
   readonly sources?: MethodSources
   /** For which masks the shadow predictor was learnt. */
-  readonly learnt?: Use | null
+  readonly learnt?: LearntUse | null
 }
 
 /**

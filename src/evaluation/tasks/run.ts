@@ -17,7 +17,7 @@ import { askTasks, type AskedTasks, type TaskProgress, type TaskRun } from './as
 import { accuracyOf, accuracyOver, meanAccuracy, type Accuracy, type Answer } from './score.ts'
 
 /** The numbers of one task in one row, by the keys of lm-evaluation-harness; "N/A" as it writes it. */
-type TaskScores = Readonly<Record<string, number | string>>
+export type TaskScores = Readonly<Record<string, number | string>>
 
 /** One task under one method. */
 export interface TaskRow extends MethodRow {
@@ -49,7 +49,7 @@ export interface TaskSample extends MethodRow {
 }
 
 /** `acc` of all tasks, each counted alike, and by how much it is more than the dense one. */
-interface TaskMean {
+export interface TaskMean {
   readonly planner: string
   readonly sparsity: number
   readonly acc: number
@@ -96,6 +96,38 @@ export interface RunOptions extends AskedTasks {
  * @param signal stops it; what was finished is reported
  * @param onProgress is called after each question, with its task
  * @throws what the runner throws, if one asks
+ * @example
+ * ```ts
+ * import { ShadowModel } from 'shadowllm'
+ * import { compareMethods, hashFiles, makeProvenance, prepareTask, runTasks } from 'shadowllm/eval'
+ *
+ * const opt = await ShadowModel.fromPretrained()
+ * const { model, config, tokenizer, prefixIds } = opt
+ * if (tokenizer === null) throw new Error('no tokenizer')
+ *
+ * // Three questions: which of four texts goes on?
+ * const text = 'Once upon a time, there was a little dog who liked to play in the park. '.repeat(20)
+ * const { task, source } = await prepareTask('continuation', {
+ *   config,
+ *   encode: (words) => opt.encode(words),
+ *   decode: (ids) => tokenizer.decode(ids),
+ *   documents: () => Promise.resolve({ name: 'dog', documents: [{ name: 'dog', genre: 'story', text }] }),
+ *   prefixIds,
+ *   prompt: 32,
+ *   continuation: 8,
+ *   shots: 0,
+ *   limit: 3,
+ *   seed: 0,
+ * })
+ *
+ * const methods = compareMethods(model, { planners: ['random', 'griffin'], sparsities: [0.5], criterion: 'none' })
+ * const hash = await hashFiles(opt.files)
+ * const of = { backend: model.backend, model: { name: opt.name, hash }, data: source, seed: 0, argv: [] }
+ * const provenance = await makeProvenance(of)
+ * const report = await runTasks({ model, tasks: [task], methods, seed: 0, config: {}, provenance })
+ * for (const { planner, scores, agreement } of report.rows) console.log(planner, scores['acc,none'], agreement)
+ * await opt.dispose()
+ * ```
  */
 export async function runTasks(
   options: RunOptions,

@@ -97,7 +97,7 @@ export interface CacheProgress {
 }
 
 /** Windows of a document's text, or rows of a task, for one number of shots. */
-type ShotWindows = (cache: ExperimentCache, count: number, seed: number, shots: number) => Window[]
+export type ShotWindows = (cache: ExperimentCache, count: number, seed: number, shots: number) => Window[]
 
 /** Examples, what was asked for, and the criteria that they have scores of. */
 interface ExampleSet {
