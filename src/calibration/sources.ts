@@ -15,10 +15,13 @@ import type { CalibrationSource } from './examples.ts'
 
 /** Options of every source. */
 export interface SourceOptions {
+  /** The name of the source in the manifest. */
   readonly name: string
+  /** Text to ids, nothing added. */
   readonly encode: Encode
   /** The maximal number of windows. */
   readonly count: number
+  /** Draws the windows. */
   readonly seed: number
 }
 
@@ -41,7 +44,9 @@ export function textSource(
 
 /** A task and its rows. */
 export interface TaskRows {
+  /** Such as `taskByName` gives. */
   readonly task: Task
+  /** Its rows, each with its place for errors. */
   readonly rows: readonly PlacedRow[]
 }
 

@@ -8,6 +8,7 @@ import type { JobStore } from './job_store.ts'
 
 /** Options of a run. */
 export interface JobsOptions {
+  /** Ends the run; the call then throws its reason. */
   readonly signal?: AbortSignal
   /** Called with the number of done jobs; they finish in any order. */
   readonly onDone?: (done: number, total: number) => void

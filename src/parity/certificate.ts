@@ -34,11 +34,17 @@ export interface Certificate {
 
 /** What a run knows that a certificate is made of. */
 export interface CertifiedRun {
+  /** The backend that was judged. */
   readonly backend: Pick<Backend, 'name' | 'device'>
+  /** The model, by name and SHA-256. */
   readonly source: ModelSource
+  /** Of the cases. */
   readonly seed: number
+  /** The command line, for the provenance. */
   readonly argv: readonly string[]
+  /** What `runOps` found. */
   readonly ops: readonly OpOutcome[]
+  /** What `runModel` found; null if no model was judged. */
   readonly model: ModelOutcome | null
 }
 
@@ -91,8 +97,11 @@ export function renderCertificate(certificate: Certificate): string {
   return `${JSON.stringify(certificate, null, 2)}\n`
 }
 
+/** What the numbers of a certificate were computed from. */
 export interface Hashes {
+  /** SHA-256 of the definitions of ops. */
   readonly definitions: string
+  /** SHA-256 of what the backend computes them with. */
   readonly kernels: string
 }
 

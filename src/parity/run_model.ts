@@ -42,9 +42,11 @@ export interface ModelOutcome {
 
 /** How a model is run, and what watches it. */
 export interface RunModelOptions {
+  /** Draws the cases. */
   readonly seed: number
   /** Whether the backend owes the reference's bits. */
   readonly strict: boolean
+  /** Ends the work; the call then throws its reason. */
   readonly signal?: AbortSignal
   /** Called before each of the steps and at the end. */
   readonly onProgress?: (done: number, total: number, what: string) => void

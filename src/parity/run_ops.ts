@@ -35,7 +35,9 @@ export interface OpOutcome extends Omit<Comparison, 'worst'> {
 
 /** Which ops on which cases, and what watches them. */
 export interface RunOpsOptions extends SuiteOptions {
+  /** The ops that are judged. */
   readonly ops: readonly KernelName[]
+  /** Ends the work; the call then throws its reason. */
   readonly signal?: AbortSignal
   /** Called before each op and at the end. */
   readonly onProgress?: (done: number, total: number, op: KernelName | null) => void

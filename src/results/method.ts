@@ -46,6 +46,7 @@ export type Aggregation = (typeof aggregations)[number]
 
 /** Which examples are calibrated on. */
 export interface ExampleSettings {
+  /** How many examples. */
   readonly count: number
   /** Null for windows of text; else a task's rows behind so many solved ones. */
   readonly shots: number | null
@@ -58,11 +59,13 @@ export interface ExampleSettings {
 
 /** How a predictor is made, every choice of all kinds said, and how it is trained. */
 export interface PredictorSettings extends Required<PredictorChoices> {
+  /** How its networks are trained. */
   readonly training: Omit<TrainingOptions, 'signal'>
 }
 
 /** A planner, a budget, what the planner learnt from, and when it decides. */
 export interface Method {
+  /** Who decides which units are kept. */
   readonly planner: PlannerName
   /** `none` where no criterion decides: dense, random and planners that rank neurons by what the prompt uses. */
   readonly criterion: string
@@ -71,7 +74,9 @@ export interface Method {
   /** The share of heads, and of neurons, where it is another. */
   readonly headSparsity?: number
   readonly neuronSparsity?: number
+  /** Whether units compete within their layer, or with those of all layers. */
   readonly scope: Scope
+  /** After how many tokens it decides again; `once`: never. */
   readonly every: Every
   /** Whether the prompt runs dense, or under the mask that it decides; default: as the planner does by itself. */
   readonly prefill?: Prefill
@@ -239,9 +244,11 @@ export interface MethodInputs {
 
 /** What several methods decide by, as files have it. */
 export interface MethodSources {
+  /** Mean scores of a calibration, for planners that rank by them. */
   readonly mean?: UnitScores
   /** The last one of a kind is asked. */
   readonly predictors?: readonly Predictor[]
+  /** Moments of a calibration, for methods that compensate. */
   readonly moments?: HeldMoments
 }
 
@@ -347,12 +354,15 @@ export interface CompareOptions extends Partial<
     | 'promptShare'
   >
 > {
+  /** The planners that are compared; dense is always among them. */
   readonly planners: readonly PlannerName[]
+  /** Shares of the ranked units that are skipped, from 0 to 1. */
   readonly sparsities: readonly number[]
   /** Default: `global`, or as the predictor of the planner was learnt. */
   readonly scope?: Scope
   /** Of the oracle, of the prompt, and of the mean scores; a predictor's is what it learnt. */
   readonly criterion: string
+  /** What the planners decide by: mean scores, predictors, moments. */
   readonly sources?: MethodSources
   /** For which masks the shadow predictor was learnt. */
   readonly learnt?: LearntUse | null

@@ -22,7 +22,9 @@ import type { TaskRun } from './asking.ts'
 /** The inputs of tasks; the sizes are those of the continuation task. */
 export interface PrepareOptions
   extends WindowSizes, Required<Pick<PromptOptions, 'encode' | 'shots' | 'seed' | 'limit'>> {
+  /** The configuration of the model: its positions and its first token. */
   readonly config: ModelConfig
+  /** The text of tokens. */
   readonly decode: (tokens: Int32Array) => string
   /** Folder of row files. */
   readonly data?: string

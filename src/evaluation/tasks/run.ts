@@ -21,6 +21,7 @@ export type TaskScores = Readonly<Record<string, number | string>>
 
 /** One task under one method. */
 export interface TaskRow extends MethodRow {
+  /** The name of the task. */
   readonly task: string
   readonly leaky: boolean
   /** Whether the prompt ran dense, or under the mask. */
@@ -28,11 +29,13 @@ export interface TaskRow extends MethodRow {
   readonly seed: number
   /** Skipped shares of the whole model and of each layer, averaged over questions. */
   readonly achieved: AchievedSparsity
+  /** The metrics of the task and their standard errors, such as `acc,none`. */
   readonly scores: TaskScores
   /** By how much each share is more than the dense one, question by question. */
   readonly overDense: Readonly<Partial<Record<Metric, Accuracy>>>
   /** Share of questions in which the choice of `acc` is the dense one's. */
   readonly agreement: number
+  /** How many questions were answered. */
   readonly questions: number
 }
 
@@ -60,7 +63,9 @@ export interface TaskMean {
 
 /** The results, of a finished run or of a stopped one. */
 export interface TasksReport {
+  /** The scores of the dense model, by task. */
   readonly results: Readonly<Record<string, TaskScores>>
+  /** Every task under every method. */
   readonly rows: readonly TaskRow[]
   /** Mean of `acc` over tasks, by row. */
   readonly means: readonly TaskMean[]
@@ -75,7 +80,9 @@ export interface TasksReport {
   readonly samples?: readonly TaskSample[]
   readonly config: Readonly<Record<string, string | number | boolean | null>>
   readonly provenance: Provenance
+  /** Whether the run was not stopped. */
   readonly complete: boolean
+  /** How long it took. */
   readonly seconds: number
 }
 
