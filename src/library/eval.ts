@@ -147,6 +147,7 @@ export type {
   Column,
   PaperFigures,
   Plot,
+  PlotPoint,
   PlotSeries,
 } from '../results/experiment_result.ts'
 export type { SuiteOptions } from '../parity/op_suite.ts'
