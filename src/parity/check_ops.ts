@@ -63,7 +63,7 @@ export interface CheckOpsOptions {
  * import { checkOps } from 'shadowllm/eval'
  *
  * // The first folder is of `shadowllm parity export-ops`; examples/own_backend.ts writes the second.
- * const { passed, ops } = await checkOps('expected', 'actual')
+ * const { passed, ops } = await checkOps('expected', 'actual', { owed: 'row' })
  * console.log(passed, ops.length)
  * ```
  */
