@@ -38,6 +38,7 @@ import {
   expectMessages,
   expectTemplate,
   generateKinds,
+  MAX_ANSWER,
   maskKinds,
   openKinds,
   perplexityKinds,
@@ -71,8 +72,6 @@ import type { SessionSettings } from './session_file.ts'
 import type { TextSession } from './text_session.ts'
 
 const DEFAULT_TOKENS = 64
-/** The default limit of an answer. */
-const MAX_ANSWER = 1024
 
 /** How text and chats differ. */
 interface Writing {
@@ -295,7 +294,9 @@ export class ShadowModel {
   /**
    * Opens what texts and chats are saved in and go on from: that of a file, or a new one if there is no file.
    * @param path a file; nothing is written before `save`
-   * @throws InputError SESSION_MODEL for the session of another model, SESSION for another form, and as for every file
+   * @param answering options of the answers to come, if a chat is to go on: a session that does not fit them is refused at once
+   * @throws InputError SESSION_MODEL for the session of another model, SESSION for another form, and as for every file; UsageError
+   *   SESSION for a session that does not fit `answering`
    * @example
    * ```ts no-run
    * import { collectText, ShadowModel } from 'shadowllm'
@@ -309,14 +310,16 @@ export class ShadowModel {
    * await opt.dispose()
    * ```
    */
-  async openSession(path: string): Promise<TextSession> {
+  async openSession(path: string, answering?: ChatOptions): Promise<TextSession> {
     this.#expectLive()
     expectOption('session', path, { ...kinds.text, code: 'PATH' })
+    if (answering !== undefined) checkOptions(answering, chatKinds)
     const { TextSession } = await import('./text_session.ts')
     this.#hash ??= hashFiles(this.files)
     const session = await TextSession.open(path, { config: this.config, hash: await this.#hash })
     this.#expectLive()
     this.#sessions.add(session)
+    if (answering !== undefined) session.expect('chat', await this.#settings('chat', null, answering))
     return session
   }
 
