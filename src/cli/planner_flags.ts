@@ -74,7 +74,7 @@ export function addCompensationFlags(command: Command): Command {
 }
 
 /** What a share alone means, in helps; `ShadowModel.usualPlanner` has the whole rule. */
-const usualWords = 'griffin for a gated model that has no predictor beside it, else shadow'
+const usualWords = 'shadow, or griffin for a gated model (such as Llama) that has no predictor beside it'
 
 // ---- One planner -----------------------------------------------------------------------------------------------------
 
@@ -95,10 +95,10 @@ export function addPlanFlags(
     '--planner <name>',
     'what decides what is skipped: see "shadowllm planners"',
     nameOption('PLANNER', planners),
-  ).default(usual, usual === 'dense' ? `dense, or with a share ${usualWords}` : usualWords)
+  ).default(usual, usual === 'dense' ? `dense; with a share alone ${usualWords}` : usualWords)
   const sparsity = flagOf(
     '--sparsity <share>',
-    `share of heads and neurons that the planner skips, from 0 to 1${usual === 'dense' ? '; with neither, nothing is skipped' : ''}`,
+    `share of heads and neurons that the planner skips, from 0 to 1${usual === 'dense' ? '; without --planner and --sparsity nothing is skipped' : ''}`,
     shareOption,
     0.5,
   )
@@ -356,7 +356,7 @@ export function addPlannerFlags(command: Command): Command {
     '--planner <list>',
     `planners that decide what is skipped, separated by commas: ${plannerNames.join(', ')} (see "shadowllm planners"); dense is always measured`,
     plannerOption,
-  ).default([], `none, or with a share ${usualWords}`)
+  ).default([], `none; with a share alone ${usualWords}`)
   const sparsity = sharesOf('--sparsity <list>', 'shares to skip, separated by commas', [0.5])
   addDeciderFlags(command, [planner, sparsity], ['shadow'])
   addFlags(addCompensationFlags(command), 'every', 'prefill', 'mode')

@@ -609,13 +609,14 @@ export class ShadowModel {
   #promptIds(prompt: string | Ids, before = 0): Int32Array {
     expectOption('prompt', prompt, { ...kinds.ids, code: 'PROMPT' })
     if (prompt.length === 0 && before === 0)
-      throw new UsageError('PROMPT', 'prompt: expected some text, got none')
+      throw new UsageError('PROMPT', 'prompt: expected some text, got none', { option: 'prompt' })
     const ids = typeof prompt === 'string' ? this.encode(prompt, { prefix: before === 0 }) : prompt
     const room = this.config.positions - before
     if (ids.length >= room)
       throw new UsageError(
         'CONTEXT_LENGTH',
         `prompt: expected less than ${room} tokens${before > 0 ? ` after the ${before} of the session` : ''}, got ${ids.length}`,
+        { option: 'prompt' },
       )
     return ids.length === 0 ? new Int32Array(0) : readIds(ids, 'prompt')
   }
