@@ -40,7 +40,14 @@ const rpc = {
     { signal }: Signalled = {},
   ): AsyncGenerator<StudyEvent, StudyEnd> {
     asked.push(`${name} ${String(prompt)}`)
-    yield { kind: 'start', prompt: Int32Array.of(2), pieces: ['a'], ranks: null, denseLayers: 1 }
+    yield {
+      kind: 'start',
+      prompt: Int32Array.of(2),
+      pieces: ['a'],
+      ranks: null,
+      denseLayers: 1,
+      switches: [],
+    }
     for (const index of [0, 1]) {
       await untilLet(`${String(prompt)} ${index}`)
       if (prompt === 'strict') signal?.throwIfAborted()
