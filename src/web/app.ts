@@ -320,7 +320,7 @@ export class App {
     const inText = trace && masks && switchUnits(masks.ofColumn(trace, this.#column), byHand)
     showPlanner(trace?.settings ?? settings, trace, isWriting, isAhead)
     showOverview(trace, masks, inText && { mask: inText, byHand: byHand.length }, this.#column, isWriting)
-    showSwitched(this.#switches.size, isAhead)
+    showSwitched(this.#switches.size)
     this.#texts.show(trace, this.#column)
     this.#timeline.show({
       trace,

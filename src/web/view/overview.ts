@@ -37,14 +37,10 @@ export function showOverview(
   byId('layer-table').replaceChildren(layerTable({ mask, oracle, denseLayers: trace.denseLayers }))
 }
 
-/**
- * How many units are switched by hand, with the signs that mark them, and a button that ends it.
- * @param isAhead whether the text was generated under other switches
- */
-export function showSwitched(count: number, isAhead: boolean): void {
-  const words =
-    count === 0 ? 'No unit is switched by hand' : `${counted(count, 'unit')} switched by hand: × off, + on`
-  byId('switched').textContent = `${words}${isAhead ? '; Generate writes the text so' : ''}.`
+/** How many units are switched by hand, with the signs that mark them, and a button that ends it. */
+export function showSwitched(count: number): void {
+  byId('switched').textContent =
+    count === 0 ? 'No unit is switched by hand.' : `${counted(count, 'unit')} switched by hand: × off, + on.`
   const undo = byId('unswitch')
   undo.hidden = count === 0
   undo.textContent = undoWords(count)
@@ -59,7 +55,7 @@ function skippedWords(trace: Trace, masks: Masks, { mask, byHand }: SwitchedMask
   const { heads, neurons, weights } = achievedSparsity(mask, trace.model)
   const first =
     trace.denseLayers === 1 ? 'layer 0 is dense' : `layers 0 to ${trace.denseLayers - 1} are dense`
-  const skipped = `Skipped: ${percent(heads)} of heads, ${percent(neurons)} of neurons, ${percent(weights)} of the layers’ weights${byHand > 0 ? `, with ${counted(byHand, 'unit')} switched by hand` : ''}; ${first}.`
+  const skipped = `Skipped: ${percent(heads)} of heads, ${percent(neurons)} of neurons, ${percent(weights)} of the layers’ weights${byHand > 0 ? `, ${counted(byHand, 'unit')} by hand` : ''}; ${first}.`
   const oracle = masks.needed(trace)
   if (!oracle || trace.denseLayers >= trace.model.shape.layers) return skipped
   const overlap = maskOverlap(mask, oracle, trace.denseLayers)

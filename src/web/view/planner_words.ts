@@ -61,11 +61,16 @@ export function showPlanner(
   byId('how-when').textContent = whenOf(planner, isAlways)
   byId('how-rest').hidden = planner === 'dense' || isAlways
   const byHand = trace?.switches.length ?? 0
-  const hand = isAhead ? ', before your switches' : byHand > 0 ? `, ${byHand} switched by hand` : ''
+  const hand = !isAhead
+    ? `, ${byHand} switched by hand`
+    : byHand === 0
+      ? ', before your switches'
+      : ', with your former switches'
+  const told = isAhead || byHand > 0 ? hand : ''
   byId('sparse-title').textContent =
     planner !== 'dense'
-      ? `With units skipped${hand}`
-      : `Nobody decides${byHand === 0 ? ': nothing skipped' : ''}${hand}`
+      ? `With units skipped${told}`
+      : `Nobody decides${byHand === 0 ? ': nothing skipped' : ''}${told}`
   const lacksOracle = trace !== null && !isWriting && trace.columns.length > 0 && trace.oracleScores === null
   byId<HTMLInputElement>('compare').disabled = lacksOracle || planner === 'dense'
   byId('compare-place').title =
