@@ -986,6 +986,20 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
         expect(paper).toBe(isDark ? 'rgb(20, 24, 28)' : 'rgb(255, 255, 255)')
         expect(await page.evaluate(cutWords)).toEqual([])
         if (options.hasTouch) {
+          // A finger is 44 pixels wide; around a word that is a button, the paper is the button too.
+          const high = await page.evaluate(() => {
+            const feltAt = (word: Element, by: number): number => {
+              const { left, top, bottom } = word.getBoundingClientRect()
+              const reach = [top - by, bottom + by].filter(
+                (y) => document.elementFromPoint(left + 4, y) === word,
+              )
+              return bottom - top + by * reach.length
+            }
+            const [word] = document.querySelectorAll('#skip .term')
+            const buttons = [...document.querySelectorAll('#presets button')]
+            return [...buttons.map((one) => one.getBoundingClientRect().height), feltAt(word, 9)]
+          })
+          expect(Math.min(...high)).toBeGreaterThanOrEqual(44)
           // The second row: a sheet says what a finger chose, and nothing lies over the picture.
           await page.locator('#layers').tap({ position: { x: 50, y: 100 } })
           await eventually(() => page.locator('#inspector h3').innerText()).toMatch(/^Head \d of layer 1$/)
