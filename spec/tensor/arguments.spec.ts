@@ -9,7 +9,7 @@ function suggestionFor(name: string, known: readonly string[]): string | null {
   try {
     checkOptionNames({ [name]: 1 }, known)
   } catch (error) {
-    return /\(did you mean (.*)\?\)$/.exec((error as Error).message)?.[1] ?? null
+    return /\(did you mean (.*)\?\): /.exec((error as Error).message)?.[1] ?? null
   }
   throw new Error(`${name} was taken`)
 }

@@ -207,13 +207,14 @@ function formatContents(
     tensor.sameAs ? `same as ${tensor.sameAs}` : '',
   ])
   const table = formatColumns([['tensor', 'type', 'shape', 'size', ''], ...rows], [3], { columns })
+  const held = chosenStorage('file', { tensors: new Map(tensors.map((one) => [one.name, one])) })
   const summary = [
     `${path}: ${countOf(tensors.length, 'tensor')}, ${formatCount(parameters)} parameters, ${formatBytes(bytes)}`,
     ...(config ? describeConfig(config) : ['no config.json beside it']),
-    ...(chosenStorage('file', { tensors: new Map(tensors.map((one) => [one.name, one])) }) === 'f32'
+    ...(held === 'f32'
       ? []
       : [
-          'generate, chat, serve and bench hold the weights as int4, as the file has them, and round activations; --storage f32 widens the weights, and rounds no activations',
+          `generate, chat, serve and bench hold the weights as ${held}, as the file has them, and round activations; --storage f32 widens the weights, and rounds no activations`,
         ]),
     ...(layersDiffer ? ['layers differ: heads and neurons are those of the layer that has most'] : []),
     ...(remoteCode.length > 0 ? [`not followed, they name remote code: ${remoteCode.join(', ')}`] : []),
