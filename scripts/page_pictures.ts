@@ -23,7 +23,7 @@ const QUALITY = 0.6
 /** What is shown, by the width of a screen: from an element to the ends of others. */
 const sizes = {
   wide: { width: 1100, scale: 1.5, first: '#texts', last: ['#picture .how', '#inspector'] },
-  narrow: { width: 390, scale: 2, first: '#layers', last: ['#compare-place'] },
+  narrow: { width: 390, scale: 2, first: '#texts', last: ['#compare-place'] },
 }
 
 /** The speeds are those of the machine that takes the picture. */

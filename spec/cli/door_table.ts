@@ -176,8 +176,14 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
     ],
   }
   const text: Door = { wrong: read() }
-  const predictor: Door = {
+  const tensors: Door = {
     wrong: [...read(), input('SAFETENSORS_HEADER_LIMIT', 'a safetensors header', file)],
+  }
+  const predictor: Door = {
+    wrong: [
+      ...read(),
+      input('PREDICTOR_CARD', 'a predictor, as "shadowllm train" writes it, got another file', file),
+    ],
   }
   const calibration = (...beside: string[]): Door => ({
     beside,
@@ -286,7 +292,7 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
     'calibrate --threads <count>': whole(1, '65'),
     'reproduce --threads <count>': whole(1, '65'),
     'calibrate --rows <task=file>': rows,
-    'calibrate --mask <file>': predictor,
+    'calibrate --mask <file>': tensors,
     // train
     'train --output <file>': written,
     'train --criterion <name>': { wrong: usage('CRITERION_NAME', 'plainact', 'no-such', '') },
@@ -404,17 +410,17 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
     'inspect --storage <names>': { wrong: usage('STORAGE', 'f32, bf16, f16, int8', 'no-such', '', 'f32,') },
     '--texts <count>': whole(1, '501'),
     // convert
-    'convert --mask <file>': predictor,
+    'convert --mask <file>': tensors,
     '--compensate <list>': names('COMPENSATE', 'one of none'),
     '--prompt-share <share>': coded('PROMPT_SHARE', number('-1', '1.5')),
     '--prompt-share <list>': coded('PROMPT_SHARE', number('-1', '1.5')),
-    '--moments <file>': { ...predictor, beside: ['--planner', 'static', '--criterion', 'obs'] },
+    '--moments <file>': { ...tensors, beside: ['--planner', 'static', '--criterion', 'obs'] },
     'reproduce --moments <file>': {
-      ...predictor,
+      ...tensors,
       beside: ['--experiment', 'grid', '--quick', '--scores', 'obs'],
     },
     '--scores <list>': names('CRITERION_NAME', 'one of plainact'),
-    'convert --moments <file>': { ...predictor, beside: ['--mask', none] },
+    'convert --moments <file>': { ...tensors, beside: ['--mask', none] },
     '--ridge <share>': coded('RIDGE', number('-1')),
     'convert <source>': model,
     'convert <output>': {

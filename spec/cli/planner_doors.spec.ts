@@ -130,6 +130,9 @@ test('a line tells which planner a share means, and how a predictor was learnt, 
   const words = '--scope per-layer --prefill dense --head-sparsity 0'
   expect(await run('--predictor', learnt)).toContain(`learnt.safetensors: used as it was learnt, ${words}`)
   expect(await run('--predictor', learnt, '--scope', 'global')).toContain(
-    `learnt.safetensors: learnt with ${words}, used with --scope global --prefill dense --head-sparsity 0`,
+    'learnt.safetensors: learnt with --scope per-layer, used with --scope global\n',
+  )
+  expect(await run('--predictor', learnt, '--head-sparsity', '0.5')).toContain(
+    'learnt.safetensors: learnt with --head-sparsity 0, used with --head-sparsity 0.5\n',
   )
 })

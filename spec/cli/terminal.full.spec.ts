@@ -84,6 +84,47 @@ test.skipIf(!isThere)(
 )
 
 describe.skipIf(!isThere)(
+  `a conversation that waits for a line${isThere ? '' : ': it needs script of util-linux'}`,
+  () => {
+    const start = async (flags = '') => {
+      const model = join(folder, 'waiting')
+      await writeChatModel(model)
+      // The shell tells its own id, which the program then has, and what the terminal is when the program has ended.
+      const chat = `'${process.execPath}' src/cli/main.ts chat -m '${model}' --temperature 9 ${flags}`
+      const terminal = openTerminal(
+        `stty -g; sh -c 'echo pid $$.; exec ${chat.replaceAll("'", '"')}'; echo code $?.; stty -g`,
+      )
+      const before = (await terminal.until('pid ')).trim()
+      const pid = Number(await terminal.until('.'))
+      await terminal.until('> ')
+      return { ...terminal, before, pid }
+    }
+
+    test('ends at SIGTERM with 130 and one line, and gives the terminal back', async () => {
+      const { until, ended, before, pid, type } = await start()
+      type('half a line')
+      await until('half a line')
+      process.kill(pid, 'SIGTERM')
+      expect(await until('code ')).toBe('\r\n\u001b[?2004lshadowllm: interrupted [INTERRUPTED]\r\n')
+      expect(await until('.')).toBe('130')
+      expect(await until(before)).toBe('\r\n')
+      await ended
+    })
+
+    test('ends after an answer during which ctrl-D was pressed', async () => {
+      const { until, ended, type } = await start('--max-tokens 300')
+      type('once\r')
+      // From here on the terminal takes keys itself.
+      await until('\u001b[?2004l')
+      type('\u0004')
+      expect(await until('code ')).toContain('tokens/s')
+      expect(await until('.')).toBe('0')
+      await ended
+    })
+  },
+)
+
+describe.skipIf(!isThere)(
   `a command at a terminal${isThere ? '' : ': it needs script of util-linux'}`,
   () => {
     /** What a command prints at a terminal. */

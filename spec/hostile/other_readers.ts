@@ -49,6 +49,7 @@ const trace: Trace = {
   },
   ranks: null,
   denseLayers: 1,
+  switches: [{ unit: { kind: 'heads', layer: 1, index: 2 }, on: false }],
   prompt: Int32Array.of(1, 2, 3, 4, 5),
   pieces: ['a', 'b', 'c', 'd', 'e'],
   columns: Array.from({ length: 6 }, (_, i) => ({

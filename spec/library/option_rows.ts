@@ -151,6 +151,9 @@ export const studyTable: OptionTable<StudyOptions> = {
   decides: [{ beside: random, values: [undefined, 'always'] }],
   temperature: [{ values: [undefined, 1] }],
   maxTokens: [{ values: [1, 2, 9] }],
+  switches: [
+    { beside: random, values: [undefined, [{ unit: { kind: 'heads', layer: 1, index: 0 }, on: false }]] },
+  ],
   compares: [{ values: [undefined, false] }],
   signal: apart,
 }

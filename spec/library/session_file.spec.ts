@@ -1,7 +1,7 @@
 /**
  * A saved session goes on with the bits that it would have without the break, and its file is read and written back as it is.
  *
- * Tests src/engine/kept_text.ts.
+ * Tests src/engine/kept_text.ts and src/io/open_own.ts.
  */
 import fc from 'fast-check'
 import { readFileSync } from 'node:fs'

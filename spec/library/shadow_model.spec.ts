@@ -295,6 +295,11 @@ describe('every argument is checked', () => {
       () => opt.loadPredictor(`${fixtures}tiny-opt/model.safetensors`),
     ],
     [
+      'another file as a predictor',
+      'PREDICTOR_CARD',
+      () => opt.loadPredictor(`${fixtures}tiny-opt/config.json`),
+    ],
+    [
       'the predictor of another model',
       'PREDICTOR_MODEL',
       () => tiny.loadPredictor(`${fixtures}tiny-opt/predictor.safetensors`),

@@ -54,7 +54,8 @@ test.each([
   ['/sp\t0.3\r', '/sparsity 0.3'],
   ['/planner gr\t\r', '/planner griffin'],
   ['a\tb\t\r', 'a\tb\t'],
-  ['\t/s\r', '\t/s'],
+  ['\t0.3\r', '/sparsity 0.3'],
+  [' \t/s\r', ' \t/s'],
   ['/planner n\t\t\r', '/planner n'],
 ])('the tab key completes words, and is a character of other lines: %j', async (keys, line) => {
   const { stdin } = played(true)
@@ -63,6 +64,21 @@ test.each([
   // A key is a chunk of its own.
   for (const key of keys.match(/\t|[^\t]+/g) ?? []) stdin.write(key)
   expect(await next).toBe(line)
+  lines.close()
+})
+
+test('at an empty line the tab key lists the words; without words it is a character', async () => {
+  const { stdin, written } = played(true)
+  const lines = openLines()
+  const pressed = async (words?: readonly string[]): Promise<string> => {
+    const next = lines.next('> ', words)
+    for (const key of ['\t', '\t', '\r']) stdin.write(key)
+    return (await next) as string
+  }
+  expect(await pressed(['/planner ', '/planner dense', '/quit'])).toBe('/')
+  expect(written()).toMatch(/\/planner +\/quit/)
+  expect(await pressed(['once'])).toBe('once')
+  expect(await pressed()).toBe('\t\t')
   lines.close()
 })
 
@@ -102,6 +118,32 @@ test('the end of a terminal, and closing, end a question with null', async () =>
   const closed = lines.next('')
   lines.close()
   expect(await closed).toBeNull()
+})
+
+test.each([
+  ['alone', ['\0'], [null]],
+  ['behind a line', ['one\r\0'], ['one', null, null]],
+  ['within a line', ['one\0\r'], ['one']],
+])('ctrl-D from before a question, %s, ends the input at an empty line alone', async (_, parts, expected) => {
+  const { stdin } = played(true)
+  const lines = openLines()
+  for (const [i, line] of expected.entries()) {
+    const next = lines.next('')
+    if (i === 0) for (const part of parts) stdin.write(part)
+    expect(await next).toBe(line)
+  }
+  lines.close()
+})
+
+test('ctrl-space, which is the same key later, is nothing', async () => {
+  const { stdin } = played(true)
+  const lines = openLines()
+  const next = lines.next('')
+  await new Promise((resolve) => setTimeout(resolve, 300))
+  stdin.write('\0')
+  stdin.write('a\r')
+  expect(await next).toBe('a')
+  lines.close()
 })
 
 /** Deno does not read marks. */

@@ -168,7 +168,7 @@ test('for which masks it was learnt is what its file says; anything else says no
   const use = { scope: 'per-layer', prefill: 'dense' } as const
   const said = async (entry?: string): Promise<LearntUse | null> => {
     const tensor: TensorToWrite = { dtype: 'F32', shape: [1], data: Float32Array.of(0) }
-    const metadata: Record<string, string> = entry === undefined ? {} : { [sourceEntry]: entry }
+    const metadata = { [configEntry]: '', ...(entry !== undefined && { [sourceEntry]: entry }) }
     await writeSafetensors(path, new Map([['a', tensor]]), metadata)
     return learntUse(path)
   }

@@ -3,8 +3,9 @@
  * that was ended.
  */
 import { afterAll, beforeEach, expect, test, vi } from 'vitest'
-import type { StudyEnd, StudyEvent } from '../../src/web/engine/study_types.ts'
-import type { Trace, TraceSettings } from '../../src/web/trace/trace.ts'
+import type { StudyEnd, StudyEvent, StudyOptions } from '../../src/web/engine/study_types.ts'
+import { denseMask } from '../../src/masks/mask.ts'
+import { emptyTrace, type Trace, type TraceSettings } from '../../src/web/trace/trace.ts'
 
 /** What the engine was asked, in order. */
 const asked: string[] = []
@@ -26,6 +27,11 @@ const config = { layers: 2, heads: 3, neurons: 5, width: 7 }
 const rpc = {
   async call(name: string, args: readonly unknown[], { signal }: Signalled = {}): Promise<unknown> {
     asked.push(`${name} ${JSON.stringify(args)}`)
+    if (name === 'next') {
+      const { length } = args[1] as Int32Array
+      await untilLet(`next ${length}`)
+      return [{ id: length, text: '', shares: [1] }]
+    }
     if (name !== 'open') return { id: args[0] }
     const [source] = args
     if (source === 'broken') throw new Error('broken')
@@ -36,11 +42,18 @@ const rpc = {
   /** A text of two tokens, each of which waits until it is let. That of `strict` throws when stopped, as the engine does. */
   async *iterate(
     name: string,
-    [, prompt]: readonly unknown[],
+    [, prompt, options]: readonly unknown[],
     { signal }: Signalled = {},
   ): AsyncGenerator<StudyEvent, StudyEnd> {
     asked.push(`${name} ${String(prompt)}`)
-    yield { kind: 'start', prompt: Int32Array.of(2), pieces: ['a'], ranks: null, denseLayers: 1 }
+    yield {
+      kind: 'start',
+      prompt: Int32Array.of(2),
+      pieces: ['a'],
+      ranks: null,
+      denseLayers: 1,
+      switches: (options as StudyOptions).switches ?? [],
+    }
     for (const index of [0, 1]) {
       await untilLet(`${String(prompt)} ${index}`)
       if (prompt === 'strict') signal?.throwIfAborted()
@@ -53,6 +66,7 @@ const rpc = {
 
 vi.resetModules()
 vi.doMock('../../src/web/engine/start_engine.ts', () => ({ startEngine: () => ({ rpc }) }))
+const { NextTokens } = await import('../../src/web/next_tokens.ts')
 const { Session } = await import('../../src/web/session.ts')
 afterAll(() => {
   vi.doUnmock('../../src/web/engine/start_engine.ts')
@@ -77,6 +91,45 @@ const opened = async (name = 'one'): Promise<InstanceType<typeof Session>> => {
   await session.open(name, 'shown', 'f32', () => {})
   return session
 }
+
+test('a text is asked for under the switches, which its trace has', async () => {
+  const session = await opened()
+  const switches = [{ unit: { kind: 'heads', layer: 1, index: 2 }, on: false }] as const
+  const traces: Trace[] = []
+  const written = session.write('a', settings, (trace) => traces.push(trace), switches)
+  await letGo('a 0')
+  await letGo('a 1')
+  await written
+  expect(traces.map((trace) => trace.switches)).toEqual(traces.map(() => switches))
+})
+
+test('next tokens are shown where they are those of the last request, and none while it waits', async () => {
+  const told: number[][] = []
+  const next = new NextTokens(await opened(), () => told.push(shown()))
+  const shown = (): number[] => next.shown?.map(({ id }) => id) ?? [NaN]
+  const shape = { layers: 2, heads: 3, neurons: 5 }
+  const column = { token: 0, text: '', dense: null, kl: null }
+  const empty = emptyTrace({ name: 'one', shape, width: 7 }, settings)
+  const trace: Trace = { ...empty, prompt: Int32Array.of(2), columns: [column, column] }
+  const mask = denseMask(shape)
+  expect(shown()).toEqual([NaN])
+  next.ask(trace, 0, mask, null)
+  expect(shown()).toEqual([])
+  await letGo('next 1')
+  await vi.waitUntil(() => shown().length > 0, patiently)
+  expect(shown()).toEqual([1])
+  next.ask(trace, 1, mask, null)
+  expect(shown()).toEqual([])
+  // Asked before the answer to the last one is there: that answer is not shown.
+  next.ask(trace, 2, mask, null)
+  await letGo('next 2')
+  await letGo('next 3')
+  await vi.waitUntil(() => shown().length > 0, patiently)
+  expect(shown()).toEqual([3])
+  expect(told).toEqual([[1], [], [3]])
+  next.ask(null, 0, mask, null)
+  expect(shown()).toEqual([NaN])
+})
 
 test('a text is reported token by token, then its end', async () => {
   const session = await opened()

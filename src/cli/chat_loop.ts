@@ -13,7 +13,7 @@ import type { PromptRun, TextRun } from '../engine/generate.ts'
 import type { CheckCounts } from '../engine/next_tokens.ts'
 import { fillSampling, samplingOptions, type SamplerOptions } from '../engine/sampling.ts'
 import type { ChatMessage } from '../io/chat_prompt.ts'
-import { planKinds, type ChatOptions } from '../library/options.ts'
+import { MAX_ANSWER, planKinds, type ChatOptions } from '../library/options.ts'
 import {
   generationOption,
   generationPlanners,
@@ -29,7 +29,7 @@ import { describeFailure, exitCodes } from './failure.ts'
 import { flagName } from './flag_name.ts'
 import { wrapHelp } from './help.ts'
 import { formatMask } from './mask_picture.ts'
-import type { Text } from './screen.ts'
+import { dim, type Text } from './screen.ts'
 import { costWords } from './planner_flags.ts'
 import { stepPrinter } from './step_printer.ts'
 import type { Session } from './session.ts'
@@ -53,6 +53,8 @@ export interface ChatStart {
   readonly held?: readonly string[]
   /** What it goes on from, and is saved in after each turn. */
   readonly saved?: TextSession
+  /** Planners whose files are there, which the tab key offers; default all. */
+  readonly planners?: readonly GenerationPlanner[]
 }
 
 /** What a message of several typed lines is prompted with, after the first. */
@@ -85,8 +87,8 @@ const help = `Commands:
   /new, /clear     forget the conversation, but not the system message
   /help            show this
   /quit, /exit     end, as ctrl-D does
-The tab key completes commands. A line that ends with \\ goes on in the next one; pasted lines are one message. //TEXT sends a message
-that begins with a slash. Ctrl-C ends an answer.`
+The tab key completes commands. Blanks before a command are ignored. A line that ends with \\ goes on in the next one; pasted lines are one message. //TEXT sends a message
+that begins with a slash. Ctrl-C ends an answer; ctrl-D during an answer ends the chat after it.`
 
 /** The commands that the help lists, and whether something may follow each: what is written in capitals, or a setting. */
 const commands: ReadonlyMap<string, boolean> = new Map(
@@ -103,10 +105,13 @@ const commands: ReadonlyMap<string, boolean> = new Map(
 const commandNames = [...commands.keys()]
 
 /** What the tab key completes. */
-const completed = [
+const completed = (planners: readonly GenerationPlanner[]): string[] => [
   ...Array.from(commands, ([name, takes]) => (takes ? `/${name} ` : `/${name}`)),
-  ...generationPlanners.map((name) => `/planner ${name}`),
+  ...planners.map((name) => `/planner ${name}`),
 ]
+
+/** Messages that were probably meant as commands. */
+const nearCommands = new Set(['help', 'exit', 'quit'])
 
 /** What became of a turn, as a JSON object shows it. */
 export interface Turn {
@@ -210,7 +215,10 @@ class ChatLoop {
   async #line(): Promise<string | Interrupted | null> {
     const typed: string[] = []
     for (;;) {
-      const line = await this.#lines.next(typed.length === 0 ? '> ' : CONTINUED, completed)
+      const line = await (typed.length === 0
+        ? this.#lines.next('> ', completed(this.#start.planners ?? generationPlanners))
+        : this.#lines.next(CONTINUED))
+      this.#session.signal.throwIfAborted()
       if (line === null) return null
       if (typeof line !== 'string') return { isEmpty: line.isEmpty && typed.length === 0 }
       const goesOn = this.#lines.isTerminal && !line.includes('\n') && line.endsWith('\\')
@@ -224,9 +232,15 @@ class ChatLoop {
     const { signal } = this.#session
     try {
       if (line.trim() === '') return
-      if (line.includes('\n') || !line.startsWith('/')) await this.#answer(line)
-      else if (line.startsWith('//')) await this.#answer(line.slice(1))
-      else await this.#obey(line)
+      // A person may type blanks before a command; in a script they make it a message.
+      const command = this.#lines.isTerminal ? line.trimStart() : line
+      if (line.includes('\n') || !command.startsWith('/')) {
+        const word = line.trim()
+        if (this.#lines.isTerminal && nearCommands.has(word))
+          await this.#say(dim(`(sent as a message: the command is /${word}; /help lists the commands)`))
+        await this.#answer(line)
+      } else if (command.startsWith('//')) await this.#answer(command.slice(1))
+      else await this.#obey(command)
     } catch (error) {
       if (signal.aborted) throw error
       const failure = describeFailure(error, false)
@@ -259,7 +273,12 @@ class ChatLoop {
         if (value === '') return this.#say(this.#setting())
         return this.#choose({ planner: readOption('/planner', value, generationOption) })
       case 'mask':
-        if (this.#mask === undefined) return this.#say('no answer yet')
+        if (this.#mask === undefined)
+          return this.#say(
+            this.#messages.length === 0
+              ? 'no answer yet'
+              : 'no mask of the last answer: a session keeps none; /again decides it anew',
+          )
         return this.#say(
           this.#mask
             ? formatMask(this.#mask, this.#opt.config, this.#session.screen)
@@ -272,6 +291,7 @@ class ChatLoop {
       case 'new':
       case 'clear':
         this.#messages = []
+        this.#mask = undefined
         this.#start.saved?.say([])
         await saveSession(this.#start.saved)
         return this.#say('the conversation is forgotten')
@@ -291,9 +311,8 @@ class ChatLoop {
   async #set(value: string, name: keyof SamplerOptions | 'maxTokens', option: OptionRecord): Promise<void> {
     if (value !== '')
       this.#options = { ...this.#options, [name]: readOption(`/${flagName(name).slice(2)}`, value, option) }
-    const { maxTokens } = this.#options
-    const length = maxTokens === undefined ? [] : [`at most ${countOf(maxTokens, 'token')}`]
-    return this.#say([this.#sampling(), ...length].join('; '))
+    const { maxTokens = MAX_ANSWER } = this.#options
+    return this.#say([this.#sampling(), `at most ${countOf(maxTokens, 'token')}`].join('; '))
   }
 
   /** Replaces, removes or shows the system message, and says which it is now or was. */

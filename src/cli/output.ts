@@ -83,6 +83,8 @@ export async function whileWriting<T>(path: string, write: () => Promise<T>): Pr
       throw new MissingError('DISK_FULL', `${path}: expected room to write into, got no space left`, {
         cause,
       })
-    throw new UsageError('OUTPUT', `${path}: expected a file that can be written, got ${refusal}`, { cause })
+    const words =
+      refusal === 'ENOTDIR' ? 'folders in the path, got a file' : `a file that can be written, got ${refusal}`
+    throw new UsageError('OUTPUT', `${path}: expected ${words}`, { cause })
   }
 }

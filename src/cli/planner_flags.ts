@@ -17,7 +17,15 @@ import { shareOption, type Scope } from '../masks/budget.ts'
 import type { UnitScores } from '../masks/selection.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import { choiceOf, expectPlanner, expectSkipping, PlannerFiles } from '../library/planner_options.ts'
-import { kindsNeeded, plannerNames, plannerOption, type PlannerName } from '../planners/index.ts'
+import {
+  kindsNeeded,
+  needs,
+  plannerNames,
+  plannerOption,
+  plannersThat,
+  predictorKindOf,
+  type PlannerName,
+} from '../planners/index.ts'
 import type { PredictorKind } from '../predictor/predictor_config.ts'
 import type { LearntUse } from '../predictor/predictor_file.ts'
 import type { ShadowModel } from '../library/shadow_model.ts'
@@ -66,7 +74,7 @@ export function addCompensationFlags(command: Command): Command {
 }
 
 /** What a share alone means, in helps; `ShadowModel.usualPlanner` has the whole rule. */
-const usualWords = 'griffin for a gated model that has no predictor beside it, else shadow'
+const usualWords = 'shadow, or griffin for a gated model (such as Llama) that has no predictor beside it'
 
 // ---- One planner -----------------------------------------------------------------------------------------------------
 
@@ -87,10 +95,10 @@ export function addPlanFlags(
     '--planner <name>',
     'what decides what is skipped: see "shadowllm planners"',
     nameOption('PLANNER', planners),
-  ).default(usual, usual === 'dense' ? `dense, or with a share ${usualWords}` : usualWords)
+  ).default(usual, usual === 'dense' ? `dense; with a share alone ${usualWords}` : usualWords)
   const sparsity = flagOf(
     '--sparsity <share>',
-    `share of heads and neurons that the planner skips, from 0 to 1${usual === 'dense' ? '; with neither, nothing is skipped' : ''}`,
+    `share of heads and neurons that the planner skips, from 0 to 1${usual === 'dense' ? '; without --planner and --sparsity nothing is skipped' : ''}`,
     shareOption,
     0.5,
   )
@@ -106,7 +114,7 @@ export function addPlanFlags(
  * Reads the files that were named, and settles which planner a share alone means.
  * @param mayChange whether other planners may follow the one named, as in a conversation
  * @param writes whether text is written, whose reader is told what a mask costs it
- * @returns the flags, with that planner, and for which masks its predictor was learnt
+ * @returns the flags, with that planner, for which masks its predictor was learnt, and the planners whose files are there
  * @throws UsageError PREDICTOR_KIND for a predictor that no planner reads; and as `ShadowModel.loadPredictor` and
  *   `loadCalibration`
  */
@@ -116,7 +124,7 @@ export async function loadPlanFiles<Flags extends PlanFlags>(
   flags: Flags,
   mayChange = false,
   writes = true,
-): Promise<Flags & { readonly learnt: LearntUse | null }> {
+): Promise<Flags & { readonly learnt: LearntUse | null; readonly usable: readonly PlannerName[] }> {
   const { moments, criterion, compensate, sparsity, neuronSparsity = sparsity } = flags
   const found = await readNamed(opt, flags)
   const planner = flags.isPlannerImplied ? await opt.usualPlanner(choiceOf(flags)) : flags.planner
@@ -129,11 +137,14 @@ export async function loadPlanFiles<Flags extends PlanFlags>(
   const words = writes ? costWords(opt, planner, neuronSparsity) : []
   if (planner !== flags.planner) words.unshift(impliedWords(planner))
   await tell(session, flags, words)
-  const learnt =
-    planner === 'shadow'
-      ? await learntBy(session, flags, await shadowFile(opt, found), shadowAsked(flags))
-      : null
-  return { ...flags, planner, learnt }
+  const file = await shadowFile(opt, found)
+  const learnt = planner === 'shadow' ? await learntBy(session, flags, file, shadowAsked(flags)) : null
+  const usable = plannersThat(({ name }) => {
+    const kind = predictorKindOf(name)
+    if (kind === null) return flags.calibration !== undefined || !needs(name, 'calibration')
+    return found.some((one) => one.kind === kind) || (kind === 'shadow' && file !== null)
+  })
+  return { ...flags, planner, learnt, usable }
 }
 
 /** As `loadPlanFiles`, for the one planner that runs: as its predictor was learnt, where flags leave that open. */
@@ -233,13 +244,18 @@ async function learntBy(
   const { learntUse } = await import('../predictor/predictor_file.ts')
   const learnt = file === null ? null : await learntUse(await findPredictor(file))
   if (learnt === null) return null
-  const words = ({ scope, prefill, headSparsity }: Partial<Method>): string =>
-    `--scope ${scope} --prefill ${prefill}${headSparsity === 0 ? ' --head-sparsity 0' : ''}`
   const method = makeMethodAsLearnt(given, learnt)
-  const [then, used] = [words(learnt), words({ ...method, prefill: prefillOf(method) })]
-  const isSame = used.startsWith(then)
+  const used = { ...method, prefill: prefillOf(method) }
+  const told = (['scope', 'prefill', 'headSparsity', 'neuronSparsity'] as const).filter(
+    (name) => learnt[name] !== undefined,
+  )
+  const differing = told.filter((name) => learnt[name] !== used[name])
+  const words = (use: Partial<Method>, names: typeof told): string =>
+    names.map((name) => `${flagName(name)} ${use[name] ?? use.sparsity}`).join(' ')
   await tell(session, flags, [
-    isSame ? `${file}: used as it was learnt, ${then}` : `${file}: learnt with ${then}, used with ${used}`,
+    differing.length === 0
+      ? `${file}: used as it was learnt, ${words(learnt, told)}`
+      : `${file}: learnt with ${words(learnt, differing)}, used with ${words(used, differing)}`,
   ])
   return learnt
 }
@@ -340,7 +356,7 @@ export function addPlannerFlags(command: Command): Command {
     '--planner <list>',
     `planners that decide what is skipped, separated by commas: ${plannerNames.join(', ')} (see "shadowllm planners"); dense is always measured`,
     plannerOption,
-  ).default([], `none, or with a share ${usualWords}`)
+  ).default([], `none; with a share alone ${usualWords}`)
   const sparsity = sharesOf('--sparsity <list>', 'shares to skip, separated by commas', [0.5])
   addDeciderFlags(command, [planner, sparsity], ['shadow'])
   addFlags(addCompensationFlags(command), 'every', 'prefill', 'mode')

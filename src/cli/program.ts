@@ -158,7 +158,7 @@ Exit codes:
     room on a disk
   5 network or cache   130 interrupted
 
-Start here:
+Start here; where it is installed in one folder only, as npx shadowllm:
 ${steps.map(([line]) => `  $ shadowllm ${line}`).join('\n')}${rows.length === 0 ? '' : `\n\nPackages that are not installed, and what needs them:\n${rows.join('\n')}`}`
 }
 

@@ -30,7 +30,7 @@ export interface Session extends Terminal {
   environment(name: string): string | undefined
   /** Aborted by ctrl-C. */
   readonly signal: AbortSignal
-  /** Opens standard input. Close it. */
+  /** Opens standard input. Close it; `signal` closes it too, and then its next line is null. */
   lines(): LineInput
   /** Takes ctrl-C from the session, until the returned function is called. SIGTERM still aborts `signal`. */
   takeInterrupts(handler: () => void): () => void
@@ -67,7 +67,12 @@ export function openSession(): ProcessSession {
     ...openTerminal(),
     signal: interrupt.signal,
     exitCode: exitCodes.done,
-    lines: openLines,
+    lines() {
+      const lines = openLines()
+      // A line that is waited for may never come.
+      interrupt.signal.addEventListener('abort', () => lines.close(), { once: true })
+      return lines
+    },
     joinVectors(choice) {
       // Deno allows no look at the environment by itself, and has nothing to choose.
       if (canJoinVectors()) allowJoining((choice ?? usualChoice()) === 'on')

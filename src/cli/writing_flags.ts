@@ -98,12 +98,13 @@ export async function checkFiles({ session, predictor }: WritingFlags): Promise<
   await checkSessionFile(session)
 }
 
-/** The session of the file that is asked for. @throws what `ShadowModel.openSession` throws */
+/** The session of the file that is asked for. @param isChat whether it is to be a chat's @throws what `ShadowModel.openSession` throws */
 export async function openSession(
   opt: ShadowModel,
-  { session }: WritingFlags,
+  { session, cache }: WritingFlags,
+  isChat: boolean,
 ): Promise<TextSession | undefined> {
-  return session === undefined ? undefined : opt.openSession(session)
+  return session === undefined ? undefined : opt.openSession(session, isChat ? { cache } : undefined)
 }
 
 /** The flags with the planner and the shares of a saved chat, where they name neither. */

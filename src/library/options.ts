@@ -78,6 +78,9 @@ export interface GenerateOptions extends PlanOptions, Omit<SamplerOptions, 'seed
   readonly onEnd?: (text: TextRun) => void
 }
 
+/** The default limit of an answer, in tokens. */
+export const MAX_ANSWER = 1024
+
 /** How an answer is generated. */
 export interface ChatOptions extends Omit<GenerateOptions, 'maxTokens'> {
   /** The maximal number of tokens; default 1024, or fewer if the model's context ends before. */

@@ -29,7 +29,7 @@ import type { LanguageModel } from '../engine/language_model.ts'
 import type { MaskMode } from '../engine/active_layer.ts'
 import { isThere } from '../io/files.ts'
 import { findPredictor, ownPredictor } from '../io/named_predictor.ts'
-import { needs, plannersThat, predictorKindOf, type PlannerName } from '../planners/index.ts'
+import { needs, plannerNames, plannersThat, predictorKindOf, type PlannerName } from '../planners/index.ts'
 import { expectWays } from '../planners/make.ts'
 import type { PredictorKind } from '../predictor/predictor_config.ts'
 import type { LearntUse, Predictor } from '../predictor/predictor_file.ts'
@@ -50,7 +50,15 @@ export const generationPlanners: GenerationPlanner[] = plannersThat(
 ) as GenerationPlanner[]
 /** A planner that is meant where none is named. */
 export type UsualPlanner = Extract<PlannerName, 'dense' | 'shadow' | 'griffin' | 'glass'>
-export const generationOption: NameOption<GenerationPlanner> = nameOption('PLANNER', generationPlanners)
+const generationNames = nameOption('PLANNER', generationPlanners)
+/** One of them. */
+export const generationOption: NameOption<GenerationPlanner> = {
+  ...generationNames,
+  hint: (value) =>
+    plannerNames.some((name) => name === value)
+      ? ` (${value as PlannerName} sees the text that follows: masks and perplexity take it)`
+      : (generationNames.hint?.(value) ?? ''),
+}
 
 /** How much is skipped, and which scores decide. */
 export interface PlannerChoice {

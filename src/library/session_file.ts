@@ -23,14 +23,14 @@ import { mayHold } from '../engine/kv_cache.ts'
 import type { PlannerState } from '../engine/planner_schedule.ts'
 import type { SequenceState } from '../engine/sequence.ts'
 import type { ChatMessage } from '../io/chat_prompt.ts'
+import { openOwnFile } from '../io/open_own.ts'
 import { readIntegers } from '../io/safetensors.ts'
 import { writeSafetensors, type TensorToWrite } from '../io/safetensors_writer.ts'
-import { openSafetensors } from '../io/safetensors.ts'
 import { refusal } from '../io/refusal.ts'
 import { numberBetween, parseBySchema, seedNumber, sha256Text, wholeNumber } from '../io/schema.ts'
 import { channelSites, type ChannelSite } from '../masks/channels.ts'
 import { makeMask, type UnitMask } from '../masks/mask.ts'
-import { ShadowError, UsageError } from '../tensor/errors.ts'
+import { UsageError } from '../tensor/errors.ts'
 import type { RandomState } from '../tensor/random.ts'
 import { recordOf } from '../tensor/records.ts'
 import { generationPlanners, type GenerationPlanner, type PlannerChoice } from './planner_options.ts'
@@ -286,10 +286,7 @@ export async function checkSessionFile(path: string): Promise<void> {
 }
 
 async function openFile(path: string): Promise<{ readonly source: RawTensorSource; readonly about: About }> {
-  const source = await openSafetensors(path).catch((error: unknown) => {
-    if (!isOtherFile(error)) throw error
-    throw refusal('SESSION', path, 'a session, as --session writes it', 'another file')
-  })
+  const source = await openOwnFile(path, 'SESSION', 'a session, as --session writes it', entry)
   try {
     const text = source.metadata.get(entry)
     return {
@@ -300,13 +297,6 @@ async function openFile(path: string): Promise<{ readonly source: RawTensorSourc
     await source.close()
     throw error
   }
-}
-
-/** Whether a file begins as no safetensors file does. */
-function isOtherFile(error: unknown): boolean {
-  return (
-    error instanceof ShadowError && ['SAFETENSORS_SHORT', 'SAFETENSORS_HEADER_LIMIT'].includes(error.code)
-  )
 }
 
 function identity({ model, settings }: About): Pick<SavedSession, 'model' | 'settings'> {

@@ -38,6 +38,7 @@ import {
   expectMessages,
   expectTemplate,
   generateKinds,
+  MAX_ANSWER,
   maskKinds,
   openKinds,
   perplexityKinds,
@@ -71,8 +72,6 @@ import type { SessionSettings } from './session_file.ts'
 import type { TextSession } from './text_session.ts'
 
 const DEFAULT_TOKENS = 64
-/** The default limit of an answer. */
-const MAX_ANSWER = 1024
 
 /** How text and chats differ. */
 interface Writing {
@@ -295,7 +294,9 @@ export class ShadowModel {
   /**
    * Opens what texts and chats are saved in and go on from: that of a file, or a new one if there is no file.
    * @param path a file; nothing is written before `save`
-   * @throws InputError SESSION_MODEL for the session of another model, SESSION for another form, and as for every file
+   * @param answering options of the answers to come, if a chat is to go on: a session that does not fit them is refused at once
+   * @throws InputError SESSION_MODEL for the session of another model, SESSION for another form, and as for every file; UsageError
+   *   SESSION for a session that does not fit `answering`
    * @example
    * ```ts no-run
    * import { collectText, ShadowModel } from 'shadowllm'
@@ -309,14 +310,16 @@ export class ShadowModel {
    * await opt.dispose()
    * ```
    */
-  async openSession(path: string): Promise<TextSession> {
+  async openSession(path: string, answering?: ChatOptions): Promise<TextSession> {
     this.#expectLive()
     expectOption('session', path, { ...kinds.text, code: 'PATH' })
+    if (answering !== undefined) checkOptions(answering, chatKinds)
     const { TextSession } = await import('./text_session.ts')
     this.#hash ??= hashFiles(this.files)
     const session = await TextSession.open(path, { config: this.config, hash: await this.#hash })
     this.#expectLive()
     this.#sessions.add(session)
+    if (answering !== undefined) session.expect('chat', await this.#settings('chat', null, answering))
     return session
   }
 
@@ -606,13 +609,14 @@ export class ShadowModel {
   #promptIds(prompt: string | Ids, before = 0): Int32Array {
     expectOption('prompt', prompt, { ...kinds.ids, code: 'PROMPT' })
     if (prompt.length === 0 && before === 0)
-      throw new UsageError('PROMPT', 'prompt: expected some text, got none')
+      throw new UsageError('PROMPT', 'prompt: expected some text, got none', { option: 'prompt' })
     const ids = typeof prompt === 'string' ? this.encode(prompt, { prefix: before === 0 }) : prompt
     const room = this.config.positions - before
     if (ids.length >= room)
       throw new UsageError(
         'CONTEXT_LENGTH',
         `prompt: expected less than ${room} tokens${before > 0 ? ` after the ${before} of the session` : ''}, got ${ids.length}`,
+        { option: 'prompt' },
       )
     return ids.length === 0 ? new Int32Array(0) : readIds(ids, 'prompt')
   }

@@ -112,15 +112,21 @@ export class TextSession {
    */
   place(kind: Going['kind'], settings: SessionSettings): TextPlace {
     this.#expectLive()
-    const going = (this.#going ??=
+    this.expect(kind, settings)
+    this.#settings ??= settings
+    this.#going ??=
       kind === 'text'
         ? { kind, place: new KeptText() }
-        : { kind, place: new Conversation(), messages: [], choice: null })
-    if (going.kind !== kind) throw this.#refuse('session', `a ${kind}`, `a ${going.kind}`)
-    const known = (this.#settings ??= settings)
+        : { kind, place: new Conversation(), messages: [], choice: null }
+    return this.#going.place
+  }
+
+  /** Refuses a call that the session cannot go on with. @throws UsageError SESSION as `place` */
+  expect(kind: Going['kind'], settings: SessionSettings): void {
+    const [going, known] = [this.#going, this.#settings]
+    if (going && going.kind !== kind) throw this.#refuse('session', `a ${kind}`, `a ${going.kind}`)
     for (const name of sessionSettings)
-      if (known[name] !== settings[name]) throw this.#refuse(name, known[name], settings[name])
-    return going.place
+      if (known && known[name] !== settings[name]) throw this.#refuse(name, known[name], settings[name])
   }
 
   /**

@@ -16,7 +16,7 @@ export interface LineInput {
   /**
    * The next line without its end; null at the end of the input. Lines that are pasted at a terminal come as one, with line breaks.
    * @param prompt shown at a terminal only
-   * @param words what the tab key completes; default none. Of other lines it is a character
+   * @param words what the tab key completes, and lists at an empty line; default none. Of other lines it is a character
    */
   next(prompt: string, words?: readonly string[]): Promise<string | Interrupted | null>
   /** Stops reading. Safe to call twice. */
@@ -29,6 +29,12 @@ const HISTORY = 500
 /** Milliseconds after a line in which another one is pasted rather than typed. */
 const PASTE = 20
 
+/**
+ * Between questions a terminal takes ctrl-D itself, and gives it to the next question as this key, at once: milliseconds in which it
+ * comes. Later it is ctrl-space, which means nothing.
+ */
+const [TYPED_END, END_COMES] = ['\0', 250]
+
 /** Tells a terminal to mark pasted text, and not to. Deno does not read the marks: there lines that come at once are a paste. */
 const [MARK_PASTES, LEAVE_PASTES] = 'Deno' in globalThis ? ['', ''] : ['\u001b[?2004h', '\u001b[?2004l']
 
@@ -39,23 +45,34 @@ export function openLines(): LineInput {
   return stdin.isTTY && stdout.isTTY ? typedLines() : pipedLines()
 }
 
+/** A key as readline tells of it. */
+interface PressedKey {
+  readonly name?: string
+  readonly sequence?: string
+}
+
 /** The terminal belongs to a question only while it waits: between questions ctrl-C is a signal as usual. */
 function typedLines(): LineInput {
   const { createInterface } = builtin('node:readline')
   const { stdin: input, stdout: output } = hostProcess as NodeJS.Process
   let history: string[] = []
   let stop = (): void => {}
+  /** Ctrl-D came before this question. */
+  let isOver = false
   return {
     isTerminal: true,
     next: (prompt, words = []) =>
       new Promise((resolve) => {
+        if (isOver) return resolve(null)
+        const asked = performance.now()
         const completer = (line: string): [string[], string] => {
           // Up to the next space: what may follow it is completed once it is typed.
           const found = words.filter(
-            (word) => line !== '' && word.startsWith(line) && /^\S* ?$/.test(word.slice(line.length)),
+            (word) => word.startsWith(line) && /^\S* ?$/.test(word.slice(line.length)),
           )
           // A tab is a character of a message, and completes a command or nothing.
-          if (found.length === 0) return line.startsWith('/') ? [[], line] : [[`${line}\t`], line]
+          const isCommand = line.startsWith('/') || (line === '' && words.length > 0)
+          if (found.length === 0) return isCommand ? [[], line] : [[`${line}\t`], line]
           // Of several, those that are listed are told by their last words alone.
           const start = line.lastIndexOf(' ') + 1
           const listed = found.length > 1 ? found.filter((word) => word !== line) : found
@@ -81,11 +98,17 @@ function typedLines(): LineInput {
         const endMessage = (): void => {
           if (lines.line === '') settle(all.join('\n').replace(/\n+$/, ''))
         }
-        const onKey = (_: string | undefined, { name }: { readonly name?: string }): void => {
+        const onKey = (_: string | undefined, { name, sequence }: PressedKey): void => {
           if (name === 'paste-start') isPasting = true
           if (name === 'paste-end') isPasting = false
+          if (sequence !== TYPED_END || lines.line !== '' || performance.now() - asked > END_COMES) return
+          isOver = true
+          if (all.length === 0) settle(null)
         }
-        stop = () => lines.close()
+        stop = () => {
+          output.write('\n')
+          lines.close()
+        }
         lines.on('history', (lately) => (history = lately))
         lines.on('line', (line) => {
           all.push(line)
@@ -99,6 +122,7 @@ function typedLines(): LineInput {
         })
         lines.on('close', () => {
           clearTimeout(timer)
+          stop = () => {}
           input.off('keypress', onKey)
           output.write(LEAVE_PASTES)
           resolve(all.length > 0 ? all.join('\n') : null)

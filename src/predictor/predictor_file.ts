@@ -15,7 +15,8 @@
 import type { Backend } from '../backends/backend.ts'
 import type { Storage } from '../engine/storages/index.ts'
 import { readFinite } from '../io/read_finite.ts'
-import { openSafetensors, parseSafetensors } from '../io/safetensors.ts'
+import { openOwnFile } from '../io/open_own.ts'
+import { parseSafetensors } from '../io/safetensors.ts'
 import { encodeSafetensors, writeSafetensors, type TensorToWrite } from '../io/safetensors_writer.ts'
 import { closing, type RawTensorSource, type TensorSource } from '../tensor/tensor_source.ts'
 import { networkCount, networkShape, type PredictorConfig, featureWidth } from './predictor_config.ts'
@@ -123,11 +124,15 @@ export function makePredictor(
  * for the planners that `generate` names.
  * @param storage the storage of its matrices; only f32 can be written to a file again
  * @param path of a file that `savePredictor` or `shadowllm train` wrote
- * @throws InputError PREDICTOR_CARD for a missing or invalid config, TENSOR_MISSING, TENSOR_SHAPE, WEIGHT_NOT_FINITE, and
+ * @throws InputError PREDICTOR_CARD for a file that is no predictor or has an invalid config, TENSOR_MISSING, TENSOR_SHAPE, WEIGHT_NOT_FINITE, and
  *   what `openSafetensors` throws
  */
 export function openPredictor(path: string, backend: Backend, storage: Storage = 'f32'): Promise<Predictor> {
-  return predictorOf(openSafetensors(path), backend, storage)
+  return predictorOf(openFile(path), backend, storage)
+}
+
+function openFile(path: string): Promise<RawTensorSource> {
+  return openOwnFile(path, 'PREDICTOR_CARD', 'a predictor, as "shadowllm train" writes it', configEntry)
 }
 
 /** For which masks a predictor is meant: those that its scores were learnt for (training/learn_scores.ts). */
@@ -140,9 +145,9 @@ export interface LearntUse {
   readonly neuronSparsity?: 0
 }
 
-/** That of a file; null where it says none. @throws InputError as `openSafetensors` */
+/** That of a file; null where it says none. @throws InputError PREDICTOR_CARD for a file that is no predictor, and as `openSafetensors` */
 export async function learntUse(path: string): Promise<LearntUse | null> {
-  const entry = await closing(openSafetensors(path), ({ metadata }) => metadata.get(sourceEntry))
+  const entry = await closing(openFile(path), ({ metadata }) => metadata.get(sourceEntry))
   return entry === undefined ? null : useOf(entry)
 }
 

@@ -109,7 +109,9 @@ export function nameOption<const Name extends string>(
     holds: (value) => names.some((name) => name === value),
     read: (text) => text,
     hint: (value) => {
-      const near = typeof value === 'string' && value.length <= MAX_NAME ? nearestName(value, names, 2) : null
+      if (typeof value !== 'string' || value.length > MAX_NAME) return ''
+      // A name that is another in each character is none of them.
+      const near = nearestName(value, names, Math.min(2, value.length - 1))
       return near === null ? '' : ` (did you mean ${near}?)`
     },
   }

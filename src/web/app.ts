@@ -24,7 +24,8 @@ import { TextsView } from './view/texts.ts'
 import { Timeline } from './view/timeline.ts'
 import { Tip } from './view/tip.ts'
 import { NextTokens } from './next_tokens.ts'
-import { Switches } from './trace/switches.ts'
+import { switchUnits } from './engine/unit_switches.ts'
+import { firstSwitched, isWrittenUnder, Switches } from './trace/switches.ts'
 import { decisionOf, Masks, type Trace, type TraceModel } from './trace/trace.ts'
 import { placeOf, unitFacts, type Unit, type UnitFacts } from './trace/unit_facts.ts'
 
@@ -49,7 +50,7 @@ export class App {
   readonly #next: NextTokens
   readonly #predictor = new PredictorView()
   readonly #tip = new Tip()
-  readonly #switches = new Switches()
+  #switches = new Switches()
   readonly #refresh = perFrame(() => this.#show())
   #trace: Trace | null = null
   #masks: Masks | null = null
@@ -68,6 +69,8 @@ export class App {
   #asked: View = defaultView
   /** Whether the trace is still that of a text before the one that was asked for and refused. */
   #isFormer = false
+  /** The prompt of the form when the texts were asked for. */
+  #prompt: string | null = null
   /** The inside of the predictor, and the prompt it was read for. */
   #parts: { readonly prompt: Int32Array; readonly parts: PredictorParts | null } | null = null
 
@@ -75,6 +78,7 @@ export class App {
     this.#session = session
     this.#controls = new Controls({
       write: () => void this.write(),
+      type: this.#refresh,
       select: (isFinal) => (isFinal && this.#isOfModel ? void this.write() : this.#refresh()),
       stop: () => {
         session.stop()
@@ -150,6 +154,7 @@ export class App {
   openFirst(trace: Trace): void {
     if (this.#trace || encodeState(this.#controls.state) !== '') return
     this.#isFirst = true
+    this.#prompt = this.#controls.state.prompt
     this.#take(trace)
   }
 
@@ -181,8 +186,9 @@ export class App {
     this.#controls.settings = trace.settings
     this.#follows = false
     this.#column = 0
-    this.#switches.clear()
+    this.#prompt = this.#controls.state.prompt
     this.#take(trace)
+    this.#switches = new Switches(trace.switches)
   }
 
   /** Generates from the prompt of the form; errors are shown above the texts. */
@@ -197,7 +203,9 @@ export class App {
     this.#asked = view
     replaceFragment(encodeState(state, view))
     try {
-      const writing = this.#session.write(state.prompt, settings, (trace) => this.#take(trace))
+      const switches = this.#isOfModel ? this.#switches.all : []
+      const writing = this.#session.write(state.prompt, settings, (trace) => this.#take(trace), switches)
+      this.#prompt = state.prompt
       this.#refresh()
       await writing
     } catch (error) {
@@ -302,15 +310,21 @@ export class App {
     const isWriting = this.#session.isWriting || this.#isFirst
     this.#controls.show({ isWriting: this.#session.isWriting, canWrite: opt !== null })
     byId('texts').toggleAttribute('data-first', this.#isFirst)
-    pageDocument().body.classList.toggle('former', this.#isFormer)
+    const isOther = trace !== null && this.#prompt !== this.#controls.state.prompt
+    if (isOther)
+      byId('example').textContent = 'The texts are those of the prompt before: Generate writes yours.'
+    pageDocument().body.classList.toggle('former', this.#isFormer || isOther)
     byId<HTMLButtonElement>('save').disabled = !trace || isWriting || trace.columns.length === 0
-    showPlanner(trace?.settings ?? settings, trace, isWriting)
-    showOverview(trace, masks, this.#column, isWriting)
+    const byHand = trace ? this.#switches.inText(trace) : []
+    const isAhead = trace !== null && !isWrittenUnder(trace, byHand)
+    const inText = trace && masks && switchUnits(masks.ofColumn(trace, this.#column), byHand)
+    showPlanner(trace?.settings ?? settings, trace, isWriting, isAhead)
+    showOverview(trace, masks, inText && { mask: inText, byHand: byHand.length }, this.#column, isWriting)
     showSwitched(this.#switches.size)
     this.#texts.show(trace, this.#column)
     this.#timeline.show({
       trace,
-      masks: masks && { of: masks, compares: this.#compares },
+      masks: masks && { of: masks, compares: this.#compares, switches: byHand },
       column: this.#column,
       cell,
     })
@@ -347,8 +361,8 @@ export class App {
     if (!isWriting && this.#isOfModel) void this.#readPredictor(trace)
     const { sparsity, scope } = trace.settings
     showHeadline(
-      factsOf(trace, decided, isWriting),
-      sparsity !== settings.sparsity || scope !== settings.scope,
+      factsOf(trace, inText, isWriting),
+      sparsity !== settings.sparsity || scope !== settings.scope || isAhead,
     )
     const switched = this.#switches.size > 0 ? mask : null
     if (inspected) this.#next.ask(this.#isOfModel ? trace : null, this.#column, decided, switched)
@@ -440,6 +454,7 @@ export class App {
       isOn,
       isSwitched,
       switches: this.#switches.size,
+      isInText: unit.layer >= firstSwitched(trace),
       nextOf: `Token ${this.#column + 1}, after “… ${textBefore(trace, this.#column)}”`,
       switchLabel: `Switch ${units.length > 1 ? 'the bin' : 'it'} ${isOn ? 'off' : 'on'}`,
     }

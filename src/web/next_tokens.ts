@@ -20,7 +20,10 @@ export class NextTokens {
   readonly #session: Session
   readonly #onAnswer: () => void
   #answer: readonly NextToken[] | null = null
+  /** What the last answer is of. */
   #answered: NextRequest | null = null
+  /** The last request that was sent. */
+  #asked: NextRequest | null = null
   #isBusy = false
   #requested: NextRequest | null = null
 
@@ -29,15 +32,16 @@ export class NextTokens {
     this.#onAnswer = onAnswer
   }
 
-  /** The last answer; null without a model. */
+  /** The answer to the last request; empty until it is there; null without a model. */
   get shown(): readonly NextToken[] | null {
-    return this.#answer
+    const isCurrent = this.#requested !== null && same(this.#requested, this.#answered)
+    return this.#answer && (isCurrent ? this.#answer : [])
   }
 
   /** Requests, unless the request is unchanged. @param trace null if its model is not open */
   ask(trace: Trace | null, column: number, mask: UnitMask, switched: UnitMask | null): void {
     if (!trace || !this.#session.opt) {
-      this.#answer = this.#answered = this.#requested = null
+      this.#answer = this.#answered = this.#asked = this.#requested = null
       return
     }
     this.#answer ??= []
@@ -49,12 +53,16 @@ export class NextTokens {
     if (this.#isBusy) return
     this.#isBusy = true
     try {
-      while (this.#requested && !this.#session.isWriting && !same(this.#requested, this.#answered)) {
-        const { trace, column, mask, switched } = (this.#answered = this.#requested)
+      while (this.#requested && !this.#session.isWriting && !same(this.#requested, this.#asked)) {
+        const request = (this.#asked = this.#requested)
+        const { trace, column, mask, switched } = request
         const written = trace.columns.slice(0, column).map(({ token }) => token)
         const ids = Int32Array.of(...trace.prompt, ...written)
         const answer = await this.#session.opt?.next(ids, switched ? [mask, switched] : [mask])
-        if (answer && this.#requested) this.#answer = answer
+        if (answer && this.#requested) {
+          this.#answer = answer
+          this.#answered = request
+        }
         this.#onAnswer()
       }
     } catch {

@@ -8,6 +8,7 @@ import { ShadowError } from '../tensor/errors.ts'
 import type { BackendChoice, HubModelInfo } from './engine/model_info.ts'
 import { RemoteModel, type ModelSource } from './engine/remote_model.ts'
 import { startEngine } from './engine/start_engine.ts'
+import type { UnitSwitch } from './engine/unit_switches.ts'
 import type { RpcClient } from './engine/worker_rpc.ts'
 import { emptyTrace, growTrace, type Trace, type TraceModel, type TraceSettings } from './trace/trace.ts'
 import { layerSizes } from '../masks/achieved.ts'
@@ -134,9 +135,15 @@ export class Session {
   /**
    * Generates a text, after stopping the current one. It returns early, without an error, if the text is stopped.
    * @param onTrace called with each token
+   * @param switches units that are switched by hand
    * @throws as `study`
    */
-  async write(prompt: string, settings: TraceSettings, onTrace: (trace: Trace) => void): Promise<void> {
+  async write(
+    prompt: string,
+    settings: TraceSettings,
+    onTrace: (trace: Trace) => void,
+    switches: readonly UnitSwitch[] = [],
+  ): Promise<void> {
     this.stop()
     const { model } = this
     if (!this.#opt || !model) return
@@ -148,7 +155,12 @@ export class Session {
     }
     try {
       if (this.#choosing) await this.#choosing
-      const events = this.#opt.study(prompt, { ...settings, maxTokens: PAGE_TOKENS, signal: writing.signal })
+      const events = this.#opt.study(prompt, {
+        ...settings,
+        switches,
+        maxTokens: PAGE_TOKENS,
+        signal: writing.signal,
+      })
       for (;;) {
         const { done, value } = await events.next()
         if (writing.signal.aborted) return

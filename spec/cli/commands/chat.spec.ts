@@ -3,7 +3,7 @@
  *
  * Tests src/cli/commands/chat.ts, src/cli/chat_loop.ts and src/cli/writing_flags.ts.
  */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test, vi } from 'vitest'
@@ -135,6 +135,47 @@ describe('through a pipe', () => {
     expect(refused.stderr).toContain('[CONTEXT_LENGTH]')
     expect(turnsOf(refused).at(-1)).toMatchObject({ tokens: plain[2].tokens, prompt: plain[2].prompt })
     expect((await chat(['/again'])).stdout).toBe('no answer yet\n')
+  })
+
+  test('after /new, and after a session, /mask and /again agree about the last answer', async () => {
+    const file = join(folder, 'mask.session')
+    const flags = ['--planner', 'random', '--quiet']
+    const { stdout } = await chat(['a', '/new', '/mask', '/again'], ...flags, '--session', file)
+    expect(stdout).toMatch(/\nthe conversation is forgotten\nno answer yet\nno answer yet\n$/)
+    await chat(['a'], ...flags, '--session', file)
+    const after = await chat(['/mask', '/again', '/mask'], ...flags, '--session', file)
+    expect(after.stdout).toMatch(
+      /^no mask of the last answer: a session keeps none; \/again decides it anew\n/,
+    )
+    expect(after.stdout).toMatch(/layer +heads +kept/)
+  })
+
+  test('a session of another cache, or of a text, is refused at the start and stays', async () => {
+    const file = join(folder, 'cache.session')
+    expect(await chat(['a'], '--session', file)).toMatchObject({ code: 0 })
+    const before = readFileSync(file)
+    const refused = await chat(['a'], '--session', file, '--cache', 'int8', '--quiet')
+    const line = `shadowllm: --cache: expected f32, as in ${file}, got int8 [SESSION]\n`
+    expect(refused).toEqual({ code: 2, stdout: '', stderr: line })
+    expect(readFileSync(file)).toEqual(before)
+    const text = join(folder, 'text.session')
+    await runInside(['generate', 'a', '-m', model, '--max-tokens', '2', '--session', text])
+    expect(await chat(['a'], '--session', text)).toEqual({
+      code: 2,
+      stdout: '',
+      stderr: `shadowllm: --session: expected a chat, as in ${text}, got a text [SESSION]\n`,
+    })
+  })
+
+  test('blanks before a slash, and a word that is nearly a command, are a message', async () => {
+    const { stdout } = await chat([' /help', 'help'], '--json')
+    expect(turnsOf({ code: 0, stdout, stderr: '' }).map(({ message }) => message)).toEqual([' /help', 'help'])
+    expect((await chat(['help'])).stdout).not.toContain('/help')
+  })
+
+  test('/max-tokens alone tells the default limit too', async () => {
+    const { stdout } = await runInside(['chat', '-m', model], { input: ['/max-tokens', '/max-tokens 7'] })
+    expect(stdout).toBe('greedy; at most 1,024 tokens\ngreedy; at most 7 tokens\n')
   })
 
   test('/again draws with the next seed', async () => {
@@ -446,6 +487,36 @@ describe('at a terminal', () => {
       expect(notes.join()).not.toContain('unknown command')
     },
   )
+
+  test('blanks before a command are ignored, and help, exit and quit alone are sent with a hint', async () => {
+    const { chats, stdout, notes } = await typed(['  /planner random', '\t//a', ' exit', 'exit now'])
+    expect(chats.map((messages) => messages.at(-1)?.content)).toEqual(['/a', ' exit', 'exit now'])
+    expect(stdout).toContain('random, 50.0 %\n')
+    expect(stdout.match(/\(sent as .*\)/g)).toEqual([
+      '(sent as a message: the command is /exit; /help lists the commands)',
+    ])
+    expect(notes.join()).not.toContain('UNKNOWN_COMMAND')
+  })
+
+  test('the tab key offers commands, and the planners whose files are there, but not within a message', async () => {
+    const offered: (readonly string[] | undefined)[] = []
+    const rest = ['a\\', 'b']
+    const lines: LineInput = {
+      isTerminal: true,
+      next: async (_, words) => {
+        offered.push(words)
+        return rest.shift() ?? null
+      },
+      close: () => {},
+    }
+    await typed([], { planners: ['dense', 'griffin'] }, { lines: () => lines })
+    expect(offered[0]).toContain('/sparsity ')
+    expect(offered[0]?.filter((word) => /^\/planner ./.test(word))).toEqual([
+      '/planner dense',
+      '/planner griffin',
+    ])
+    expect([offered.length, offered[1]]).toEqual([3, undefined])
+  })
 
   test('lines that end with a backslash are one message with the next, and ctrl-C gives them up', async () => {
     const sent = async (...events: Event[]): Promise<string[]> =>

@@ -281,7 +281,7 @@ const folder = temporaryFolder()
 
 test.each([
   ['session', '--session', 'SESSION'],
-  ['predictor', '--predictor', 'SAFETENSORS_SHORT'],
+  ['predictor', '--predictor', 'PREDICTOR_CARD'],
 ])('a file that is no %s is refused before a model is read', async (_, flag, code) => {
   const load = vi.spyOn(ShadowModel, 'fromPretrained')
   const file = join(folder, 'other')

@@ -76,10 +76,10 @@ describe('when all steps are taken', () => {
       return stderr
     }
     const words = '--scope per-layer --prefill dense'
-    const other = `${at('learnt')}: learnt with ${words}, used with`
+    const other = `${at('learnt')}: learnt with`
     expect(await told()).toBe(`${at('learnt')}: used as it was learnt, ${words}\n`)
-    expect(await told('--scope', 'global')).toBe(`${other} --scope global --prefill dense\n`)
-    expect(await told('--prefill', 'masked')).toBe(`${other} --scope per-layer --prefill masked\n`)
+    expect(await told('--scope', 'global')).toBe(`${other} --scope per-layer, used with --scope global\n`)
+    expect(await told('--prefill', 'masked')).toBe(`${other} --prefill dense, used with --prefill masked\n`)
     for (const silent of ['--quiet', '--json']) expect(await told(silent)).toBe('')
     const own = at('model/predictor.safetensors')
     copyFileSync(at('learnt'), own)

@@ -2,9 +2,10 @@
  * What the page shows of a text is what the library does: the same tokens, the same masks, and distances that can be had
  * from its logits.
  *
- * Tests src/planners/ranking.ts.
+ * Tests src/planners/ranking.ts and src/web/engine/unit_switches.ts.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { givenMask } from '../../../src/masks/planner.ts'
 import { maskOverlap } from '../../../src/masks/overlap.ts'
 import { neuronStudyPlanners, studyPlanners } from '../../../src/web/engine/study_types.ts'
 import { keepsHeads } from '../../../src/planners/index.ts'
@@ -12,6 +13,8 @@ import { neuronBudget } from '../../../src/planners/late.ts'
 import { selectMask } from '../../../src/masks/selection.ts'
 import { budgetOf } from '../../../src/library/planner_options.ts'
 import { ShadowModel } from '../../../src/library/shadow_model.ts'
+import { placeOf } from '../../../src/web/trace/unit_facts.ts'
+import { switchUnits } from '../../../src/web/engine/unit_switches.ts'
 import { study } from '../../../src/web/engine/study.ts'
 import type {
   DenseStep,
@@ -123,6 +126,56 @@ test('a planner with a decision at every token gives the text of generate', asyn
   const { steps } = await tell({ ...options, decides: 'always' })
   expect(steps.every(({ scores }) => scores !== null)).toBe(true)
   expect(steps.map(({ token }) => token)).toEqual((await writes({ ...options, every: 1 })).ids)
+})
+
+describe('under units switched by hand', () => {
+  const off = { unit: { kind: 'heads', layer: 5, index: 1 }, on: false } as const
+  const first = { unit: { kind: 'heads', layer: 0, index: 1 }, on: false } as const
+
+  test.each(['shadow', 'griffin', 'random', 'dense'] as const)(
+    'with the %s planner the text is that of the switched mask, and its KL is of that text',
+    async (planner) => {
+      const mask = await opt.mask(prompt, { planner, ...half })
+      const flipped = Array.from({ length: 40 }, (_, i) => {
+        const unit = { kind: i < 8 ? 'heads' : 'neurons', layer: 6, index: i } as const
+        return { unit, on: mask[unit.kind][placeOf(unit, mask)] === 0 }
+      })
+      const switches = [first, ...flipped]
+      const { start, steps, end } = await tell({ planner, ...half, switches })
+      expect(start.switches).toEqual(flipped)
+      const switched = givenMask(switchUnits(mask, flipped), await opt.planner({ planner, ...half }))
+      const { ids } = await writes({ planner: switched })
+      expect(steps.map(({ token }) => token)).toEqual(ids)
+      const without = await tell({ planner, ...half })
+      expect(end.kl).not.toEqual(without.end.kl)
+      expect(Math.max(...(end.kl ?? []))).toBeGreaterThan(0)
+    },
+  )
+
+  test('a planner that decides at every token decides so each time', async () => {
+    const options = { planner: 'shadow', sparsity: 0, seed: 3, maxTokens: 4 } as const
+    const every = await tell({ ...options, decides: 'always', switches: [off] })
+    // Nothing else is skipped, so that each decision is the first.
+    const once = await tell({ ...options, switches: [off] })
+    expect(every.end.kl?.[1]).toBeGreaterThan(0)
+    expect(every.steps.map(({ token }) => token)).toEqual(once.steps.map(({ token }) => token))
+  })
+
+  test('a switch in a layer that runs before a mask is decided changes no text', async () => {
+    const { start, end } = await tell({ planner: 'dense', switches: [first] })
+    expect([start.switches, end.divergence, end.kl?.[0]]).toEqual([[], null, 0])
+  })
+
+  test.each([
+    { kind: 'heads', layer: 8, index: 0 },
+    { kind: 'neurons', layer: 1, index: 1024 },
+    { kind: 'heads', layer: -1, index: 0 },
+  ] as const)('%o is refused', (unit) =>
+    expect(tell({ switches: [{ unit, on: true }] })).rejects.toMatchObject({
+      code: 'OPTIONS',
+      message: `switches: expected units of the model, got ${unit.kind} ${unit.index} of layer ${unit.layer}`,
+    }),
+  )
 })
 
 test('KL is that of the distributions after the sparse text, and 0 if nothing is skipped', async () => {

@@ -115,6 +115,11 @@ describe.skipIf(cannotBrowse)(`the annotated specification${whyNotBrowsed}`, { t
   test('every figure is there, before and after the values are computed', async () => {
     const html = readFileSync(join(site.folder, 'index.html'), 'utf8')
     for (const { address } of [...figures, ...stations]) expect(html).toContain(`id="figure.${address}"`)
+    // What is skipped is told before the chapters, and leads to those that say why.
+    const [, told] = /id="skipped">([^]*?)<\/p>[^]*<main>/.exec(html) ?? expect.unreachable()
+    for (const words of ['rows of query, key and value', 'row of fc1', 'layers 1 on', 'multiplies'])
+      expect(told.replace(/\s+/g, ' ')).toContain(words)
+    for (const [, id] of told.matchAll(/href="#(.*?)"/g)) expect(html).toContain(`id="${id}" data-path`)
     await inPage('?sparsity=0.5&scores=oracle&order=sorted', async (page) => {
       await computed(page)
       expect(await page.locator('figure').count()).toBe(figures.length)

@@ -46,6 +46,7 @@ const start = {
   pieces: ['a', 'b'],
   ranks: 'plainact',
   denseLayers: 1,
+  switches: [{ unit: { kind: 'heads', layer: 1, index: 0 }, on: false }],
 } as Extract<StudyEvent, { readonly kind: 'start' }>
 
 const someKl = fc.oneof(fc.double({ min: -1e-6, max: 20, noNaN: true }), fc.constantFrom(-0, 5e-324, 0.1))
@@ -142,6 +143,7 @@ describe('a growing trace', () => {
       settings,
       ranks: null,
       denseLayers: 2,
+      switches: [],
       prompt: new Int32Array(0),
       pieces: [],
       columns: [],

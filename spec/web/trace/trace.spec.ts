@@ -15,8 +15,8 @@ import { oraclePlanner } from '../../../src/planners/oracle.ts'
 import { binsOf, tallySpan, type Tally } from '../../../src/web/trace/bins.ts'
 import { quarterOf, quartersOf, type Quarters } from '../../../src/web/trace/quarters.ts'
 import { quickTopK } from '../../../src/web/trace/quick_top_k.ts'
-import { Switches } from '../../../src/web/trace/switches.ts'
-import { Masks } from '../../../src/web/trace/trace.ts'
+import { isWrittenUnder, Switches } from '../../../src/web/trace/switches.ts'
+import { Masks, type Trace } from '../../../src/web/trace/trace.ts'
 import { placeOf, unitFacts, type Unit, type UnitFacts } from '../../../src/web/trace/unit_facts.ts'
 import { kills, killsEach, law, lawForAll, stateLaw } from '../../harness/seed.ts'
 
@@ -330,6 +330,24 @@ describe('switches', () => {
     expect([...changed.heads]).toEqual([1, 0, 1, 1])
     expect(mask).toEqual(denseMask(shape))
     expect([switches.get(unit), switches.size]).toEqual([false, 2])
+  })
+
+  test('in a text are those of layers after a decision; without a planner, after layer 0', () => {
+    const first = { kind: 'heads', layer: 0, index: 1 } as const
+    const all = [first, unit].map((one) => ({ unit: one, on: false }))
+    const switches = new Switches(all)
+    expect(switches.all).toEqual(all)
+    const inText = (planner: Trace['settings']['planner'], denseLayers: number): Unit[] =>
+      switches.inText({ denseLayers, settings: { planner } as Trace['settings'] }).map((one) => one.unit)
+    expect([inText('shadow', 1), inText('shadow', 2), inText('dense', 2)]).toEqual([[unit], [], [unit]])
+  })
+
+  test('are those of a text in any order, and each in the same state', () => {
+    const [a, b] = [0, 1].map((index) => ({ unit: { ...unit, index }, on: true }))
+    expect(isWrittenUnder({ switches: [a, b] }, [b, a])).toBe(true)
+    expect(isWrittenUnder({ switches: [a, b] }, [a])).toBe(false)
+    expect(isWrittenUnder({ switches: [a] }, [b])).toBe(false)
+    expect(isWrittenUnder({ switches: [a] }, [{ ...a, on: false }])).toBe(false)
   })
 
   test('are undone one by one, or all at once', () => {

@@ -7,10 +7,11 @@ import { criteria } from '../../../src/criteria/index.ts'
 import { parseSafetensors } from '../../../src/io/safetensors.ts'
 import { encodeSafetensors, type TensorToWrite } from '../../../src/io/safetensors_writer.ts'
 import { scopes } from '../../../src/masks/budget.ts'
-import type { UnitShape } from '../../../src/masks/mask.ts'
+import { unitKinds, type UnitShape } from '../../../src/masks/mask.ts'
 import type { UnitScores } from '../../../src/masks/selection.ts'
 import { InputError } from '../../../src/tensor/errors.ts'
 import { decisions as ways, studyPlanners } from '../../../src/web/engine/study_types.ts'
+import type { UnitSwitch } from '../../../src/web/engine/unit_switches.ts'
 import type { Trace } from '../../../src/web/trace/trace.ts'
 import { beginsAsTrace, encodeTrace, parseTrace, traceEntry } from '../../../src/web/trace/trace_file.ts'
 import { kills, killsEach, lawForAll, lawOf, stateLaw } from '../../harness/seed.ts'
@@ -36,6 +37,18 @@ const scoresOf = (shape: UnitShape): fc.Arbitrary<UnitScores> =>
     heads: table(shape.layers * shape.heads),
     neurons: table(shape.layers * shape.neurons),
   })
+
+const switchesOf = (shape: UnitShape): fc.Arbitrary<UnitSwitch> =>
+  fc.constantFrom(...unitKinds).chain((kind) =>
+    fc.record({
+      unit: fc.record({
+        kind: fc.constant(kind),
+        layer: fc.nat(shape.layers - 1),
+        index: fc.nat(shape[kind] - 1),
+      }),
+      on: fc.boolean(),
+    }),
+  )
 
 const traces: fc.Arbitrary<Trace> = fc
   .record({
@@ -70,6 +83,7 @@ const traces: fc.Arbitrary<Trace> = fc
       }),
       ranks: fc.option(text),
       denseLayers: fc.nat(shape.layers),
+      switches: fc.array(switchesOf(shape), { maxLength: 3 }),
       prompt: fc.array(id, { minLength: prompt, maxLength: prompt }).map((ids) => Int32Array.from(ids)),
       pieces: fc.array(text, { minLength: prompt, maxLength: prompt }),
       columns: fc.array(
@@ -98,6 +112,7 @@ killsEach(
   'a mutant that %s: killed',
   lawOf(comesBack, (mutate: (trace: Trace) => Trace) => (trace) => encodeTrace(mutate(trace))),
   {
+    'drops the switches': (trace) => ({ ...trace, switches: [] }),
     'drops the oracle scores': (trace) => ({ ...trace, oracleScores: null }),
     'exchanges the texts': (trace) => ({
       ...trace,

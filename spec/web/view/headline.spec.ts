@@ -60,15 +60,16 @@ describe('the speed', () => {
     expect(factOf(around(0.8)).words).toBe('0.71 to 0.89 in 12 rounds in turns.')
   })
 
-  test('is told without a number where the interval is wider than a factor of two', () => {
+  test('is not told where the interval is wider than a factor of two, but what is left out', () => {
     const wide = Array.from({ length: 12 }, (_, i) => 1.5 + i)
     expect(factOf(wide)).toEqual({
-      value: 'Faster',
-      name: 'than the dense model',
+      value: 'No speed',
+      name: 'this machine is too busy to tell',
       words:
-        '2.50 to 11.50 times its speed in 12 rounds in turns: other work on this machine leaves no single number.',
+        '50 % of the layers’ weights are left out. 12 rounds in turns: 2.50 to 11.50 times the speed of the dense model.',
     })
-    expect(factOf(wide.map((ratio) => 1 / ratio)).value).toBe('Slower')
+    for (const ratios of [wide.map((ratio) => 1 / ratio), wide.map((ratio) => ratio / 6)])
+      expect(factOf(ratios).value).toBe('No speed')
   })
 
   test('is no number where the rounds do not exclude that there is no difference', () => {

@@ -2,6 +2,7 @@
  * `shadowllm chat`: a conversation with a model that has a chat template.
  */
 import type { Command } from 'commander'
+import { generationPlanners } from '../../library/planner_options.ts'
 import type { ShadowModel } from '../../library/shadow_model.ts'
 import { runChat } from '../chat_loop.ts'
 import { withModel } from '../open_model.ts'
@@ -27,7 +28,7 @@ import {
 const help = `
 A line is a message, or a command: /help lists them. Several lines that are pasted together are one message, never a command; so are
 typed ones of which each but the last ends with a backslash. Each turn decides its own mask, for the whole conversation. Ctrl-C ends the answer; at an empty line, twice, it ends the program, as do
-ctrl-D and /quit. Input that is not a terminal is read line by line, so that conversations can be scripted: then the exit code is that
+ctrl-D and /quit; ctrl-D during an answer, after that answer. Input that is not a terminal is read line by line, so that conversations can be scripted: then the exit code is that
 of the last error. At a terminal tokens are drawn as the model's makers say (generation_config.json), else at temperature 0.7, and
 the first line says how; a pipe and --json get greedy answers.
 
@@ -64,7 +65,7 @@ export function define(command: Command, session: Session): void {
 }
 
 async function chat(session: Session, opt: ShadowModel, asked: WritingFlags): Promise<void> {
-  const saved = await openSession(opt, asked)
+  const saved = await openSession(opt, asked, true)
   const flags = await loadPlanFiles(session, opt, resumed(asked, saved), true)
   expectChat(opt, flags)
   const { system, json, quiet } = flags
@@ -73,5 +74,14 @@ async function chat(session: Session, opt: ShadowModel, asked: WritingFlags): Pr
     ...writingOptions({ ...flags, temperature }),
     chatTemplateKwargs: flags.chatTemplateKwargs,
   }
-  await runChat(session, opt, { options, system, json, quiet, saved, held: heldWords(opt, flags) })
+  const planners = generationPlanners.filter((name) => flags.usable.includes(name))
+  await runChat(session, opt, {
+    options,
+    system,
+    json,
+    quiet,
+    saved,
+    held: heldWords(opt, flags),
+    planners,
+  })
 }

@@ -130,10 +130,10 @@ async function readInput(session: Session): Promise<string> {
   const all: string[] = []
   try {
     for (let line = await lines.next(''); line !== null; line = await lines.next('')) {
-      session.signal.throwIfAborted()
       if (typeof line !== 'string') throw new DOMException('interrupted', 'AbortError')
       all.push(line)
     }
+    session.signal.throwIfAborted()
   } finally {
     lines.close()
   }
@@ -160,7 +160,7 @@ async function runGenerate(
   prompt: string,
   asked: DecidedFlags,
 ): Promise<void> {
-  const saved = await openSession(opt, asked)
+  const saved = await openSession(opt, asked, asked.chat ?? false)
   const flags = await settlePlan(session, opt, resumed(asked, saved))
   if (flags.chat) expectChat(opt, flags)
   const memory = describeMemory(

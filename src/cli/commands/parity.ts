@@ -42,8 +42,15 @@ Examples:
   $ shadowllm parity check reference.safetensors ours.safetensors
   $ shadowllm parity check reference.safetensors wasm.safetensors --tolerance 0`
 
+const parityHelp = `
+Examples:
+  $ shadowllm parity export -m DIR --cases cases.safetensors --output reference.safetensors --backend reference
+  $ shadowllm parity export -m DIR --cases cases.safetensors --output ours.safetensors
+  $ shadowllm parity check reference.safetensors ours.safetensors`
+
 /** Gives the command its arguments, flags and action. */
 export function define(parity: Command, session: Session): void {
+  parity.addHelpText('after', parityHelp)
   addParityRun(parity, session)
   addParityOps(parity, session)
   const exporting = parity

@@ -18,7 +18,11 @@ ${listNames(({ skips }) => skips === 'neurons')} decide about neurons only: --sp
 Which one:
   OPT    shadow, whose predictor "shadowllm train" makes; prompt-plainact without one
   gated  Llama, Mistral, Qwen2, SmolLM2: griffin; with a calibration glass, for heads too griffin-static; shadow if "shadowllm learn" made its predictor. Every mask costs much here, because neurons are never zero
-  yours  measure it: shadowllm perplexity -m MODEL --text FILE --planner griffin,static,glass --calibration DIR --head-sparsity 0 --prefill dense`
+  yours  measure it: shadowllm perplexity -m MODEL --text FILE --planner griffin,static,glass --calibration DIR --head-sparsity 0 --prefill dense
+
+Examples:
+  $ shadowllm planners
+  $ shadowllm masks "The captain" --planner prompt-plainact --sparsity 0.5`
 
 /** Gives the command its help and action. */
 export function define(command: Command, session: Session): void {

@@ -11,8 +11,8 @@ import { makeSampler } from '../../engine/sampling.ts'
 import { storageNamed } from '../../engine/storages/index.ts'
 import { criterionByName } from '../../criteria/index.ts'
 import { backendTopK, selectMask, type UnitScores } from '../../masks/selection.ts'
-import type { UnitMask } from '../../masks/mask.ts'
-import type { MaskPlanner, PromptEnd, PromptView } from '../../masks/planner.ts'
+import { denseMask, type UnitMask, type UnitShape } from '../../masks/mask.ts'
+import { givenMask, type MaskPlanner, type PromptEnd, type PromptView } from '../../masks/planner.ts'
 import { measureRounds } from './speed_rounds.ts'
 import { budgetOf } from '../../library/planner_options.ts'
 import { scoreContinuation } from '../../planners/prompt_plainact.ts'
@@ -21,6 +21,7 @@ import { rankingOf } from '../../planners/ranking.ts'
 import type { ShadowModel } from '../../library/shadow_model.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { pause } from '../../platform/pause.ts'
+import { switchesInText, switchUnits, type UnitSwitch } from './unit_switches.ts'
 import type { StudyEnd, StudyEvent, StudyOptions, StudyStep } from './study_types.ts'
 
 /** The default number of tokens. */
@@ -42,14 +43,20 @@ export async function* study(
   const maxTokens = tokenLimit(opt, ids, options.maxTokens ?? DEFAULT_TOKENS)
   const decided: UnitScores[] = []
   const asked = await plannerOf(opt, ids, maxTokens, options)
-  const planner = asked && recording(opt, asked, options, (scores) => decided.push(scores))
   const ranking = rankingOf(asked)
+  const { layers, heads, neurons } = model.config
+  const shape = { layers, heads, neurons }
+  const switches = switchesInText(options.switches ?? [], shape, ranking?.budget.denseLayers ?? null)
+  const planner = asked
+    ? recording(opt, asked, { ...options, switches }, (scores) => decided.push(scores))
+    : switchedPlanner(shape, switches)
   yield {
     kind: 'start',
     prompt: ids,
     pieces: piecesOf(opt, ids),
     ranks: ranking?.criterion ?? null,
     denseLayers: ranking?.budget.denseLayers ?? model.config.layers,
+    switches,
   }
 
   await pause(signal)
@@ -147,11 +154,16 @@ async function plannerOf(
   return oracleScores && oraclePlanner(oracleScores, budgetOf(choice), backendTopK(opt.model.backend))
 }
 
-/** The same planner, with a callback for the scores of each decision. */
+/** What decides nothing but these switches; null for none. */
+function switchedPlanner(shape: UnitShape, switches: readonly UnitSwitch[]): MaskPlanner | null {
+  return switches.length === 0 ? null : givenMask(switchUnits(denseMask(shape), switches), null)
+}
+
+/** The same planner with units switched in each mask, and a callback for the scores of each decision. */
 function recording(
   { model }: ShadowModel,
   planner: MaskPlanner,
-  { decides = 'once' }: StudyOptions,
+  { decides = 'once', switches = [] }: StudyOptions,
   onScores: (scores: UnitScores) => void,
 ): MaskPlanner {
   const ranking = rankingOf(planner)
@@ -164,7 +176,7 @@ function recording(
   const decide = (view: PromptView | PromptEnd): UnitMask => {
     const scores = ranking.scores(view)
     onScores(scores)
-    return selectMask(scores, ranking.budget, topK)
+    return switchUnits(selectMask(scores, ranking.budget, topK), switches)
   }
   return { ...planner, every: decides === 'always' ? 1 : undefined, choose: decide } as MaskPlanner
 }

@@ -4,6 +4,7 @@
 import type { UnitScores } from '../../masks/selection.ts'
 import type { PlannerChoice } from '../../library/planner_options.ts'
 import type { PlannerName } from '../../planners/index.ts'
+import type { UnitSwitch } from './unit_switches.ts'
 
 /** The planners of a study: those that rank all units at once, and dense. */
 export const studyPlanners = [
@@ -31,6 +32,8 @@ export interface StudyOptions extends Pick<PlannerChoice, 'sparsity' | 'scope' |
   /** 0 is greedy, and the default. Both texts draw with the same random numbers. */
   readonly temperature?: number
   readonly maxTokens?: number
+  /** Units that the sparse text is generated with or without, whatever the planner decides; default none. Those of its dense layers are ignored. */
+  readonly switches?: readonly UnitSwitch[]
   /** Whether a dense text is generated too; default yes. */
   readonly compares?: boolean
   readonly signal?: AbortSignal
@@ -46,6 +49,8 @@ export interface StudyStart {
   readonly ranks: string | null
   /** The number of dense layers, from the first; all of them for dense. */
   readonly denseLayers: number
+  /** The switches under which the sparse text is generated: without those of its dense layers. */
+  readonly switches: readonly UnitSwitch[]
 }
 
 /** Milliseconds per token of both models, in rounds that run in turns: [R] each. */

@@ -87,7 +87,7 @@ const MAX_LIVE = 95
 export function liveDifference({ sparsity, source }: Settings): string {
   const told = [
     source === 'static' ? 'with the predictor in place of static scores' : '',
-    100 * sparsity > MAX_LIVE ? `at ${MAX_LIVE} %` : '',
+    100 * sparsity > MAX_LIVE ? `at ${MAX_LIVE} %, its highest` : '',
   ].filter((words) => words !== '')
   return told.length === 0 ? '' : ` (${told.join(', ')})`
 }

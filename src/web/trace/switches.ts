@@ -1,20 +1,40 @@
 /**
  * Units that the user switched on or off: at every sparsity they override the mask of the planner.
  */
-import { makeMask, type UnitMask } from '../../masks/mask.ts'
-import { placeOf, type Unit } from './unit_facts.ts'
+import type { UnitMask } from '../../masks/mask.ts'
+import { switchUnits, type UnitSwitch } from '../engine/unit_switches.ts'
+import type { Trace } from './trace.ts'
+import type { Unit } from './unit_facts.ts'
+
+/** The first layer in which a switch changes a text: those before it run before a mask is decided. */
+export function firstSwitched({ denseLayers, settings }: Pick<Trace, 'denseLayers' | 'settings'>): number {
+  return settings.planner === 'dense' ? 1 : denseLayers
+}
+
+/** Whether a text was generated under these switches. */
+export function isWrittenUnder(
+  { switches }: Pick<Trace, 'switches'>,
+  others: readonly UnitSwitch[],
+): boolean {
+  const own = new Switches(switches)
+  return switches.length === others.length && others.every(({ unit, on }) => own.get(unit) === on)
+}
 
 /** The switched units; initially none. */
 export class Switches {
-  readonly #states = new Map<string, { readonly unit: Unit; readonly on: boolean }>()
+  readonly #states = new Map<string, UnitSwitch>()
+
+  constructor(switches: Iterable<UnitSwitch> = []) {
+    for (const { unit, on } of switches) this.set(unit, on)
+  }
 
   get size(): number {
     return this.#states.size
   }
 
   /** Each switched unit, and whether it is on. */
-  get all(): Iterable<{ readonly unit: Unit; readonly on: boolean }> {
-    return this.#states.values()
+  get all(): UnitSwitch[] {
+    return [...this.#states.values()]
   }
 
   /** Switches a unit; null removes the switch. */
@@ -33,11 +53,13 @@ export class Switches {
     this.#states.clear()
   }
 
+  /** Those that a text like this can be generated under. */
+  inText(trace: Pick<Trace, 'denseLayers' | 'settings'>): UnitSwitch[] {
+    return this.all.filter(({ unit }) => unit.layer >= firstSwitched(trace))
+  }
+
   /** A copy of a mask with the switches applied. */
   apply(mask: UnitMask): UnitMask {
-    const { shape, heads, neurons } = mask
-    const changed = makeMask(shape, heads.slice(), neurons.slice())
-    for (const { unit, on } of this.#states.values()) changed[unit.kind][placeOf(unit, mask)] = on ? 1 : 0
-    return changed
+    return switchUnits(mask, this.all)
   }
 }

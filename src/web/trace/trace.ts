@@ -2,7 +2,8 @@
  * A trace: a generated text, the scores that decided its masks, and the text of the dense model. The page shows a text from its
  * trace alone, so a trace can be saved and shown without the model.
  *
- * A trace contains scores, not masks: for any budget the mask is `selectMask` of the scores, as in the planner.
+ * A trace contains scores, not masks: for any budget the mask is `selectMask` of the scores, as in the planner, with the switches of
+ * the trace.
  */
 import { makeBudget, type Budget, type Scope } from '../../masks/budget.ts'
 import { denseMask, makeMask, unitKinds, type UnitMask, type UnitShape } from '../../masks/mask.ts'
@@ -16,6 +17,7 @@ import {
   type StudyEvent,
   type StudyPlanner,
 } from '../engine/study_types.ts'
+import type { UnitSwitch } from '../engine/unit_switches.ts'
 import { quickTopK } from './quick_top_k.ts'
 import type { LayerSizes } from '../../masks/achieved.ts'
 
@@ -64,6 +66,8 @@ export interface Trace {
   readonly ranks: string | null
   /** The number of dense layers, from the first. */
   readonly denseLayers: number
+  /** The switched units under which the text was generated. */
+  readonly switches: readonly UnitSwitch[]
   readonly prompt: Int32Array // [P]
   readonly pieces: readonly string[] // [P]
   readonly columns: readonly TraceColumn[] // [N]
@@ -162,6 +166,7 @@ export function emptyTrace(model: TraceModel, settings: TraceSettings): Trace {
     settings,
     ranks: null,
     denseLayers: model.shape.layers,
+    switches: [],
     prompt: new Int32Array(0),
     pieces: [],
     columns: [],
@@ -182,8 +187,8 @@ export function growTrace(trace: Trace, event: StudyEvent | StudyEnd): Trace {
     return { ...trace, columns: compared, divergence, oracleScores }
   }
   if (event.kind === 'start') {
-    const { prompt, pieces, ranks, denseLayers } = event
-    return { ...trace, prompt, pieces, ranks, denseLayers }
+    const { prompt, pieces, ranks, denseLayers, switches } = event
+    return { ...trace, prompt, pieces, ranks, denseLayers, switches }
   }
   const { index, token, text } = event
   if (event.kind === 'dense') {

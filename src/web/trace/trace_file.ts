@@ -13,7 +13,7 @@ import { encodeSafetensors, type TensorToWrite } from '../../io/safetensors_writ
 import { checkSchema, numberBetween, parseBySchema, seedNumber, wholeNumber } from '../../io/schema.ts'
 import { scopes } from '../../masks/budget.ts'
 import type { UnitScores } from '../../masks/selection.ts'
-import type { UnitKind, UnitShape } from '../../masks/mask.ts'
+import { unitKinds, type UnitKind, type UnitShape } from '../../masks/mask.ts'
 import { criteria } from '../../criteria/index.ts'
 import { InputError } from '../../tensor/errors.ts'
 import { present } from '../../tensor/records.ts'
@@ -33,6 +33,7 @@ const max = {
   width: 2 ** 20,
   tokens: 4096,
   rounds: 1024,
+  switches: 2 ** 16,
   milliseconds: 1e9,
   temperature: 1e9,
 }
@@ -40,6 +41,15 @@ const max = {
 const units = wholeNumber(1, max.units)
 const texts = v.array(v.string())
 const round = v.pipe(v.array(numberBetween(LEAST_TIME, max.milliseconds)), v.maxLength(max.rounds))
+
+const switched = v.object({
+  unit: v.object({
+    kind: v.picklist(unitKinds),
+    layer: wholeNumber(0, max.layers),
+    index: wholeNumber(0, max.units),
+  }),
+  on: v.boolean(),
+})
 
 const entrySchema = v.pipe(
   v.object({
@@ -61,6 +71,8 @@ const entrySchema = v.pipe(
     seed: seedNumber,
     ranks: v.nullish(v.string(), null),
     denseLayers: wholeNumber(0, max.layers),
+    // Absent in files from before texts were generated under them.
+    switches: v.nullish(v.pipe(v.array(switched), v.maxLength(max.switches)), []),
     divergence: v.nullish(wholeNumber(0, Number.MAX_SAFE_INTEGER), null),
     pieces: texts,
     texts,
@@ -71,6 +83,14 @@ const entrySchema = v.pipe(
   v.forward(
     v.check(({ denseLayers, shape }) => denseLayers <= shape.layers, 'at most the layers of the model'),
     ['denseLayers'],
+  ),
+  v.forward(
+    v.check(
+      ({ switches, shape }) =>
+        switches.every(({ unit }) => unit.layer < shape.layers && unit.index < shape[unit.kind]),
+      'units of the model',
+    ),
+    ['switches'],
   ),
 )
 
@@ -88,7 +108,8 @@ const fits = (P: number, N: number): v.GenericSchema<unknown, unknown> => {
 
 /** The bytes of a trace's file. */
 export function encodeTrace(trace: Trace): Uint8Array<ArrayBuffer> {
-  const { model, settings, ranks, denseLayers, prompt, pieces, columns, oracleScores, divergence } = trace
+  const { model, settings, ranks, denseLayers, switches, prompt, pieces, columns } = trace
+  const { oracleScores, divergence } = trace
   const { layers: L, heads: H, neurons: F } = model.shape
   const entry = {
     version,
@@ -96,6 +117,7 @@ export function encodeTrace(trace: Trace): Uint8Array<ArrayBuffer> {
     ...settings,
     ranks,
     denseLayers,
+    switches,
     divergence,
     pieces,
     texts: columns.map(({ text }) => text),
@@ -154,6 +176,7 @@ export async function parseTrace(bytes: Uint8Array, name = 'trace'): Promise<Tra
     settings: { planner, criterion, decides, sparsity, scope, temperature, seed },
     ranks: entry.ranks,
     denseLayers: entry.denseLayers,
+    switches: entry.switches,
     prompt,
     pieces: entry.pieces,
     columns: await readColumns(file, tokens, entry),

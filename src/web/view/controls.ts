@@ -25,6 +25,8 @@ const scopeWords: Readonly<Record<Scope, string>> = {
 interface ControlEvents {
   /** A change that needs a new text. */
   write(): void
+  /** Another prompt, for which nothing is generated yet. */
+  type(): void
   /** A change that needs only new masks; `isFinal` when a slider is released. */
   select(isFinal: boolean): void
   stop(): void
@@ -65,6 +67,7 @@ export class Controls {
       event.preventDefault()
       write()
     })
+    this.#prompt.addEventListener('input', () => events.type())
     this.#prompt.addEventListener('keydown', (event) => {
       // Enter that ends a composition (of Chinese or Japanese, say) belongs to it.
       if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return

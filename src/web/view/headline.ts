@@ -46,7 +46,7 @@ function skipped(trace: Trace | null, mask: UnitMask | null): Fact {
   }
 }
 
-/** A ratio whose interval is wider is not told as one number. */
+/** An interval of a ratio that is wider says nothing. */
 const MAX_SPREAD = 2
 
 /** A speed-up is stated only where the rounds exclude that there is none. */
@@ -57,6 +57,13 @@ function speed(trace: Trace | null, mask: UnitMask | null, isWriting: boolean): 
   if (!trace || !rounds || !interval) return unknown(name, trace, isWriting)
   const { low, median, high } = interval
   const range = `${low.toFixed(2)} to ${high.toFixed(2)}`
+  const skips = mask ? achievedSparsity(mask, trace.model).weights : 0
+  if (high > MAX_SPREAD * low)
+    return {
+      value: 'No speed',
+      name: 'this machine is too busy to tell',
+      words: `${percent(skips)} of the layers’ weights are left out. ${rounds.sparse.length} rounds in turns: ${range} times the speed of the dense model.`,
+    }
   const verdict = judgeRatio(interval)
   if (verdict === 'alike')
     return {
@@ -64,13 +71,6 @@ function speed(trace: Trace | null, mask: UnitMask | null, isWriting: boolean): 
       name: 'of speed can be told',
       words: `${rounds.sparse.length} rounds in turns: ${range} times the speed of the dense model.`,
     }
-  if (high > MAX_SPREAD * low)
-    return {
-      value: verdict === 'faster' ? 'Faster' : 'Slower',
-      name: 'than the dense model',
-      words: `${range} times its speed in ${rounds.sparse.length} rounds in turns: other work on this machine leaves no single number.`,
-    }
-  const skips = mask ? achievedSparsity(mask, trace.model).weights : 0
   const bound = `By the weights alone it would be ${(1 / (1 - skips)).toFixed(2)}; other work and noise make the difference.`
   return {
     value: `${median.toFixed(2)} ×`,

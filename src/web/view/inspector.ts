@@ -28,6 +28,8 @@ export interface InspectorState {
   readonly isSwitched: boolean
   /** How many units are switched by hand. */
   readonly switches: number
+  /** Whether a switch of it changes a text: not in the layers that run before a mask is decided. */
+  readonly isInText: boolean
   /** The effect of the switch: on one unit, or on all kept units of a bin. */
   readonly switchLabel: string
   /** Which token the next tokens are for. */
@@ -35,6 +37,12 @@ export interface InspectorState {
   /** Null without a model; empty until they are computed. */
   readonly next: readonly NextToken[] | null
 }
+
+/** What a switch changes. */
+const REACH =
+  'A switch stays at any sparsity and for any prompt until you undo it. It changes the next word below at once, and the text with units skipped when you generate.'
+const REACH_BEFORE =
+  'This layer has run before units are chosen: a switch in it changes the next word below, and no text. It stays until you undo it.'
 
 /** The actions. */
 interface InspectorActions {
@@ -56,6 +64,7 @@ export class Inspector {
   readonly #after = make('button', { type: 'button', text: '›', 'aria-label': 'The unit after' })
   readonly #toggle = make('button', { type: 'button', id: 'switch' })
   readonly #clear = make('button', { type: 'button', text: 'Undo all' })
+  readonly #reach = make('p', { class: 'soft reach' })
   readonly #next = make('div', { class: 'next' })
   readonly #close = make('button', { type: 'button', class: 'quiet close', text: 'Close' })
   #state: InspectorState | null = null
@@ -121,19 +130,20 @@ export class Inspector {
     this.#showPlace(state, last)
     this.#showVerdict(state)
     this.#toggle.textContent = state.switchLabel
+    this.#reach.textContent = state.isInText ? REACH : REACH_BEFORE
     this.#clear.disabled = state.switches === 0
     this.#clear.textContent = undoWords(state.switches)
+    this.#next.classList.toggle('stale', state.next?.length === 0)
     if (state.next === null)
       this.#next.replaceChildren(
         make('p', { class: 'soft', text: 'Open the model of this trace to see its next tokens.' }),
       )
     else if (state.next.length > 0) this.#next.replaceChildren(nextBars(state.next, state.nextOf))
+    // Numbers of another word keep their heading, and are grey until the new ones are there.
     else if (!this.#next.querySelector('table'))
       this.#next.replaceChildren(make('p', { class: 'soft', text: 'Computing …' }))
     if (this.#title.parentElement) return
     const actions = make('div', { class: 'actions' }, this.#toggle, this.#clear)
-    const reach =
-      'A switch stays at any sparsity and for any prompt until you undo it. It changes the next word below; Generate writes the texts without it.'
     this.#root.replaceChildren(
       this.#close,
       this.#title,
@@ -141,7 +151,7 @@ export class Inspector {
       make('div', { class: 'place' }, this.#row, this.#number, this.#before, this.#after),
       this.#verdict,
       actions,
-      make('p', { class: 'soft reach', text: reach }),
+      this.#reach,
       this.#next,
       this.#facts,
     )

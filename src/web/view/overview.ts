@@ -2,7 +2,7 @@
  * The texts around the map: achieved sparsity, speed, divergence and the current token; and the table.
  */
 import { achievedSparsity } from '../../masks/achieved.ts'
-import { unitKinds } from '../../masks/mask.ts'
+import { unitKinds, type UnitMask } from '../../masks/mask.ts'
 import { maskOverlap } from '../../masks/overlap.ts'
 import { tallySpan, type Tally } from '../trace/bins.ts'
 import { median, medianRatio } from '../../results/interleaved_rounds.ts'
@@ -11,21 +11,28 @@ import { meanDivergence, type Masks, type Trace } from '../trace/trace.ts'
 import type { CellMasks } from './cells.ts'
 import { byId, counted, make, percent, visible } from './dom.ts'
 
+/** The mask of the shown token under the switches of a text, and their number. */
+export interface SwitchedMask {
+  readonly mask: UnitMask
+  readonly byHand: number
+}
+
 /** Shows all of them. @param isWriting whether the texts may still be compared */
 export function showOverview(
   trace: Trace | null,
   masks: Masks | null,
+  switched: SwitchedMask | null,
   column: number,
   isWriting: boolean,
 ): void {
   showSpeeds(trace)
-  if (!trace || !masks) return
-  byId('achieved').textContent = skippedWords(trace, masks, column)
+  if (!trace || !masks || !switched) return
+  byId('achieved').textContent = skippedWords(trace, masks, switched)
   // Beside the texts, and in the settings, which can cover them.
   for (const id of ['distance', 'outcome']) byId(id).textContent = distanceWords(trace, isWriting)
   showColumn(trace, column)
   if (trace.columns.length === 0) return
-  const mask = masks.ofColumn(trace, column)
+  const { mask } = switched
   const oracle = masks.needed(trace)
   byId('layer-table').replaceChildren(layerTable({ mask, oracle, denseLayers: trace.denseLayers }))
 }
@@ -44,12 +51,11 @@ export function undoWords(count: number): string {
   return count > 1 ? `Undo all ${count}` : 'Undo'
 }
 
-function skippedWords(trace: Trace, masks: Masks, column: number): string {
-  const mask = masks.ofColumn(trace, column)
+function skippedWords(trace: Trace, masks: Masks, { mask, byHand }: SwitchedMask): string {
   const { heads, neurons, weights } = achievedSparsity(mask, trace.model)
   const first =
     trace.denseLayers === 1 ? 'layer 0 is dense' : `layers 0 to ${trace.denseLayers - 1} are dense`
-  const skipped = `Skipped: ${percent(heads)} of heads, ${percent(neurons)} of neurons, ${percent(weights)} of the layers’ weights; ${first}.`
+  const skipped = `Skipped: ${percent(heads)} of heads, ${percent(neurons)} of neurons, ${percent(weights)} of the layers’ weights${byHand > 0 ? `, ${counted(byHand, 'unit')} by hand` : ''}; ${first}.`
   const oracle = masks.needed(trace)
   if (!oracle || trace.denseLayers >= trace.model.shape.layers) return skipped
   const overlap = maskOverlap(mask, oracle, trace.denseLayers)

@@ -36,11 +36,13 @@ export const deciding: Readonly<Record<Exclude<StudyPlanner, 'shadow'>, string>>
 /**
  * Describes the planner of the picture, and says where there is no oracle to compare with.
  * @param isWriting whether the oracle's scores may still come
+ * @param isAhead whether the text was generated under other switches than those that are shown
  */
 export function showPlanner(
   { planner, decides }: Pick<TraceSettings, 'planner' | 'decides'>,
   trace: Trace | null,
   isWriting: boolean,
+  isAhead: boolean,
 ): void {
   const isShadow = planner === 'shadow'
   const isAlways = decides === 'always' && planner !== 'dense'
@@ -58,8 +60,17 @@ export function showPlanner(
           : 'Only the best are computed'
   byId('how-when').textContent = whenOf(planner, isAlways)
   byId('how-rest').hidden = planner === 'dense' || isAlways
+  const byHand = trace?.switches.length ?? 0
+  const hand = !isAhead
+    ? `, ${byHand} switched by hand`
+    : byHand === 0
+      ? ', before your switches'
+      : ', with your former switches'
+  const told = isAhead || byHand > 0 ? hand : ''
   byId('sparse-title').textContent =
-    planner === 'dense' ? 'Nobody decides: nothing skipped' : 'With units skipped'
+    planner !== 'dense'
+      ? `With units skipped${told}`
+      : `Nobody decides${byHand === 0 ? ': nothing skipped' : ''}${told}`
   const lacksOracle = trace !== null && !isWriting && trace.columns.length > 0 && trace.oracleScores === null
   byId<HTMLInputElement>('compare').disabled = lacksOracle || planner === 'dense'
   byId('compare-place').title =

@@ -2,6 +2,7 @@
  * All tokens: a column each, with a band for each layer (heads above, bins of neurons below), KL on top, and a line at the first
  * difference of the texts. One column is selected, by pointer or arrow keys.
  */
+import { switchUnits, type UnitSwitch } from '../engine/unit_switches.ts'
 import { binsOf } from '../trace/bins.ts'
 import type { Masks, Trace } from '../trace/trace.ts'
 import { contains, drawDot, outline, type Box, type Cell } from './cells.ts'
@@ -10,8 +11,12 @@ import { Stage, type Drawing } from './stage.ts'
 /** The state that is shown. */
 interface TimelineState {
   readonly trace: Trace | null
-  /** The masks, and whether units that the oracle decides otherwise are marked. */
-  readonly masks: { readonly of: Masks; readonly compares: boolean } | null
+  /** The masks, whether units that the oracle decides otherwise are marked, and the units switched in each mask. */
+  readonly masks: {
+    readonly of: Masks
+    readonly compares: boolean
+    readonly switches: readonly UnitSwitch[]
+  } | null
   readonly column: number
   readonly cell: Cell | null
 }
@@ -113,7 +118,9 @@ export class Timeline {
     const oracle = masks.compares ? masks.of.needed(trace) : null
     this.#drawLabels({ context, width, height, colours }, trace)
     for (let c = 0; c < trace.columns.length; c++) {
-      const given = { mask: masks.of.ofColumn(trace, c), oracle, denseLayers: trace.denseLayers }
+      const decided = masks.of.ofColumn(trace, c)
+      const mask = masks.switches.length === 0 ? decided : switchUnits(decided, masks.switches)
+      const given = { mask, oracle, denseLayers: trace.denseLayers }
       for (const { cell, box } of this.#cells(trace, GUTTER + c * step, cellWidth, height))
         drawDot(context, given, cell, box, colours)
     }
