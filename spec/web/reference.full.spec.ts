@@ -49,7 +49,7 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
 
   test('a mask is found where it is chosen, made and read, by a question too', async () => {
     for (const query of ['mask', 'how to choose a mask'])
-      expect((await found(query)).slice(0, 5)).toEqual(
+      expect((await found(query)).slice(0, 6)).toEqual(
         expect.arrayContaining([
           'Use the library in a program.A mask, read and given back',
           'shadowllm.makeMask',
