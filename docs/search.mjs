@@ -1,6 +1,6 @@
 /**
- * A plugin of typedoc: what its search finds, and in which order, and which part of the list of pages is seen. The sections of guides are found too. Guides, functions and
- * classes come before types, and these before members; names of the main module before the same of another; and the small words of
+ * A plugin of typedoc: what its search finds, and in which order, and which part of the list of pages is seen. The sections of guides are found too, and the
+ * tasks that the start page lists, which lead to the call. Guides, functions and classes come before types, and these before members; names of the main module before the same of another; and the small words of
  * English are ignored.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
@@ -12,6 +12,11 @@ import { DocumentReflection, ReflectionKind } from 'typedoc'
 const lunr = createRequire(import.meta.resolve('typedoc'))('lunr')
 
 const { name: mainModule } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'))
+
+/** The tasks that the start page lists: title, address from the folder of the reference, and words. */
+const tasks = readFileSync(new URL('reference.md', import.meta.url), 'utf8').matchAll(
+  /^- \[([^\]]+)\]\(site:reference\/([^)]+)\): (.*)$/gm,
+)
 
 /** How much a row counts by its kind; half for a member that is no method. */
 const standings = [
@@ -92,6 +97,13 @@ export function load(app) {
         addresses.set(one, `${router.getFullUrl(guide)}#${anchors.slug(title)}`)
         event.searchResults.push(one)
       }
+    }
+    for (const [, title, address, text] of tasks) {
+      const one = new DocumentReflection(title, event.project, [{ kind: 'text', text }], {})
+      // Behind a guide that fits a query as well.
+      one.relevanceBoost = 0.5
+      addresses.set(one, address)
+      event.searchResults.push(one)
     }
     const addressOf = router.getFullUrl.bind(router)
     router.getFullUrl = (target) => addresses.get(target) ?? addressOf(target)

@@ -2,11 +2,11 @@
  * A plugin of typedoc that gives words to what has none of its own, from where the sources say them once: a parameter or property
  * has those of the comment at the end of its line (`// [T, D]`), or those of its type where the type bears its name, as
  * `budget: Budget`, or the sentence about its function that names it. A parameter of a function, method or constructor that is still
- * without words is a warning, which ends the command. A type of a few words lists them, each with its comment where it is listed, or
+ * without words is a warning, which ends the command; so is a type that a signature names and that has no page (`inside` lists those that need none). A type of a few words lists them, each with its comment where it is listed, or
  * with the `help` of the record that bears its name; a word without is a warning where others have one. Names of the sources are
  * links, in words and in types: to their page of the reference, or else to their definition. A family of codes (FILE_*) is code.
  */
-import { Comment, CommentTag, Converter, ReflectionKind } from 'typedoc'
+import { Comment, CommentTag, Converter, LiteralType, ReflectionKind, UnionType } from 'typedoc'
 import ts from 'typescript'
 import { declares, exportedNames, nameAddress, wordsOfName } from '../scripts/site_links.ts'
 
@@ -111,7 +111,7 @@ function valuesOf(node, checker) {
     if (list === undefined || !ts.isArrayLiteralExpression(list)) return []
     return each(list.elements, (one, words) => (ts.isIdentifier(one) ? record(one) : literal(one, words)))
   }
-  if (ts.isTypeOperatorNode(node))
+  if (ts.isTypeOperatorNode(node) && node.operator === ts.SyntaxKind.KeyOfKeyword)
     return checker
       .getTypeFromTypeNode(node.type)
       .getProperties()
@@ -124,6 +124,14 @@ function valuesOf(node, checker) {
   return from ? valuesOf(from, checker).filter(([value]) => values.includes(value)) : []
 }
 
+/** The texts that a type allows and does not list: of the keys of a record, or of what a list has. */
+function literalsOf(node, checker) {
+  if (ts.isUnionTypeNode(node) || ts.isLiteralTypeNode(node)) return []
+  const type = checker.getTypeFromTypeNode(node)
+  const all = type.types ?? [type]
+  return all.every((one) => one.isStringLiteral()) ? all.map(({ value }) => value) : []
+}
+
 /** A destructured parameter has no name: it has that of its type. */
 function nameOf({ name, type }) {
   if (name !== '__namedParameters') return name
@@ -131,6 +139,27 @@ function nameOf({ name, type }) {
   if (of === undefined || /Options$|^(?:Pick|Omit|Partial)$/.test(of)) return 'options'
   return of[0].toLowerCase() + of.slice(1)
 }
+
+/** The types of signatures that have no page, by what they are instead: a program hands them on whole, or its compiler infers them. */
+const inside = {
+  'what the runtime of a model is made of, reached through `LanguageModel`, `Sequence` and `Trace`':
+    'LoadedModel ModelWeights Pass Plan TracedSection AttentionForm Value Operation ExecutionStrategy',
+  '`Conversation` is one, or its state as a file': 'TextPlace BegunSequence ConversationState SequenceState',
+  'the networks of a predictor, which `openPredictor` and `trainPredictor` make':
+    'Network NetworkValues LayerNetworks LayerValues ShadowValues',
+  'moments, which a calibration opens': 'HeldMoments',
+  'an open file, which `openSafetensors` makes of a path': 'RangedFile',
+  'the state of an optimiser': 'Slot',
+  'the line to a worker, which `startEngine` opens': 'RpcClient PredictorParts',
+  'types that are computed from the signature of an op':
+    'PlainOp Definition DefinitionArguments Arrays Given InStorage NumbersConstructor Catalog',
+  'the check of an option': 'NameOption OptionRecord',
+  'a runner, or what it stores: a command opens one': 'JobStore Job JobContext',
+  'the fields of a row, which a task reads': 'RowReader JsonMap',
+  'what an experiment or a comparison has in common, which it makes itself': 'ExperimentCache ScoredLogits',
+  'the keys of a record': 'sessionSettings',
+}
+const insides = new Set(Object.values(inside).flatMap((names) => names.split(' ')))
 
 /** Called by typedoc. */
 export function load(app) {
@@ -147,21 +176,36 @@ export function load(app) {
   }
   /** The values of a type, and their words. */
   const valuesOfType = new Map()
+  const literalsOfType = new Map()
   converter.on(Converter.EVENT_CREATE_DECLARATION, (context, reflection) => {
     const [declaration] = context.getSymbolFromReflection(reflection)?.declarations ?? []
     if (declaration === undefined || !ts.isTypeAliasDeclaration(declaration)) return
     const values = valuesOf(declaration.type, context.checker)
     if (values.some(([, words]) => words)) valuesOfType.set(reflection, values)
+    const literals = literalsOf(declaration.type, context.checker)
+    const rank = (text) => values.findIndex(([value]) => value === text)
+    if (literals.length > 0)
+      literalsOfType.set(
+        reflection,
+        literals.toSorted((a, b) => rank(a) - rank(b)),
+      )
+  })
+  // A type that says how its values are made has them in its place.
+  converter.on(Converter.EVENT_RESOLVE_BEGIN, () => {
+    for (const [one, texts] of literalsOfType)
+      one.type = new UnionType(texts.map((text) => new LiteralType(text)))
   })
   converter.on(Converter.EVENT_CREATE_PARAMETER, remember)
   converter.on(Converter.EVENT_CREATE_DECLARATION, remember)
 
-  // Types that the package does not export, but not parameters of types.
-  converter.addUnknownSymbolResolver((_, __, ___, symbol) => {
+  // Names that the package does not export, but not parameters of types: those of types want a page.
+  const withoutPage = new Map()
+  converter.addUnknownSymbolResolver((_, of, part, symbol) => {
     const { packagePath, qualifiedName } = symbol ?? {}
     const [name] = qualifiedName?.split('.') ?? []
-    const isOwn = packagePath?.startsWith('src/') && declares(packagePath, name)
-    return isOwn ? nameAddress(packagePath, name) : undefined
+    if (!packagePath?.startsWith('src/') || !declares(packagePath, name)) return undefined
+    if (part === undefined && !insides.has(name)) withoutPage.set(`${name} of ${packagePath}`, of)
+    return nameAddress(packagePath, name)
   })
 
   // Before links are resolved.
@@ -250,6 +294,10 @@ export function load(app) {
   })
 
   app.on('validateProject', (project) => {
+    for (const [name, of] of withoutPage)
+      app.logger.validationWarning(
+        `${of.getFullName()}: expected a page for ${name}, got none: export it from an entry`,
+      )
     for (const [one, values] of valuesOfType)
       for (const [value, words] of values)
         if (!words)

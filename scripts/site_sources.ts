@@ -23,7 +23,7 @@ const keyword =
 
 /** What folders are that no `index.ts` and no table tells of. */
 const folderWords: Readonly<Record<string, string>> = {
-  '.': 'The licence',
+  '.': 'The licence and the manifest of the package',
   bench: 'How results of benches are judged',
   'bench/results': 'What benches have measured',
   'cuda/certify': 'What judges CUDA kernels without Node',
@@ -64,7 +64,7 @@ export function buildSources(folder: string, linked: readonly string[]): void {
       : path,
   )
   const files = new Map(readSources('src').map((source) => [source.path, source]))
-  for (const path of paths)
+  for (const path of [...paths, 'package.json'])
     if (statSync(`${root}${path}`).isFile())
       files.set(path, { path, text: readFileSync(`${root}${path}`, 'utf8') })
   const modules = new Map(
@@ -208,7 +208,7 @@ function page(title: string, heading: Content, up: string, content: Content): st
 <link rel="stylesheet" href="${up}site.css">
 </head>
 <body class="source">
-<nav aria-label="Site"><a href="${up}index.html">Home</a> <a href="${up}source/index.html">Sources</a> <a href="${up}spec/index.html">Specification</a> <a href="${up}reference/index.html">Reference</a></nav>
+<nav aria-label="Site"><a href="${up}index.html">Home</a> <a href="${up}live/index.html">Live page</a> <a href="${up}spec/index.html">Specification</a> <a href="${up}reference/index.html">Reference</a> <a href="${up}source/index.html">Sources</a></nav>
 <h1>${heading}</h1>
 ${content}
 </body>

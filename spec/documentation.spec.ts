@@ -61,6 +61,27 @@ describe('examples of the documents compile', () => {
   })
 })
 
+describe('examples of the library run where the package is installed', () => {
+  test('none names a path of the checkout', () => {
+    // CONTRIBUTING is for a checkout.
+    const others = examples.filter(({ at }) => !at.startsWith('CONTRIBUTING.md'))
+    expect(documents.checkoutPaths(others)).toEqual([])
+  })
+
+  test.each(['fixtures/tiny-opt/config.json', './src/ops/add.ts', '../spec/README.md'])(
+    'one that names %s is found',
+    (path) =>
+      expect(documents.checkoutPaths(documents.examplesOf(page('```ts', `open('${path}')`, '```')))).toEqual([
+        `page.md:1: the example names ${path}, which no installed package has`,
+      ]),
+  )
+
+  test('a path that the example writes, and a command of the checkout, pass', () => {
+    const passing = page('```ts', "open('build/example/a.json')", '```', '```sh', "cat 'fixtures/a'", '```')
+    expect(documents.checkoutPaths(documents.examplesOf(passing))).toEqual([])
+  })
+})
+
 describe('command lines in documents print the output shown', () => {
   const shown = examples.flatMap((example) => {
     const lines = example.run ? commandLinesOf(example) : null

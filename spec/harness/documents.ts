@@ -109,6 +109,17 @@ function docstringExamples({ comments }: Module): { text: string; comment: Comme
     })
 }
 
+/** Examples of the library that open a file of the checkout, which an installed package does not have there. */
+export function checkoutPaths(examples: readonly Example[]): string[] {
+  return examples
+    .filter(({ language }) => language === 'ts')
+    .flatMap(({ at, code }) =>
+      [...code.matchAll(/(['"`])((?:\.{0,2}\/)*(?:fixtures|src|spec)\/[^'"`\n]*)\1/g)].map(
+        ([, , path]) => `${at}: the example names ${path}, which no installed package has`,
+      ),
+    )
+}
+
 /** Blocks that are opened and never closed: all that follows would silently be code. */
 export function openFences({ path, text }: Source): string[] {
   return fences(text)

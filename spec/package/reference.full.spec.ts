@@ -1,5 +1,5 @@
 /**
- * A dead link in a docstring ends the making of the API reference, as does a parameter without words. That the reference has none: spec/web/site.full.spec.ts.
+ * A dead link in a docstring ends the making of the API reference, as does a parameter without words, or a type without a page. That the reference has none: spec/web/site.full.spec.ts.
  */
 import { execFile } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -90,6 +90,30 @@ export function planted(
     )
     expect(output).toContain('planted: expected words about bare, got none')
     expect(output.match(/expected words about/g)).toHaveLength(1)
+    expect(code).toBe(1)
+  },
+)
+
+test.skipIf(cannot !== null)(
+  `a type of the sources without a page is an error where a signature names it; one that is exported is not, nor is a parameter of a type${why}`,
+  { timeout: 300_000 },
+  async () => {
+    const { code, output } = await judgePlanted(
+      `import type { Budget, Scope } from '../../src/masks/budget.ts'
+export type { Scope } from '../../src/masks/budget.ts'
+/**
+ * Gives the scope of a budget.
+ * @param budget of a mask
+ * @param other anything
+ */
+export function planted<Own>(budget: Budget, other: Own): [Scope, Own] {
+  return [budget.scope, other]
+}
+`,
+      [join(root, 'docs/words.mjs')],
+    )
+    expect(output).toContain('planted: expected a page for Budget of src/masks/budget.ts, got none')
+    expect(output.match(/expected a page for/g)).toHaveLength(1)
     expect(code).toBe(1)
   },
 )

@@ -49,7 +49,7 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
 
   test('a mask is found where it is chosen, made and read, by a question too', async () => {
     for (const query of ['mask', 'how to choose a mask'])
-      expect((await found(query)).slice(0, 5)).toEqual(
+      expect((await found(query)).slice(0, 6)).toEqual(
         expect.arrayContaining([
           'Use the library in a program.A mask, read and given back',
           'shadowllm.makeMask',
@@ -58,6 +58,54 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
       )
     expect((await found('mask'))[0]).toBe('shadowllm.ShadowModel.mask')
     expect((await found('the')).length).toBeGreaterThan(0)
+  })
+
+  test('the start page lists tasks, each leads to the page with its call, and the search finds them first', async () => {
+    const page = await site.browser.newPage()
+    try {
+      await page.goto(`${site.url}reference/index.html`)
+      const list = page.locator('.tsd-typography ul').first()
+      const links = await list
+        .locator('li')
+        .evaluateAll((items) => items.map((item) => item.querySelector('a')?.href ?? ''))
+      const titles = await list.locator('li > a').allInnerTexts()
+      expect(titles).toEqual([
+        'Choose a mask',
+        'Open a GGUF file',
+        'Use your own sampler',
+        'Train a predictor',
+        'Compare planners',
+      ])
+      for (const link of links) {
+        await page.goto(link)
+        const { hash } = new URL(link)
+        if (hash !== '') expect(await page.locator(hash).count(), link).toBe(1)
+        expect(await page.locator('h4', { hasText: 'Example' }).count(), link).toBeGreaterThan(0)
+      }
+    } finally {
+      await page.close()
+    }
+    for (const [query, task] of [
+      ['choose a mask', 'Choose a mask'],
+      ['open a GGUF file', 'Open a GGUF file'],
+      ['own sampler', 'Use your own sampler'],
+      ['train a predictor', 'Train a predictor'],
+      ['compare planners', 'Compare planners'],
+    ])
+      expect((await found(query)).slice(0, 3), query).toContain(task)
+  })
+
+  test('options of a function have a page, and a type that lists its values has them', async () => {
+    for (const name of ['CompareOptions', 'RunOptions', 'TaskProgress'])
+      expect((await found(name))[0]).toBe(`shadowllm/eval.${name}`)
+    const page = await site.browser.newPage()
+    try {
+      await page.goto(`${site.url}reference/types/library_eval.ExperimentSize.html`)
+      const signature = await page.locator('.tsd-signature').first().innerText()
+      expect(signature.replaceAll(/\s+/g, ' ')).toContain('"quick" | "usual" | "full"')
+    } finally {
+      await page.close()
+    }
   })
 
   test('a section that is found is there', async () => {

@@ -126,13 +126,13 @@ export interface Buffer {
 }
 
 /** Numbers of int8, and one factor for each row. */
-interface Int8Buffer {
+export interface Int8Buffer {
   readonly values: Buffer
   readonly scales: Buffer
 }
 
 /** Numbers with a row per unit that are scaled by blocks of rows, and the block of each row. */
-interface BlockBuffer extends Int8Buffer {
+export interface BlockBuffer extends Int8Buffer {
   readonly blocks: Buffer
 }
 
@@ -155,7 +155,7 @@ export type CallArguments<Args extends readonly unknown[]> = {
 }
 
 /** The buffer for an array of any kind, of stored weights, and of one kind. */
-type BufferOf<Array extends Numbers> = Int32Array extends Array
+export type BufferOf<Array extends Numbers> = Int32Array extends Array
   ? Buffer
   : Int8Array extends Array
     ? StoredBuffer

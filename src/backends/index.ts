@@ -3,7 +3,13 @@
  *
  * @module
  */
-export { backendNames } from './backend.ts'
+export {
+  backendNames,
+  type BufferOf,
+  type Int8Buffer,
+  type BlockBuffer,
+  type AdapterLimits,
+} from './backend.ts'
 export { createBackend } from './select.ts'
 export type {
   Backend,

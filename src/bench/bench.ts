@@ -31,9 +31,12 @@ import { checkFits, parseTest, type BenchTest } from './tests.ts'
 export interface BenchOptions {
   readonly subjects: readonly BenchSubject[]
   readonly storages: readonly Storage[]
+  /** The planners that are measured. */
   readonly planners: readonly PlannerName[]
+  /** Shares of the ranked units that are skipped, from 0 to 1. */
   readonly sparsities: readonly number[]
   readonly tests: readonly BenchTest[]
+  /** How often each is measured, in interleaved rounds. */
   readonly rounds: number
   /** What computes; each of several has its own rows. */
   readonly backends: readonly BackendName[]
@@ -46,6 +49,7 @@ export interface BenchOptions {
   readonly every?: number | 'auto'
   /** Tokens from one dense check of what is generated to the next; default: none. */
   readonly check?: number
+  /** Of random masks and prompts. */
   readonly seed: number
   /** Whether a device is handed launches that come again as graphs; default true. */
   readonly graphs?: boolean

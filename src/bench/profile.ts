@@ -13,7 +13,7 @@ import { median, interleave } from '../results/interleaved_rounds.ts'
 import { WatchedModel, type OpTime } from './op_times.ts'
 
 /** One line of a profile; all figures are means per token. */
-interface ProfileLine {
+export interface ProfileLine {
   /** Which matrices, or what else takes time. */
   readonly what: string
   /** The op; null where time is not spent in one of the model's. */

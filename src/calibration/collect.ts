@@ -32,9 +32,11 @@ import { claimFolder, describeCalibration, storeManifest, type CalibrationManife
 
 /** Options of a calibration. */
 export interface CalibrateOptions extends Helpers {
+  /** The model whose units are scored. */
   readonly model: LanguageModel
   /** SHA-256 of the model's files. */
   readonly modelHash: string
+  /** Windows of texts (`textSource`) or of tasks (`taskSource`). */
   readonly source: CalibrationSource
   /** The number of windows; fewer if the source has fewer. */
   readonly examples: number

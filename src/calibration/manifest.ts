@@ -31,7 +31,7 @@ const format = 'shadowllm-calibration'
 const version = 1
 
 /** The name and the formula of a criterion. */
-interface NamedFormula {
+export interface NamedFormula {
   readonly name: string
   readonly formula: string
 }

@@ -14,11 +14,14 @@ import { cutWindows, drawWindows, makeWordEncoder, type Window, type WindowSizes
 import type { CalibrationSource } from './examples.ts'
 
 /** Options of every source. */
-interface SourceOptions {
+export interface SourceOptions {
+  /** The name of the source in the manifest. */
   readonly name: string
+  /** Text to ids, nothing added. */
   readonly encode: Encode
   /** The maximal number of windows. */
   readonly count: number
+  /** Draws the windows. */
   readonly seed: number
 }
 
@@ -41,12 +44,14 @@ export function textSource(
 
 /** A task and its rows. */
 export interface TaskRows {
+  /** Such as `taskByName` gives. */
   readonly task: Task
+  /** Its rows, each with its place for errors. */
   readonly rows: readonly PlacedRow[]
 }
 
 /** How rows become windows. */
-type TaskSourceOptions = SourceOptions &
+export type TaskSourceOptions = SourceOptions &
   Required<Pick<PromptOptions, 'shots' | 'prefixIds' | 'emptyId' | 'positions'>>
 
 /**

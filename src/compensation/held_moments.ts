@@ -183,7 +183,7 @@ export class HeldMoments {
     }
   }
 
-  /** Whether none of these numbers says anything of one of the others, in any text. @param kept, others ascending */
+  /** Whether none of these numbers says anything of one of the others, in any text; both lists ascend. */
   areApart(kind: UnitKind, layer: number, kept: Int32Array, others: Int32Array): boolean {
     return this.texts.every((text) => {
       const { correlations } = text[kind][layer]

@@ -32,7 +32,7 @@ export interface CriterionCost {
 }
 
 /** What is said of every criterion. */
-interface CriterionDescription {
+export interface CriterionDescription {
   readonly name: string
   /** The formula, in one line. */
   readonly formula: string

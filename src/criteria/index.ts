@@ -33,6 +33,7 @@ export type {
   CriterionInput,
   DatasetCriterion,
   DatasetScores,
+  CriterionDescription,
 } from './criterion.ts'
 
 /** The criteria of examples, in the order of listings. */

@@ -11,8 +11,11 @@ import { MissingError } from '../tensor/errors.ts'
 
 /** A text with a name and a kind. */
 export interface Document {
+  /** Of the document, in errors and reports. */
   readonly name: string
+  /** Windows are drawn from genres in turn. */
   readonly genre: string
+  /** The whole text. */
   readonly text: string
 }
 

@@ -18,7 +18,9 @@ export interface Page extends Document {
 
 /** A text to measure perplexity on. */
 export interface PagedText {
+  /** The name of the text in reports. */
   readonly name: string
+  /** The texts that are read one by one, each from its start. */
   readonly pages: readonly Page[]
   /** The same text in one piece. */
   readonly stream: string

@@ -23,7 +23,7 @@ export interface ScoredText extends Pick<Window, 'tokens' | 'promptLength' | 'wo
 }
 
 /** How a window runs. */
-interface ScoreOptions extends Pick<SequenceOptions, 'mode' | 'cache'> {
+export interface ScoreOptions extends Pick<SequenceOptions, 'mode' | 'cache'> {
   /** Decides during the prompt; without one nothing is skipped. A leaky one is shown all tokens that are fed. */
   readonly planner?: MaskPlanner | null
   /** The dense model's logits of the same tokens, to compare with. */

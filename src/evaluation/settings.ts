@@ -24,7 +24,9 @@ export interface Settings extends Omit<PredictorSettings, 'loss' | 'top'> {
   readonly calibration: number
   /** How many windows are scored. */
   readonly evaluation: number
+  /** Shares of the ranked units that are skipped, from 0 to 1. */
   readonly sparsities: readonly number[]
+  /** How long the texts are that speeds are measured on, and how many rounds. */
   readonly decode: DecodeSizes
 }
 

@@ -51,11 +51,13 @@ export type Prefix = (typeof prefixes)[number]
 
 /** A text, and how it is measured. */
 export interface TextPerplexityOptions extends NamedModel {
+  /** The model that reads the text. */
   readonly model: LanguageModel
   /** Text to ids, nothing added. */
   readonly encode: Encode
   /** What the model expects before a text: `prefix` says where the stream has it. A page begins with the model's first token. */
   readonly prefixIds: readonly number[]
+  /** The text, as one stream and as pages. */
   readonly text: PagedText
   /** Dense first, a table row each. */
   readonly methods: readonly Method[]
@@ -73,17 +75,19 @@ export interface TextPerplexityOptions extends NamedModel {
   readonly prefix?: Prefix
   /** How many tokens planners see; default a quarter of the context, at most 128. */
   readonly prompt?: number
+  /** How masks are executed; default `auto`. */
   readonly mode?: MaskMode
   /**
    * The storage of keys and values in every row; the dense logits that rows are compared with have `f32`. Default: `int8` if
    * weights are int8, else `f32`.
    */
   readonly cache?: CacheStorage
+  /** Of random masks; default 0. */
   readonly seed?: number
 }
 
 /** Perplexities with their standard errors. What was not measured is null. */
-interface Perplexities {
+export interface Perplexities {
   /** Of the stream. */
   readonly tokenPerplexity: number | null
   readonly tokenPerplexityError: number | null
@@ -118,7 +122,7 @@ export interface TextPerplexityRow extends MethodRow, Perplexities {
 }
 
 /** The dense model on everything, the way others publish it. */
-interface WholeText extends Perplexities {
+export interface WholeText extends Perplexities {
   /** Tokens scored in the stream and in the pages. */
   readonly streamTokens: number
   readonly pageTokens: number
@@ -152,7 +156,7 @@ export interface TextPerplexityReport {
 }
 
 /** The progress of a run, in windows. */
-type TextProgress = (protocol: Protocol, done: number, total: number) => void
+export type TextProgress = (protocol: Protocol, done: number, total: number) => void
 
 /**
  * Measures how well a model predicts a text, dense and under each of `methods`: perplexity, KL to the dense model, and the share that was

@@ -37,8 +37,11 @@ export const sparsePlanners: readonly PlannerName[] = [
 
 /** What the methods have in common. */
 export interface ComparisonOptions {
+  /** Which planners are compared; default: all. */
   readonly planners?: readonly PlannerName[]
+  /** The criterion of scores, such as `plainact`. */
   readonly criterion: string
+  /** Whether units compete within their layer, or with those of all layers. */
   readonly scope: Scope
 }
 

@@ -62,7 +62,7 @@ export interface ReproduceOptions
   readonly onPredictor?: (predictor: ShadowPredictor) => void | Promise<void>
 }
 
-type ReproduceStage = 'prepare' | CacheStage
+export type ReproduceStage = 'prepare' | CacheStage
 
 /** How far a run is. */
 export interface ReproduceProgress {
@@ -82,6 +82,33 @@ export interface ReproduceProgress {
  * @param onProgress is called after each step of a stage
  * @throws UsageError SETTINGS for windows longer than the positions of the model, WINDOWS for text too short, CRITERION_NAME,
  *   SPARSITY; MissingError CORPUS_MISSING
+ * @example
+ * ```ts
+ * import { ShadowModel } from 'shadowllm'
+ * import { openPartStore, reproduce } from 'shadowllm/eval'
+ *
+ * const opt = await ShadowModel.fromPretrained()
+ * const { model, name: modelName, files: modelFiles, prefixIds } = opt
+ * const text = 'The captain looked at the sea. The men were tired, and he told them to go below. '.repeat(40)
+ * const names = ['sea', 'storm', 'harbour', 'voyage', 'island', 'ship']
+ * const report = await reproduce({
+ *   model,
+ *   modelName,
+ *   modelFiles,
+ *   encode: (words) => opt.encode(words),
+ *   prefixIds,
+ *   documents: names.map((name) => ({ name, genre: 'story', text: `The ${name}. ${text}` })),
+ *   store: await openPartStore('build/example/parts'),
+ *   planners: ['random', 'static', 'shadow'],
+ *   size: 'quick',
+ *   // Smaller than the sizes of `size`, and without its speeds: seconds, where `quick` takes a minute.
+ *   settings: { prompt: 16, continuation: 8, calibration: 4, evaluation: 2, sparsities: [0.5], pruned: [] },
+ *   speed: false,
+ * })
+ * for (const { planner, tokenPerplexity } of report.rows)
+ *   console.log(planner, tokenPerplexity.toFixed(1))
+ * await opt.dispose()
+ * ```
  */
 export async function reproduce(
   options: ReproduceOptions,

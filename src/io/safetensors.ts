@@ -28,7 +28,12 @@ import { describeJson, objectOf, parseJson, refuseJson, type JsonValue } from '.
 import { quote, refusal, refuseTensor } from './refusal.ts'
 import { byteLengthOf, checkTensorName } from './tensor_name.ts'
 
-export { readIntegers, type RawTensorSource, type TensorInfo } from '../tensor/tensor_source.ts'
+export {
+  readIntegers,
+  type RawTensorSource,
+  type TensorInfo,
+  type StoredRows,
+} from '../tensor/tensor_source.ts'
 export {
   encodeSafetensors,
   streamSafetensors,
@@ -59,13 +64,17 @@ const HEADER_DEPTH = 4
  * @throws InputError FILE_* (see `openFile`), SAFETENSORS_*, TENSOR_*, JSON_*.
  * @example
  * ```ts
+ * import { ShadowModel } from 'shadowllm'
  * import { openSafetensors } from 'shadowllm/io/safetensors'
  *
- * const source = await openSafetensors('fixtures/tiny-opt/predictor.safetensors')
+ * const opt = await ShadowModel.fromPretrained()
+ * const [path] = opt.files.filter((file) => file.endsWith('.safetensors'))
+ * const source = await openSafetensors(path)
  * for (const [name, { dtype, shape }] of source.tensors) console.log(name, dtype, shape.join(' x '))
  * const [first] = source.tensors.keys()
  * console.log((await source.read(first)).slice(0, 3))
  * await source.close()
+ * await opt.dispose()
  * ```
  */
 export function openSafetensors(path: string): Promise<RawTensorSource> {

@@ -75,6 +75,21 @@ export async function writeSafetensors(
  * @returns bytes of the file
  * @throws InputError TENSOR_NAME, TENSOR_SHAPE, TENSOR_OVERFLOW, TENSOR_SPAN for a stream of another length,
  *   SAFETENSORS_HEADER_LIMIT; what a stream throws
+ * @example
+ * ```ts
+ * import { openSafetensors, streamSafetensors, type TensorForm } from 'shadowllm/io/safetensors'
+ *
+ * const path = 'build/parts.safetensors'
+ * const numbers: TensorForm = { dtype: 'F32', shape: [2, 3] }
+ * async function* rows(): AsyncGenerator<Uint8Array> {
+ *   yield new Uint8Array(Float32Array.of(1, 2, 3).buffer)
+ *   yield new Uint8Array(Float32Array.of(4, 5, 6).buffer)
+ * }
+ * console.log(await streamSafetensors(path, new Map([['numbers', numbers]]), rows), 'bytes')
+ * const source = await openSafetensors(path)
+ * console.log(await source.read('numbers'))
+ * await source.close()
+ * ```
  */
 export async function streamSafetensors(
   path: string,

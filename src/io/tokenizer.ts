@@ -28,7 +28,7 @@ import {
 } from './vocabulary.ts'
 
 /** Options of encoding. */
-interface EncodeOptions {
+export interface EncodeOptions {
   /** Whether the tokens that a model expects around a text are added, for OPT `</s>` before it; default true. */
   readonly prefix?: boolean
   /**
@@ -40,7 +40,7 @@ interface EncodeOptions {
 }
 
 /** Options of decoding. */
-interface DecodeOptions {
+export interface DecodeOptions {
   /** Whether special tokens are omitted; default false. */
   readonly skipSpecial?: boolean
   /** Whether the ids go on from others, so that a space which begins them is part of the text; default false. */
@@ -49,7 +49,7 @@ interface DecodeOptions {
 
 /** Decodes a stream of tokens. */
 export interface TextStream {
-  /** The complete characters so far; may be empty. */
+  /** The characters that a token completes; may be empty. @param id of the token */
   push(id: number): string
   /** The rest: a replacement character if the tokens end inside a character. */
   end(): string

@@ -11,7 +11,7 @@
  */
 import type { FlowProducer, Job as QueuedJob, Queue, QueueEvents } from 'bullmq'
 import { queuePrefix, type QueueTools } from './connection.ts'
-import { orAborted, type RunOptions, type JobRunner } from './runner.ts'
+import { orAborted, type JobsOptions, type JobRunner } from './runner.ts'
 import { jobKey, type Job } from './job.ts'
 import { JobsFailed } from './job_error.ts'
 import { jobData, jobIdOf, jobOptions, joinJob, splitJoined, type JobData } from './queued_job.ts'
@@ -72,7 +72,7 @@ export class QueueRunner implements JobRunner {
 
   async *run(
     jobs: readonly Job[],
-    { signal, onDone }: RunOptions = {},
+    { signal, onDone }: JobsOptions = {},
   ): AsyncGenerator<Uint8Array, void, void> {
     const groups = await makeGroups(jobs)
     const done = new Set<string>()

@@ -7,7 +7,8 @@ import type { Job, JobContext } from './job.ts'
 import type { JobStore } from './job_store.ts'
 
 /** Options of a run. */
-export interface RunOptions {
+export interface JobsOptions {
+  /** Ends the run; the call then throws its reason. */
   readonly signal?: AbortSignal
   /** Called with the number of done jobs; they finish in any order. */
   readonly onDone?: (done: number, total: number) => void
@@ -21,9 +22,10 @@ export interface JobRunner {
   readonly examplesPerJob: number
   /**
    * The results of jobs, in their order. Leaving the loop cancels the rest.
+   * @param jobs what is to be computed, as its files and its options
    * @throws JobsFailed after all other jobs are done; JobError if the queue or the store is lost; the signal's reason
    */
-  run(jobs: readonly Job[], options?: RunOptions): AsyncGenerator<Uint8Array, void, void>
+  run(jobs: readonly Job[], options?: JobsOptions): AsyncGenerator<Uint8Array, void, void>
   /** Ends threads and connections. The results that are in the store stay. */
   close(): Promise<void>
 }

@@ -1,7 +1,7 @@
 /**
  * The runner of one machine: threads of this process, no server, and a store in memory.
  */
-import { orAborted, type RunOptions, type JobRunner } from './runner.ts'
+import { orAborted, type JobsOptions, type JobRunner } from './runner.ts'
 import type { Job } from './job.ts'
 import { memoryStore } from './job_store.ts'
 import { JobThreads, type ThreadSource } from './job_threads.ts'
@@ -24,7 +24,7 @@ export function threadRunner(source: ThreadSource, count: number): JobRunner {
 async function* inOrder(
   threads: JobThreads,
   jobs: readonly Job[],
-  { signal, onDone }: RunOptions = {},
+  { signal, onDone }: JobsOptions = {},
 ): AsyncGenerator<Uint8Array, void, void> {
   const running: Promise<Uint8Array>[] = []
   let done = 0

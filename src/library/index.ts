@@ -29,9 +29,9 @@ export {
 } from './planner_options.ts'
 export { backendNames, type BackendName } from '../backends/backend.ts'
 export { allowWide } from '../backends/select.ts'
-export type { HubOrigin } from '../io/hub.ts'
-export type { ChatMessage } from '../io/chat_prompt.ts'
-export type { Tokenizer } from '../io/tokenizer.ts'
+export type { HubOrigin, HubOptions, DownloadProgress } from '../io/hub.ts'
+export type { ChatMessage, ChatPrompt } from '../io/chat_prompt.ts'
+export type { Tokenizer, TextStream, DecodeOptions, EncodeOptions } from '../io/tokenizer.ts'
 export { achievedSparsity, type AchievedSparsity, type LayerSizes, type Sparsity } from '../masks/achieved.ts'
 export type { ChannelMask, ChannelSite } from '../masks/channels.ts'
 export { makeBudget, type Budget, type Scope } from '../masks/budget.ts'
@@ -45,6 +45,10 @@ export {
   type Prefill,
   type PromptEnd,
   type PromptView,
+  type ByAttention,
+  type ByPrompt,
+  type ByGate,
+  type ByChannels,
 } from '../masks/planner.ts'
 export { selectMask, type UnitScores } from '../masks/selection.ts'
 export type { ModelConfig } from '../engine/config.ts'
@@ -56,5 +60,17 @@ export { plannerNames, type PlannerName } from '../planners/index.ts'
 export { randomPlanner } from '../planners/random.ts'
 export { staticPlanner } from '../planners/static.ts'
 export { rankingOf, type Ranking, type RankingPlanner } from '../planners/ranking.ts'
-export { HubError, InputError, MissingError, ShadowError, UsageError } from '../tensor/errors.ts'
+export {
+  HubError,
+  InputError,
+  MissingError,
+  ShadowError,
+  UsageError,
+  type ErrorDetails,
+} from '../tensor/errors.ts'
 export type { FloatArray, Ids, IdTable } from '../tensor/ndarrays.ts'
+export type { ChatTemplate } from '../io/chat_template.ts'
+export type { Vocabulary, Spelling, PatternName } from '../io/vocabulary.ts'
+export type { ChatChoice, SessionSettings } from './session_file.ts'
+export type { TemplateVariables } from '../io/template_variables.ts'
+export type { ScoredPieces } from '../io/piece_merges.ts'

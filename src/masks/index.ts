@@ -17,5 +17,8 @@ export {
   type Prefill,
   type PromptEnd,
   type PromptView,
+  type PlannerSettings,
+  type PlannerBy,
 } from './planner.ts'
-export { selectLayer, selectMask, type LayerScores, type UnitScores } from './selection.ts'
+export { selectLayer, selectMask, type LayerScores, type UnitScores, type TopK } from './selection.ts'
+export type { Compensation, Folded, FoldedMatrix } from './compensation.ts'

@@ -70,7 +70,7 @@ export const everyTokens: OptionRecord<number> = wholeOption('EVERY', 1)
 export const everyOption: OptionRecord<number | 'auto'> = orWord('auto', everyTokens)
 
 /** Decides for the whole model, from the heads' outputs of one early layer. */
-interface ByAttention {
+export interface ByAttention {
   readonly by: 'attention'
   /** The source layer, after whose attention it is asked; default 0. Layers 0 to this one run dense. */
   readonly sourceLayer?: number
@@ -79,7 +79,7 @@ interface ByAttention {
 }
 
 /** Decides for the whole model when the prompt has run, which it does dense; once. */
-interface ByPrompt {
+export interface ByPrompt {
   readonly by: 'prompt'
   /**
    * Makes a number for each neuron of a layer from its activations over the prompt; nothing else is kept of these.
@@ -88,14 +88,16 @@ interface ByPrompt {
    * @returns [F]
    */
   summarize(activations: Float32Array, tokens: number): Float32Array
+  /** @param view what the prompt left behind */
   choose(view: PromptEnd): UnitMask
 }
 
 /** Decides layer by layer. */
-interface ByLayer {
+export interface ByLayer {
   readonly by: 'layer'
   /**
    * Null keeps the layer dense.
+   * @param layer from 0
    * @param x the residual stream entering the layer: of the prompt [T, D], later of one token [1, D]
    * @param tokens how many rows x has
    */
@@ -103,16 +105,18 @@ interface ByLayer {
 }
 
 /** Decides the neurons of each token; all heads are computed. */
-interface ByGate {
+export interface ByGate {
   readonly by: 'gate'
   /**
    * Makes numbers of a layer's gate over the prompt.
+   * @param layer from 0
    * @param gate silu(gate x), in OPT relu(fc1 x), of every token of the prompt: [T, F], read-only
    * @param tokens T
    */
   summarize(layer: number, gate: Float32Array, tokens: number): Float32Array
   /**
    * Nothing but the gate is computed of a neuron that is skipped.
+   * @param layer from 0
    * @param gate of the token: [F], read-only
    * @param summary what `summarize` returned for the layer
    * @returns ones and zeros: [F]
@@ -121,16 +125,20 @@ interface ByGate {
 }
 
 /** Decides what matrices read of each token; all units are computed. */
-interface ByChannels {
+export interface ByChannels {
   readonly by: 'channels'
   /**
    * Makes numbers of what a site of a layer reads over the prompt.
+   * @param layer from 0
+   * @param site whose input it is
    * @param x of every token of the prompt: [T, C], read-only
    * @param tokens T
    */
   summarize?(layer: number, site: ChannelSite, x: Float32Array, tokens: number): Float32Array
   /**
    * Activations are masked before matrices round them.
+   * @param layer from 0
+   * @param site whose input it is
    * @param x what the site would read of the token: [C], read-only
    * @param summary what `summarize` returned for the site; empty without it
    * @returns ones and zeros: [C]
@@ -140,6 +148,7 @@ interface ByChannels {
 
 /** When a planner is asked, and what is done with the prompt. */
 export interface PlannerSettings {
+  /** The name of the planner in reports. */
   readonly name: string
   /** Decide again after this many tokens; without it the mask of the prompt stays. */
   readonly every?: number

@@ -21,3 +21,5 @@ export {
   type Sizes,
   type Stored,
 } from './op.ts'
+export type { MatrixDtype } from './contracts/copy_rows.ts'
+export type { FloatStorage } from '../tensor/halves.ts'

@@ -33,12 +33,18 @@ export interface Certificate {
 }
 
 /** What a run knows that a certificate is made of. */
-interface CertifiedRun {
+export interface CertifiedRun {
+  /** The backend that was judged. */
   readonly backend: Pick<Backend, 'name' | 'device'>
+  /** The model, by name and SHA-256. */
   readonly source: ModelSource
+  /** Of the cases. */
   readonly seed: number
+  /** The command line, for the provenance. */
   readonly argv: readonly string[]
+  /** What `runOps` found. */
   readonly ops: readonly OpOutcome[]
+  /** What `runModel` found; null if no model was judged. */
   readonly model: ModelOutcome | null
 }
 
@@ -49,6 +55,29 @@ export function hasPassed({ ops, model }: Pick<CertifiedRun, 'ops' | 'model'>): 
 
 /**
  * The certificate of a backend, as `shadowllm certify` writes it, from what `runOps` and `runModel` found. `readCertificate` reads one.
+ * @example
+ * ```ts
+ * import { writeFile } from 'node:fs/promises'
+ * import { ShadowModel } from 'shadowllm'
+ * import { hashFiles, makeCertificate, readCertificate, runModel, runOps, type OpOutcome } from 'shadowllm/eval'
+ *
+ * const [opt, reference] = await Promise.all([
+ *   ShadowModel.fromPretrained('embedded', { backend: 'wasm' }),
+ *   ShadowModel.fromPretrained('embedded', { backend: 'reference' }),
+ * ])
+ * const { backend } = opt.model
+ * const seed = 0
+ * const ops: OpOutcome[] = []
+ * for await (const one of runOps(backend, { ops: ['add', 'linear'], seed, small: true })) ops.push(one)
+ * const model = await runModel(opt.model, reference.model, { seed, strict: true })
+ * const source = { name: opt.name, hash: await hashFiles(opt.files) }
+ * const certificate = await makeCertificate({ backend, source, seed, argv: [], ops, model })
+ * const path = 'build/example/certificate.json'
+ * await writeFile(path, JSON.stringify(certificate))
+ * console.log((await readCertificate(path)).passed)
+ * await opt.dispose()
+ * await reference.dispose()
+ * ```
  */
 export async function makeCertificate(run: CertifiedRun): Promise<Certificate> {
   const { backend, source, seed, argv, ops, model } = run
@@ -68,8 +97,11 @@ export function renderCertificate(certificate: Certificate): string {
   return `${JSON.stringify(certificate, null, 2)}\n`
 }
 
-interface Hashes {
+/** What the numbers of a certificate were computed from. */
+export interface Hashes {
+  /** SHA-256 of the definitions of ops. */
   readonly definitions: string
+  /** SHA-256 of what the backend computes them with. */
   readonly kernels: string
 }
 

@@ -10,7 +10,9 @@ import { isKnownName, kindOf, type Measure, type TensorKind } from './kinds.ts'
 
 /** A tensor of a parity file. */
 export interface ParityTensor {
+  /** The sizes of its axes. */
   readonly shape: readonly number[]
+  /** Its elements in row-major order. */
   readonly values: ArrayLike<number>
 }
 

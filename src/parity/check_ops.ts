@@ -42,7 +42,7 @@ export interface OpsReport {
 }
 
 /** How folders are compared, and what watches it. */
-interface CheckOpsOptions {
+export interface CheckOpsOptions {
   readonly owed: Owed
   /** Whether a file that is in one folder only is a failure. Default: no. */
   readonly strict?: boolean
@@ -58,6 +58,14 @@ interface CheckOpsOptions {
  * @throws InputError FILE_MISSING, FILE_KIND, FILE_READ for what is no folder, PARITY_NOTHING if they have none in common,
  *   PARITY_OP_FILE and what `openSafetensors` throws for a
  *   file of expected numbers that is not one; the signal's reason
+ * @example
+ * ```ts no-run
+ * import { checkOps } from 'shadowllm/eval'
+ *
+ * // The first folder is of `shadowllm parity export-ops`; examples/own_backend.ts writes the second.
+ * const { passed, ops } = await checkOps('expected', 'actual', { owed: 'row' })
+ * console.log(passed, ops.length)
+ * ```
  */
 export async function checkOps(
   expectedFolder: string,

@@ -41,6 +41,27 @@ export interface ExportOptions {
  * `readParityFile` reads them, `checkParity` compares.
  * @throws InputError MASK_NOT_CONTIGUOUS, PARITY_MASK if a mask is not of the model's shape; UsageError TOKENS,
  *   INDEX_RANGE for ids outside the vocabulary, CONTEXT_LENGTH; the signal's reason
+ * @example
+ * ```ts
+ * import { ShadowModel } from 'shadowllm'
+ * import { checkParity, exportParity, readParityCases, readParityFile } from 'shadowllm/eval'
+ * import { writeSafetensors } from 'shadowllm/io/safetensors'
+ *
+ * const opt = await ShadowModel.fromPretrained()
+ * const inputIds = Int32Array.from(opt.encode('Once upon a time, there was', { prefix: true }))
+ * const T = inputIds.length
+ * const attentionMask = new Int32Array(T).fill(1)
+ * const cases = { B: 1, T, inputIds, attentionMask, labels: inputIds, headMask: null, ffnMask: null }
+ * const path = 'build/example/parity.safetensors'
+ * await writeSafetensors(path, await exportParity(opt.model, cases))
+ *
+ * // Another program reads the cases from the file, and writes a file that is compared with this one.
+ * const again = 'build/example/parity_again.safetensors'
+ * await writeSafetensors(again, await exportParity(opt.model, await readParityCases(path)))
+ * const { passed, tensors } = checkParity(await readParityFile(path), await readParityFile(again))
+ * console.log(passed, tensors.length, 'tensors')
+ * await opt.dispose()
+ * ```
  */
 export async function exportParity(
   model: LanguageModel,

@@ -36,6 +36,7 @@ export interface OpCase {
 
 /** Which cases. */
 export interface SuiteOptions {
+  /** Draws the cases. */
   readonly seed: number
   /** Leaves out the sizes of OPT-125m. */
   readonly small?: boolean

@@ -23,7 +23,7 @@ import type { ParityCases } from './files.ts'
 import { kindOf } from './kinds.ts'
 
 /** Something that holds or does not, besides tensors. */
-interface ModelCheck {
+export interface ModelCheck {
   readonly name: 'masks' | 'greedy dense' | 'greedy sparse'
   readonly passed: boolean
   /** What was compared, and where it parted. */
@@ -41,10 +41,12 @@ export interface ModelOutcome {
 }
 
 /** How a model is run, and what watches it. */
-interface RunModelOptions {
+export interface RunModelOptions {
+  /** Draws the cases. */
   readonly seed: number
   /** Whether the backend owes the reference's bits. */
   readonly strict: boolean
+  /** Ends the work; the call then throws its reason. */
   readonly signal?: AbortSignal
   /** Called before each of the steps and at the end. */
   readonly onProgress?: (done: number, total: number, what: string) => void

@@ -34,8 +34,10 @@ export interface OpOutcome extends Omit<Comparison, 'worst'> {
 }
 
 /** Which ops on which cases, and what watches them. */
-interface RunOpsOptions extends SuiteOptions {
+export interface RunOpsOptions extends SuiteOptions {
+  /** The ops that are judged. */
   readonly ops: readonly KernelName[]
+  /** Ends the work; the call then throws its reason. */
   readonly signal?: AbortSignal
   /** Called before each op and at the end. */
   readonly onProgress?: (done: number, total: number, op: KernelName | null) => void

@@ -34,7 +34,10 @@ export interface HeadOutputsPredictor {
 
 /** The predictor of the dejavu planner, such as `DejavuPredictor`. */
 export interface LayerPredictor {
-  /** @param stream the residual stream entering layer - 1, at one token: [D] */
+  /**
+   * @param layer of the scores, from 1
+   * @param stream the residual stream entering layer - 1, at one token: [D]
+   */
   predictLayer(layer: number, stream: Float32Array): LayerScores
 }
 

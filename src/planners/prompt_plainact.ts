@@ -48,7 +48,32 @@ export function scoreContinuation(
 /** Options of a prompt planner. */
 export type PromptPlannerOptions = Pick<PlannerSources, 'criterion' | 'seed' | 'topK'>
 
-/** Keeps the units with the highest scores for the loss of the prompt, which must have at least two tokens. */
+/** Keeps the units with the highest scores for the loss of the prompt, which must have at least two tokens. * @example
+ * ```ts
+ * import { collectText, makeBudget, rankingOf, ShadowModel } from 'shadowllm'
+ * import { glassPlanner, griffinStaticPlanner, promptPlanner } from 'shadowllm/predictor'
+ * import { promptStaticPlanner, scoreText } from 'shadowllm/predictor'
+ *
+ * const opt = await ShadowModel.fromPretrained()
+ * const { model } = opt
+ * const budget = makeBudget(0.5)
+ *
+ * // Mean scores come from many texts (`calibrateToFolder`); those of one stand for them here.
+ * const ids = Int32Array.from(opt.encode('The men were tired, and the captain told them so.', { prefix: true }))
+ * const mean = scoreText(model, ids, ids)
+ * const planners = [
+ *   promptPlanner(model, budget),
+ *   promptStaticPlanner(model, mean, budget),
+ *   griffinStaticPlanner(mean, budget),
+ *   glassPlanner(mean, budget),
+ * ]
+ * for (const planner of planners) {
+ *   const { text } = await collectText(opt.generate('Once upon a time', { planner, maxTokens: 8 }))
+ *   console.log(planner.name, rankingOf(planner)?.criterion, text)
+ * }
+ * await opt.dispose()
+ * ```
+ */
 export function promptPlanner(
   model: LanguageModel,
   budget: Budget,

@@ -21,7 +21,8 @@ import { given, type PlannerRecord } from './record.ts'
  * import { openPredictor, shadowPlanner } from 'shadowllm/predictor'
  *
  * const opt = await ShadowModel.fromPretrained()
- * const predictor = await openPredictor('fixtures/tiny-opt/predictor.safetensors', opt.model.backend)
+ * const beside = opt.weightsFile.replace('model.safetensors', 'predictor.safetensors')
+ * const predictor = await openPredictor(beside, opt.model.backend)
  * if (predictor.kind !== 'shadow') throw new Error(predictor.kind)
  * const planner = shadowPlanner(predictor, makeBudget(0.5))
  * const { text } = await collectText(opt.generate('Once upon a time', { planner, maxTokens: 12 }))

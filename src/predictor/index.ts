@@ -9,6 +9,10 @@ export {
   type LossName,
   type PredictorConfig,
   type PredictorKind,
+  type DejavuConfig,
+  type DejavuStyleConfig,
+  type ShadowConfig,
+  type PredictorConfigBase,
 } from './predictor_config.ts'
 export type { UnitKind } from '../masks/mask.ts'
 export { coreinferPlanner } from '../planners/coreinfer.ts'
@@ -26,7 +30,13 @@ export { promptStaticPlanner } from '../planners/prompt_static.ts'
 export { randomPlanner } from '../planners/random.ts'
 export type { LatePlanner } from '../planners/ranking.ts'
 export type { PlannerSources } from '../planners/record.ts'
-export type { PromptPredictor } from '../planners/predictors.ts'
+export type {
+  PromptPredictor,
+  Predictors,
+  LayerPredictor,
+  HeadOutputsPredictor,
+  InputScaling,
+} from '../planners/predictors.ts'
 export { shadowPlanner } from '../planners/shadow.ts'
 export { staticPlanner } from '../planners/static.ts'
 export { DejavuPredictor } from './dejavu.ts'
@@ -35,5 +45,7 @@ export type { CalibrationExample, PromptFeatures } from './example.ts'
 export { makePredictorConfig, type PredictorOrigin, type PredictorChoices } from './make_predictor_config.ts'
 export { scoreKept, spearman, type MaskQuality, type ScoreQuality } from './metrics.ts'
 export { predictScores } from './predict.ts'
-export { openPredictor, savePredictor, type Predictor } from './predictor_file.ts'
+export { openPredictor, savePredictor, type Predictor, type PredictorFileOptions } from './predictor_file.ts'
 export { ShadowPredictor } from './shadow.ts'
+export type { ByLayer } from '../masks/planner.ts'
+export type { FeatureMoments } from './features.ts'

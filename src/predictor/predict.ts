@@ -30,6 +30,36 @@ export function promptInput(config: ShadowConfig, features: PromptFeatures): Flo
  * `scoreKept` compare them with the true ones. Rows of dense layers are zeros.
  * @throws UsageError as `promptInput`, FEATURE_SHAPE
  * @specified `predict`
+ * @example
+ * ```ts
+ * import { makeBudget, selectMask, ShadowModel } from 'shadowllm'
+ * import { calibrateToFolder, hashFiles, openCalibration, textSource } from 'shadowllm/eval'
+ * import { openPredictor, predictScores, scoreKept, spearman } from 'shadowllm/predictor'
+ *
+ * const opt = await ShadowModel.fromPretrained()
+ * const { model, prefixIds } = opt
+ * const text = 'The captain looked at the sea. The men were tired, and he told them to go below. '.repeat(4)
+ * const encode = (words: string): number[] => opt.encode(words)
+ * const windows = { name: 'sea', encode, count: 2, seed: 0, prompt: 16, continuation: 8, prefixIds }
+ * const source = textSource([{ name: 'sea', genre: 'story', text }], windows)
+ * const folder = 'build/example/judged'
+ * const modelHash = await hashFiles(opt.files)
+ * await calibrateToFolder({ model, modelHash, source, examples: 2, folder, criteria: ['plainact'] })
+ *
+ * // The predictor of the embedded model lies beside its weights.
+ * const beside = opt.weightsFile.replace('model.safetensors', 'predictor.safetensors')
+ * const predictor = await openPredictor(beside, model.backend)
+ * for (const { features, scores } of await (await openCalibration(folder)).readAll()) {
+ *   const truth = scores.get('plainact')
+ *   if (truth === undefined) throw new Error('no scores')
+ *   const predicted = predictScores(predictor, features)
+ *   const [chosen, best] = [predicted, truth].map((one) => selectMask(one, makeBudget(0.5)))
+ *   console.log(spearman(predicted.neurons, truth.neurons))
+ *   console.log(scoreKept(chosen.neurons, best.neurons, truth.neurons))
+ * }
+ * predictor.dispose()
+ * await opt.dispose()
+ * ```
  */
 export function predictScores(predictor: Predictor, features: PromptFeatures): UnitScores {
   if (predictor.kind === 'shadow') {

@@ -17,7 +17,7 @@ export interface MeasuredRun {
 }
 
 /** A window: where it comes from, and what of it is scored. */
-interface MeasuredWindow {
+export interface MeasuredWindow {
   /** The document that it was cut from; windows of one resemble one another. */
   readonly document: string
   /** Tokens of the prompt, and those after it. */

@@ -46,6 +46,7 @@ export type Aggregation = (typeof aggregations)[number]
 
 /** Which examples are calibrated on. */
 export interface ExampleSettings {
+  /** How many examples. */
   readonly count: number
   /** Null for windows of text; else a task's rows behind so many solved ones. */
   readonly shots: number | null
@@ -58,11 +59,13 @@ export interface ExampleSettings {
 
 /** How a predictor is made, every choice of all kinds said, and how it is trained. */
 export interface PredictorSettings extends Required<PredictorChoices> {
+  /** How its networks are trained. */
   readonly training: Omit<TrainingOptions, 'signal'>
 }
 
 /** A planner, a budget, what the planner learnt from, and when it decides. */
 export interface Method {
+  /** Who decides which units are kept. */
   readonly planner: PlannerName
   /** `none` where no criterion decides: dense, random and planners that rank neurons by what the prompt uses. */
   readonly criterion: string
@@ -71,7 +74,9 @@ export interface Method {
   /** The share of heads, and of neurons, where it is another. */
   readonly headSparsity?: number
   readonly neuronSparsity?: number
+  /** Whether units compete within their layer, or with those of all layers. */
   readonly scope: Scope
+  /** After how many tokens it decides again; `once`: never. */
   readonly every: Every
   /** Whether the prompt runs dense, or under the mask that it decides; default: as the planner does by itself. */
   readonly prefill?: Prefill
@@ -108,6 +113,26 @@ export interface Method {
  * scope, a decision when the planner decides by itself. Planners that rank neurons by the prompt do so within each layer, whatever
  * the scope.
  * @param given a planner and its sparsity, and what differs from the defaults
+ * @example
+ * ```ts
+ * import { ShadowModel } from 'shadowllm'
+ * import { makeMethod, textPerplexity } from 'shadowllm/eval'
+ *
+ * const opt = await ShadowModel.fromPretrained()
+ * const { model, name: modelName, files: modelFiles, prefixIds } = opt
+ * const methods = [
+ *   makeMethod({ planner: 'dense', sparsity: 0 }),
+ *   makeMethod({ planner: 'prompt-plainact', criterion: 'plainact', sparsity: 0.5 }),
+ *   makeMethod({ planner: 'griffin', sparsity: 0.5 }),
+ * ]
+ * const stream = 'Once upon a time, there was a little dog who liked to play in the park. '.repeat(20)
+ * const text = { name: 'dog', stream, pages: [] }
+ * const encode = (words: string): number[] => opt.encode(words)
+ * const what = { model, modelName, modelFiles, encode, prefixIds, text, methods }
+ * const report = await textPerplexity({ ...what, protocols: ['stream'], context: 64, windows: 2 })
+ * for (const { planner, klPerToken } of report.rows) console.log(planner, klPerToken.toFixed(3))
+ * await opt.dispose()
+ * ```
  */
 export function makeMethod(given: Pick<Method, 'planner' | 'sparsity'> & Partial<Method>): Method {
   const { planner, every = defaultEvery(planner), scope = 'global' } = given
@@ -119,7 +144,7 @@ export function makeMethod(given: Pick<Method, 'planner' | 'sparsity'> & Partial
 }
 
 /** What a predictor is meant for, and a method asks where nothing else is said. */
-type Use = Pick<Partial<Method>, 'scope' | 'prefill' | 'headSparsity' | 'neuronSparsity'>
+export type LearntUse = Pick<Partial<Method>, 'scope' | 'prefill' | 'headSparsity' | 'neuronSparsity'>
 
 /**
  * A method as its predictor was learnt, where nothing else is asked. A leaky planner and the released code have settings of their own.
@@ -127,7 +152,7 @@ type Use = Pick<Partial<Method>, 'scope' | 'prefill' | 'headSparsity' | 'neuronS
  */
 export function makeMethodAsLearnt(
   given: Parameters<typeof makeMethod>[0],
-  learnt: Use | null = null,
+  learnt: LearntUse | null = null,
 ): Method {
   const { leaky = false, paperCompatible = false, promptShare = 0 } = given
   const own = leaky || paperCompatible ? null : learnt
@@ -219,9 +244,11 @@ export interface MethodInputs {
 
 /** What several methods decide by, as files have it. */
 export interface MethodSources {
+  /** Mean scores of a calibration, for planners that rank by them. */
   readonly mean?: UnitScores
   /** The last one of a kind is asked. */
   readonly predictors?: readonly Predictor[]
+  /** Moments of a calibration, for methods that compensate. */
   readonly moments?: HeldMoments
 }
 
@@ -327,15 +354,18 @@ export interface CompareOptions extends Partial<
     | 'promptShare'
   >
 > {
+  /** The planners that are compared; dense is always among them. */
   readonly planners: readonly PlannerName[]
+  /** Shares of the ranked units that are skipped, from 0 to 1. */
   readonly sparsities: readonly number[]
   /** Default: `global`, or as the predictor of the planner was learnt. */
   readonly scope?: Scope
   /** Of the oracle, of the prompt, and of the mean scores; a predictor's is what it learnt. */
   readonly criterion: string
+  /** What the planners decide by: mean scores, predictors, moments. */
   readonly sources?: MethodSources
   /** For which masks the shadow predictor was learnt. */
-  readonly learnt?: Use | null
+  readonly learnt?: LearntUse | null
 }
 
 /**

@@ -56,7 +56,7 @@ export function modelSource(name: string, hash: string, origin: HubOrigin | null
 }
 
 /** The part of the provenance that only the run itself knows. */
-interface ProvenanceInputs extends Pick<Provenance, 'model' | 'data' | 'seed' | 'argv'> {
+export interface ProvenanceInputs extends Pick<Provenance, 'model' | 'data' | 'seed' | 'argv'> {
   readonly backend: Pick<Backend, 'name' | 'device'>
 }
 

@@ -87,7 +87,7 @@ export class Random {
     return (total + 6) / 65536 - 6
   }
 
-  /** The numbers 0..length-1 in random order (Fisher-Yates). */
+  /** The numbers 0..length-1 in random order (Fisher-Yates). @param length how many */
   permutation(length: number): Int32Array {
     const order = Int32Array.from({ length }, (_, i) => i)
     for (let i = length - 1; i > 0; i--) {

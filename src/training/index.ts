@@ -31,7 +31,15 @@ export {
 } from './learn_predictor.ts'
 export type { EpochReport, TrainingOptions } from './predictor_training.ts'
 export { pretrain, type HeldOutReport, type PretrainOptions, type StepReport } from './pretrain.ts'
-export { cutStream, holdOut, joinDocuments, makeTextEncoder, seededBatches } from './pretrain_data.ts'
+export {
+  cutStream,
+  holdOut,
+  joinDocuments,
+  makeTextEncoder,
+  seededBatches,
+  type PretrainWindows,
+  type Batches,
+} from './pretrain_data.ts'
 export { embeddedRecipe, type PretrainSettings } from './pretrain_settings.ts'
 export { LanguageTrainer, type TrainerState } from './pretrain_trainer.ts'
 export { cosineSchedule, type Schedule } from './schedule.ts'
@@ -44,4 +52,7 @@ export {
   type PredictorTraining,
   type TrainedPredictor,
   type TrainingProgress,
+  type PredictorOf,
 } from './train_predictor.ts'
+export type { RidgeOptions } from './ridge.ts'
+export type { Encode } from '../io/encode_pieces.ts'

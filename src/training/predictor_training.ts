@@ -13,17 +13,19 @@ import { NetworkTrainer, type Loss, type TrainingSet } from './network_trainer.t
 import { pause } from '../platform/pause.ts'
 import { cosineSchedule } from './schedule.ts'
 
-/** Options of training. */
+/** How the networks of a predictor are trained. The usual values are those of `shadowllm train` and `settingsBySize`. */
 export interface TrainingOptions {
+  /** How many times the training part is passed through at most; usually 40. */
   readonly epochs: number
+  /** Examples of one step of the optimiser; all of them where there are fewer. Usually 32. */
   readonly batch: number
-  /** The highest learning rate. */
+  /** The highest learning rate, that of the first step: a cosine brings it to 0. Usually 0.001. */
   readonly rate: number
-  /** Decoupled weight decay. */
+  /** Decoupled weight decay of AdamW; usually 0.01. */
   readonly decay: number
-  /** The share of held-out examples, which choose the epoch. */
+  /** The share of examples that are held out and choose the epoch, from 0 to 1; usually 0.1. */
   readonly heldOut: number
-  /** Epochs without improvement on the held-out part after which training stops. */
+  /** Epochs without improvement on the held-out part after which training stops; usually 8. */
   readonly patience: number
   /**
    * The scale of the squared error. `all` (default): the same for all outputs, so units whose scores vary most dominate.

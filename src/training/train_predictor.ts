@@ -67,7 +67,10 @@ export interface TrainedPredictor<Kind extends Predictor = Predictor> {
 }
 
 /** The predictor of a config. */
-type PredictorOf<Config extends PredictorConfig> = Extract<Predictor, { readonly kind: Config['kind'] }>
+export type PredictorOf<Config extends PredictorConfig> = Extract<
+  Predictor,
+  { readonly kind: Config['kind'] }
+>
 
 /**
  * Trains a predictor of any kind, by its config.

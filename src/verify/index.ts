@@ -5,7 +5,7 @@
  */
 export { suite, type SuiteLaw } from './suite.ts'
 export { digestOfReports } from './digest.ts'
-export { NO_BACKEND, type Law } from './law.ts'
+export { NO_BACKEND, type Law, type Verdict, type Case } from './law.ts'
 export {
   tryingsOf,
   verify,

@@ -5,6 +5,17 @@
  *
  * @module
  */
-export type { ModelInfo } from './engine/model_info.ts'
+export type { ModelInfo, NextToken, BackendChoice } from './engine/model_info.ts'
 export { RemoteModel, type ModelSource } from './engine/remote_model.ts'
 export { startEngine, type Engine } from './engine/start_engine.ts'
+export type {
+  StudyEvent,
+  StudyEnd,
+  StudyOptions,
+  StudyStart,
+  StudyStep,
+  DenseStep,
+  StudyCompared,
+  SpeedRounds,
+  TextStep,
+} from './engine/study_types.ts'

@@ -35,7 +35,7 @@ export interface Task {
   readonly metrics: readonly Metric[]
   /** The fields of a row, for help texts. */
   readonly fields: string
-  /** @throws InputError TASK_ROW for a row it cannot ask */
+  /** @param row its fields by name @throws InputError TASK_ROW for a row it cannot ask */
   read(row: RowReader): Question
 }
 

@@ -17,9 +17,11 @@ import { answerOf, textsOf, type Answer } from './score.ts'
 
 /** A task made ready. */
 export interface TaskRun extends Pick<Task, 'name' | 'version' | 'metrics'> {
+  /** Solved examples before each question. */
   readonly shots: number
   /** How many questions there were before any limit. */
   readonly original: number
+  /** The questions as tokens, in the order in which they are asked. */
   readonly asked: readonly Asked[]
   /** Where questions are from that no context of the model has room for. */
   readonly leftOut: readonly string[]
@@ -29,12 +31,15 @@ export interface TaskRun extends Pick<Task, 'name' | 'version' | 'metrics'> {
 
 /** Tasks, and how they are asked. */
 export interface AskedTasks {
+  /** The model that is asked. */
   readonly model: LanguageModel
+  /** What `prepareTask` made ready. */
   readonly tasks: readonly TaskRun[]
   /** Dense first. */
   readonly methods: readonly Method[]
   /** The inputs of planners. */
   readonly sources?: MethodSources
+  /** How masks are executed; default `auto`. */
   readonly mode?: MaskMode
   /** Of random masks; each task begins with it. */
   readonly seed: number

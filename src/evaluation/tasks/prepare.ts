@@ -22,14 +22,16 @@ import type { TaskRun } from './asking.ts'
 /** The inputs of tasks; the sizes are those of the continuation task. */
 export interface PrepareOptions
   extends WindowSizes, Required<Pick<PromptOptions, 'encode' | 'shots' | 'seed' | 'limit'>> {
+  /** The configuration of the model: its positions and its first token. */
   readonly config: ModelConfig
+  /** The text of tokens. */
   readonly decode: (tokens: Int32Array) => string
   /** Folder of row files. */
   readonly data?: string
   /** Files of rows by task; they come before the folder. */
-  readonly rows: ReadonlyMap<string, string>
-  /** Whether the model's first token, `</s>` of OPT, comes before each context of a task of rows. */
-  readonly bos: boolean
+  readonly rows?: ReadonlyMap<string, string>
+  /** Whether the model's first token, `</s>` of OPT, comes before each context of a task of rows; default: no. */
+  readonly bos?: boolean
   /** Text of the continuation task. */
   readonly documents: () => Promise<{ name: string; documents: readonly Document[] }>
 }
@@ -38,7 +40,10 @@ export interface PrepareOptions
 const defaultContinuations = 200
 
 /**
- * One task made ready, and where its questions are from.
+ * Makes a task ready for `runTasks`: reads its rows, encodes its questions, and says where they are from, for `makeProvenance`. The example
+ * of `runTasks` shows both.
+ * @param name of one of {@link tasks}, whose rows are in `data` or `rows`; or `continuation`, whose questions are made from `documents`
+ * @param options the model's configuration and tokenizer, where the rows or documents are, and how many questions are asked
  * @throws UsageError TASK_NAME, SHOTS, DATA if a task has no rows named; those of `findRows` and `askRows`;
  *   InputError TASK_LENGTH if every answer is too long for the model
  */
@@ -53,9 +58,9 @@ async function prepareRows(
   name: string,
   options: PrepareOptions,
 ): Promise<{ task: TaskRun; source: Source }> {
-  const { config, encode, data, rows: named, shots, seed, limit, bos } = options
+  const { config, encode, data, rows: named, shots, seed, limit, bos = false } = options
   const task = taskByName(name)
-  const file = named.get(name)
+  const file = named?.get(name)
   if (file === undefined && data === undefined)
     throw new UsageError('DATA', `task ${name}: expected --data or --rows ${name}=FILE, got neither`)
   const found = file === undefined ? await findRows(data as string, name) : await readRows(file)

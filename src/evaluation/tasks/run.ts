@@ -17,10 +17,11 @@ import { askTasks, type AskedTasks, type TaskProgress, type TaskRun } from './as
 import { accuracyOf, accuracyOver, meanAccuracy, type Accuracy, type Answer } from './score.ts'
 
 /** The numbers of one task in one row, by the keys of lm-evaluation-harness; "N/A" as it writes it. */
-type TaskScores = Readonly<Record<string, number | string>>
+export type TaskScores = Readonly<Record<string, number | string>>
 
 /** One task under one method. */
 export interface TaskRow extends MethodRow {
+  /** The name of the task. */
   readonly task: string
   readonly leaky: boolean
   /** Whether the prompt ran dense, or under the mask. */
@@ -28,11 +29,13 @@ export interface TaskRow extends MethodRow {
   readonly seed: number
   /** Skipped shares of the whole model and of each layer, averaged over questions. */
   readonly achieved: AchievedSparsity
+  /** The metrics of the task and their standard errors, such as `acc,none`. */
   readonly scores: TaskScores
   /** By how much each share is more than the dense one, question by question. */
   readonly overDense: Readonly<Partial<Record<Metric, Accuracy>>>
   /** Share of questions in which the choice of `acc` is the dense one's. */
   readonly agreement: number
+  /** How many questions were answered. */
   readonly questions: number
 }
 
@@ -49,7 +52,7 @@ export interface TaskSample extends MethodRow {
 }
 
 /** `acc` of all tasks, each counted alike, and by how much it is more than the dense one. */
-interface TaskMean {
+export interface TaskMean {
   readonly planner: string
   readonly sparsity: number
   readonly acc: number
@@ -60,7 +63,9 @@ interface TaskMean {
 
 /** The results, of a finished run or of a stopped one. */
 export interface TasksReport {
+  /** The scores of the dense model, by task. */
   readonly results: Readonly<Record<string, TaskScores>>
+  /** Every task under every method. */
   readonly rows: readonly TaskRow[]
   /** Mean of `acc` over tasks, by row. */
   readonly means: readonly TaskMean[]
@@ -75,7 +80,9 @@ export interface TasksReport {
   readonly samples?: readonly TaskSample[]
   readonly config: Readonly<Record<string, string | number | boolean | null>>
   readonly provenance: Provenance
+  /** Whether the run was not stopped. */
   readonly complete: boolean
+  /** How long it took. */
   readonly seconds: number
 }
 
@@ -96,6 +103,38 @@ export interface RunOptions extends AskedTasks {
  * @param signal stops it; what was finished is reported
  * @param onProgress is called after each question, with its task
  * @throws what the runner throws, if one asks
+ * @example
+ * ```ts
+ * import { ShadowModel } from 'shadowllm'
+ * import { compareMethods, hashFiles, makeProvenance, prepareTask, runTasks } from 'shadowllm/eval'
+ *
+ * const opt = await ShadowModel.fromPretrained()
+ * const { model, config, tokenizer, prefixIds } = opt
+ * if (tokenizer === null) throw new Error('no tokenizer')
+ *
+ * // Three questions: which of four texts goes on?
+ * const text = 'Once upon a time, there was a little dog who liked to play in the park. '.repeat(20)
+ * const { task, source } = await prepareTask('continuation', {
+ *   config,
+ *   encode: (words) => opt.encode(words),
+ *   decode: (ids) => tokenizer.decode(ids),
+ *   documents: () => Promise.resolve({ name: 'dog', documents: [{ name: 'dog', genre: 'story', text }] }),
+ *   prefixIds,
+ *   prompt: 32,
+ *   continuation: 8,
+ *   shots: 0,
+ *   limit: 3,
+ *   seed: 0,
+ * })
+ *
+ * const methods = compareMethods(model, { planners: ['random', 'griffin'], sparsities: [0.5], criterion: 'none' })
+ * const hash = await hashFiles(opt.files)
+ * const of = { backend: model.backend, model: { name: opt.name, hash }, data: source, seed: 0, argv: [] }
+ * const provenance = await makeProvenance(of)
+ * const report = await runTasks({ model, tasks: [task], methods, seed: 0, config: {}, provenance })
+ * for (const { planner, scores, agreement } of report.rows) console.log(planner, scores['acc,none'], agreement)
+ * await opt.dispose()
+ * ```
  */
 export async function runTasks(
   options: RunOptions,

@@ -66,6 +66,7 @@ import { remembered } from '../../tensor/records.ts'
  * of how to learn; the caller disposes them.
  */
 export interface CacheOptions extends NamedModel, WindowSizes, MethodSources {
+  /** The model of the experiment. */
   readonly model: LanguageModel
   /** Text to ids, nothing added. */
   readonly encode: Encode
@@ -73,6 +74,7 @@ export interface CacheOptions extends NamedModel, WindowSizes, MethodSources {
   readonly documents?: readonly Document[]
   /** Documents to evaluate on in place of those that the split keeps for it; nothing is learnt from them. */
   readonly evaluated?: readonly Document[]
+  /** The name of the documents in reports. */
   readonly dataName?: string
   /** Makes the windows of examples with shots; required for these. */
   readonly shotWindows?: ShotWindows
@@ -80,6 +82,7 @@ export interface CacheOptions extends NamedModel, WindowSizes, MethodSources {
   readonly store: PartStore
   /** Calibrates and evaluates in place of this process; the caller closes it. */
   readonly runner?: JobRunner | null
+  /** Ends the work; the call then throws its reason. */
   readonly signal?: AbortSignal
   /** Called with the progress of the part that is computed. */
   readonly onProgress?: (progress: CacheProgress) => void
@@ -97,7 +100,7 @@ export interface CacheProgress {
 }
 
 /** Windows of a document's text, or rows of a task, for one number of shots. */
-type ShotWindows = (cache: ExperimentCache, count: number, seed: number, shots: number) => Window[]
+export type ShotWindows = (cache: ExperimentCache, count: number, seed: number, shots: number) => Window[]
 
 /** Examples, what was asked for, and the criteria that they have scores of. */
 interface ExampleSet {

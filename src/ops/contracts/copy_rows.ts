@@ -19,7 +19,7 @@ import { copy_rows } from '../copy_rows.ts'
 import { recordOf } from '../../tensor/records.ts'
 
 /** What the numbers of a matrix may be. */
-type MatrixDtype = Exclude<Dtype, 'i32'>
+export type MatrixDtype = Exclude<Dtype, 'i32'>
 const dtypes = (Object.keys(arrayTypes) as Dtype[]).filter((dtype): dtype is MatrixDtype => dtype !== 'i32')
 
 function inStorage(storage: Dtype): StorageDescription<Parameters<typeof copy_rows>> {

@@ -60,7 +60,7 @@ export interface SpeedRounds {
 }
 
 /** One token of a text. */
-interface TextStep {
+export interface TextStep {
   readonly index: number
   readonly token: number
   readonly text: string
