@@ -121,7 +121,11 @@ export class TextSession {
     return this.#going.place
   }
 
-  /** Refuses a call that the session cannot go on with. @throws UsageError SESSION as `place` */
+  /**
+   * Refuses a call that the session cannot go on with.
+   * @param kind of the call
+   * @throws UsageError SESSION as `place`
+   */
   expect(kind: Going['kind'], settings: SessionSettings): void {
     const [going, known] = [this.#going, this.#settings]
     if (going && going.kind !== kind) throw this.#refuse('session', `a ${kind}`, `a ${going.kind}`)

@@ -19,3 +19,5 @@ export type {
   SpeedRounds,
   TextStep,
 } from './engine/study_types.ts'
+export type { UnitSwitch } from './engine/unit_switches.ts'
+export type { Unit } from './trace/unit_facts.ts'
