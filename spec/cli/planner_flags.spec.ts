@@ -216,7 +216,8 @@ describe('a share alone', () => {
     const session = { note: async (line: string) => void (said += line) } as unknown as Session
     const flags = { planner: 'shadow', criterion: 'plainact', predictor: [], moments: [], sparsity: 0.5 }
     const asked = { ...flags, isPlannerImplied: true, ...changed } as unknown as PlanFlags
-    const opt = { usualPlanner: async () => 'griffin', config: { gated: false } } as unknown as ShadowModel
+    const given = { usualPlanner: async () => 'griffin', config: { gated: false }, weightsFile: 'nothing' }
+    const opt = given as unknown as ShadowModel
     return { planner: (await loadPlanFiles(session, opt, asked)).planner, said }
   }
 

@@ -213,7 +213,11 @@ describe('a predictor as a file', async () => {
   })
 
   const refusals: [string, unknown, string][] = [
-    ['a file without a config', undefined, 'shadowllm.predictor: expected a metadata entry, got none'],
+    [
+      'a file without a config',
+      undefined,
+      'expected a predictor, as "shadowllm train" writes it, got another safetensors file',
+    ],
     ['a config that is not an object', 3, 'expected an object, got the number 3'],
     ['a config without a shape', { ...config, shape: undefined }, ' shape: expected an object, got nothing'],
     ['a width of no size', { ...config, width: -1 }, ' width: expected a whole number from 1 to 16777216'],

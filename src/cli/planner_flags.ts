@@ -249,9 +249,10 @@ async function learntBy(
   const told = (['scope', 'prefill', 'headSparsity', 'neuronSparsity'] as const).filter(
     (name) => learnt[name] !== undefined,
   )
-  const differing = told.filter((name) => learnt[name] !== used[name])
+  const valueOf = (use: Partial<Method>, name: (typeof told)[number]): unknown => use[name] ?? use.sparsity
+  const differing = told.filter((name) => valueOf(learnt, name) !== valueOf(used, name))
   const words = (use: Partial<Method>, names: typeof told): string =>
-    names.map((name) => `${flagName(name)} ${use[name] ?? use.sparsity}`).join(' ')
+    names.map((name) => `${flagName(name)} ${valueOf(use, name)}`).join(' ')
   await tell(session, flags, [
     differing.length === 0
       ? `${file}: used as it was learnt, ${words(learnt, told)}`
