@@ -100,6 +100,31 @@ describe.skipIf(!isThere)(
       return { ...terminal, before, pid }
     }
 
+    test('is stopped by ctrl-Z with all that runs in front, and goes on with what was typed', async () => {
+      const model = join(folder, 'stopped')
+      await writeChatModel(model)
+      const { type, until, ended } = openTerminal('PS1="ready " bash --norc --noprofile -i')
+      // A program in between, as npx is, which does not stop by itself.
+      type(`sh -c '"${process.execPath}" src/cli/main.ts chat -m "${model}" --planner random; exit $?'\r`)
+      await until('/help lists the commands')
+      await until('> ')
+      type('/sparsity')
+      await until('/sparsity')
+      type('\u001a')
+      await until('Stopped')
+      type('fg\r')
+      await until('> /sparsity')
+      type(' 0.4\r')
+      await until('random, 40.0 %')
+      await until('> ')
+      type('/quit\r')
+      await until('ready ')
+      type('echo code $?.\r')
+      await until('code 0.')
+      type('exit\r')
+      expect(await ended).toBe(0)
+    })
+
     test('ends at SIGTERM with 130 and one line, and gives the terminal back', async () => {
       const { until, ended, before, pid, type } = await start()
       type('half a line')

@@ -36,7 +36,8 @@ async function judgePlanted(text: string, plugin: readonly string[] = []): Retur
   try {
     const write = (name: string, content: string): void => writeFileSync(join(folder, name), content)
     write('planted.ts', text)
-    write('tsconfig.json', JSON.stringify({ compilerOptions: { skipLibCheck: true }, files: ['planted.ts'] }))
+    const compilerOptions = { skipLibCheck: true, allowImportingTsExtensions: true, noEmit: true }
+    write('tsconfig.json', JSON.stringify({ compilerOptions, files: ['planted.ts'] }))
     const planted = {
       ...options,
       entryPoints: ['planted.ts'],

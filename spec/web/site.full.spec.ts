@@ -113,7 +113,8 @@ test.skipIf(cannotBuildSite !== null)(
     // Each of its parameters has words, and the names in them and in types are links.
     const [, parameters] = /<ul class="tsd-parameter-list">(.*?)<\/ul>/s.exec(selects) ?? []
     for (const item of parameters.split('</li>').slice(0, -1)) expect(item).toMatch(/<p>[A-Z].*\.<\/p>/)
-    for (const name of ['TopK', 'checkBudget', 'referenceTopK'])
+    expect(selects).toContain('<a href="../types/masks.TopK.html"')
+    for (const name of ['checkBudget', 'referenceTopK'])
       expect(selects).toMatch(new RegExp(`<a href="../../source/src/masks/\\w+.ts.html#${name}"`))
     // The list of sources says what modules and files are.
     expect(read('source/index.html')).toContain(

@@ -34,7 +34,7 @@ import { costWords } from './planner_flags.ts'
 import { stepPrinter } from './step_printer.ts'
 import type { Session } from './session.ts'
 import { shareOption } from '../masks/budget.ts'
-import { readOption, type OptionRecord } from '../tensor/option.ts'
+import { readOption, wholeOption, type OptionRecord } from '../tensor/option.ts'
 import { countOf, formatCount, formatPercent } from './words.ts'
 import { answerLimit, samplingWords, saveSession } from './writing_flags.ts'
 
@@ -237,7 +237,7 @@ class ChatLoop {
       if (line.includes('\n') || !command.startsWith('/')) {
         const word = line.trim()
         if (this.#lines.isTerminal && nearCommands.has(word))
-          await this.#say(dim(`(sent as a message: the command is /${word}; /help lists the commands)`))
+          await this.#say(dim(`(sent as a message; the command is /${word})`))
         await this.#answer(line)
       } else if (command.startsWith('//')) await this.#answer(command.slice(1))
       else await this.#obey(command)
@@ -309,8 +309,9 @@ class ChatLoop {
 
   /** Changes how the tokens of the next answers are drawn, or how many they are; says what is set. */
   async #set(value: string, name: keyof SamplerOptions | 'maxTokens', option: OptionRecord): Promise<void> {
+    const read = name === 'maxTokens' ? wholeOption(option.code, 1, this.#opt.config.positions) : option
     if (value !== '')
-      this.#options = { ...this.#options, [name]: readOption(`/${flagName(name).slice(2)}`, value, option) }
+      this.#options = { ...this.#options, [name]: readOption(`/${flagName(name).slice(2)}`, value, read) }
     const { maxTokens = MAX_ANSWER } = this.#options
     return this.#say([this.#sampling(), `at most ${countOf(maxTokens, 'token')}`].join('; '))
   }

@@ -54,7 +54,8 @@ interface PressedKey {
 /** The terminal belongs to a question only while it waits: between questions ctrl-C is a signal as usual. */
 function typedLines(): LineInput {
   const { createInterface } = builtin('node:readline')
-  const { stdin: input, stdout: output } = hostProcess as NodeJS.Process
+  const host = hostProcess as NodeJS.Process
+  const { stdin: input, stdout: output } = host
   let history: string[] = []
   let stop = (): void => {}
   /** Ctrl-D came before this question. */
@@ -89,10 +90,20 @@ function typedLines(): LineInput {
         /** Lines that have come. */
         const all: string[] = []
         let isPasting = false
+        let isSettled = false
+        let isClosed = false
         let timer: ReturnType<typeof setTimeout> | undefined
+        const before = history
         const settle = (line: string | Interrupted | null): void => {
+          // The up key would bring the lines of a paste back one by one, as what they are not: messages and commands.
+          if (all.length > 1) history = before
+          isSettled = true
           resolve(line)
           lines.close()
+        }
+        const mark = (isOn: boolean): void => {
+          input.setRawMode(isOn)
+          output.write(isOn ? MARK_PASTES : LEAVE_PASTES)
         }
         /** Ends the message where a person has pressed the key; the last line of a paste may have no end yet. */
         const endMessage = (): void => {
@@ -103,12 +114,9 @@ function typedLines(): LineInput {
           if (name === 'paste-end') isPasting = false
           if (sequence !== TYPED_END || lines.line !== '' || performance.now() - asked > END_COMES) return
           isOver = true
-          if (all.length === 0) settle(null)
+          if (all.length === 0) lines.close()
         }
-        stop = () => {
-          output.write('\n')
-          lines.close()
-        }
+        stop = () => lines.close()
         lines.on('history', (lately) => (history = lately))
         lines.on('line', (line) => {
           all.push(line)
@@ -120,10 +128,29 @@ function typedLines(): LineInput {
           output.write('^C\n')
           settle({ isEmpty: lines.line === '' && all.length === 0 })
         })
+        // Ctrl-Z stops all that the terminal runs in front, npx too, and not this process alone: else its shell would wait on.
+        lines.on('SIGTSTP', () => {
+          let isStopped = true
+          const goOn = (): void => {
+            host.off('SIGCONT', goOn)
+            if (!isStopped || isClosed) return
+            isStopped = false
+            mark(true)
+            lines.prompt(true)
+          }
+          host.on('SIGCONT', goOn)
+          mark(false)
+          host.kill(0, 'SIGTSTP')
+          // Where no shell waits for it, the system stops nothing.
+          setTimeout(goOn, 100)
+        })
         lines.on('close', () => {
+          isClosed = true
           clearTimeout(timer)
           stop = () => {}
           input.off('keypress', onKey)
+          // What comes next, such as the shell's prompt, begins a line of its own.
+          if (!isSettled && all.length === 0) output.write('\n')
           output.write(LEAVE_PASTES)
           resolve(all.length > 0 ? all.join('\n') : null)
         })

@@ -206,7 +206,7 @@ describe('through a pipe', () => {
   test('an answer has at least a token, and an unknown planner is refused by the name of its command', async () => {
     const { code, stderr } = await chat(['/max-tokens 0', '/planner foo'])
     expect(code).toBe(2)
-    const refused = 'shadowllm: /max-tokens: expected a whole number from 1, got 0 [MAX_TOKENS]\n'
+    const refused = 'shadowllm: /max-tokens: expected a whole number from 1 to 400, got 0 [MAX_TOKENS]\n'
     expect(stderr.startsWith(refused)).toBe(true)
     expect(stderr.slice(refused.length)).toMatch(/^shadowllm: \/planner: expected one of dense, .*, got foo/)
     expect((await chat(['a'], '--max-tokens', '0')).stderr).toContain('--max-tokens: expected a whole number')
@@ -493,7 +493,7 @@ describe('at a terminal', () => {
     expect(chats.map((messages) => messages.at(-1)?.content)).toEqual(['/a', ' exit', 'exit now'])
     expect(stdout).toContain('random, 50.0 %\n')
     expect(stdout.match(/\(sent as .*\)/g)).toEqual([
-      '(sent as a message: the command is /exit; /help lists the commands)',
+      '(sent as a message; the command is /exit)',
     ])
     expect(notes.join()).not.toContain('UNKNOWN_COMMAND')
   })
@@ -559,7 +559,7 @@ describe('at a terminal', () => {
     expect(refused.stderr.match(/(?<=shadowllm: ).*(?= \[)/g)).toEqual([
       '/temperature: expected a number from 0, got -1',
       '/top-p: expected a number from 0 to 1, got 2',
-      '/max-tokens: expected a whole number from 1, got many',
+      '/max-tokens: expected a whole number from 1 to 400, got many',
       '/quit: expected nothing after it, got now',
       '/again: expected nothing after it, got once',
     ])
