@@ -568,6 +568,8 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
       ]
       const state = await stateOf()
       expect(state).toEqual(['The captain looked at the sea', '70 %', 'griffin', '0.5', '7'])
+      // It decides once, from the whole prompt.
+      expect(await page.locator('#decides').isDisabled()).toBe(true)
       expect(new URL(page.url()).hash).toBe(given)
       // The link to the specification has them too.
       const link = page.locator('footer a[data-spec]')

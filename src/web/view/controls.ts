@@ -3,7 +3,7 @@
  */
 import { criteria } from '../../criteria/index.ts'
 import { scopes, type Scope } from '../../masks/budget.ts'
-import { decisions, type Decision, type StudyPlanner } from '../engine/study_types.ts'
+import { decisions, neuronStudyPlanners, type Decision, type StudyPlanner } from '../engine/study_types.ts'
 import { criterionPlanners, encodeState, pagePlanners, refusalOf, type PageState } from '../page_state.ts'
 import { presets } from '../presets.ts'
 import type { TraceSettings } from '../trace/trace.ts'
@@ -100,12 +100,13 @@ export class Controls {
 
   /** The prompt and the settings. A number that is none is NaN; whoever uses it refuses it. */
   get state(): PageState {
+    const planner = this.#planner.value as StudyPlanner
     return {
       prompt: this.#prompt.value,
-      planner: this.#planner.value as StudyPlanner,
+      planner,
       criterion: this.#criterion.value,
       scope: this.#scope.value as Scope,
-      decides: this.#decides.value as Decision,
+      decides: neuronStudyPlanners.includes(planner) ? 'once' : (this.#decides.value as Decision),
       sparsity: Number(this.#sparsity.value) / 100,
       temperature: numberOf(this.#temperature),
       seed: numberOf(this.#seed),
@@ -166,6 +167,11 @@ export class Controls {
     const isDense = planner === 'dense'
     for (const field of [this.#decides, this.#scope, this.#criterion, this.#sparsity])
       field.disabled = isDense
+    // They decide from the whole prompt, which later words do not change.
+    const isOnce = neuronStudyPlanners.includes(planner)
+    if (isOnce) this.#decides.value = 'once'
+    this.#decides.disabled ||= isOnce
+    this.#decides.title = isOnce ? 'This one decides once, when it has seen the whole prompt.' : ''
     const isOfOracle = !criterionPlanners.includes(planner)
     byId('criterion-words').textContent = isOfOracle ? 'Criterion of the oracle' : 'Criterion'
     const help = criteria.find(({ name }) => name === criterion)?.help ?? ''
