@@ -105,22 +105,19 @@ describe.skipIf(!isThere)(
       await writeChatModel(model)
       const { type, until, ended } = openTerminal('PS1="ready " bash --norc --noprofile -i')
       // A program in between, as npx is, which does not stop by itself.
-      type(`sh -c '"${process.execPath}" src/cli/main.ts chat -m "${model}" --planner random; exit $?'\r`)
-      await until('/help lists the commands')
-      await until('> ')
-      type('/sparsity')
-      await until('/sparsity')
-      type('\u001a')
-      await until('Stopped')
-      type('fg\r')
-      await until('> /sparsity')
-      type(' 0.4\r')
-      await until('random, 40.0 %')
-      await until('> ')
-      type('/quit\r')
-      await until('ready ')
-      type('echo code $?.\r')
-      await until('code 0.')
+      const chat = `sh -c '"${process.execPath}" src/cli/main.ts chat -m "${model}" --planner random; exit $?'`
+      for (const [keys, ...shown] of [
+        [`${chat}\r`, '/help lists the commands', '> '],
+        ['/sparsity', '/sparsity'],
+        ['\u001a', 'Stopped'],
+        ['fg\r', '> /sparsity'],
+        [' 0.4\r', 'random, 40.0 %', '> '],
+        ['/quit\r', 'ready '],
+        ['echo code $?.\r', 'code 0.'],
+      ]) {
+        type(keys)
+        for (const text of shown) await until(text)
+      }
       type('exit\r')
       expect(await ended).toBe(0)
     })
