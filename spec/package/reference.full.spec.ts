@@ -113,7 +113,9 @@ export function planted<Own>(budget: Budget, other: Own): [Scope, Own] {
 `,
       [join(root, 'docs/words.mjs')],
     )
-    expect(output).toContain('planted.planted.budget: expected a page for Budget of src/masks/budget.ts, got none')
+    expect(output).toContain(
+      'planted.planted.budget: expected a page for Budget of src/masks/budget.ts, got none',
+    )
     expect(output.match(/expected a page for/g)).toHaveLength(1)
     expect(code).toBe(1)
   },

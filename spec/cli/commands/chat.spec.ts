@@ -492,9 +492,7 @@ describe('at a terminal', () => {
     const { chats, stdout, notes } = await typed(['  /planner random', '\t//a', ' exit', 'exit now'])
     expect(chats.map((messages) => messages.at(-1)?.content)).toEqual(['/a', ' exit', 'exit now'])
     expect(stdout).toContain('random, 50.0 %\n')
-    expect(stdout.match(/\(sent as .*\)/g)).toEqual([
-      '(sent as a message; the command is /exit)',
-    ])
+    expect(stdout.match(/\(sent as .*\)/g)).toEqual(['(sent as a message; the command is /exit)'])
     expect(notes.join()).not.toContain('UNKNOWN_COMMAND')
   })
 
