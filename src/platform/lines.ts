@@ -91,7 +91,7 @@ function typedLines(): LineInput {
         const all: string[] = []
         let isPasting = false
         let isSettled = false
-        let isClosed = false
+        let isStopped = false
         let timer: ReturnType<typeof setTimeout> | undefined
         const before = history
         const settle = (line: string | Interrupted | null): void => {
@@ -129,15 +129,15 @@ function typedLines(): LineInput {
           settle({ isEmpty: lines.line === '' && all.length === 0 })
         })
         // Ctrl-Z stops all that the terminal runs in front, npx too, and not this process alone: else its shell would wait on.
+        const goOn = (): void => {
+          host.off('SIGCONT', goOn)
+          if (!isStopped) return
+          isStopped = false
+          mark(true)
+          lines.prompt(true)
+        }
         lines.on('SIGTSTP', () => {
-          let isStopped = true
-          const goOn = (): void => {
-            host.off('SIGCONT', goOn)
-            if (!isStopped || isClosed) return
-            isStopped = false
-            mark(true)
-            lines.prompt(true)
-          }
+          isStopped = true
           host.on('SIGCONT', goOn)
           mark(false)
           host.kill(0, 'SIGTSTP')
@@ -145,7 +145,7 @@ function typedLines(): LineInput {
           setTimeout(goOn, 100)
         })
         lines.on('close', () => {
-          isClosed = true
+          isStopped = false
           clearTimeout(timer)
           stop = () => {}
           input.off('keypress', onKey)

@@ -5,6 +5,7 @@
  * (requests.ts).
  */
 import type { Tokenizer } from '../io/tokenizer.ts'
+import { MAX_ANSWER } from '../library/options.ts'
 import { RequestError, type RefusalStatus } from './request_error.ts'
 
 /** A limit. */
@@ -80,4 +81,4 @@ export function charactersThatFit(positions: number, tokenizer: Tokenizer): numb
 }
 
 /** The most tokens where a request does not say: of a completion as the OpenAI API has them, of a chat as the library. */
-export const usualTokens = { completion: 16, chat: 1024 } as const
+export const usualTokens = { completion: 16, chat: MAX_ANSWER } as const

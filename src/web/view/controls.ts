@@ -165,12 +165,11 @@ export class Controls {
     this.#stop.disabled = !isWriting
     const { planner, criterion } = this.state
     const isDense = planner === 'dense'
-    for (const field of [this.#decides, this.#scope, this.#criterion, this.#sparsity])
-      field.disabled = isDense
+    for (const field of [this.#scope, this.#criterion, this.#sparsity]) field.disabled = isDense
     // They decide from the whole prompt, which later words do not change.
     const isOnce = neuronStudyPlanners.includes(planner)
     if (isOnce) this.#decides.value = 'once'
-    this.#decides.disabled ||= isOnce
+    this.#decides.disabled = isDense || isOnce
     this.#decides.title = isOnce ? 'This one decides once, when it has seen the whole prompt.' : ''
     const isOfOracle = !criterionPlanners.includes(planner)
     byId('criterion-words').textContent = isOfOracle ? 'Criterion of the oracle' : 'Criterion'
