@@ -1,5 +1,6 @@
 /**
- * A plugin of typedoc: what its search finds, and in which order, and which part of the list of pages is seen. The sections of guides are found too, and the
+ * A plugin of typedoc: what its search finds, and in which order, and which part of the list of pages is seen. The sections of
+ * guides are found too, and the
  * tasks that the start page lists, which lead to the call. Guides, functions and classes come before types, and these before members; names of the main module before the same of another; and the small words of
  * English are ignored.
  */

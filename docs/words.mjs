@@ -2,7 +2,8 @@
  * A plugin of typedoc that gives words to what has none of its own, from where the sources say them once: a parameter or property
  * has those of the comment at the end of its line (`// [T, D]`), or those of its type where the type bears its name, as
  * `budget: Budget`, or the sentence about its function that names it. A parameter of a function, method or constructor that is still
- * without words is a warning, which ends the command; so is a type that a signature names and that has no page (`inside` lists those that need none). A type of a few words lists them, each with its comment where it is listed, or
+ * without words is a warning, which ends the command; so is a type that a signature names and that has no page (`inside` lists those
+ * that need none). A type of a few words lists them, each with its comment where it is listed, or
  * with the `help` of the record that bears its name; a word without is a warning where others have one. Names of the sources are
  * links, in words and in types: to their page of the reference, or else to their definition. A family of codes (FILE_*) is code.
  */

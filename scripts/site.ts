@@ -1,6 +1,7 @@
 /**
  * Builds docs/site, static files to be served from anywhere, below any path: the annotated specification in `spec`, the live
- * page in `live`, the library's reference and the guides in `reference`, the sources in `source`, the package itself, and a page that leads to them.
+ * page in `live`, the library's reference and the guides in `reference`, the sources in `source`, the package itself, and a
+ * page that leads to them.
  *
  *   npm run build:site && npm run serve:site
  *   npm run build:site -- FOLDER [ARCHIVE]

@@ -1,9 +1,9 @@
 /**
  * Units that are switched on or off by hand: in the layers that a planner decides on, they override its mask.
  */
-import { makeMask, unitKinds, type UnitMask } from '../../masks/mask.ts'
+import { makeMask, type UnitMask } from '../../masks/mask.ts'
 import { UsageError } from '../../tensor/errors.ts'
-import { placeOf, type Unit } from '../trace/unit_facts.ts'
+import { hasUnit, placeOf, type Unit } from '../trace/unit_facts.ts'
 
 /** A switched unit, and whether it is on. */
 export interface UnitSwitch {
@@ -29,9 +29,7 @@ export function switchesInText(
   shape: UnitMask['shape'],
   denseLayers: number | null,
 ): UnitSwitch[] {
-  const isThere = ({ kind, layer, index }: Unit): boolean =>
-    unitKinds.includes(kind) && shape.layers > layer && shape[kind] > index && Math.min(layer, index) >= 0
-  const other = switches.find(({ unit }) => !isThere(unit))?.unit
+  const other = switches.find(({ unit }) => !hasUnit(shape, unit))?.unit
   if (other)
     throw new UsageError(
       'OPTIONS',

@@ -21,6 +21,7 @@ import { readIntegers, type RawTensorSource } from '../../tensor/tensor_source.t
 import { LEAST_TIME } from '../engine/speed_rounds.ts'
 import { decisions, studyPlanners } from '../engine/study_types.ts'
 import type { Trace, TraceColumn } from './trace.ts'
+import { hasUnit } from './unit_facts.ts'
 
 /** The metadata entry of the JSON part. */
 export const traceEntry = 'shadowllm.trace'
@@ -86,8 +87,7 @@ const entrySchema = v.pipe(
   ),
   v.forward(
     v.check(
-      ({ switches, shape }) =>
-        switches.every(({ unit }) => unit.layer < shape.layers && unit.index < shape[unit.kind]),
+      ({ switches, shape }) => switches.every(({ unit }) => hasUnit(shape, unit)),
       'units of the model',
     ),
     ['switches'],

@@ -2,7 +2,7 @@
  * The facts of one unit under a budget: its score, its rank among competing units, and the cut-off score.
  */
 import type { Budget } from '../../masks/budget.ts'
-import type { UnitKind, UnitMask } from '../../masks/mask.ts'
+import { unitKinds, type UnitKind, type UnitMask, type UnitShape } from '../../masks/mask.ts'
 import type { UnitScores } from '../../masks/selection.ts'
 
 /** One head, or one neuron, of one layer. */
@@ -10,6 +10,13 @@ export interface Unit {
   readonly kind: UnitKind
   readonly layer: number
   readonly index: number
+}
+
+/** Whether a network of these sizes has such a unit. */
+export function hasUnit(shape: UnitShape, { kind, layer, index }: Unit): boolean {
+  return (
+    unitKinds.includes(kind) && shape.layers > layer && shape[kind] > index && Math.min(layer, index) >= 0
+  )
 }
 
 /** The facts of a unit. */
