@@ -147,6 +147,20 @@ describe('the cells of the grid', () => {
     ])
   })
 
+  test('of one scope are those of it alone', () => {
+    const scopes = (scope?: GridChoice['scope']): unknown =>
+      cellsOf({
+        planners: ['static', 'griffin'],
+        sparsities: [0.5],
+        units: ['neurons'],
+        prefills: ['dense'],
+        scope,
+      }).map(({ method }) => `${method.planner} ${method.scope}`)
+    expect(scopes()).toEqual(['static global', 'static per-layer', 'griffin per-layer'])
+    expect(scopes('per-layer')).toEqual(['static per-layer', 'griffin per-layer'])
+    expect(scopes('global')).toEqual(['static global'])
+  })
+
   test('are also those of what takes the place of skipped units, and of scores that moments have', () => {
     const { model } = small.source()
     const cells = gridCells({

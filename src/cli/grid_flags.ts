@@ -34,6 +34,7 @@ const chosen = {
 
 /** What a command is given that may run the grid. */
 export type GridFlags = { readonly [Name in keyof typeof chosen]?: GridChoice[(typeof chosen)[Name]] } & {
+  readonly scope?: GridChoice['scope']
   readonly predictor: readonly string[]
   readonly calibration?: string
   readonly moments: readonly string[]
@@ -43,7 +44,11 @@ export type GridFlags = { readonly [Name in keyof typeof chosen]?: GridChoice[(t
 export function addGridFlags(command: Command): Command {
   addFlags(command, 'predictor', 'moments')
   const rows = [
-    listOf('--planner <list>', 'planners, separated by commas (default: all)', plannerOption),
+    listOf(
+      '--planner <list>',
+      'planners, separated by commas, each in both scopes unless --scope names one (default: all)',
+      plannerOption,
+    ),
     new Option(
       '--calibration <dir>',
       'a calibration, whose mean scores static and others rank by (default: of --examples)',
@@ -127,13 +132,15 @@ export function checkGridFlags(flags: GridFlags, experiments: readonly string[])
 /** The cells that were asked for. */
 export function gridChoice(flags: GridFlags, speed: boolean): GridChoice {
   const names = Object.keys(chosen) as (keyof typeof chosen)[]
-  return { speed, ...present(Object.fromEntries(names.map((name) => [chosen[name], flags[name]]))) }
+  const given = names.map((name) => [chosen[name], flags[name]] as const)
+  return { speed, ...present({ scope: flags.scope, ...Object.fromEntries(given) }) }
 }
 
 /** The flags as they were typed, each with its value. */
 export function gridWords({ predictor, moments, ...flags }: GridFlags): [string, string | undefined][] {
   const shapes = flags.windows?.map(({ prompt, continuation }) => `${prompt}+${continuation}`)
   return [
+    ['--scope', flags.scope],
     ...predictor.map((file): [string, string] => ['--predictor', file]),
     ...moments.map((file): [string, string] => ['--moments', file]),
     ...ownNames.map((name): [string, string | undefined] => [

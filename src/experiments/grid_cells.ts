@@ -63,6 +63,8 @@ export interface GridChoice {
   readonly sparsities?: readonly number[]
   /** Shares of heads; those above are of neurons then. */
   readonly headSparsities?: readonly number[]
+  /** Default: both, of planners that have both. */
+  readonly scope?: Scope
   readonly prefills?: readonly Prefill[]
   /** Decisions at other times are left out. */
   readonly every?: readonly Every[]
@@ -102,8 +104,9 @@ const PER_LAYER = ', per layer'
 const PRUNED_SCORES = ', scores of a pruned model'
 
 /** Where units of a planner compete; those that rank neurons by the prompt do so within layers alone. */
-function scopesOf(planner: PlannerName): Scope[] {
-  return keepsHeads(planner) ? ['per-layer'] : ['global', 'per-layer']
+function scopesOf(planner: PlannerName, asked: Scope | undefined): Scope[] {
+  const scopes: Scope[] = keepsHeads(planner) ? ['per-layer'] : ['global', 'per-layer']
+  return scopes.filter((scope) => scope === (asked ?? scope))
 }
 
 /**
@@ -166,6 +169,7 @@ export function gridCells({ model, settings, given = {}, choice = {} }: CellOpti
     units = unitChoices,
     sparsities = settings.sparsities.filter((sparsity) => sparsity <= MAX_SPARSITY),
     headSparsities,
+    scope: asked,
     prefills: prompts = prefills,
     every: times,
     scores = ['plainact'],
@@ -174,7 +178,7 @@ export function gridCells({ model, settings, given = {}, choice = {} }: CellOpti
   return units.flatMap((kind) =>
     budgetsOf(kind, sparsities, headSparsities).flatMap((budget) =>
       skipping.flatMap((planner) =>
-        scopesOf(planner).flatMap((scope) => {
+        scopesOf(planner, asked).flatMap((scope) => {
           const base = cellMethod(settings, given, planner, budget.neurons, scope)
           return timesOf(planner)
             .filter((every) => times?.includes(every) ?? true)

@@ -139,6 +139,7 @@ const reproduceGrid: CommandTable = {
     ...hubRows('-m tiny/model'),
     quietRow,
     { flag: '--planner', values: [null, 'griffin'] },
+    { flag: '--scope', values: [null, 'global', 'per-layer'] },
     { flag: '--units', values: [null, 'heads'] },
     { flag: '--head-sparsity', beside: '--units both', values: [null, '0.25', '0.25,0.75'] },
     { flag: '--prefill', values: [null, 'masked'] },

@@ -180,7 +180,7 @@ function checkExperimentFlags({ experiment: names, ...flags }: ReproduceFlags): 
   if (!names) return
   const ofComparison = {
     criterion: flags.criterion !== flagDefaults.criterion,
-    scope: flags.scope !== undefined,
+    scope: flags.scope !== undefined && !names.includes('grid'),
     'save-predictor': flags.savePredictor !== undefined,
   }
   for (const [flag, isGiven] of Object.entries(ofComparison))
