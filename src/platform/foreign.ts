@@ -5,7 +5,7 @@
  * are numbers, because addresses of a process are below 2^53.
  */
 import type * as Koffi from 'koffi'
-import { hostProcess } from './builtin.ts'
+import { builtin, hostProcess } from './builtin.ts'
 import { PlatformError } from './platform_error.ts'
 
 /** The type of a parameter: a number, a 64-bit address, or the memory of a typed array. */
@@ -53,24 +53,18 @@ export class ForeignError extends Error {
  * Loads a library by path, or by a name that the system resolves.
  * @throws ForeignError if the library, one of its functions, or koffi is missing; PlatformError in a browser.
  */
-export async function openLibrary<Table extends ForeignTable>(
-  path: string,
-  table: Table,
-): Promise<ForeignLibrary<Table>> {
+export function openLibrary<Table extends ForeignTable>(path: string, table: Table): ForeignLibrary<Table> {
   if (hostProcess === null) throw new PlatformError('shared libraries')
   const { Deno } = globalThis as { Deno?: DenoForeign }
   try {
-    return Deno === undefined ? await openWithKoffi(path, table) : openWithDeno(Deno, path, table)
+    return Deno === undefined ? openWithKoffi(path, table) : openWithDeno(Deno, path, table)
   } catch (error) {
     throw new ForeignError((error as Error).message)
   }
 }
 
-async function openWithKoffi<Table extends ForeignTable>(
-  path: string,
-  table: Table,
-): Promise<ForeignLibrary<Table>> {
-  const koffi = await loadKoffi()
+function openWithKoffi<Table extends ForeignTable>(path: string, table: Table): ForeignLibrary<Table> {
+  const koffi = loadKoffi()
   const types = { i32: 'int32_t', u32: 'uint32_t', u64: 'uint64_t', memory: 'void *' } as const
   const library = koffi.load(path)
   const functions = Object.entries(table).map(([name, parameters]) => [
@@ -91,12 +85,12 @@ async function openWithKoffi<Table extends ForeignTable>(
   }
 }
 
-/** koffi, which not every user has: it is for CUDA alone. @throws Error that asks for it */
-async function loadKoffi(): Promise<typeof Koffi.default> {
+/** koffi, which not every user has. @throws Error that asks for it */
+function loadKoffi(): typeof Koffi.default {
   try {
-    return (await import('koffi')).default
+    return builtin('node:module').createRequire(import.meta.url)('koffi') as typeof Koffi.default
   } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw cause
+    if ((cause as NodeJS.ErrnoException).code !== 'MODULE_NOT_FOUND') throw cause
     throw new Error('nothing opens it without the package koffi ("npm install koffi")', { cause })
   }
 }

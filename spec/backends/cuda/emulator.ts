@@ -64,7 +64,7 @@ export async function withOwnEmulator(work: (emulator: OwnEmulator) => void | Pr
   try {
     const path = join(folder, 'own.so')
     copyFileSync(process.env.SHADOWLLM_EMULATOR ?? emulatorPath(), path)
-    const { functions } = await openLibrary(path, {
+    const { functions } = openLibrary(path, {
       emulator_calls: [],
       emulator_fail_after: ['u32', 'i32'],
       emulator_held: ['i32'],

@@ -96,7 +96,7 @@ export class Driver {
    */
   static async open(path: string, missing: string): Promise<Driver> {
     try {
-      return new Driver(await openLibrary(path, calls))
+      return new Driver(openLibrary(path, calls))
     } catch (error) {
       if (!(error instanceof ForeignError || error instanceof PlatformError)) throw error
       throw new MissingError('CUDA_DRIVER', `${missing}, got none: ${error.message}`, { cause: error })

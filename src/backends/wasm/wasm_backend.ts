@@ -11,6 +11,7 @@
  * when needed and never kept.
  */
 import { MissingError } from '../../tensor/errors.ts'
+import { askForHugePages } from '../../platform/huge_pages.ts'
 import { mayJoinVectors } from '../../platform/platform.ts'
 import { probeWasm } from '../../platform/wasm_features.ts'
 import { arrayTypes, type Dtype, type Numbers } from '../../ops/op.ts'
@@ -27,6 +28,9 @@ import { remembered } from '../../tensor/records.ts'
 
 /** A memory grows by at least 64 MiB: each growth causes a garbage collection, and pages that are never written cost nothing. */
 const STEP = 1024 // pages
+
+/** What is in use of a memory when it asks for large pages, in bytes: reading less does not wait for pages. */
+const LARGE = 16 << 20
 
 /** What a runtime must have for each of the committed modules. */
 const builds = {
@@ -78,6 +82,8 @@ export class WasmBackend extends CheckedBackend<number> {
   readonly #allocator: Allocator
   /** Holds the memory; null once the backend is disposed. */
   #engine: Engine | null
+  /** What of the memory has asked for large pages. */
+  #asked: ArrayBufferLike | null = null
 
   /**
    * Starts a backend with a memory of its own.
@@ -185,9 +191,13 @@ export class WasmBackend extends CheckedBackend<number> {
     const { memory } = this.#live()
     const pages = memory.buffer.byteLength / PAGE
     const missing = Math.ceil(end / PAGE) - pages
-    if (missing <= 0) return true
-    const step = Math.max(missing, Math.min(STEP, MAX_PAGES - pages))
-    return grow(memory, step) || (step > missing && grow(memory, missing))
+    if (missing > 0) {
+      const step = Math.max(missing, Math.min(STEP, MAX_PAGES - pages))
+      if (!grow(memory, step) && !(step > missing && grow(memory, missing))) return false
+    }
+    const { buffer } = memory
+    if (end > LARGE && buffer !== this.#asked) askForHugePages((this.#asked = buffer))
+    return true
   }
 
   #numbers({ dtype, address, length }: OwnedBuffer<number>): Numbers {

@@ -10,6 +10,7 @@ import {
   type KernelSet,
 } from '../../backends/backend.ts'
 import { createBackend, tryWide, type WideReport } from '../../backends/select.ts'
+import { hugePages, type PageReport } from '../../platform/huge_pages.ts'
 import { machine, residentMemory, runtime, type Machine, type Runtime } from '../../platform/platform.ts'
 import { probeWasm, type WasmFeatures } from '../../platform/wasm_features.ts'
 import { MissingError } from '../../tensor/errors.ts'
@@ -81,6 +82,8 @@ export interface DoctorOutput {
   readonly backends: readonly BackendState[]
   /** Whether the backend wasm computes with vectors of 32 bytes. */
   readonly wide: WideReport
+  /** Whether the memory of large models has pages of 2 MiB. */
+  readonly pages: PageReport
   /** Versions by the names of packages. */
   readonly dependencies: Readonly<Record<string, string>>
 }
@@ -97,6 +100,7 @@ async function examine(): Promise<DoctorOutput> {
     threads,
     backends,
     wide: await tryWide(),
+    pages: hugePages(),
     dependencies,
   }
 }
@@ -130,7 +134,7 @@ async function tryBackend(name: BackendName): Promise<BackendState> {
 }
 
 function formatReport(
-  { runtime, machine, residentMemory, wasm, threads, backends, wide, dependencies }: DoctorOutput,
+  { runtime, machine, residentMemory, wasm, threads, backends, wide, pages, dependencies }: DoctorOutput,
   { columns }: Screen,
 ): Text {
   const yes = (has: boolean): string => (has ? 'yes' : 'no')
@@ -147,6 +151,7 @@ function formatReport(
     ['wasm relaxed SIMD', yes(wasm.relaxedSimd)],
     ['wasm threads', `${yes(wasm.threads)}, shared memory: ${yes(wasm.sharedMemory)}`],
     ['wasm 32 bytes', wide.used ? 'used' : `not used: ${wide.reason}`],
+    ['memory pages', pages.huge ? '2 MiB for large models' : `not of 2 MiB: ${pages.reason}`],
     ['--threads auto', describeThreads(threads)],
     ...backendRows(backends),
     ...Object.entries(dependencies),
