@@ -57,6 +57,8 @@ export interface ChatStart {
   readonly planners?: readonly GenerationPlanner[]
 }
 
+const PROMPT = '> '
+
 /** What a message of several typed lines is prompted with, after the first. */
 const CONTINUED = '. '
 
@@ -112,6 +114,19 @@ const completed = (planners: readonly GenerationPlanner[]): string[] => [
 
 /** Messages that were probably meant as commands. */
 const nearCommands = new Set(['help', 'exit', 'quit'])
+
+/** Characters of a message that is shown once more, at most. */
+const MAX_SHOWN = 300
+
+/** A message on one line, cut between words where it is long. */
+function shorten(message: string): string {
+  const characters = Array.from(message.trim().replace(/\s+/g, ' '))
+  if (characters.length <= MAX_SHOWN) return characters.join('')
+  return `${characters
+    .slice(0, MAX_SHOWN)
+    .join('')
+    .replace(/ \S{0,30}$/, '')} …`
+}
 
 /** What became of a turn, as a JSON object shows it. */
 export interface Turn {
@@ -191,10 +206,7 @@ class ChatLoop {
         [this.#opt.name, ...held, this.#setting(), this.#sampling(), '/help lists the commands'].join('; '),
       )
     else if (held.length > 0 && !quiet) await this.#session.note(held.join('; '))
-    if (this.#messages.length > 0 && !this.#start.quiet)
-      await this.#session.note(
-        `${this.#start.saved?.path}: going on after ${countOf(this.#messages.length, 'message')}; ${this.#setting()}`,
-      )
+    if (this.#messages.length > 0 && !quiet) await this.#resume()
     let wasInterrupted = false
     while (!this.#isOver) {
       signal.throwIfAborted()
@@ -211,12 +223,24 @@ class ChatLoop {
     }
   }
 
+  /** Says what the conversation goes on from, and at a terminal shows the last message and its answer. */
+  async #resume(): Promise<void> {
+    const { isTerminal } = this.#lines
+    const words = `${this.#start.saved?.path}: ${countOf(this.#messages.length, 'message')} resumed`
+    // The first line at a terminal has the setting.
+    await this.#session.note(isTerminal ? words : `${words}; ${this.#setting()}`)
+    if (!isTerminal || this.#start.json) return
+    const last = this.#messages.findLastIndex(({ role }) => role === 'user')
+    for (const { role, content } of this.#messages.slice(last))
+      await this.#say(dim(`${role === 'user' ? PROMPT : ''}${shorten(content)}`))
+  }
+
   /** The next line. At a terminal one that ends with a backslash goes on in the next one. */
   async #line(): Promise<string | Interrupted | null> {
     const typed: string[] = []
     for (;;) {
       const line = await (typed.length === 0
-        ? this.#lines.next('> ', completed(this.#start.planners ?? generationPlanners))
+        ? this.#lines.next(PROMPT, completed(this.#start.planners ?? generationPlanners))
         : this.#lines.next(CONTINUED))
       this.#session.signal.throwIfAborted()
       if (line === null) return null
@@ -351,10 +375,14 @@ class ChatLoop {
     await this.#say(words.join('; '))
   }
 
-  /** The planner, and the share that it skips. */
+  /** The planner, and the share that it skips, or those of heads and of neurons. */
   #setting(): string {
-    const { planner, sparsity } = this.#options
-    return planner === 'dense' ? 'dense: nothing is skipped' : `${planner}, ${formatPercent(sparsity)}`
+    const { planner, sparsity, headSparsity, neuronSparsity } = this.#options
+    if (planner === 'dense') return 'dense: nothing is skipped'
+    if (headSparsity === undefined && neuronSparsity === undefined)
+      return `${planner}, ${formatPercent(sparsity)}`
+    const [heads, neurons] = [headSparsity ?? sparsity, neuronSparsity ?? sparsity].map(formatPercent)
+    return `${planner}, ${heads} of the heads and ${neurons} of the neurons`
   }
 
   /** Answers the last message once more, by other random numbers. The answer that it had is kept if there is no other. */

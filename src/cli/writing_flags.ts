@@ -11,6 +11,7 @@ import { addCompensationFlags, addPlanFlags, checkPredictors, type PlanFlags } f
 import { isThere } from '../io/files.ts'
 import { variablesOption, type TemplateVariables } from '../io/template_variables.ts'
 import { expectTemplate, type ChatOptions } from '../library/options.ts'
+import type { ChatChoice } from '../library/session_file.ts'
 import type { ShadowModel } from '../library/shadow_model.ts'
 import type { TextSession } from '../library/text_session.ts'
 import { checkOutput, whileWriting } from './output.ts'
@@ -35,9 +36,12 @@ export interface WritingFlags
   readonly chatTemplateKwargs?: TemplateVariables
   /** The file of a session. */
   readonly session?: string
-  /** Whether flags name neither a planner nor a share. */
-  readonly isPlannerOpen?: boolean
+  /** The planner and the shares that flags name. */
+  readonly named?: readonly (keyof ChatChoice)[]
 }
+
+/** What a saved chat keeps, by the names of flags. */
+const choiceNames: readonly (keyof ChatChoice)[] = ['planner', 'sparsity', 'headSparsity', 'neuronSparsity']
 
 /** The flags of how tokens are drawn. */
 const drawingRows: readonly FlagRow[] = Object.entries({
@@ -77,7 +81,8 @@ export function addWritingFlags(
   addFlags(addCompensationFlags(command), 'every', 'prefill', 'check')
   addOwnFlags(command, drawingRows, groups.sampling)
   command.hook('preAction', (_, called) => {
-    called.setOptionValue('isPlannerOpen', called.getOptionValueSource('planner') === 'default')
+    const named = choiceNames.filter((name) => called.getOptionValueSource(name) === 'cli')
+    called.setOptionValue('named', named)
   })
   return addFlags(command, 'backend', 'fileStorage', 'threads', 'mode', 'cache', 'json', 'quiet')
 }
@@ -107,10 +112,23 @@ export async function openSession(
   return session === undefined ? undefined : opt.openSession(session, isChat ? { cache } : undefined)
 }
 
-/** The flags with the planner and the shares of a saved chat, where they name neither. */
+/**
+ * The flags with the planner and the shares of a saved chat, where flags name no others. As in the chat itself, `--sparsity` replaces all
+ * shares; after a dense answer a share alone means the usual planner.
+ */
 export function resumed<Flags extends WritingFlags>(flags: Flags, saved: TextSession | undefined): Flags {
-  const choice = flags.isPlannerOpen ? saved?.choice : null
-  return choice ? { ...flags, ...choice, sparsity: choice.sparsity ?? flags.sparsity } : flags
+  const choice = saved?.choice
+  if (!choice) return flags
+  const { named = [] } = flags
+  const isReplaced = (name: keyof ChatChoice): boolean =>
+    named.includes(name) ||
+    (name === 'planner' ? choice.planner === 'dense' && named.length > 0 : named.includes('sparsity'))
+  const kept = choiceNames.filter((name) => choice[name] !== undefined && !isReplaced(name))
+  return {
+    ...flags,
+    ...Object.fromEntries(kept.map((name) => [name, choice[name]])),
+    isPlannerImplied: flags.isPlannerImplied && !kept.includes('planner'),
+  }
 }
 
 /** Saves a session, if there is one and something to save. @throws UsageError OUTPUT if the system refuses */

@@ -11,7 +11,7 @@ import { runChat } from '../../../src/cli/chat_loop.ts'
 import { plainScreen, render, type Text } from '../../../src/cli/screen.ts'
 import type { Session } from '../../../src/cli/session.ts'
 import { shownText } from '../../../src/tensor/quote.ts'
-import { ShadowModel, type ChatMessage } from '../../../src/library/index.ts'
+import { ShadowModel, type ChatMessage, type TextSession } from '../../../src/library/index.ts'
 import type { Interrupted, LineInput } from '../../../src/platform/platform.ts'
 import { writeChatModel } from '../../library/chat_model.ts'
 import type { CliResult } from '../run_cli.ts'
@@ -587,6 +587,29 @@ describe('at a terminal', () => {
   test('the first line names the model and how tokens are chosen', async () => {
     expect((await typed([])).stdout).toBe(
       `${model}; dense: nothing is skipped; temperature 9, seed 0; /help lists the commands\n`,
+    )
+  })
+
+  test('a chat that goes on shows the last message and its answer, cut where they are long', async () => {
+    const said = (role: string, content: string): ChatMessage => ({ role, content })
+    const before = [said('system', 'Be odd.'), said('user', 'once'), said('assistant', 'upon')]
+    const long = ['\n a  time\n', '長'.repeat(400)]
+    const last = [said('user', long[0]), said('assistant', long[1])]
+    const saved = { path: 'a.session', messages: [...before, ...last] } as unknown as TextSession
+    const { stdout, notes } = await typed([], { saved })
+    expect(notes).toEqual(['a.session: 4 messages resumed'])
+    expect(stdout.split('\n').slice(1)).toEqual(['> a time', `${'長'.repeat(300)} …`, ''])
+    const words = { path: 'b', messages: [said('user', 'a'), said('assistant', 'word '.repeat(80))] }
+    const shown = (await typed([], { saved: words as unknown as TextSession })).stdout
+    expect(shown).toMatch(/\n(word ){59}word …\n$/)
+    for (const silent of [{ quiet: true }, { json: true }])
+      expect((await typed([], { saved, ...silent })).stdout).toBe('')
+  })
+
+  test('shares of heads and of neurons that differ are told apart', async () => {
+    const options = { planner: 'random', sparsity: 0.5, neuronSparsity: 0.75 } as const
+    expect((await typed(['/planner'], { options, quiet: true })).stdout).toBe(
+      'random, 50.0 % of the heads and 75.0 % of the neurons\n',
     )
   })
 

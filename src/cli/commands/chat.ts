@@ -36,8 +36,9 @@ What a model thinks before it answers is dimmed at a terminal, is the field "thi
 at once with --chat-template-kwargs '{"enable_thinking":false}'.
 
 With --session FILE the conversation goes on where that file left it, and is saved there after each answer, also one that ctrl-C
-ended. It keeps the messages, the system message, and the planner and its shares of the last answer; a flag that names a planner or a
-share replaces all of these. How tokens are drawn, and all else, is as the flags say. Model, storage, cache and backend must be the same.
+ended. The file keeps the messages, the system message, and the planner and the shares of the last answer. A flag replaces what it
+names and no more: --planner keeps the shares, --sparsity keeps the planner. All else, such as --temperature, is not in the file.
+Model, storage, cache and backend must be the same.
 
 Examples:
   $ shadowllm chat -m FILE.gguf
