@@ -11,7 +11,7 @@ import { achievedSparsity } from '../masks/achieved.ts'
 import type { UnitMask } from '../masks/mask.ts'
 import type { PromptRun, TextRun } from '../engine/generate.ts'
 import type { CheckCounts } from '../engine/next_tokens.ts'
-import { fillSampling, samplingOptions, type SamplerOptions } from '../engine/sampling.ts'
+import { drawingOptions, fillSampling, samplingOptions, type SamplerOptions } from '../engine/sampling.ts'
 import type { ChatMessage } from '../io/chat_prompt.ts'
 import { MAX_ANSWER, planKinds, type ChatOptions } from '../library/options.ts'
 import {
@@ -336,8 +336,14 @@ class ChatLoop {
     const read = name === 'maxTokens' ? wholeOption(option.code, 1, this.#opt.config.positions) : option
     if (value !== '')
       this.#options = { ...this.#options, [name]: readOption(`/${flagName(name).slice(2)}`, value, read) }
-    const { maxTokens = MAX_ANSWER } = this.#options
-    return this.#say([this.#sampling(), `at most ${countOf(maxTokens, 'token')}`].join('; '))
+    const { maxTokens = MAX_ANSWER, planner } = this.#options
+    // The planner random draws by the seed too.
+    const isOfDrawing =
+      name === 'seed' ? planner !== 'random' : drawingOptions.some((option) => option === name)
+    const words = [this.#sampling(), `at most ${countOf(maxTokens, 'token')}`]
+    if (value !== '' && isOfDrawing && this.#drawing().temperature === 0)
+      words.push(`${flagName(name).slice(2)} has no effect until /temperature is above 0`)
+    return this.#say(words.join('; '))
   }
 
   /** Replaces, removes or shows the system message, and says which it is now or was. */

@@ -17,6 +17,7 @@ import type { TextSession } from '../library/text_session.ts'
 import { checkOutput, whileWriting } from './output.ts'
 import { addOwnFlags, type FlagRow, text } from './values.ts'
 import { countOf } from './words.ts'
+import { UsageError } from '../tensor/errors.ts'
 import { wholeOption, type OptionRecord } from '../tensor/option.ts'
 
 /** Of a chat at a terminal: greedy answers of a small model repeat themselves. */
@@ -136,9 +137,17 @@ export async function saveSession(session: TextSession | undefined): Promise<voi
   if (session) await whileWriting(session.path, () => session.save())
 }
 
-/** Refuses a chat without a template. @throws InputError CHAT_TEMPLATE_MISSING */
+/**
+ * Refuses a chat without a template.
+ * @throws UsageError CHAT_TEMPLATE_MISSING where no model is named, as the embedded one has none; InputError as `expectTemplate`
+ */
 export function expectChat({ name, chatTemplate }: ShadowModel, { model }: WritingFlags): void {
-  expectTemplate(model === undefined ? '--model' : name, chatTemplate)
+  if (model === undefined)
+    throw new UsageError(
+      'CHAT_TEMPLATE_MISSING',
+      '--model: expected a model with a chat template, got none; this downloads one: npm install @huggingface/hub && shadowllm chat -m HuggingFaceTB/SmolLM2-135M-Instruct',
+    )
+  expectTemplate(name, chatTemplate)
 }
 
 /** Variables of a chat template, by the name that servers and llama.cpp have for them. @param when what it needs, in words */

@@ -289,8 +289,17 @@ describe('through a pipe', () => {
   })
 
   test('a model without a template, and a planner without its file, are refused at the start', async () => {
-    expect(await runInside(['chat'], { input: ['a'] })).toMatchObject({ code: 3, stdout: '' })
-    expect((await runInside(['chat'])).stderr).toContain('[CHAT_TEMPLATE_MISSING]')
+    const unnamed =
+      'shadowllm: --model: expected a model with a chat template, got none; this downloads one: '
+    for (const command of [['chat'], ['generate', '--chat', 'a']]) {
+      const refused = await runInside(command, { input: ['a'] })
+      expect([refused.code, refused.stdout]).toEqual([2, ''])
+      expect(refused.stderr).toMatch(/ shadowllm chat -m \S+\/\S+ \[CHAT_TEMPLATE_MISSING\]\n$/)
+      expect(refused.stderr.startsWith(unnamed)).toBe(true)
+      const named = await runInside([...command, '-m', 'embedded'], { input: ['a'] })
+      expect([named.code, named.stdout]).toEqual([3, ''])
+      expect(named.stderr).toContain(': expected a model with a chat template, such as ')
+    }
     expect(await chat(['a'], '--planner', 'dejavu')).toMatchObject({ code: 4, stdout: '' })
   })
 })
@@ -561,6 +570,23 @@ describe('at a terminal', () => {
       '/quit: expected nothing after it, got now',
       '/again: expected nothing after it, got once',
     ])
+  })
+
+  test('an option of drawing that is set while answers are greedy is said to have no effect yet', async () => {
+    const asked = ['/top-k 4', '/seed 3', '/top-k', '/repetition-penalty 2', '/temperature 9', '/min-p 0.1']
+    const said = (await chat([...asked, '/temperature 0', '/planner random', '/seed 4'])).stdout.split('\n')
+    const vain = (name: string): string =>
+      `greedy; at most 5 tokens; ${name} has no effect until /temperature is above 0`
+    expect(said.slice(0, 3)).toEqual([vain('top-k'), vain('seed'), 'greedy; at most 5 tokens'])
+    expect(said.slice(3).join()).not.toContain('no effect')
+    const { code, stderr } = await chat(['a'], '--top-k', '4')
+    expect([code, stderr]).toEqual([
+      2,
+      'shadowllm: --top-k: expected a temperature beside it, because without one the likeliest token is taken, got none [TOP_K]\n',
+    ])
+    expect(
+      (await typed([], { options: { planner: 'dense', sparsity: 0, topK: 4, temperature: 9 } })).stdout,
+    ).toContain('top-k 4')
   })
 
   test("answers that a command draws are drawn by the model's own options, and greedy ones use none of them", async () => {

@@ -2,6 +2,7 @@
  * `shadowllm chat`: a conversation with a model that has a chat template.
  */
 import type { Command } from 'commander'
+import { expectTemperature } from '../../engine/sampling.ts'
 import { generationPlanners } from '../../library/planner_options.ts'
 import type { ShadowModel } from '../../library/shadow_model.ts'
 import { runChat } from '../chat_loop.ts'
@@ -60,9 +61,15 @@ export function define(command: Command, session: Session): void {
           'EXCESS_ARGUMENTS',
           `arguments: expected none, got ${args.join(' ')}; "shadowllm generate --chat" answers one message`,
         )
+      if (!draws(session, flags)) expectTemperature(flags)
       await checkFiles(flags)
       await withModel(session, flags, (opt) => chat(session, opt, flags))
     })
+}
+
+/** Whether answers are drawn if no temperature is asked for. */
+function draws({ isTerminal }: Session, { json }: WritingFlags): boolean {
+  return isTerminal && !json
 }
 
 async function chat(session: Session, opt: ShadowModel, asked: WritingFlags): Promise<void> {
@@ -70,7 +77,7 @@ async function chat(session: Session, opt: ShadowModel, asked: WritingFlags): Pr
   const flags = await loadPlanFiles(session, opt, resumed(asked, saved), true)
   expectChat(opt, flags)
   const { system, json, quiet } = flags
-  const { temperature } = withSampling(flags, opt.sampling, session.isTerminal && !flags.json)
+  const { temperature } = withSampling(flags, opt.sampling, draws(session, flags))
   const options = {
     ...writingOptions({ ...flags, temperature }),
     chatTemplateKwargs: flags.chatTemplateKwargs,

@@ -6,7 +6,7 @@ import type { GenerateEnd, TextRun } from '../../engine/generate.ts'
 import { cacheBytes } from '../../engine/kv_cache.ts'
 import { defaultCache, type CacheStorage } from '../../engine/layer_cache.ts'
 import type { CheckCounts } from '../../engine/next_tokens.ts'
-import { samplingOptions } from '../../engine/sampling.ts'
+import { expectTemperature } from '../../engine/sampling.ts'
 import type { HubOrigin } from '../../io/hub.ts'
 import { achievedSparsity } from '../../masks/achieved.ts'
 import type { Scope } from '../../masks/budget.ts'
@@ -19,7 +19,6 @@ import { provenRatio } from '../../results/interleaved_rounds.ts'
 import type { ShadowModel } from '../../library/shadow_model.ts'
 import type { TextSession } from '../../library/text_session.ts'
 import { UsageError } from '../../tensor/errors.ts'
-import { flagName } from '../flag_name.ts'
 import { withModel } from '../open_model.ts'
 import { refuseWithoutMask, settlePlan } from '../planner_flags.ts'
 import { jsonText } from '../../results/json_text.ts'
@@ -97,7 +96,7 @@ export function define(command: Command, session: Session): void {
   ])
     .addHelpText('after', help)
     .action(async (given: string, flags: GenerateFlags) => {
-      refuseUndrawn(flags)
+      expectTemperature(flags)
       if (flags.system !== undefined && !flags.chat)
         throw new UsageError('SYSTEM', '--system: expected --chat too, got it alone')
       if (flags.chatTemplateKwargs && !flags.chat)
@@ -111,17 +110,6 @@ export function define(command: Command, session: Session): void {
         runGenerate(session, opt, prompt, withSampling(flags, opt.sampling, false)),
       )
     })
-}
-
-/** Refuses flags of how tokens are drawn where no temperature is asked for, so that none is drawn. @throws UsageError */
-function refuseUndrawn(flags: GenerateFlags): void {
-  if (flags.temperature !== undefined) return
-  for (const name of ['topK', 'topP', 'minP'] as const)
-    if (flags[name] !== undefined)
-      throw new UsageError(
-        samplingOptions[name].code,
-        `${flagName(name)}: expected --temperature too, because without one the likeliest token is taken, got it alone`,
-      )
 }
 
 /** The whole standard input, without the line break at its end. */
