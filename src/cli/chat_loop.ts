@@ -90,7 +90,7 @@ const help = `Commands:
   /help            show this
   /quit, /exit     end, as ctrl-D does
 The tab key completes commands. Blanks before a command are ignored. A line that ends with \\ goes on in the next one; pasted lines are one message. //TEXT sends a message
-that begins with a slash. Ctrl-C ends an answer; ctrl-D during an answer ends the chat after it.`
+that begins with a slash. Ctrl-C ends an answer; ctrl-D during an answer ends the chat after it. Other keys during an answer are kept for the next line.`
 
 /** The commands that the help lists, and whether something may follow each: what is written in capitals, or a setting. */
 const commands: ReadonlyMap<string, boolean> = new Map(

@@ -46,14 +46,14 @@ const choiceNames: readonly (keyof ChatChoice)[] = ['planner', 'sparsity', 'head
 
 /** The flags of how tokens are drawn. */
 const drawingRows: readonly FlagRow[] = Object.entries({
-  temperature: `<number> 0 is greedy, above 0 tokens are drawn by --seed (default: 0; of chat at a terminal the model's own, else ${TERMINAL_TEMPERATURE})`,
+  temperature: `<number> 0 is greedy, above 0 tokens are drawn by --seed (default: 0; for chat at a terminal the model's own, or ${TERMINAL_TEMPERATURE})`,
   topK: "<count> draw among this many tokens only (default: the model's own, or all)",
   topP: "<share> draw among the likeliest tokens that hold this share together (default: the model's own, or 1)",
   minP: "<share> draw among tokens at least so many times as likely as the likeliest (default: the model's own, or 0)",
   repetitionPenalty: "<number> above 1: earlier tokens are drawn less (default: the model's own, or 1)",
-  presencePenalty: '<number> above 0: tokens that were written are drawn less',
-  frequencyPenalty: '<number> above 0: tokens are drawn less each time they were written',
-  logitBias: '<json> what is added to the logits of tokens, by id, such as {"42":-100}',
+  presencePenalty: '<number> above 0: tokens that were written are drawn less (default: 0)',
+  frequencyPenalty: '<number> above 0: tokens are drawn less each time they were written (default: 0)',
+  logitBias: '<json> what is added to the logits of tokens, by id, such as {"42":-100} (default: nothing)',
 } satisfies Record<keyof Drawing, string>).map(([name, words]) => {
   const [value] = words.split(' ', 1)
   return [`${flagName(name)} ${value}`, words.slice(value.length + 1), samplingOptions[name as keyof Drawing]]
@@ -77,7 +77,10 @@ export function addWritingFlags(
   addOwnFlags(command, [
     ['--max-tokens <count>', `how many tokens at most (default: ${maxTokens})`, limit],
     ...own,
-    ['--session <file>', 'go on with the text or chat of this file, if there is one, and save it there'],
+    [
+      '--session <file>',
+      'go on with the text or chat of this file, if there is one, and save it there (default: nothing is saved)',
+    ],
   ])
   addFlags(addCompensationFlags(command), 'every', 'prefill', 'check')
   addOwnFlags(command, drawingRows, groups.sampling)
@@ -153,7 +156,7 @@ export function expectChat({ name, chatTemplate }: ShadowModel, { model }: Writi
 /** Variables of a chat template, by the name that servers and llama.cpp have for them. @param when what it needs, in words */
 export const variablesFlag = (when: string, unless = ''): FlagRow => [
   '--chat-template-kwargs <json>',
-  `${when}variables of the chat template, such as {"enable_thinking":false}${unless}`,
+  `${when}variables of the chat template, such as {"enable_thinking":false}${unless} (default: none)`,
   variablesOption,
 ]
 

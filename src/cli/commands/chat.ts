@@ -27,16 +27,23 @@ import {
 } from '../writing_flags.ts'
 
 const help = `
-A line is a message, or a command: /help lists them. Several lines that are pasted together are one message, never a command; so are
-typed ones of which each but the last ends with a backslash. Each turn decides its own mask, for the whole conversation. Ctrl-C ends the answer; at an empty line, twice, it ends the program, as do
-ctrl-D and /quit; ctrl-D during an answer, after that answer. Input that is not a terminal is read line by line, so that conversations can be scripted: then the exit code is that
-of the last error. At a terminal tokens are drawn as the model's makers say (generation_config.json), else at temperature 0.7, and
-the first line says how; a pipe and --json get greedy answers.
+A line is a message, or a command; /help lists the commands. Lines that are pasted together are one message, never a command. To type a
+message of several lines, end each but the last with a backslash.
 
-What a model thinks before it answers is dimmed at a terminal, is the field "thinking" of --json, and is not sent back. Qwen3 answers
-at once with --chat-template-kwargs '{"enable_thinking":false}'.
+Ctrl-C ends the answer and keeps its beginning; twice at an empty line it ends the program, as ctrl-D and /quit do. Ctrl-D during an
+answer ends the program after that answer.
 
-With --session FILE the conversation goes on where that file left it, and is saved there after each answer, also one that ctrl-C
+At a terminal tokens are drawn with the settings of the model's makers (generation_config.json), without any at temperature 0.7; the first
+line says which. Through a pipe and with --json answers are greedy unless --temperature is given.
+
+Each answer has a mask of its own, decided by the whole conversation so far.
+
+Input that is not a terminal is read line by line, so that a file can be a conversation. The exit code is then that of the last error.
+
+What a model thinks before it answers is dimmed at a terminal and the field "thinking" of --json; it is not sent back. Qwen3 does not think
+with --chat-template-kwargs '{"enable_thinking":false}'.
+
+With --session FILE the conversation goes on where that file left it, and is saved there after each answer, also after one that ctrl-C
 ended. The file keeps the messages, the system message, and the planner and the shares of the last answer. A flag replaces what it
 names and no more: --planner keeps the shares, --sparsity keeps the planner. All else, such as --temperature, is not in the file.
 Model, storage, cache and backend must be the same.
@@ -51,7 +58,10 @@ Examples:
 
 /** Gives the command its flags and action. */
 export function define(command: Command, session: Session): void {
-  const own: FlagRow[] = [['--system <text>', 'the system message', systemText], variablesFlag('')]
+  const own: FlagRow[] = [
+    ['--system <text>', "the system message (default: the template's own, or none)", systemText],
+    variablesFlag(''),
+  ]
   addWritingFlags(command, '1024', own, 'chatModel', answerLimit)
     .addHelpText('after', help)
     .allowExcessArguments()
