@@ -84,6 +84,7 @@ const help = `Commands:
   /max-tokens COUNT  how long an answer may be; without a count, show what is set
   ${drawing.map((name) => `/${name}`).join(', ')}  as the flags of these names
   /again           answer the last message once more, in place of the last answer; where tokens are drawn, with the next seed
+  /undo            take the last message and its answer back
   /mask            show what was computed for the last answer
   /system TEXT     replace the system message; without a text, show it; ${NO_SYSTEM} removes it
   /new, /clear     forget the conversation, but not the system message
@@ -301,7 +302,7 @@ class ChatLoop {
           return this.#say(
             this.#messages.length === 0
               ? 'no answer yet'
-              : 'no mask of the last answer: a session keeps none; /again decides it anew',
+              : 'no mask of the last answer is kept; /again decides it anew',
           )
         return this.#say(
           this.#mask
@@ -310,14 +311,18 @@ class ChatLoop {
         )
       case 'again':
         return this.#answerAgain()
+      case 'undo': {
+        const last = this.#messages.findLastIndex(({ role }) => role === 'user')
+        if (last < 0) return this.#say('no answer yet')
+        const { content } = this.#messages[last]
+        await this.#keep(last)
+        return this.#say(`taken back: ${shorten(content)}`)
+      }
       case 'system':
         return this.#instruct(value)
       case 'new':
       case 'clear':
-        this.#messages = []
-        this.#mask = undefined
-        this.#start.saved?.say([])
-        await saveSession(this.#start.saved)
+        await this.#keep(0)
         return this.#say('the conversation is forgotten')
       case 'quit':
       case 'exit':
@@ -329,6 +334,19 @@ class ChatLoop {
         throw new UsageError('UNKNOWN_COMMAND', `/${command}: unknown command${hint}; /help lists them`)
       }
     }
+  }
+
+  /** Forgets all messages but the first, in the session too. @param count how many stay */
+  async #keep(count: number): Promise<void> {
+    this.#messages = this.#messages.slice(0, count)
+    this.#mask = undefined
+    this.#start.saved?.say(count === 0 ? [] : [...this.#instruction(), ...this.#messages])
+    await saveSession(this.#start.saved)
+  }
+
+  /** The system message, if there is one. */
+  #instruction(): ChatMessage[] {
+    return this.#system === undefined ? [] : [{ role: 'system', content: this.#system }]
   }
 
   /** Changes how the tokens of the next answers are drawn, or how many they are; says what is set. */
@@ -411,13 +429,12 @@ class ChatLoop {
   async #answer(message: string): Promise<void> {
     const { json } = this.#start
     const user = { role: 'user', content: message }
-    const system = this.#system === undefined ? [] : [{ role: 'system', content: this.#system }]
     const started = now()
     // Ends the answer, also while its prompt is read.
     const stop = new AbortController()
     let prompt: PromptRun | null = null
     let text: TextRun | null = null
-    const steps = this.#opt.chat([...system, ...this.#messages, user], {
+    const steps = this.#opt.chat([...this.#instruction(), ...this.#messages, user], {
       ...this.#drawing(),
       session: this.#start.saved,
       signal: AbortSignal.any([this.#session.signal, stop.signal]),

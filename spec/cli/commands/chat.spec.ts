@@ -137,6 +137,29 @@ describe('through a pipe', () => {
     expect((await chat(['/again'])).stdout).toBe('no answer yet\n')
   })
 
+  test('/undo takes the last message and its answer back, in the session too', async () => {
+    const file = join(folder, 'undo.session')
+    const flags = ['--json', '--session', file, '--system', 'Be odd.']
+    const asked = await chat(['/undo', 'once', 'a', '/undo', '/mask', 'b'], ...flags)
+    expect(asked.stderr.trimEnd().split('\n')).toEqual([
+      'no answer yet',
+      'taken back: a',
+      'no mask of the last answer is kept; /again decides it anew',
+    ])
+    const plain = turnsOf(await chat(['once', 'b'], '--json', '--system', 'Be odd.'))
+    const undone = turnsOf(asked)
+    expect(undone[2].tokens).toEqual(plain[1].tokens)
+    expect(undone[2].prompt.tokens).toBe(plain[1].prompt.tokens)
+    await chat(['/undo'], ...flags)
+    await using opt = await ShadowModel.fromPretrained(model)
+    const { messages } = await opt.openSession(file)
+    expect(messages.map(({ content }) => content)).toEqual(['Be odd.', 'once', undone[0].answer])
+    // What follows in another process is what would have followed.
+    expect(turnsOf(await chat(['b'], ...flags))[0].tokens).toEqual(plain[1].tokens)
+    await chat(['/undo', '/undo'], ...flags)
+    expect((await opt.openSession(file)).messages).toEqual([])
+  })
+
   test('after /new, and after a session, /mask and /again agree about the last answer', async () => {
     const file = join(folder, 'mask.session')
     const flags = ['--planner', 'random', '--quiet']
@@ -144,9 +167,7 @@ describe('through a pipe', () => {
     expect(stdout).toMatch(/\nthe conversation is forgotten\nno answer yet\nno answer yet\n$/)
     await chat(['a'], ...flags, '--session', file)
     const after = await chat(['/mask', '/again', '/mask'], ...flags, '--session', file)
-    expect(after.stdout).toMatch(
-      /^no mask of the last answer: a session keeps none; \/again decides it anew\n/,
-    )
+    expect(after.stdout).toMatch(/^no mask of the last answer is kept; \/again decides it anew\n/)
     expect(after.stdout).toMatch(/layer +heads +kept/)
   })
 
