@@ -9,7 +9,6 @@ import type moduleModule from 'node:module'
 import type * as osModule from 'node:os'
 import type * as pathModule from 'node:path'
 import type * as readlineModule from 'node:readline'
-import type * as ttyModule from 'node:tty'
 import type * as urlModule from 'node:url'
 import type * as v8Module from 'node:v8'
 import type * as workerModule from 'node:worker_threads'
@@ -39,7 +38,6 @@ export interface ModuleTypes {
   'node:os': typeof osModule
   'node:path': typeof pathModule
   'node:readline': typeof readlineModule
-  'node:tty': typeof ttyModule
   'node:url': typeof urlModule
   'node:v8': typeof v8Module
   'node:worker_threads': typeof workerModule

@@ -143,8 +143,7 @@ export type Interrupt = 'SIGINT' | 'SIGTERM' | 'SIGHUP'
 export function onInterrupt(handler: (signal: Interrupt) => void): () => void {
   if (hostProcess === null) return () => {}
   const host = hostProcess
-  // The stream of standard input is not opened where nothing is read from it.
-  const hasTerminal = [0, 1, 2].some((descriptor) => builtin('node:tty').isatty(descriptor))
+  const hasTerminal = host.stdout.isTTY || host.stderr.isTTY || host.stdin.isTTY
   const handlers = [
     ['SIGINT', handler],
     ['SIGTERM', handler],
