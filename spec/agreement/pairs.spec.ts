@@ -49,11 +49,12 @@ const values: Readonly<Record<Shared, readonly unknown[]>> = {
   check: [undefined, 3],
   maxTokens: [6, 9],
   cache: [undefined, 'int8'],
-  temperature: [undefined, 0.9],
+  // Without one the three below are refused.
+  temperature: [0, 0.9],
   topK: [undefined, 5],
   topP: [undefined, 0.8],
-  repetitionPenalty: [undefined, 1.3],
   minP: [undefined, 0.2],
+  repetitionPenalty: [undefined, 1.3],
   presencePenalty: [undefined, 0.9],
   frequencyPenalty: [undefined, 0.7],
   logitBias: [undefined, { 5: 2.5, 9: -100 }],
@@ -181,10 +182,9 @@ const flagOf = (name: string): string => `--${name.replace(/[A-Z]/g, (letter) =>
 
 const commandLine: Path = async (options) => {
   const has = (...names: Shared[]): boolean => names.some((name) => options[name] !== undefined)
-  // Flags without an effect are refused here alone: of what is skipped where nothing is, and of drawing without a temperature.
+  // Flags of what is skipped, where nothing is, are refused here alone.
   const isDense = !has('planner', 'sparsity', 'headSparsity', 'neuronSparsity')
   if (isDense && has('every', 'prefill', 'check', 'paperCompatible')) return null
-  if (!has('temperature') && has('topK', 'topP', 'minP')) return null
   const flags = Object.entries(givenOf(options)).flatMap(([name, value]) =>
     value === true
       ? [flagOf(name)]

@@ -89,7 +89,7 @@ describe.skipIf(missing !== null)(`Deno prints what Node prints, and ends with i
     const written = (runner: string): string[][] => {
       const into = (name: string): string => join(folder, runner, name)
       return [
-        ['masks', 'The captain', '-o', into('mask'), ...shadow],
+        ['masks', 'The captain', '-o', into('mask'), '-q', ...shadow],
         ['parity', 'export', '-m', tinyFolder, '--cases', batch, '-o', into('parity')],
         ['convert', tinyFolder, into('model')],
       ]

@@ -104,7 +104,7 @@ describe.each(['qwen3', 'gemma3', 'gemma2', 'olmo2', 'smollm3'])('a model of %s'
   test('is written without the neurons that a mask skips, and says the same; or with what they said folded in', async () => {
     const [smaller, folded] = ['smaller', 'folded'].map((name) => join(folder, `${family}-${name}`))
     const always = [...half, '--planner', 'static', '--calibration', calibration, '--head-sparsity', '0']
-    await runJson('masks', 'Once upon', ...always, '-o', mask)
+    await runJson('masks', 'Once upon', ...always, '-o', mask, '--quiet')
     const convert = ['convert', model]
     await runJson(...convert, smaller, '--mask', mask)
     await runJson(...convert, folded, '--mask', mask, '--moments', join(calibration, 'moments.safetensors'))

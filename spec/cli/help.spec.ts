@@ -53,6 +53,19 @@ test('lines that follow each other are one paragraph, and rows and examples stay
   )
 })
 
+test.each(['chat', 'generate', 'serve'])(
+  'every flag of %s that takes a value says its default',
+  async (name) => {
+    const rows = (await helpOf(name, 'all')).replaceAll(/\n {8,}(?=\S)/g, ' ').split('\n')
+    const flags = rows.filter((line) => /^ +(-\w, )?--[\w-]+(, --[\w-]+)* <\w+> /.test(line))
+    expect(flags.length).toBeGreaterThan(20)
+    // A chat needs a model.
+    expect(
+      flags.filter((line) => !/\bdefault: /.test(line)).map((line) => line.match(/--[\w-]+/)?.[0]),
+    ).toEqual(name === 'chat' ? ['--model'] : [])
+  },
+)
+
 test('a row goes on below its text, an example is broken before a flag', () => {
   const long = 'word '.repeat(12).trim()
   expect(wrapHelp(`  --flag  ${long}`, 40).split('\n')[1]).toMatch(/^ {10}word/)

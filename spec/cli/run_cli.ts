@@ -18,8 +18,8 @@ export interface CliResult {
 }
 
 export interface CliOptions {
-  /** Sends a ctrl-C at the first output. */
-  readonly interruptAtOutput?: boolean
+  /** Sends a ctrl-C at the first output, or another signal. */
+  readonly interruptAtOutput?: boolean | NodeJS.Signals
   /** Sends a ctrl-C as soon as this is true. */
   readonly interruptWhen?: () => boolean
   /** Kills the process with SIGKILL as soon as this is true. */
@@ -58,7 +58,8 @@ export function runCli(args: readonly string[], options: CliOptions = {}): Promi
   let stdout = ''
   let stderr = ''
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
-    if (stdout === '' && options.interruptAtOutput) sendSignal(child, 'SIGINT')
+    const { interruptAtOutput: signal = false } = options
+    if (stdout === '' && signal !== false) sendSignal(child, signal === true ? 'SIGINT' : signal)
     stdout += text
     if (options.closeOutput) child.stdout.destroy()
   })

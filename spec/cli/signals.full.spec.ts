@@ -147,7 +147,14 @@ async function stormAtExit(signal: NodeJS.Signals): Promise<CliResult> {
   })
 }
 
-test.each(['SIGINT', 'SIGTERM'] as const)(
+test('SIGHUP does not end a process without a terminal, as nohup leaves it', async () => {
+  const args = ['generate', 'The captain', '--max-tokens', '60', '--quiet']
+  const whole = await runCli(args)
+  expect(await runCli(args, { interruptAtOutput: 'SIGHUP' })).toEqual(whole)
+  expect(whole.code).toBe(0)
+})
+
+test.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)(
   '%s without a pause kills no process that has completed its work',
   async (signal) => {
     const whole = await runCli(['generate', 'The captain', '--max-tokens', '4', '--quiet'])

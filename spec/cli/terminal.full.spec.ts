@@ -5,7 +5,7 @@
  * Tests src/cli/commands/chat.ts, src/cli/chat_loop.ts, src/cli/screen.ts and src/cli/terminal.ts.
  */
 import { spawn, spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
@@ -142,6 +142,45 @@ describe.skipIf(!isThere)(
       expect(await until('code ')).toContain('tokens/s')
       expect(await until('.')).toBe('0')
       await ended
+    })
+
+    test('ends after an answer that ctrl-C ends, where ctrl-D was pressed before', async () => {
+      const { until, ended, type } = await start('--max-tokens 300')
+      type('once\r')
+      await until('\u001b[?2004l')
+      type('\u0004\u0003')
+      expect(await until('code ')).toContain('interrupted before the first token')
+      expect(await until('.')).toBe('0')
+      await ended
+    })
+
+    test('keeps keys that are pressed during an answer for the next questions, and shows them there', async () => {
+      const { until, ended, type } = await start('--max-tokens 300')
+      type('once\r')
+      await until('\u001b[?2004l')
+      type('/planner')
+      await new Promise((resolve) => setTimeout(resolve, 40))
+      type(' random\r')
+      expect(await until('tokens/s')).not.toContain('/planner')
+      for (const text of ['> ', '/planner random', 'random, 50.0 %', '> ']) await until(text)
+      type('\u0004')
+      expect(await until('code ')).not.toContain('tokens/s')
+      expect(await until('.')).toBe('0')
+      await ended
+    })
+
+    test('ends with 130 when its terminal goes, and keeps the running answer in its session', async () => {
+      const session = join(folder, 'gone.session')
+      const { until, ended, type, pid } = await start(`--max-tokens 300 --session ${session}`)
+      type('once\r')
+      await until('\u001b[?2004l')
+      // The first token.
+      await until(' ')
+      process.kill(pid, 'SIGHUP')
+      await until('code ')
+      expect(await until('.')).toBe('130')
+      await ended
+      expect(readFileSync(session, 'latin1')).toMatch(/once.*assistant/)
     })
   },
 )

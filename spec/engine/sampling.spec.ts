@@ -393,6 +393,11 @@ describe('options that are left open', () => {
   })
 })
 
+test('options of drawing are taken beside temperature 0, and change nothing', () => {
+  const logits = Float32Array.of(0, 2, 1)
+  expect(makeSampler({ temperature: 0, topK: 1, topP: 0, minP: 1 })(logits)).toBe(1)
+})
+
 test.each<[SamplerOptions, string]>([
   [{ minP: -0.1 }, 'MIN_P'],
   [{ minP: 1.1 }, 'MIN_P'],
@@ -416,6 +421,9 @@ test.each<[SamplerOptions, string]>([
   [{ repetitionPenalty: -1 }, 'REPETITION_PENALTY'],
   [{ repetitionPenalty: NaN }, 'REPETITION_PENALTY'],
   [{ repetitionPenalty: Infinity }, 'REPETITION_PENALTY'],
+  [{ topK: 5 }, 'TOP_K'],
+  [{ topP: 1 }, 'TOP_P'],
+  [{ minP: 0.5, temperature: undefined }, 'MIN_P'],
 ])('%j is refused', (options, code) => {
   expect(() => makeSampler(options)).toThrow(expect.objectContaining({ code, exitCode: 2 }))
 })

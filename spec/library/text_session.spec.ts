@@ -236,7 +236,7 @@ describe('the command line', () => {
     expect((await opt.openSession(path)).messages).toEqual([])
   })
 
-  test('a chat goes on with the planner and the shares of its last answer, unless flags name others', async () => {
+  test('a chat goes on with the planner and the shares of its last answer, of which a flag replaces what it names', async () => {
     const path = at('chosen')
     const said = async (input: string[], ...more: string[]): Promise<unknown[]> => {
       const args = ['chat', '-m', model, '--max-tokens', '3', '--json', '--session', path, ...more]
@@ -259,18 +259,28 @@ describe('the command line', () => {
     const one = ['generate', 'a', '-m', model, '--chat', '--max-tokens', '2', '--json', '--session', path]
     const { stdout } = await runInside(one)
     expect(JSON.parse(stdout)).toMatchObject({ planner: 'random', sparsity: 0.25 })
-    expect(await said(['a'], '--planner', 'random')).toEqual([['random', 0.5]])
-    expect(await said(['a'], '--planner', 'random', '--neuron-sparsity', '0.75')).toEqual([['random', 0.5]])
-    expect((await opt.openSession(path)).choice).toEqual({
-      planner: 'random',
-      sparsity: 0.5,
-      neuronSparsity: 0.75,
-    })
-    // The share of neurons goes with the planner that had it.
-    expect(await said(['a'], '--planner', 'random', '--sparsity', '0.25')).toEqual([['random', 0.25]])
-    expect((await opt.openSession(path)).choice).toEqual({ planner: 'random', sparsity: 0.25 })
     expect(await said(['a'], '--planner', 'dense')).toEqual([['dense', 0]])
     expect(await said(['a'])).toEqual([['dense', 0]])
+    expect(await said(['a'], '--planner', 'random')).toEqual([['random', 0.25]])
+    expect(await said(['a'], '--neuron-sparsity', '0.75')).toEqual([['random', 0.25]])
+    expect(await said(['a'], '--head-sparsity', '0.5')).toEqual([['random', 0.25]])
+    expect((await opt.openSession(path)).choice).toEqual({
+      planner: 'random',
+      sparsity: 0.25,
+      headSparsity: 0.5,
+      neuronSparsity: 0.75,
+    })
+    // One share of all replaces those of heads and of neurons.
+    expect(await said(['a'], '--sparsity', '0.5')).toEqual([['random', 0.5]])
+    expect((await opt.openSession(path)).choice).toEqual({ planner: 'random', sparsity: 0.5 })
+    expect(JSON.parse((await runInside([...one, '--sparsity', '0.75'])).stdout)).toMatchObject({
+      planner: 'random',
+      sparsity: 0.75,
+    })
+    expect(await said(['a'], '--planner', 'dense')).toEqual([['dense', 0]])
+    // After a dense answer a share means the usual planner, here one without its predictor.
+    const shared = await runInside(['chat', '-m', model, '--session', path, '--sparsity', '0.5'])
+    expect(shared.stderr).toContain('planner shadow: expected a predictor')
   })
 
   test('a planner that a chat was left with, and whose files are not named, is one line before the first message', async () => {

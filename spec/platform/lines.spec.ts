@@ -10,7 +10,7 @@ afterEach(() => vi.restoreAllMocks())
 /** Streams in place of those of this process. */
 function played(isTTY: boolean): { stdin: PassThrough; written: () => string } {
   const [stdin, stdout] = [new PassThrough(), new PassThrough()]
-  Object.assign(stdin, { isTTY })
+  Object.assign(stdin, { isTTY, setRawMode: () => stdin })
   Object.assign(stdout, { isTTY, columns: 80 })
   vi.spyOn(process, 'stdin', 'get').mockReturnValue(stdin as unknown as typeof process.stdin)
   vi.spyOn(process, 'stdout', 'get').mockReturnValue(stdout as unknown as typeof process.stdout)
@@ -120,29 +120,72 @@ test('the end of a terminal, and closing, end a question with null', async () =>
   expect(await closed).toBeNull()
 })
 
-test.each([
-  ['alone', ['\0'], [null]],
-  ['behind a line', ['one\r\0'], ['one', null, null]],
-  ['within a line', ['one\0\r'], ['one']],
-])('ctrl-D from before a question, %s, ends the input at an empty line alone', async (_, parts, expected) => {
-  const { stdin } = played(true)
+/** Asks questions, with keys that come between them. @returns the answers, until one is null */
+async function asked(
+  between: (stdin: PassThrough, question: number) => Promise<void> | void,
+): Promise<unknown[]> {
+  const { stdin, written } = played(true)
   const lines = openLines()
-  for (const [i, line] of expected.entries()) {
-    const next = lines.next('')
-    if (i === 0) for (const part of parts) stdin.write(part)
-    expect(await next).toBe(line)
+  const answers: unknown[] = []
+  const first = lines.next('')
+  stdin.write('first\r')
+  for (let next = first; ; next = lines.next('')) {
+    answers.push(await next)
+    if (answers.at(-1) === null || answers.length > 5) break
+    const before = written()
+    await between(stdin, answers.length)
+    // Keys are shown with the prompt.
+    expect(written()).toBe(before)
   }
   lines.close()
+  expect(stdin.isPaused()).toBe(true)
+  return answers
+}
+
+const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 40))
+
+test.each<[string, string[], unknown[]]>([
+  ['ctrl-D ends the input', ['\u0004'], [null]],
+  ['ctrl-D behind a line ends the input after it', ['one\r\u0004'], ['one', null]],
+  ['ctrl-D within a line is none', ['one\u0004\r', '\u0004'], ['one', null]],
+  ['two lines are two answers', ['one\r', '/two\r', '\u0004'], ['one', '/two', null]],
+  ['a part of a line can be edited', ['onex', '\u007f', '\r', '\u0004'], ['one', null]],
+  ['lines that come at once are one', ['one\rtwo\r', '\u0004'], ['one\ntwo', null]],
+])('of keys between questions %s', async (_, parts, expected) => {
+  const answers = await asked(async (stdin, question) => {
+    if (question > 1) return
+    for (const part of parts) {
+      stdin.write(part)
+      await pause()
+    }
+  })
+  expect(answers).toEqual(['first', ...expected])
 })
 
-test('ctrl-space, which is the same key later, is nothing', async () => {
+test('ctrl-C between questions is a signal, and keeps the keys before it', async () => {
+  const signals: unknown[] = []
+  const emit = process.emit.bind(process) as (...event: unknown[]) => boolean
+  vi.spyOn(process, 'emit').mockImplementation(((...event: unknown[]) =>
+    event[0] === 'SIGINT' ? signals.push(event[0]) > 0 : emit(...event)) as typeof process.emit)
+  const answers = await asked(async (stdin, question) => {
+    if (question === 1) for (const key of ['\u0004', '\u0003']) stdin.write(key)
+    await pause()
+  })
+  expect([answers, signals]).toEqual([['first', null], ['SIGINT']])
+})
+
+test('an error of the terminal, such as its end, ends a question and what listens between questions', async () => {
   const { stdin } = played(true)
+  Object.assign(stdin, { setRawMode: (isOn: boolean) => isOn || stdin.emit('error', new Error('gone')) })
   const lines = openLines()
   const next = lines.next('')
-  await new Promise((resolve) => setTimeout(resolve, 300))
-  stdin.write('\0')
+  stdin.emit('error', new Error('gone'))
+  expect(await next).toBeNull()
+  const line = lines.next('')
   stdin.write('a\r')
-  expect(await next).toBe('a')
+  expect(await line).toBe('a')
+  stdin.emit('error', new Error('gone'))
+  expect(stdin.isPaused()).toBe(true)
   lines.close()
 })
 

@@ -28,6 +28,7 @@ import {
   sha256,
   sha256File,
   temporaryName,
+  write,
   writeFileAtomic,
 } from '../../src/platform/platform.ts'
 import { law } from '../harness/seed.ts'
@@ -216,6 +217,27 @@ test.each([
     }
   },
 )
+
+test.each([
+  { code: 'EPIPE', isTTY: false, isDropped: true },
+  { code: 'EIO', isTTY: true, isDropped: true },
+  { code: 'EIO', isTTY: false, isDropped: false },
+  { code: 'ENOSPC', isTTY: true, isDropped: false },
+])('output that fails with $code is dropped: $isDropped, at a terminal: $isTTY', async (row) => {
+  const error = Object.assign(new Error(row.code), { code: row.code })
+  const fails = {
+    isTTY: row.isTTY,
+    on: () => {},
+    write: (_: string, done: (e: Error) => void) => done(error),
+  }
+  vi.spyOn(process, 'stderr', 'get').mockReturnValue(fails as unknown as typeof process.stderr)
+  const written = await write('stderr', 'a').then(
+    () => true,
+    () => false,
+  )
+  vi.restoreAllMocks()
+  expect(written).toBe(row.isDropped)
+})
 
 test('a written output has one error listener, so its failure does not end the program', async () => {
   // Another instance of the module, which has written nothing yet.

@@ -11,7 +11,7 @@ import { achievedSparsity } from '../masks/achieved.ts'
 import type { UnitMask } from '../masks/mask.ts'
 import type { PromptRun, TextRun } from '../engine/generate.ts'
 import type { CheckCounts } from '../engine/next_tokens.ts'
-import { fillSampling, samplingOptions, type SamplerOptions } from '../engine/sampling.ts'
+import { drawingOptions, fillSampling, samplingOptions, type SamplerOptions } from '../engine/sampling.ts'
 import type { ChatMessage } from '../io/chat_prompt.ts'
 import { MAX_ANSWER, planKinds, type ChatOptions } from '../library/options.ts'
 import {
@@ -57,6 +57,8 @@ export interface ChatStart {
   readonly planners?: readonly GenerationPlanner[]
 }
 
+const PROMPT = '> '
+
 /** What a message of several typed lines is prompted with, after the first. */
 const CONTINUED = '. '
 
@@ -82,13 +84,14 @@ const help = `Commands:
   /max-tokens COUNT  how long an answer may be; without a count, show what is set
   ${drawing.map((name) => `/${name}`).join(', ')}  as the flags of these names
   /again           answer the last message once more, in place of the last answer; where tokens are drawn, with the next seed
+  /undo            take the last message and its answer back
   /mask            show what was computed for the last answer
   /system TEXT     replace the system message; without a text, show it; ${NO_SYSTEM} removes it
   /new, /clear     forget the conversation, but not the system message
   /help            show this
   /quit, /exit     end, as ctrl-D does
 The tab key completes commands. Blanks before a command are ignored. A line that ends with \\ goes on in the next one; pasted lines are one message. //TEXT sends a message
-that begins with a slash. Ctrl-C ends an answer; ctrl-D during an answer ends the chat after it.`
+that begins with a slash. Ctrl-C ends an answer; ctrl-D during an answer ends the chat after it. Other keys during an answer are kept for the next line.`
 
 /** The commands that the help lists, and whether something may follow each: what is written in capitals, or a setting. */
 const commands: ReadonlyMap<string, boolean> = new Map(
@@ -112,6 +115,19 @@ const completed = (planners: readonly GenerationPlanner[]): string[] => [
 
 /** Messages that were probably meant as commands. */
 const nearCommands = new Set(['help', 'exit', 'quit'])
+
+/** Characters of a message that is shown once more, at most. */
+const MAX_SHOWN = 300
+
+/** A message on one line, cut between words where it is long. */
+function shorten(message: string): string {
+  const characters = Array.from(message.trim().replace(/\s+/g, ' '))
+  if (characters.length <= MAX_SHOWN) return characters.join('')
+  return `${characters
+    .slice(0, MAX_SHOWN)
+    .join('')
+    .replace(/ \S{0,30}$/, '')} …`
+}
 
 /** What became of a turn, as a JSON object shows it. */
 export interface Turn {
@@ -191,10 +207,7 @@ class ChatLoop {
         [this.#opt.name, ...held, this.#setting(), this.#sampling(), '/help lists the commands'].join('; '),
       )
     else if (held.length > 0 && !quiet) await this.#session.note(held.join('; '))
-    if (this.#messages.length > 0 && !this.#start.quiet)
-      await this.#session.note(
-        `${this.#start.saved?.path}: going on after ${countOf(this.#messages.length, 'message')}; ${this.#setting()}`,
-      )
+    if (this.#messages.length > 0 && !quiet) await this.#resume()
     let wasInterrupted = false
     while (!this.#isOver) {
       signal.throwIfAborted()
@@ -211,12 +224,24 @@ class ChatLoop {
     }
   }
 
+  /** Says what the conversation goes on from, and at a terminal shows the last message and its answer. */
+  async #resume(): Promise<void> {
+    const { isTerminal } = this.#lines
+    const words = `${this.#start.saved?.path}: ${countOf(this.#messages.length, 'message')} resumed`
+    // The first line at a terminal has the setting.
+    await this.#session.note(isTerminal ? words : `${words}; ${this.#setting()}`)
+    if (!isTerminal || this.#start.json) return
+    const last = this.#messages.findLastIndex(({ role }) => role === 'user')
+    for (const { role, content } of this.#messages.slice(last))
+      await this.#say(dim(`${role === 'user' ? PROMPT : ''}${shorten(content)}`))
+  }
+
   /** The next line. At a terminal one that ends with a backslash goes on in the next one. */
   async #line(): Promise<string | Interrupted | null> {
     const typed: string[] = []
     for (;;) {
       const line = await (typed.length === 0
-        ? this.#lines.next('> ', completed(this.#start.planners ?? generationPlanners))
+        ? this.#lines.next(PROMPT, completed(this.#start.planners ?? generationPlanners))
         : this.#lines.next(CONTINUED))
       this.#session.signal.throwIfAborted()
       if (line === null) return null
@@ -277,7 +302,7 @@ class ChatLoop {
           return this.#say(
             this.#messages.length === 0
               ? 'no answer yet'
-              : 'no mask of the last answer: a session keeps none; /again decides it anew',
+              : 'no mask of the last answer is kept; /again decides it anew',
           )
         return this.#say(
           this.#mask
@@ -286,14 +311,18 @@ class ChatLoop {
         )
       case 'again':
         return this.#answerAgain()
+      case 'undo': {
+        const last = this.#messages.findLastIndex(({ role }) => role === 'user')
+        if (last < 0) return this.#say('no answer yet')
+        const { content } = this.#messages[last]
+        await this.#keep(last)
+        return this.#say(`taken back: ${shorten(content)}`)
+      }
       case 'system':
         return this.#instruct(value)
       case 'new':
       case 'clear':
-        this.#messages = []
-        this.#mask = undefined
-        this.#start.saved?.say([])
-        await saveSession(this.#start.saved)
+        await this.#keep(0)
         return this.#say('the conversation is forgotten')
       case 'quit':
       case 'exit':
@@ -307,13 +336,32 @@ class ChatLoop {
     }
   }
 
+  /** Forgets all messages but the first, in the session too. @param count how many stay */
+  async #keep(count: number): Promise<void> {
+    this.#messages = this.#messages.slice(0, count)
+    this.#mask = undefined
+    this.#start.saved?.say(count === 0 ? [] : [...this.#instruction(), ...this.#messages])
+    await saveSession(this.#start.saved)
+  }
+
+  /** The system message, if there is one. */
+  #instruction(): ChatMessage[] {
+    return this.#system === undefined ? [] : [{ role: 'system', content: this.#system }]
+  }
+
   /** Changes how the tokens of the next answers are drawn, or how many they are; says what is set. */
   async #set(value: string, name: keyof SamplerOptions | 'maxTokens', option: OptionRecord): Promise<void> {
     const read = name === 'maxTokens' ? wholeOption(option.code, 1, this.#opt.config.positions) : option
     if (value !== '')
       this.#options = { ...this.#options, [name]: readOption(`/${flagName(name).slice(2)}`, value, read) }
-    const { maxTokens = MAX_ANSWER } = this.#options
-    return this.#say([this.#sampling(), `at most ${countOf(maxTokens, 'token')}`].join('; '))
+    const { maxTokens = MAX_ANSWER, planner } = this.#options
+    // The planner random draws by the seed too.
+    const isOfDrawing =
+      name === 'seed' ? planner !== 'random' : drawingOptions.some((option) => option === name)
+    const words = [this.#sampling(), `at most ${countOf(maxTokens, 'token')}`]
+    if (value !== '' && isOfDrawing && this.#drawing().temperature === 0)
+      words.push(`${flagName(name).slice(2)} has no effect until /temperature is above 0`)
+    return this.#say(words.join('; '))
   }
 
   /** Replaces, removes or shows the system message, and says which it is now or was. */
@@ -351,10 +399,14 @@ class ChatLoop {
     await this.#say(words.join('; '))
   }
 
-  /** The planner, and the share that it skips. */
+  /** The planner, and the share that it skips, or those of heads and of neurons. */
   #setting(): string {
-    const { planner, sparsity } = this.#options
-    return planner === 'dense' ? 'dense: nothing is skipped' : `${planner}, ${formatPercent(sparsity)}`
+    const { planner, sparsity, headSparsity, neuronSparsity } = this.#options
+    if (planner === 'dense') return 'dense: nothing is skipped'
+    if (headSparsity === undefined && neuronSparsity === undefined)
+      return `${planner}, ${formatPercent(sparsity)}`
+    const [heads, neurons] = [headSparsity ?? sparsity, neuronSparsity ?? sparsity].map(formatPercent)
+    return `${planner}, ${heads} of the heads and ${neurons} of the neurons`
   }
 
   /** Answers the last message once more, by other random numbers. The answer that it had is kept if there is no other. */
@@ -377,13 +429,12 @@ class ChatLoop {
   async #answer(message: string): Promise<void> {
     const { json } = this.#start
     const user = { role: 'user', content: message }
-    const system = this.#system === undefined ? [] : [{ role: 'system', content: this.#system }]
     const started = now()
     // Ends the answer, also while its prompt is read.
     const stop = new AbortController()
     let prompt: PromptRun | null = null
     let text: TextRun | null = null
-    const steps = this.#opt.chat([...system, ...this.#messages, user], {
+    const steps = this.#opt.chat([...this.#instruction(), ...this.#messages, user], {
       ...this.#drawing(),
       session: this.#start.saved,
       signal: AbortSignal.any([this.#session.signal, stop.signal]),

@@ -39,13 +39,21 @@ import { featureWidths, hasZeroGates, isGated } from '../engine/config.ts'
 import { formatPercent } from './words.ts'
 
 const shareFlags = [
-  ['--head-sparsity <share>', 'share of heads to skip, if different; 0 for neurons alone', shareOption],
-  ['--neuron-sparsity <share>', 'share of neurons to skip, if different; 0 for heads alone', shareOption],
+  [
+    '--head-sparsity <share>',
+    'share of heads to skip; 0 for neurons alone (default: that of --sparsity)',
+    shareOption,
+  ],
+  [
+    '--neuron-sparsity <share>',
+    'share of neurons to skip; 0 for heads alone (default: that of --sparsity)',
+    shareOption,
+  ],
 ] as const
 const releasedFlag = ['--released, --paper-compatible', 'select as the released code does'] as const
 const calibrationFlag = [
   '--calibration <dir>',
-  'a calibration, whose mean scores static and others rank by, and whose moments compensate',
+  'a calibration, whose mean scores static and others rank by, and whose moments compensate (default: none)',
 ] as const
 
 /** What decides, whether a command runs one planner or compares several. */

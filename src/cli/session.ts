@@ -32,7 +32,7 @@ export interface Session extends Terminal {
   readonly signal: AbortSignal
   /** Opens standard input. Close it; `signal` closes it too, and then its next line is null. */
   lines(): LineInput
-  /** Takes ctrl-C from the session, until the returned function is called. SIGTERM still aborts `signal`. */
+  /** Takes ctrl-C from the session, until the returned function is called. SIGTERM and SIGHUP still abort `signal`. */
   takeInterrupts(handler: () => void): () => void
   /**
    * Lets backends use vectors of 32 bytes, or not; by default as SHADOWLLM_WIDE says, which is on if it is not set.

@@ -11,11 +11,13 @@ import { addCompensationFlags, addPlanFlags, checkPredictors, type PlanFlags } f
 import { isThere } from '../io/files.ts'
 import { variablesOption, type TemplateVariables } from '../io/template_variables.ts'
 import { expectTemplate, type ChatOptions } from '../library/options.ts'
+import type { ChatChoice } from '../library/session_file.ts'
 import type { ShadowModel } from '../library/shadow_model.ts'
 import type { TextSession } from '../library/text_session.ts'
 import { checkOutput, whileWriting } from './output.ts'
 import { addOwnFlags, type FlagRow, text } from './values.ts'
 import { countOf } from './words.ts'
+import { UsageError } from '../tensor/errors.ts'
 import { wholeOption, type OptionRecord } from '../tensor/option.ts'
 
 /** Of a chat at a terminal: greedy answers of a small model repeat themselves. */
@@ -35,20 +37,23 @@ export interface WritingFlags
   readonly chatTemplateKwargs?: TemplateVariables
   /** The file of a session. */
   readonly session?: string
-  /** Whether flags name neither a planner nor a share. */
-  readonly isPlannerOpen?: boolean
+  /** The planner and the shares that flags name. */
+  readonly named?: readonly (keyof ChatChoice)[]
 }
+
+/** What a saved chat keeps, by the names of flags. */
+const choiceNames: readonly (keyof ChatChoice)[] = ['planner', 'sparsity', 'headSparsity', 'neuronSparsity']
 
 /** The flags of how tokens are drawn. */
 const drawingRows: readonly FlagRow[] = Object.entries({
-  temperature: `<number> 0 is greedy, above 0 tokens are drawn by --seed (default: 0; of chat at a terminal the model's own, else ${TERMINAL_TEMPERATURE})`,
+  temperature: `<number> 0 is greedy, above 0 tokens are drawn by --seed (default: 0; for chat at a terminal the model's own, or ${TERMINAL_TEMPERATURE})`,
   topK: "<count> draw among this many tokens only (default: the model's own, or all)",
   topP: "<share> draw among the likeliest tokens that hold this share together (default: the model's own, or 1)",
   minP: "<share> draw among tokens at least so many times as likely as the likeliest (default: the model's own, or 0)",
   repetitionPenalty: "<number> above 1: earlier tokens are drawn less (default: the model's own, or 1)",
-  presencePenalty: '<number> above 0: tokens that were written are drawn less',
-  frequencyPenalty: '<number> above 0: tokens are drawn less each time they were written',
-  logitBias: '<json> what is added to the logits of tokens, by id, such as {"42":-100}',
+  presencePenalty: '<number> above 0: tokens that were written are drawn less (default: 0)',
+  frequencyPenalty: '<number> above 0: tokens are drawn less each time they were written (default: 0)',
+  logitBias: '<json> what is added to the logits of tokens, by id, such as {"42":-100} (default: nothing)',
 } satisfies Record<keyof Drawing, string>).map(([name, words]) => {
   const [value] = words.split(' ', 1)
   return [`${flagName(name)} ${value}`, words.slice(value.length + 1), samplingOptions[name as keyof Drawing]]
@@ -72,12 +77,16 @@ export function addWritingFlags(
   addOwnFlags(command, [
     ['--max-tokens <count>', `how many tokens at most (default: ${maxTokens})`, limit],
     ...own,
-    ['--session <file>', 'go on with the text or chat of this file, if there is one, and save it there'],
+    [
+      '--session <file>',
+      'go on with the text or chat of this file, if there is one, and save it there (default: nothing is saved)',
+    ],
   ])
   addFlags(addCompensationFlags(command), 'every', 'prefill', 'check')
   addOwnFlags(command, drawingRows, groups.sampling)
   command.hook('preAction', (_, called) => {
-    called.setOptionValue('isPlannerOpen', called.getOptionValueSource('planner') === 'default')
+    const named = choiceNames.filter((name) => called.getOptionValueSource(name) === 'cli')
+    called.setOptionValue('named', named)
   })
   return addFlags(command, 'backend', 'fileStorage', 'threads', 'mode', 'cache', 'json', 'quiet')
 }
@@ -107,10 +116,23 @@ export async function openSession(
   return session === undefined ? undefined : opt.openSession(session, isChat ? { cache } : undefined)
 }
 
-/** The flags with the planner and the shares of a saved chat, where they name neither. */
+/**
+ * The flags with the planner and the shares of a saved chat, where flags name no others. As in the chat itself, `--sparsity` replaces all
+ * shares; after a dense answer a share alone means the usual planner.
+ */
 export function resumed<Flags extends WritingFlags>(flags: Flags, saved: TextSession | undefined): Flags {
-  const choice = flags.isPlannerOpen ? saved?.choice : null
-  return choice ? { ...flags, ...choice, sparsity: choice.sparsity ?? flags.sparsity } : flags
+  const choice = saved?.choice
+  if (!choice) return flags
+  const { named = [] } = flags
+  const isReplaced = (name: keyof ChatChoice): boolean =>
+    named.includes(name) ||
+    (name === 'planner' ? choice.planner === 'dense' && named.length > 0 : named.includes('sparsity'))
+  const kept = choiceNames.filter((name) => choice[name] !== undefined && !isReplaced(name))
+  return {
+    ...flags,
+    ...Object.fromEntries(kept.map((name) => [name, choice[name]])),
+    isPlannerImplied: flags.isPlannerImplied && !kept.includes('planner'),
+  }
 }
 
 /** Saves a session, if there is one and something to save. @throws UsageError OUTPUT if the system refuses */
@@ -118,15 +140,23 @@ export async function saveSession(session: TextSession | undefined): Promise<voi
   if (session) await whileWriting(session.path, () => session.save())
 }
 
-/** Refuses a chat without a template. @throws InputError CHAT_TEMPLATE_MISSING */
+/**
+ * Refuses a chat without a template.
+ * @throws UsageError CHAT_TEMPLATE_MISSING where no model is named, as the embedded one has none; InputError as `expectTemplate`
+ */
 export function expectChat({ name, chatTemplate }: ShadowModel, { model }: WritingFlags): void {
-  expectTemplate(model === undefined ? '--model' : name, chatTemplate)
+  if (model === undefined)
+    throw new UsageError(
+      'CHAT_TEMPLATE_MISSING',
+      '--model: expected a model with a chat template, got none; this downloads one: npm install @huggingface/hub && shadowllm chat -m HuggingFaceTB/SmolLM2-135M-Instruct',
+    )
+  expectTemplate(name, chatTemplate)
 }
 
 /** Variables of a chat template, by the name that servers and llama.cpp have for them. @param when what it needs, in words */
 export const variablesFlag = (when: string, unless = ''): FlagRow => [
   '--chat-template-kwargs <json>',
-  `${when}variables of the chat template, such as {"enable_thinking":false}${unless}`,
+  `${when}variables of the chat template, such as {"enable_thinking":false}${unless} (default: none)`,
   variablesOption,
 ]
 

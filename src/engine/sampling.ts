@@ -40,7 +40,7 @@ export interface Sampler {
 export interface SamplerOptions {
   /** 0 is greedy, and the default; 1 draws from the model's own distribution. */
   readonly temperature?: number
-  /** Draw among this many tokens only; default all. */
+  /** Draw among this many tokens only; default all. It needs a temperature, as `topP` and `minP` do. */
   readonly topK?: number
   /** Draw among the likeliest tokens that hold this share of the probability together; 0 keeps one, 1 all. Default 1. */
   readonly topP?: number
@@ -97,6 +97,23 @@ export const samplingOptions: {
   seed: seedOption,
 }
 
+/** Options of how a token is drawn, which a greedy text does not read. */
+export const drawingOptions = ['topK', 'topP', 'minP'] as const satisfies readonly (keyof SamplerOptions)[]
+
+/**
+ * Refuses such an option where no temperature is given, so that none is drawn. At temperature 0, which is greedy by name, they are taken.
+ * @throws UsageError TOP_K, TOP_P, MIN_P
+ */
+export function expectTemperature(options: SamplerOptions): void {
+  const name = drawingOptions.find((option) => options[option] !== undefined)
+  if (name === undefined || options.temperature !== undefined) return
+  throw new UsageError(
+    samplingOptions[name].code,
+    `${name}: expected a temperature beside it, because without one the likeliest token is taken, got none`,
+    { option: name },
+  )
+}
+
 /**
  * How tokens are chosen where some options are left open: as the model has them. A greedy text has nothing of the model's options.
  * @param asked what is not left open
@@ -119,13 +136,14 @@ export function fillSampling<Asked extends SamplerOptions>(
  * Makes what chooses a token from logits, with a random stream of its own: `generateTokens` takes it as `sampler`. Without options it
  * takes the likeliest, as `argmax` does.
  * @throws UsageError TEMPERATURE, TOP_K, TOP_P, MIN_P, REPETITION_PENALTY, PRESENCE_PENALTY, FREQUENCY_PENALTY, LOGIT_BIAS, SEED for
- *   what `samplingOptions` do not take; the sampler throws LOGIT_BIAS for an id that the vocabulary does not have
+ *   what `samplingOptions` do not take, and as `expectTemperature`; the sampler throws LOGIT_BIAS for an id that the vocabulary does not have
  */
 export function makeSampler(options: SamplerOptions = {}): Sampler {
   for (const [name, option] of Object.entries(samplingOptions)) {
     const value = options[name as keyof SamplerOptions]
     if (value !== undefined) expectOption(name, value, option)
   }
+  expectTemperature(options)
   const { temperature = 0, seed = 0 } = options
   const kept = { topK: options.topK ?? Infinity, topP: options.topP ?? 1, minP: options.minP ?? 0 }
   const change = changeOf(options)

@@ -29,11 +29,8 @@ const HISTORY = 500
 /** Milliseconds after a line in which another one is pasted rather than typed. */
 const PASTE = 20
 
-/**
- * Between questions a terminal takes ctrl-D itself, and gives it to the next question as this key, at once: milliseconds in which it
- * comes. Later it is ctrl-space, which means nothing.
- */
-const [TYPED_END, END_COMES] = ['\0', 250]
+/** Keys as a terminal sends them. */
+const [CTRL_C, CTRL_D, CTRL_Z] = [3, 4, 26]
 
 /** Tells a terminal to mark pasted text, and not to. Deno does not read the marks: there lines that come at once are a paste. */
 const [MARK_PASTES, LEAVE_PASTES] = 'Deno' in globalThis ? ['', ''] : ['\u001b[?2004h', '\u001b[?2004l']
@@ -45,27 +42,72 @@ export function openLines(): LineInput {
   return stdin.isTTY && stdout.isTTY ? typedLines() : pipedLines()
 }
 
-/** A key as readline tells of it. */
-interface PressedKey {
-  readonly name?: string
-  readonly sequence?: string
-}
-
-/** The terminal belongs to a question only while it waits: between questions ctrl-C is a signal as usual. */
+/**
+ * Readline has the terminal while a question waits. Between questions keys are kept for the next one: a terminal would write them into
+ * what is printed, and forget them at ctrl-C. Ctrl-C is then the signal that it usually is.
+ */
 function typedLines(): LineInput {
   const { createInterface } = builtin('node:readline')
   const host = hostProcess as NodeJS.Process
   const { stdin: input, stdout: output } = host
   let history: string[] = []
   let stop = (): void => {}
-  /** Ctrl-D came before this question. */
-  let isOver = false
+  /** Keys for the next question. Each is one key, or several that came at once: a paste. */
+  const ahead: Buffer[] = []
+  let lately = -Infinity
+  const mark = (isOn: boolean): void => {
+    input.setRawMode(isOn)
+    output.write(isOn ? MARK_PASTES : LEAVE_PASTES)
+  }
+  let stayStopped = (): void => {}
+  /** Stops all that the terminal runs in front, npx too, and not this process alone: else its shell would wait on. */
+  const suspend = (leave: () => void, goOn: () => void): void => {
+    const wake = (): void => {
+      stayStopped()
+      goOn()
+    }
+    // Where no shell waits for it, the system stops nothing.
+    const timer = setTimeout(wake, 100)
+    stayStopped = () => {
+      clearTimeout(timer)
+      host.off('SIGCONT', wake)
+    }
+    host.on('SIGCONT', wake)
+    leave()
+    host.kill(0, 'SIGTSTP')
+  }
+  const keep = (keys: Buffer): void => {
+    const now = performance.now()
+    const last = now - lately < PASTE ? (ahead.pop() ?? Buffer.alloc(0)) : Buffer.alloc(0)
+    lately = now
+    const kept = keys.filter((key) => key !== CTRL_C && key !== CTRL_Z)
+    if (last.length + kept.length > 0) ahead.push(Buffer.concat([last, kept]))
+    if (keys.includes(CTRL_C)) host.emit('SIGINT', 'SIGINT')
+    if (keys.includes(CTRL_Z))
+      suspend(
+        () => input.setRawMode(false),
+        () => input.setRawMode(true),
+      )
+  }
+  const listen = (): void => {
+    input.setRawMode(true)
+    input.on('data', keep)
+    input.resume()
+    stop = () => {
+      stop = () => {}
+      stayStopped()
+      input.off('data', keep)
+      input.pause()
+      input.setRawMode(false)
+    }
+  }
+  // A terminal that has gone ends what waits for it, and tells of it once more where it is given back.
+  input.on('error', () => stop())
   return {
     isTerminal: true,
     next: (prompt, words = []) =>
       new Promise((resolve) => {
-        if (isOver) return resolve(null)
-        const asked = performance.now()
+        input.off('data', keep)
         const completer = (line: string): [string[], string] => {
           // Up to the next space: what may follow it is completed once it is typed.
           const found = words.filter(
@@ -91,7 +133,6 @@ function typedLines(): LineInput {
         const all: string[] = []
         let isPasting = false
         let isSettled = false
-        let isStopped = false
         let timer: ReturnType<typeof setTimeout> | undefined
         const before = history
         const settle = (line: string | Interrupted | null): void => {
@@ -100,23 +141,21 @@ function typedLines(): LineInput {
           isSettled = true
           resolve(line)
           lines.close()
-        }
-        const mark = (isOn: boolean): void => {
-          input.setRawMode(isOn)
-          output.write(isOn ? MARK_PASTES : LEAVE_PASTES)
+          listen()
         }
         /** Ends the message where a person has pressed the key; the last line of a paste may have no end yet. */
         const endMessage = (): void => {
           if (lines.line === '') settle(all.join('\n').replace(/\n+$/, ''))
         }
-        const onKey = (_: string | undefined, { name, sequence }: PressedKey): void => {
+        const onKey = (_: string | undefined, { name }: { readonly name?: string }): void => {
           if (name === 'paste-start') isPasting = true
           if (name === 'paste-end') isPasting = false
-          if (sequence !== TYPED_END || lines.line !== '' || performance.now() - asked > END_COMES) return
-          isOver = true
-          if (all.length === 0) lines.close()
         }
-        stop = () => lines.close()
+        stop = () => {
+          stop = () => {}
+          lines.close()
+        }
+        lines.on('error', () => {})
         lines.on('history', (lately) => (history = lately))
         lines.on('line', (line) => {
           all.push(line)
@@ -128,35 +167,37 @@ function typedLines(): LineInput {
           output.write('^C\n')
           settle({ isEmpty: lines.line === '' && all.length === 0 })
         })
-        // Ctrl-Z stops all that the terminal runs in front, npx too, and not this process alone: else its shell would wait on.
-        const goOn = (): void => {
-          host.off('SIGCONT', goOn)
-          if (!isStopped) return
-          isStopped = false
-          mark(true)
-          lines.prompt(true)
-        }
         lines.on('SIGTSTP', () => {
-          isStopped = true
-          host.on('SIGCONT', goOn)
-          mark(false)
-          host.kill(0, 'SIGTSTP')
-          // Where no shell waits for it, the system stops nothing.
-          setTimeout(goOn, 100)
+          suspend(
+            () => mark(false),
+            () => {
+              mark(true)
+              lines.prompt(true)
+            },
+          )
         })
         lines.on('close', () => {
-          isStopped = false
+          stayStopped()
           clearTimeout(timer)
           stop = () => {}
           input.off('keypress', onKey)
           // What comes next, such as the shell's prompt, begins a line of its own.
           if (!isSettled && all.length === 0) output.write('\n')
           output.write(LEAVE_PASTES)
-          resolve(all.length > 0 ? all.join('\n') : null)
+          if (isSettled) return
+          if (all.length === 0) return resolve(null)
+          // Ctrl-D behind a line ends the next question.
+          ahead.unshift(Buffer.of(CTRL_D))
+          resolve(all.join('\n'))
+          listen()
         })
         input.on('keypress', onKey)
         output.write(MARK_PASTES)
         lines.prompt()
+        // The keys of one line: what follows it is for the next question.
+        const end = ahead.findIndex((keys) => keys.includes('\r') || keys.includes('\n'))
+        const keys = ahead.splice(0, end < 0 ? ahead.length : end + 1)
+        if (keys.length > 0) input.unshift(Buffer.concat(keys))
       }),
     close: () => stop(),
   }

@@ -132,14 +132,26 @@ export function endDespiteThreads(): void {
   })
 }
 
-/** Calls `handler` on SIGINT and SIGTERM instead of ending. @returns a function that removes the handler */
-export function onInterrupt(handler: (signal: 'SIGINT' | 'SIGTERM') => void): () => void {
+/** A signal that ends a program: a key, a request, or a terminal that has gone. */
+export type Interrupt = 'SIGINT' | 'SIGTERM' | 'SIGHUP'
+
+/**
+ * Calls `handler` on these signals instead of ending. Node takes SIGHUP even where nohup has it ignored; of a process without a terminal,
+ * as nohup leaves it, it is ignored here.
+ * @returns a function that removes the handler
+ */
+export function onInterrupt(handler: (signal: Interrupt) => void): () => void {
   if (hostProcess === null) return () => {}
   const host = hostProcess
-  const signals = ['SIGINT', 'SIGTERM'] as const
-  for (const signal of signals) host.on(signal, handler)
+  const hasTerminal = host.stdout.isTTY || host.stderr.isTTY || host.stdin.isTTY
+  const handlers = [
+    ['SIGINT', handler],
+    ['SIGTERM', handler],
+    ['SIGHUP', hasTerminal ? handler : () => {}],
+  ] as const
+  for (const [signal, handle] of handlers) host.on(signal, handle)
   return () => {
-    for (const signal of signals) host.off(signal, handler)
+    for (const [signal, handle] of handlers) host.off(signal, handle)
   }
 }
 
@@ -161,18 +173,20 @@ function stream(output: Output): NodeJS.WriteStream {
 /** The error of a stream that threw, as in Deno. Such a stream emits no further events. */
 const broken = new Map<Output, Error>()
 
-/** Error codes of a stream whose reader has closed it. */
-const readerLeft = new Set(['EPIPE', 'ERR_STREAM_DESTROYED'])
+/** Whether nobody reads a stream any more: its reader has closed it, or its terminal has gone. */
+function isUnread(to: NodeJS.WriteStream, { code = '' }: NodeJS.ErrnoException): boolean {
+  return code === 'EPIPE' || code === 'ERR_STREAM_DESTROYED' || (code === 'EIO' && to.isTTY)
+}
 
 /**
- * Writes text or bytes; resolves when the stream has taken them. Output to a closed pipe (`shadowllm masks | head`) is dropped,
+ * Writes text or bytes; resolves when the stream has taken them. Output that nobody reads (`shadowllm masks | head`) is dropped,
  * because the command may still have files to write. Rejects with the system's error.
  */
 export function write(output: Output, content: string | Uint8Array): Promise<void> {
   const to = stream(output)
   return new Promise((resolve, reject) => {
     const settle = (error?: NodeJS.ErrnoException | null): void => {
-      if (error && !readerLeft.has(error.code ?? '')) reject(error)
+      if (error && !isUnread(to, error)) reject(error)
       else resolve()
     }
     const before = broken.get(output)

@@ -155,7 +155,7 @@ test('scores in a pruned model where it is given a mask, which is part of what t
   const mask = join(folder, 'mask.safetensors')
   const few = ['--text', text, '--limit', '2', '--prompt', '8', '--continuation', '4']
   await run(['calibrate', '--output', dense, ...few])
-  await run(['masks', 'The captain', '--planner', 'random', '--sparsity', '0.5', '--output', mask])
+  await run(['masks', 'The captain', '--planner', 'random', '--sparsity', '0.5', '-q', '--output', mask])
   await run(['calibrate', '--output', pruned, ...few, '--mask', mask])
   expect(filesOf(pruned)).not.toEqual(filesOf(dense))
   await isRefused(['calibrate', '--output', dense, ...few, '--mask', mask], 'CALIBRATION_DIFFERS', 3)

@@ -11,7 +11,7 @@ import { runChat } from '../../../src/cli/chat_loop.ts'
 import { plainScreen, render, type Text } from '../../../src/cli/screen.ts'
 import type { Session } from '../../../src/cli/session.ts'
 import { shownText } from '../../../src/tensor/quote.ts'
-import { ShadowModel, type ChatMessage } from '../../../src/library/index.ts'
+import { ShadowModel, type ChatMessage, type TextSession } from '../../../src/library/index.ts'
 import type { Interrupted, LineInput } from '../../../src/platform/platform.ts'
 import { writeChatModel } from '../../library/chat_model.ts'
 import type { CliResult } from '../run_cli.ts'
@@ -137,6 +137,29 @@ describe('through a pipe', () => {
     expect((await chat(['/again'])).stdout).toBe('no answer yet\n')
   })
 
+  test('/undo takes the last message and its answer back, in the session too', async () => {
+    const file = join(folder, 'undo.session')
+    const flags = ['--json', '--session', file, '--system', 'Be odd.']
+    const asked = await chat(['/undo', 'once', 'a', '/undo', '/mask', 'b'], ...flags)
+    expect(asked.stderr.trimEnd().split('\n')).toEqual([
+      'no answer yet',
+      'taken back: a',
+      'no mask of the last answer is kept; /again decides it anew',
+    ])
+    const plain = turnsOf(await chat(['once', 'b'], '--json', '--system', 'Be odd.'))
+    const undone = turnsOf(asked)
+    expect(undone[2].tokens).toEqual(plain[1].tokens)
+    expect(undone[2].prompt.tokens).toBe(plain[1].prompt.tokens)
+    await chat(['/undo'], ...flags)
+    await using opt = await ShadowModel.fromPretrained(model)
+    const { messages } = await opt.openSession(file)
+    expect(messages.map(({ content }) => content)).toEqual(['Be odd.', 'once', undone[0].answer])
+    // What follows in another process is what would have followed.
+    expect(turnsOf(await chat(['b'], ...flags))[0].tokens).toEqual(plain[1].tokens)
+    await chat(['/undo', '/undo'], ...flags)
+    expect((await opt.openSession(file)).messages).toEqual([])
+  })
+
   test('after /new, and after a session, /mask and /again agree about the last answer', async () => {
     const file = join(folder, 'mask.session')
     const flags = ['--planner', 'random', '--quiet']
@@ -144,9 +167,7 @@ describe('through a pipe', () => {
     expect(stdout).toMatch(/\nthe conversation is forgotten\nno answer yet\nno answer yet\n$/)
     await chat(['a'], ...flags, '--session', file)
     const after = await chat(['/mask', '/again', '/mask'], ...flags, '--session', file)
-    expect(after.stdout).toMatch(
-      /^no mask of the last answer: a session keeps none; \/again decides it anew\n/,
-    )
+    expect(after.stdout).toMatch(/^no mask of the last answer is kept; \/again decides it anew\n/)
     expect(after.stdout).toMatch(/layer +heads +kept/)
   })
 
@@ -289,8 +310,17 @@ describe('through a pipe', () => {
   })
 
   test('a model without a template, and a planner without its file, are refused at the start', async () => {
-    expect(await runInside(['chat'], { input: ['a'] })).toMatchObject({ code: 3, stdout: '' })
-    expect((await runInside(['chat'])).stderr).toContain('[CHAT_TEMPLATE_MISSING]')
+    const unnamed =
+      'shadowllm: --model: expected a model with a chat template, got none; this downloads one: '
+    for (const command of [['chat'], ['generate', '--chat', 'a']]) {
+      const refused = await runInside(command, { input: ['a'] })
+      expect([refused.code, refused.stdout]).toEqual([2, ''])
+      expect(refused.stderr).toMatch(/ shadowllm chat -m \S+\/\S+ \[CHAT_TEMPLATE_MISSING\]\n$/)
+      expect(refused.stderr.startsWith(unnamed)).toBe(true)
+      const named = await runInside([...command, '-m', 'embedded'], { input: ['a'] })
+      expect([named.code, named.stdout]).toEqual([3, ''])
+      expect(named.stderr).toContain(': expected a model with a chat template, such as ')
+    }
     expect(await chat(['a'], '--planner', 'dejavu')).toMatchObject({ code: 4, stdout: '' })
   })
 })
@@ -563,6 +593,23 @@ describe('at a terminal', () => {
     ])
   })
 
+  test('an option of drawing that is set while answers are greedy is said to have no effect yet', async () => {
+    const asked = ['/top-k 4', '/seed 3', '/top-k', '/repetition-penalty 2', '/temperature 9', '/min-p 0.1']
+    const said = (await chat([...asked, '/temperature 0', '/planner random', '/seed 4'])).stdout.split('\n')
+    const vain = (name: string): string =>
+      `greedy; at most 5 tokens; ${name} has no effect until /temperature is above 0`
+    expect(said.slice(0, 3)).toEqual([vain('top-k'), vain('seed'), 'greedy; at most 5 tokens'])
+    expect(said.slice(3).join()).not.toContain('no effect')
+    const { code, stderr } = await chat(['a'], '--top-k', '4')
+    expect([code, stderr]).toEqual([
+      2,
+      'shadowllm: --top-k: expected a temperature beside it, because without one the likeliest token is taken, got none [TOP_K]\n',
+    ])
+    expect(
+      (await typed([], { options: { planner: 'dense', sparsity: 0, topK: 4, temperature: 9 } })).stdout,
+    ).toContain('top-k 4')
+  })
+
   test("answers that a command draws are drawn by the model's own options, and greedy ones use none of them", async () => {
     const path = join(folder, 'own')
     await writeChatModel(path, { generation: { do_sample: true, top_k: 1, repetition_penalty: 1.5 } })
@@ -587,6 +634,29 @@ describe('at a terminal', () => {
   test('the first line names the model and how tokens are chosen', async () => {
     expect((await typed([])).stdout).toBe(
       `${model}; dense: nothing is skipped; temperature 9, seed 0; /help lists the commands\n`,
+    )
+  })
+
+  test('a chat that goes on shows the last message and its answer, cut where they are long', async () => {
+    const said = (role: string, content: string): ChatMessage => ({ role, content })
+    const before = [said('system', 'Be odd.'), said('user', 'once'), said('assistant', 'upon')]
+    const long = ['\n a  time\n', '長'.repeat(400)]
+    const last = [said('user', long[0]), said('assistant', long[1])]
+    const saved = { path: 'a.session', messages: [...before, ...last] } as unknown as TextSession
+    const { stdout, notes } = await typed([], { saved })
+    expect(notes).toEqual(['a.session: 4 messages resumed'])
+    expect(stdout.split('\n').slice(1)).toEqual(['> a time', `${'長'.repeat(300)} …`, ''])
+    const words = { path: 'b', messages: [said('user', 'a'), said('assistant', 'word '.repeat(80))] }
+    const shown = (await typed([], { saved: words as unknown as TextSession })).stdout
+    expect(shown).toMatch(/\n(word ){59}word …\n$/)
+    for (const silent of [{ quiet: true }, { json: true }])
+      expect((await typed([], { saved, ...silent })).stdout).toBe('')
+  })
+
+  test('shares of heads and of neurons that differ are told apart', async () => {
+    const options = { planner: 'random', sparsity: 0.5, neuronSparsity: 0.75 } as const
+    expect((await typed(['/planner'], { options, quiet: true })).stdout).toBe(
+      'random, 50.0 % of the heads and 75.0 % of the neurons\n',
     )
   })
 

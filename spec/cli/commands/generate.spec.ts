@@ -229,7 +229,7 @@ describe('generate', () => {
       const args = ['generate', 'a', '--max-tokens', '1', flag, value]
       const { code, stdout, stderr } = await runInside(args)
       expect([code, stdout]).toEqual([2, ''])
-      expect(stderr).toContain(`${flag}: expected --temperature too, `)
+      expect(stderr).toContain(`${flag}: expected a temperature beside it, `)
       expect((await runInside([...args, '--temperature', '0'])).code).toBe(0)
     }
   })

@@ -87,7 +87,9 @@ describe('masks', () => {
   test('--json and --output hold the same mask', async () => {
     const output = join(folder, 'mask.safetensors')
     const args = ['--planner', 'prompt-plainact', '--head-sparsity', '0.25', '--neuron-sparsity', '0.8']
-    const { layers, achieved } = await runJson('The captain looked', ...args, '-o', output)
+    const { layers, achieved } = await runJson('The captain looked', ...args, '-o', output, '--quiet')
+    const told = await runInside(['masks', 'The captain looked', ...args, '-o', output])
+    expect(told.stderr).toBe(`head_mask [8, 8] and ffn_mask [8, 1024] written to ${output}\n`)
     const file = await openSafetensors(output)
     const heads = await file.read('head_mask')
     const neurons = await file.read('ffn_mask')

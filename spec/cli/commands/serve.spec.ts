@@ -170,7 +170,7 @@ test('no example of the help has a key on the command line', async () => {
   const examples = help.split('\n').filter((line) => line.startsWith('  $ '))
   expect(examples.length).toBeGreaterThan(1)
   expect(examples.filter((line) => line.includes('--api-key'))).toEqual([])
-  expect(help.replaceAll(/\s+/g, ' ')).toContain('A key belongs into SHADOWLLM_API_KEY')
+  expect(help.replaceAll(/\s+/g, ' ')).toContain('Put a key into SHADOWLLM_API_KEY')
 })
 
 test.each([

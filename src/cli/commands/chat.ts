@@ -2,6 +2,7 @@
  * `shadowllm chat`: a conversation with a model that has a chat template.
  */
 import type { Command } from 'commander'
+import { expectTemperature } from '../../engine/sampling.ts'
 import { generationPlanners } from '../../library/planner_options.ts'
 import type { ShadowModel } from '../../library/shadow_model.ts'
 import { runChat } from '../chat_loop.ts'
@@ -26,18 +27,26 @@ import {
 } from '../writing_flags.ts'
 
 const help = `
-A line is a message, or a command: /help lists them. Several lines that are pasted together are one message, never a command; so are
-typed ones of which each but the last ends with a backslash. Each turn decides its own mask, for the whole conversation. Ctrl-C ends the answer; at an empty line, twice, it ends the program, as do
-ctrl-D and /quit; ctrl-D during an answer, after that answer. Input that is not a terminal is read line by line, so that conversations can be scripted: then the exit code is that
-of the last error. At a terminal tokens are drawn as the model's makers say (generation_config.json), else at temperature 0.7, and
-the first line says how; a pipe and --json get greedy answers.
+A line is a message, or a command; /help lists the commands. Lines that are pasted together are one message, never a command. To type a
+message of several lines, end each but the last with a backslash.
 
-What a model thinks before it answers is dimmed at a terminal, is the field "thinking" of --json, and is not sent back. Qwen3 answers
-at once with --chat-template-kwargs '{"enable_thinking":false}'.
+Ctrl-C ends the answer and keeps its beginning; twice at an empty line it ends the program, as ctrl-D and /quit do. Ctrl-D during an
+answer ends the program after that answer.
 
-With --session FILE the conversation goes on where that file left it, and is saved there after each answer, also one that ctrl-C
-ended. It keeps the messages, the system message, and the planner and its shares of the last answer; a flag that names a planner or a
-share replaces all of these. How tokens are drawn, and all else, is as the flags say. Model, storage, cache and backend must be the same.
+At a terminal tokens are drawn with the settings of the model's makers (generation_config.json), without any at temperature 0.7; the first
+line says which. Through a pipe and with --json answers are greedy unless --temperature is given.
+
+Each answer has a mask of its own, decided by the whole conversation so far.
+
+Input that is not a terminal is read line by line, so that a file can be a conversation. The exit code is then that of the last error.
+
+What a model thinks before it answers is dimmed at a terminal and the field "thinking" of --json; it is not sent back. Qwen3 does not think
+with --chat-template-kwargs '{"enable_thinking":false}'.
+
+With --session FILE the conversation goes on where that file left it, and is saved there after each answer, also after one that ctrl-C
+ended. The file keeps the messages, the system message, and the planner and the shares of the last answer. A flag replaces what it
+names and no more: --planner keeps the shares, --sparsity keeps the planner. All else, such as --temperature, is not in the file.
+Model, storage, cache and backend must be the same.
 
 Examples:
   $ shadowllm chat -m FILE.gguf
@@ -49,7 +58,10 @@ Examples:
 
 /** Gives the command its flags and action. */
 export function define(command: Command, session: Session): void {
-  const own: FlagRow[] = [['--system <text>', 'the system message', systemText], variablesFlag('')]
+  const own: FlagRow[] = [
+    ['--system <text>', "the system message (default: the template's own, or none)", systemText],
+    variablesFlag(''),
+  ]
   addWritingFlags(command, '1024', own, 'chatModel', answerLimit)
     .addHelpText('after', help)
     .allowExcessArguments()
@@ -59,9 +71,15 @@ export function define(command: Command, session: Session): void {
           'EXCESS_ARGUMENTS',
           `arguments: expected none, got ${args.join(' ')}; "shadowllm generate --chat" answers one message`,
         )
+      if (!draws(session, flags)) expectTemperature(flags)
       await checkFiles(flags)
       await withModel(session, flags, (opt) => chat(session, opt, flags))
     })
+}
+
+/** Whether answers are drawn if no temperature is asked for. */
+function draws({ isTerminal }: Session, { json }: WritingFlags): boolean {
+  return isTerminal && !json
 }
 
 async function chat(session: Session, opt: ShadowModel, asked: WritingFlags): Promise<void> {
@@ -69,7 +87,7 @@ async function chat(session: Session, opt: ShadowModel, asked: WritingFlags): Pr
   const flags = await loadPlanFiles(session, opt, resumed(asked, saved), true)
   expectChat(opt, flags)
   const { system, json, quiet } = flags
-  const { temperature } = withSampling(flags, opt.sampling, session.isTerminal && !flags.json)
+  const { temperature } = withSampling(flags, opt.sampling, draws(session, flags))
   const options = {
     ...writingOptions({ ...flags, temperature }),
     chatTemplateKwargs: flags.chatTemplateKwargs,

@@ -6,7 +6,7 @@ import type { GenerateEnd, TextRun } from '../../engine/generate.ts'
 import { cacheBytes } from '../../engine/kv_cache.ts'
 import { defaultCache, type CacheStorage } from '../../engine/layer_cache.ts'
 import type { CheckCounts } from '../../engine/next_tokens.ts'
-import { samplingOptions } from '../../engine/sampling.ts'
+import { expectTemperature } from '../../engine/sampling.ts'
 import type { HubOrigin } from '../../io/hub.ts'
 import { achievedSparsity } from '../../masks/achieved.ts'
 import type { Scope } from '../../masks/budget.ts'
@@ -19,7 +19,6 @@ import { provenRatio } from '../../results/interleaved_rounds.ts'
 import type { ShadowModel } from '../../library/shadow_model.ts'
 import type { TextSession } from '../../library/text_session.ts'
 import { UsageError } from '../../tensor/errors.ts'
-import { flagName } from '../flag_name.ts'
 import { withModel } from '../open_model.ts'
 import { refuseWithoutMask, settlePlan } from '../planner_flags.ts'
 import { jsonText } from '../../results/json_text.ts'
@@ -46,19 +45,19 @@ import {
 } from '../writing_flags.ts'
 
 const help = `
-The mask that the prompt decides holds for the whole text, unless --every decides again. With --check N the text is that of
-the dense model: tokens are drafted under the mask and run again dense, N in a pass, after a prompt that runs dense. They
-appear when they are checked. --json tells how many masks were decided, and what the checks replaced.
+The prompt decides a mask, which holds for the whole text; --every N decides it again after every N tokens. With --check N the text is that
+of the dense model: N tokens are written under the mask, then run again dense in one pass, and printed as the dense model has them. The
+prompt then runs dense. --json tells how many masks were decided, and how many tokens the checks replaced.
 
-The text is greedy, the likeliest token each time, unless --temperature is above 0: then tokens are drawn by --seed, and top-k and
-the like are as the model's makers say (generation_config.json). Ctrl-C keeps the text so far and ends with exit code 130.
+The text is greedy (the likeliest token each time) unless --temperature is above 0: then tokens are drawn by --seed. Settings of
+drawing that no flag names are those of the model's makers (generation_config.json). Ctrl-C keeps the text so far and ends with exit code 130.
 
-A line on stderr says how much of the layers' weights was skipped, how fast that was, and how tokens were chosen. The speed is the ratio to
-dense where half a second is enough to measure it, in which both write once more, in turns, and else tokens a second; "shadowllm
-bench" measures it longer.
+At the end a line on stderr says how much of the layers' weights was skipped, how fast the text was written, and how tokens were chosen. The
+speed is given as its ratio to that of the dense model, for which both write the text once more, in turns. Where half a second is too short
+for that it is given in tokens a second; "shadowllm bench" measures longer.
 
-With --session FILE the prompt follows the text of that file, if there is one, and the whole is saved there, also after ctrl-C; the
-prompt may then be empty (""). Nothing is read twice, and the tokens are those of a text without a break: mask, planner and random
+With --session FILE the prompt follows the text of that file, if there is one, and the whole is saved there, also after ctrl-C. The
+prompt may then be empty (""). The tokens are those of a text without a break: nothing is read twice, and mask, planner and random
 numbers go on where they were. Model, storage, cache, backend and the flags of the planner must be the same.
 
 Examples:
@@ -92,12 +91,12 @@ export function define(command: Command, session: Session): void {
   refuseWithoutMask(command, isResumed)
   addWritingFlags(command, '64', [
     ['--chat', "the prompt is a user's message, which the model answers; it needs a chat template"],
-    ['--system <text>', 'with --chat, the system message', systemText],
+    ['--system <text>', "with --chat, the system message (default: the template's own, or none)", systemText],
     variablesFlag('with --chat, '),
   ])
     .addHelpText('after', help)
     .action(async (given: string, flags: GenerateFlags) => {
-      refuseUndrawn(flags)
+      expectTemperature(flags)
       if (flags.system !== undefined && !flags.chat)
         throw new UsageError('SYSTEM', '--system: expected --chat too, got it alone')
       if (flags.chatTemplateKwargs && !flags.chat)
@@ -111,17 +110,6 @@ export function define(command: Command, session: Session): void {
         runGenerate(session, opt, prompt, withSampling(flags, opt.sampling, false)),
       )
     })
-}
-
-/** Refuses flags of how tokens are drawn where no temperature is asked for, so that none is drawn. @throws UsageError */
-function refuseUndrawn(flags: GenerateFlags): void {
-  if (flags.temperature !== undefined) return
-  for (const name of ['topK', 'topP', 'minP'] as const)
-    if (flags[name] !== undefined)
-      throw new UsageError(
-        samplingOptions[name].code,
-        `${flagName(name)}: expected --temperature too, because without one the likeliest token is taken, got it alone`,
-      )
 }
 
 /** The whole standard input, without the line break at its end. */

@@ -111,7 +111,11 @@ async function runMasks(session: Session, prompt: string | undefined, flags: Mas
   if (text === '') throw new UsageError('PROMPT', 'prompt: expected some text, got none')
   const decided = await withModel(session, flags, (opt) => decide(session, opt, text, flags))
   await printResult(session, flags, summary(decided), (_, screen) => picture(decided, screen))
-  if (output !== undefined) await whileWriting(output, () => writeMask(output, decided))
+  if (output === undefined) return
+  await whileWriting(output, () => writeMask(output, decided))
+  const { layers, heads, neurons } = decided.mask.shape
+  const written = `head_mask [${layers}, ${heads}] and ffn_mask [${layers}, ${neurons}]`
+  if (!flags.quiet) await session.note(`${written} written to ${output}`)
 }
 
 /** A mask and what it is of. */

@@ -46,23 +46,24 @@ Paths:
   GET  /v1/models            POST /tokenize      GET /health
   GET  /tokenizer_info       POST /detokenize    GET /metrics
 
-A request without max_tokens gets at most ${usualTokens.completion} tokens of a completion, ${formatCount(usualTokens.chat)} of an answer, as far as the context leaves room. Unlike at OpenAI, temperature has
-no upper bound, and stop takes up to ${amounts.stops.most} texts. What a request leaves open of how tokens are drawn is as generation_config.json of the model
-says. A field that is not known is refused.
+Without max_tokens a completion has at most ${usualTokens.completion} tokens and an answer at most ${formatCount(usualTokens.chat)}, as far as the context leaves room. Unlike at OpenAI,
+temperature has no upper bound, and stop takes up to ${amounts.stops.most} texts. Settings of drawing that a request does not name are those of
+the model's makers (generation_config.json); without any, temperature is ${REQUEST_TEMPERATURE}. An unknown field is refused.
 
-A request may have its own planner, sparsity, every and check. Of a text that is checked dense, a stream holds back what is not checked yet. A
-prompt that is echoed with log-probabilities is masked by its first tokens alone: --mask-tokens, or mask_prompt_tokens of the request.
+A request may set planner, sparsity, every and check. With check, a stream sends tokens once they are checked. Where a prompt is echoed
+with log-probabilities, its first tokens alone decide the mask: as many as --mask-tokens says, or mask_prompt_tokens of the request.
 
-At its start the server tells on stderr what it serves, and how to ask it; then a line for each request, when its answer begins. --quiet drops
+The server says on stderr what it serves and how to ask it, and then has a line for each request, when its answer begins. --quiet drops
 both.
 
-SIGTERM or ctrl-C ends the server once it has answered what it has taken, at most --drain seconds later: an answer that is not whole
-then is refused (503), and a stream ends with an error. npx does not pass SIGTERM on: a service starts the program itself,
-node_modules/.bin/shadowllm, or shadowllm of a global installation.
+At SIGTERM or ctrl-C the server takes no more requests, answers those that it has, and ends at most --drain seconds later. An answer that is
+not complete by then is refused (503), and a stream ends with an error. npx does not pass SIGTERM on: a service starts
+node_modules/.bin/shadowllm itself, or shadowllm of a global installation.
 
-A key belongs into SHADOWLLM_API_KEY: other users of the machine can read --api-key in the list of processes.
+Put a key into SHADOWLLM_API_KEY: other users of the machine can read --api-key in the list of processes.
 
 Examples:
+  $ shadowllm serve
   $ shadowllm serve -m FILE.gguf --name my-model
   $ shadowllm serve -m FILE.gguf --planner griffin --sparsity 0.3 --port 8080`
 
