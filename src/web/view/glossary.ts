@@ -11,7 +11,7 @@ export const emptyPrompt = 'Empty: the model begins with its start token'
 
 /** What the oracle knows, and why a model cannot write with it. */
 export const oracleWords =
-  'The oracle scores each unit on the text that the dense model writes after the prompt, so it can choose only when that text is complete: too late to save any work.'
+  'The oracle scores each unit on the text that the dense model writes, so it can choose only when that text is complete: too late to save work.'
 
 /** The explanations by name. */
 export const glossary = {
