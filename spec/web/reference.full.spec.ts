@@ -193,7 +193,7 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
   })
 
   test('on a phone its head has two lines, no flag is broken, and no line is cut', async () => {
-    const page = await site.browser.newPage({ viewport: { width: 390, height: 844 } })
+    const page = await site.browser.newPage({ viewport: { width: 375, height: 667 } })
     try {
       for (const address of ['index.html', 'documents/commands.html', 'functions/library.selectMask.html']) {
         await page.goto(`${site.url}reference/${address}`)
