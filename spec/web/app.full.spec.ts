@@ -91,13 +91,13 @@ const barsOf = (page: Page): Promise<string[]> => page.locator('.bars tr').allIn
 /** What is of the text that was generated under other settings or switches: two numbers of the headline, and what is told of them. */
 const formerNumbers = ['outcome', 'sparse-speed', 'distance', 'div', 'div']
 
-/** The numbers that are pale, as they are of other settings. */
+/** The numbers that are pale, as they are of other settings. In one call: each frame may make the headline anew. */
 const paleOf = (page: Page): Promise<string[]> =>
-  page
-    .locator('#headline div, #sparse-speed, #dense-speed, #distance, #outcome')
-    .evaluateAll((all) =>
-      all.filter((one) => getComputedStyle(one).opacity !== '1').map(({ id, localName }) => id || localName),
-    )
+  page.evaluate(() =>
+    [...document.querySelectorAll('#headline div, #sparse-speed, #dense-speed, #distance, #outcome')]
+      .filter((one) => getComputedStyle(one).opacity !== '1')
+      .map(({ id, localName }) => id || localName),
+  )
 
 /** Runs in the page: how many dots of its picture have a colour. Of a copy, as Chromium warns where a canvas is read often. */
 function dotsOf(colour: string): number {
