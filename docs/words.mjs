@@ -5,11 +5,12 @@
  * without words is a warning, which ends the command; so is a type that a signature names and that has no page (`inside` lists those
  * that need none). A type of a few words lists them, each with its comment where it is listed, or
  * with the `help` of the record that bears its name; a word without is a warning where others have one. Names of the sources are
- * links, in words and in types: to their page of the reference, or else to their definition. A family of codes (FILE_*) is code.
+ * links, in words and in types: to their page of the reference, or else to their definition, with the number of a constant. A family
+ * of codes (FILE_*) is code. A property that must be given and whose words name a default is a warning.
  */
 import { Comment, CommentTag, Converter, LiteralType, ReflectionKind, UnionType } from 'typedoc'
 import ts from 'typescript'
-import { declares, exportedNames, nameAddress, wordsOfName } from '../scripts/site_links.ts'
+import { declares, exportedNames, nameAddress, numberOfName, wordsOfName } from '../scripts/site_links.ts'
 
 /** The parts of a comment up to the end of a sentence: the first, or the next after a word or two. */
 export function beginning(parts) {
@@ -265,9 +266,10 @@ export function load(app) {
         const text = part.text.replaceAll('`', '')
         if (target) return { kind: 'inline-tag', tag: '@linkcode', text, target }
         const paths = sources.get(name)
-        return paths?.length === 1
-          ? { kind: 'text', text: `[\`${text}\`](${nameAddress(paths[0], name)})` }
-          : part
+        if (paths?.length !== 1) return part
+        const number = numberOfName(paths[0], name)
+        const value = number === null ? '' : ` (${number})`
+        return { kind: 'text', text: `[\`${text}\`](${nameAddress(paths[0], name)})${value}` }
       }
       // Its star is no sign of emphasis.
       const codes = (part) =>
@@ -299,6 +301,13 @@ export function load(app) {
       app.logger.validationWarning(
         `${of.getFullName()}: expected a page for ${name}, got none: export it from an entry`,
       )
+    for (const one of project.getReflectionsByKind(ReflectionKind.Property)) {
+      const words = one.comment?.summary.map(({ text }) => text).join('') ?? ''
+      if (!one.flags.isOptional && /(?:^|[;,(]\s*)(?:the )?default\b/i.test(words))
+        app.logger.validationWarning(
+          `${one.getFriendlyFullName()}: expected no default of a property that must be given, got: ${words}`,
+        )
+    }
     for (const [one, values] of valuesOfType)
       for (const [value, words] of values)
         if (!words)

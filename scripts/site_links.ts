@@ -115,6 +115,12 @@ export function wordsOfName(path: string, name: string): string | null {
   return wordsOf(comment).split(/^@/m)[0].trim()
 }
 
+/** The number that a constant of a module of `src` is, as its source writes it; null for any other name. */
+export function numberOfName(path: string, name: string): string | null {
+  const text = readFileSync(`${root}${path}`, 'utf8')
+  return new RegExp(`^export const ${name} = (-?[\\d.][\\w.]*)$`, 'm').exec(text)?.[1] ?? null
+}
+
 /** Where the specification defines what it exports, by names, as `site:ADDRESS`. */
 export function specificationAddresses(): Map<string, string> {
   return new Map(Array.from(exportedNames('src/spec'), ([name, [path]]) => [name, nameAddress(path, name)]))

@@ -1,5 +1,5 @@
 /**
- * A dead link in a docstring ends the making of the API reference, as does a parameter without words, or a type without a page. That the reference has none: spec/web/site.full.spec.ts.
+ * A dead link in a docstring ends the making of the API reference, as does a parameter without words, a type without a page, or a default of what must be given. That the reference has none: spec/web/site.full.spec.ts.
  */
 import { execFile } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -117,6 +117,31 @@ export function planted<Own>(budget: Budget, other: Own): [Scope, Own] {
       'planted.planted.budget: expected a page for Budget of src/masks/budget.ts, got none',
     )
     expect(output.match(/expected a page for/g)).toHaveLength(1)
+    expect(code).toBe(1)
+  },
+)
+
+test.skipIf(cannot !== null)(
+  `a default of a property that must be given is an error${why}`,
+  { timeout: 300_000 },
+  async () => {
+    const { code, output } = await judgePlanted(
+      `/** Settings. */
+export interface Planted {
+  /** How many; default 1. */
+  readonly given: number
+  /** How many; default 1. */
+  readonly open?: number
+  /** By default, many. */
+  readonly most: number
+}
+`,
+      [join(root, 'docs/words.mjs')],
+    )
+    expect(output).toContain(
+      'Planted.given: expected no default of a property that must be given, got: How many; default 1.',
+    )
+    expect(output.match(/expected no default/g)).toHaveLength(1)
     expect(code).toBe(1)
   },
 )

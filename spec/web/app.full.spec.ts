@@ -16,6 +16,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { emptyPrompt, oracleWords } from '../../src/web/view/glossary.ts'
 import { MockHub } from '../io/mock_hub.ts'
 import { cannotBrowse, whyNotBrowsed } from './browsed_site.ts'
 import { builtSite } from './built_site.ts'
@@ -86,6 +87,17 @@ const tokensOf = (page: Page, id = 'sparse-text'): Promise<string[]> =>
   page.locator(`#${id} .token`).allTextContents()
 const lineOf = (page: Page, id: string): Promise<string> => page.locator(`#${id}`).innerText()
 const barsOf = (page: Page): Promise<string[]> => page.locator('.bars tr').allInnerTexts()
+
+/** What is of the text that was generated under other settings or switches: two numbers of the headline, and what is told of them. */
+const formerNumbers = ['outcome', 'sparse-speed', 'distance', 'div', 'div']
+
+/** The numbers that are pale, as they are of other settings. In one call: each frame may make the headline anew. */
+const paleOf = (page: Page): Promise<string[]> =>
+  page.evaluate(() =>
+    [...document.querySelectorAll('#headline div, #sparse-speed, #dense-speed, #distance, #outcome')]
+      .filter((one) => getComputedStyle(one).opacity !== '1')
+      .map(({ id, localName }) => id || localName),
+  )
 
 /** Runs in the page: how many dots of its picture have a colour. Of a copy, as Chromium warns where a canvas is read often. */
 function dotsOf(colour: string): number {
@@ -256,6 +268,11 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
       expect(told).toEqual(told.map(() => expect.stringMatching(/^No (difference|speed)$/)))
       expect(await lineOf(page, 'how-other')).toBe('Nobody decides here: nothing is skipped.')
       expect(await lineOf(page, 'sparse-title')).toBe('Nobody decides: nothing skipped')
+      // The next words are those of this text, and they are computed once.
+      await eventually(() => page.locator('.next:not(.stale) .bars').count()).toBe(1)
+      const bars = await page.locator('.bars').elementHandle()
+      await page.waitForTimeout(500)
+      expect(await bars?.evaluate(({ isConnected }) => isConnected)).toBe(true)
       for (const id of ['sparsity', 'decides', 'scope', 'criterion', 'compare'])
         expect([id, await page.locator(`#${id}`).isDisabled()]).toEqual([id, true])
     })
@@ -392,7 +409,11 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
       }
       await isMarked()
       expect(await lineOf(page, 'sparse-title')).toBe('With units skipped, before your switches')
-      expect(await page.locator('#headline .stale').count()).toBe(2)
+      expect(await paleOf(page)).toEqual(formerNumbers)
+      // Each token counts them, and so does its table.
+      expect(await lineOf(page, 'column-line')).toMatch(/; 1 unit switched by hand$/)
+      const row = page.locator('#layer-table tbody tr').nth(4).locator('td').first()
+      expect(await row.textContent()).toMatch(/^\d of 8, 1 by hand$/)
       const before = { text: await tokensOf(page), words: await lineOf(page, 'achieved') }
       const slider = page.locator('#sparsity')
       // Held: masks change, the text does not.
@@ -412,6 +433,7 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
       await isMarked()
       // The text is written under the switch, which is counted.
       expect(await lineOf(page, 'sparse-title')).toBe('With units skipped, 1 switched by hand')
+      expect(await paleOf(page)).toEqual([])
       expect(await lineOf(page, 'achieved')).toContain('weights, 1 unit by hand;')
       await page.locator('#unswitch').click()
       await eventually(() => lineOf(page, 'switched')).toBe('No unit is switched by hand.')
@@ -477,6 +499,10 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
       await timeline.focus()
       await page.keyboard.press('ArrowDown')
       await eventually(() => lineOf(page, 'inspector')).toMatch(/The best of \d+ to \d+; \d+ kept\./)
+      // Units that are switched by hand count as they are switched.
+      await page.getByRole('button', { name: 'Switch the bin off' }).click()
+      await eventually(() => lineOf(page, 'inspector')).toMatch(/The best of \d+ to \d+; 0 kept\./)
+      await page.locator('#inspector').getByRole('button', { name: 'Undo' }).click()
       const chosen = (): Promise<string> => page.locator('#inspector h3').innerText()
       const number = page.getByLabel('Number of the unit')
       const title = await chosen()
@@ -595,6 +621,7 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
 
   test('an example sets the prompt and the settings, and says that it is shown', async () => {
     await inPage(isolated.url, async (page) => {
+      expect(await page.locator('#prompt').getAttribute('placeholder')).toBe(emptyPrompt)
       const shown = (): Promise<string[]> =>
         page.locator('#presets button[aria-pressed="true"]').allInnerTexts()
       expect(await shown()).toEqual(['A story'])
@@ -604,6 +631,8 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
       expect(await lineOf(page, 'example')).toContain('chosen by random numbers')
       expect(await page.locator('#planner').inputValue()).toBe('random')
       expect(await tokensOf(page)).not.toEqual(text)
+      await rewritten(page, () => page.getByRole('button', { name: 'Ask the oracle' }).click())
+      expect(await lineOf(page, 'how-other')).toContain(oracleWords)
       await rewritten(page, () => page.getByRole('button', { name: 'A story' }).click())
       expect(await tokensOf(page)).toEqual(text)
     })
@@ -783,6 +812,16 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
         words: await lineOf(page, 'achieved'),
       }).toMatchObject({ distance: before.distance, words: before.words })
       expect(await page.locator('#planner').inputValue()).toBe('shadow')
+      // Under another sparsity it is not shown as saved.
+      await rewritten(page, () =>
+        page.locator('#sparsity').evaluate((input: HTMLInputElement) => {
+          input.value = '60'
+          for (const type of ['input', 'change']) input.dispatchEvent(new Event(type, { bubbles: true }))
+        }),
+      )
+      expect(await page.locator('#trace-answer').textContent()).toBe('')
+      await page.locator('#trace').setInputFiles(file)
+      await eventually(() => tokensOf(page)).toEqual(before.text)
       const hostile = join(folder, 'hostile.trace.safetensors')
       writeFileSync(hostile, readFileSync(file).subarray(0, 5000))
       await page.locator('#trace').setInputFiles(hostile)

@@ -14,6 +14,7 @@ import {
   linkedDocuments,
   linkedSources,
   nameAddress,
+  numberOfName,
   siteText,
   specificationAddresses,
   wordsOfName,
@@ -74,4 +75,10 @@ test('a name leads to its definition, and has the words of its comment without t
     'The mask that keeps the highest scores within a budget.',
   )
   expect(wordsOfName('src/masks/selection.ts', 'none')).toBe(null)
+})
+
+test('a constant that is a number has it, and another name has none', () => {
+  expect(numberOfName('src/masks/compensation.ts', 'DEFAULT_RIDGE')).toBe('0.01')
+  expect(numberOfName('src/masks/compensation.ts', 'compensations')).toBe(null)
+  expect(numberOfName('src/masks/compensation.ts', 'RIDGE')).toBe(null)
 })

@@ -95,6 +95,26 @@ const PROFILE_ROUNDS = 3
 /**
  * A measurement of speed, as `shadowllm bench` makes it: prompts and decoding, for models, storages, planners and sparsities in turns.
  * `run` it; `rows` has what was measured, also while it runs and after it was stopped.
+ * @example
+ * ```ts
+ * import { Bench, parseTest, shapeSubject } from 'shadowllm/eval'
+ *
+ * const bench = new Bench({
+ *   subjects: [shapeSubject('opt-125m', { seed: 1, layers: 1 })],
+ *   storages: ['f32'],
+ *   planners: ['random'],
+ *   sparsities: [0.5],
+ *   tests: [parseTest('tg8')],
+ *   rounds: 2,
+ *   backends: ['wasm'],
+ *   threads: [1],
+ *   mode: 'auto',
+ *   seed: 1,
+ *   profile: false,
+ * })
+ * await bench.run()
+ * for (const { planner, tokensPerSecond, timesDense } of bench.rows) console.log(planner, tokensPerSecond, timesDense)
+ * ```
  */
 export class Bench {
   /** What it is measured on; null where that is the processor, and before anything is loaded. */

@@ -54,14 +54,16 @@ export interface BenchSubject {
 }
 
 /** How a shape is filled. */
-interface ShapeOptions {
+export interface ShapeOptions {
+  /** Of the weights. */
   readonly seed: number
   /** Only the first so many; default all. */
   readonly layers?: number
 }
 
 /**
- * Random weights in the sizes of a known model.
+ * Random weights in the sizes of a known model, for `Bench`.
+ * @param shape the name of the model, such as `opt-125m`
  * @throws UsageError SHAPE for an unknown name, LAYERS for more layers than it has
  */
 export function shapeSubject(shape: string, { seed, layers }: ShapeOptions): BenchSubject {
@@ -93,7 +95,8 @@ export function randomSubject(name: string, config: ModelConfig, seed: number): 
 }
 
 /**
- * A checkpoint.
+ * A checkpoint, for `Bench`.
+ * @param model what it is called in the rows
  * @param folder of a model in Hugging Face form
  * @param origin where on the hub it came from, if it did
  * @throws what `openModelFolder` and `parseConfig` throw

@@ -22,7 +22,11 @@ export interface BenchTest {
 /** Tokens before those that are generated where nothing else is said. */
 export const USUAL_PROMPT = 32
 
-/** Reads a test's name. @throws UsageError TEST */
+/**
+ * Reads a test of `Bench`.
+ * @param name `pp128` reads a prompt of 128 tokens; `tg128` generates as many after a prompt of 32, `tg128@2000` after one of 2000
+ * @throws UsageError TEST
+ */
 export function parseTest(name: string): BenchTest {
   const [, kind, tokens, context] = /^(pp|tg)([1-9]\d{0,5})(?:@([1-9]\d{0,5}))?$/.exec(name) ?? []
   if (kind === 'pp' && context === undefined)

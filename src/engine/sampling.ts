@@ -23,7 +23,27 @@ import { Random } from '../tensor/random.ts'
 
 const { fround } = Math
 
-/** Chooses a token from the logits [V] of the last position. */
+/**
+ * Chooses a token from the logits [V] of the last position: one of `makeSampler`, or any function of your own.
+ * @example
+ * ```ts
+ * import { ShadowModel } from 'shadowllm'
+ * import { argmax, generateTokens, type Sampler } from 'shadowllm/model'
+ *
+ * // The likeliest token that is not among the last eight.
+ * const sampler: Sampler = (logits, before = []) => {
+ *   const changed = logits.slice()
+ *   for (const id of before.slice(-8)) changed[id] = -Infinity
+ *   return argmax(changed)
+ * }
+ * const opt = await ShadowModel.fromPretrained()
+ * const prompt = Int32Array.from(opt.encode('Once upon a time', { prefix: true }))
+ * const text = opt.tokenizer?.stream()
+ * for await (const { token } of generateTokens(opt.model, prompt, { maxTokens: 12, sampler }))
+ *   console.log(text?.push(token))
+ * await opt.dispose()
+ * ```
+ */
 export interface Sampler {
   /**
    * @param before the prompt and the tokens that follow it so far

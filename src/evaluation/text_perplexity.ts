@@ -11,7 +11,7 @@
 import type { AchievedSparsity } from '../masks/achieved.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import type { Prefill } from '../masks/planner.ts'
-import type { MaskMode } from '../engine/active_layer.ts'
+import type { SequenceOptions } from '../engine/sequence.ts'
 import { defaultCache, type CacheStorage } from '../engine/layer_cache.ts'
 import { now } from '../platform/platform.ts'
 import { UsageError } from '../tensor/errors.ts'
@@ -50,7 +50,7 @@ export const prefixes = ['start', 'window', 'none'] as const
 export type Prefix = (typeof prefixes)[number]
 
 /** A text, and how it is measured. */
-export interface TextPerplexityOptions extends NamedModel {
+export interface TextPerplexityOptions extends NamedModel, Pick<SequenceOptions, 'mode'> {
   /** The model that reads the text. */
   readonly model: LanguageModel
   /** Text to ids, nothing added. */
@@ -75,8 +75,6 @@ export interface TextPerplexityOptions extends NamedModel {
   readonly prefix?: Prefix
   /** How many tokens planners see; default a quarter of the context, at most 128. */
   readonly prompt?: number
-  /** How masks are executed; default `auto`. */
-  readonly mode?: MaskMode
   /**
    * The storage of keys and values in every row; the dense logits that rows are compared with have `f32`. Default: `int8` if
    * weights are int8, else `f32`.

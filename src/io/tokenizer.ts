@@ -47,7 +47,7 @@ export interface DecodeOptions {
   readonly continues?: boolean
 }
 
-/** Decodes a stream of tokens. */
+/** Decodes tokens one by one, for streaming. */
 export interface TextStream {
   /** The characters that a token completes; may be empty. @param id of the token */
   push(id: number): string

@@ -26,7 +26,7 @@ import {
 import { everyOption, prefillOption, type MaskPlanner, type Prefill } from '../masks/planner.ts'
 import type { UnitScores } from '../masks/selection.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
-import type { MaskMode } from '../engine/active_layer.ts'
+import type { SequenceOptions } from '../engine/sequence.ts'
 import { isThere } from '../io/files.ts'
 import { findPredictor, ownPredictor } from '../io/named_predictor.ts'
 import { needs, plannerNames, plannersThat, predictorKindOf, type PlannerName } from '../planners/index.ts'
@@ -99,15 +99,13 @@ export interface PlannerChoice {
 }
 
 /** Which units are computed, and how. */
-export interface PlanOptions extends PlannerChoice {
+export interface PlanOptions extends PlannerChoice, Pick<SequenceOptions, 'mode'> {
   /**
    * Default `dense`; if a sparsity is given, that of `ShadowModel.usualPlanner`. Some need a predictor (see `loadPredictor`) or a calibration (see
    * `loadCalibration`). A planner object decides itself how much it skips, when and how: no option of
    * `PlannerChoice` but `seed`, which is the sampler's too, may stand beside it. `givenMask` makes one of a mask.
    */
   readonly planner?: GenerationPlanner | MaskPlanner
-  /** `skip` (default) does not compute skipped units; `simulate` computes and multiplies them by zero. Equal bits. */
-  readonly mode?: MaskMode
   /**
    * Run every so many written tokens again dense, and put the dense choice in the place of the first that is another: the text
    * is that of the dense model (engine/next_tokens.ts). The prompt then runs dense by default, and may not run masked; a

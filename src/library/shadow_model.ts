@@ -258,7 +258,7 @@ export class ShadowModel {
   }
 
   /**
-   * Continues a prompt, token by token. Leaving the loop ends the generation.
+   * Continues a prompt, streaming: each token is handed out as soon as it is chosen. Leaving the loop ends the generation.
    * @param prompt text, around which the tokenizer puts its special tokens (`</s>` before one of OPT), or ids, which are
    *   used unchanged
    * @returns at the end: `stop` if the model ended the text, `length` if maxTokens or the context did

@@ -57,30 +57,30 @@ export interface Budget {
   /** Share of the ranked neurons that is skipped, in [0, 1]. */
   readonly neuronSparsity: number
   /**
-   * Which units compete. `global`, the default: those of all ranked layers. `per-layer`: those of one layer. `hybrid`: as `global`, and
-   * no layer keeps fewer neurons than `neuronFloor`.
+   * Which units compete. `global`: those of all ranked layers. `per-layer`: those of one layer. `hybrid`: as `global`, and no layer
+   * keeps fewer neurons than `neuronFloor`.
    */
   readonly scope: Scope
-  /** The heads that each ranked layer keeps at least; default 1, with the policy `paper-compatible` outside of `hybrid` 0. */
+  /** The heads that each ranked layer keeps at least. */
   readonly headFloor: number
   /**
-   * The neurons that each ranked layer keeps at least; default 0, in `hybrid` scope null: 1/32 of the layer's neurons, rounded up, at
-   * most 256 (`defaultNeuronFloor`).
+   * The neurons that each ranked layer keeps at least; null is 1/32 of the layer's neurons, rounded up, at most 256
+   * (`defaultNeuronFloor`).
    */
   readonly neuronFloor: number | null
-  /** How many layers, from the first, run dense, and are neither ranked nor counted; default 1. */
+  /** How many layers, from the first, run dense, and are neither ranked nor counted. */
   readonly denseLayers: number
   /**
-   * How the share s of N units is rounded. `exact`, the default: round((1 - s) N) are kept, halves up. `paper-compatible`, as the
-   * released code: s is cut to whole percents p, floor(p N / 100) units are skipped, and the dense layers are ranked too and made dense
+   * How the share s of N units is rounded. `exact`: round((1 - s) N) are kept, halves up. `paper-compatible`, as the released code: s is cut to whole percents p, floor(p N / 100) units are skipped, and the dense layers are ranked too and made dense
    * afterwards, so that less is skipped than was asked for.
    */
   readonly policy: (typeof policies)[number]
 }
 
 /**
- * How much is to be skipped: a budget of the same sparsity for heads and neurons, for `selectMask` and the planners. Defaults: global
- * scope, one dense layer, a floor of one head per ranked layer. The paper-compatible policy has this floor in hybrid scope only.
+ * How much is to be skipped: a budget of the same sparsity for heads and neurons, for `selectMask` and the planners. Defaults: scope
+ * `global`, policy `exact`, `denseLayers` 1, `headFloor` 1 (0 with the policy `paper-compatible` outside of `hybrid`), `neuronFloor` 0
+ * (null in `hybrid`).
  * @param sparsity the share of ranked units to skip, in [0, 1]
  * @param options what differs from the defaults
  * @throws UsageError SPARSITY for a share outside [0, 1]; FLOOR or DENSE_LAYERS for a value that is no whole number; SCOPE,

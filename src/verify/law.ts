@@ -29,7 +29,7 @@ export interface Law<Subject> {
   readonly arbitraries: Readonly<Record<string, fc.Arbitrary<unknown>>>
   /** Whether the arguments keep it; false, or an error thrown, breaks it. */
   readonly predicate: (subject: Subject, args: Case) => Verdict | Promise<Verdict>
-  /** The default number of cases. */
+  /** How many cases are tried where `Trying` does not say. */
   readonly runs: number
   /** Cases that are tried before the drawn ones. */
   readonly examples: readonly Case[]

@@ -79,7 +79,11 @@ export class App {
     this.#controls = new Controls({
       write: () => void this.write(),
       type: this.#refresh,
-      select: (isFinal) => (isFinal && this.#isOfModel ? void this.write() : this.#refresh()),
+      select: (isFinal) => {
+        clearTraceAnswer()
+        if (isFinal && this.#isOfModel) void this.write()
+        else this.#refresh()
+      },
       stop: () => {
         session.stop()
         this.#refresh()
@@ -195,6 +199,7 @@ export class App {
   async write(): Promise<void> {
     if (!this.#controls.check()) return
     this.tell('')
+    clearTraceAnswer()
     this.#isFormer = false
     const before = this.#trace
     this.#follows = true
@@ -318,8 +323,11 @@ export class App {
     const byHand = trace ? this.#switches.inText(trace) : []
     const isAhead = trace !== null && !isWrittenUnder(trace, byHand)
     const inText = trace && masks && switchUnits(masks.ofColumn(trace, this.#column), byHand)
+    const { sparsity, scope } = trace?.settings ?? settings
+    const isOfOther = sparsity !== settings.sparsity || scope !== settings.scope || isAhead
+    pageDocument().body.classList.toggle('stale', isOfOther)
     showPlanner(trace?.settings ?? settings, trace, isWriting, isAhead)
-    showOverview(trace, masks, inText && { mask: inText, byHand: byHand.length }, this.#column, isWriting)
+    showOverview(trace, masks, inText && { mask: inText, byHand }, this.#column, isWriting)
     showSwitched(this.#switches.size)
     this.#texts.show(trace, this.#column)
     this.#timeline.show({
@@ -336,7 +344,7 @@ export class App {
         '',
       )
       this.#predictor.show({ parts: null, scores: null, mask: null, denseLayers: 0, isPredicted })
-      showHeadline(factsOf(trace, null, isWriting), false)
+      showHeadline(factsOf(trace, null, isWriting))
       return this.#inspector.show(null)
     }
     const decided = masks.ofColumn(trace, this.#column)
@@ -359,11 +367,7 @@ export class App {
     const scores = decisionOf(trace, this.#column)
     this.#predictor.show({ parts: own, scores, mask: decided, denseLayers, isPredicted })
     if (!isWriting && this.#isOfModel) void this.#readPredictor(trace)
-    const { sparsity, scope } = trace.settings
-    showHeadline(
-      factsOf(trace, inText, isWriting),
-      sparsity !== settings.sparsity || scope !== settings.scope || isAhead,
-    )
+    showHeadline(factsOf(trace, inText, isWriting))
     const switched = this.#switches.size > 0 ? mask : null
     if (inspected) this.#next.ask(this.#isOfModel ? trace : null, this.#column, decided, switched)
     this.#inspector.show(inspected && { ...inspected, next: this.#isFirst ? [] : this.#next.shown })
@@ -444,7 +448,7 @@ export class App {
     const isOn = isAnyOn(units, switched)
     return {
       title: titleOf(unit),
-      about: aboutUnits(units, decided),
+      about: aboutUnits(units, switched),
       unit,
       shape: trace.model.shape,
       planner: plannerNames[trace.settings.planner],
@@ -483,6 +487,11 @@ function textBefore({ pieces, columns }: Trace, column: number): string {
 
 function openPredictor(): void {
   showInSight(byId('predictor'))
+}
+
+/** Ends what is said of a trace that was saved or opened: what is shown is no longer that trace. */
+function clearTraceAnswer(): void {
+  byId('trace-answer').textContent = ''
 }
 
 /** Whether any of some units is computed under a mask. */

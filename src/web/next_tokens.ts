@@ -76,10 +76,10 @@ export class NextTokens {
 
 function same(a: NextRequest, b: NextRequest | null): boolean {
   if (!b || a.trace.prompt !== b.trace.prompt || a.column !== b.column) return false
-  return a.mask === b.mask && sameTables(a.switched, b.switched)
+  return sameTables(a.mask, b.mask) && sameTables(a.switched, b.switched)
 }
 
 function sameTables(a: UnitMask | null, b: UnitMask | null): boolean {
-  if (!a || !b) return a === b
+  if (a === b || !a || !b) return a === b
   return unitKinds.every((kind) => a[kind].every((value, i) => value === b[kind][i]))
 }

@@ -27,7 +27,11 @@ export const presets: readonly Preset[] = [
   preset('Skip at random', 'As many units are skipped, chosen by random numbers: what is skipped matters.', {
     planner: 'random',
   }),
-  preset('Ask the oracle', 'The mask of a planner that has read the dense text before it is written.', {
-    planner: 'oracle',
-  }),
+  preset(
+    'Ask the oracle',
+    'The units are chosen with the dense text at hand: compare the KL with that of “A story”.',
+    {
+      planner: 'oracle',
+    },
+  ),
 ]

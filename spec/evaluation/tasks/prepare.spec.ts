@@ -74,6 +74,15 @@ test('a named file comes before the folder, and a first token before each contex
   expect([...second.tokens]).toEqual([smallConfig.bosId, ...first.tokens])
 })
 
+test('without examples, a seed or a limit, all questions are asked, without examples and with the seed 0', async () => {
+  const { shots: _, seed: __, limit: ___, ...left } = options
+  const { task } = await prepareTask('piqa', { ...left, data: folder })
+  expect([task.shots, task.asked.length]).toEqual([0, 3])
+  const { task: continued } = await prepareTask('continuation', left)
+  expect(continued.config).toMatchObject({ seed: 0 })
+  expect(continued.asked).toEqual((await prepareTask('continuation', { ...left, seed: 0 })).task.asked)
+})
+
 test('a limit asks for the first rows only', async () => {
   const { task } = await prepareTask('piqa', { ...options, data: folder, limit: 2 })
   expect([task.asked.length, task.original]).toEqual([2, 3])

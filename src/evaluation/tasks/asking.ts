@@ -3,7 +3,7 @@
  * is finished at any time can be compared. Here, or as jobs of a few questions each; answers come in the order of the
  * questions.
  */
-import type { MaskMode } from '../../engine/active_layer.ts'
+import type { SequenceOptions } from '../../engine/sequence.ts'
 import type { LanguageModel } from '../../engine/language_model.ts'
 import type { JobRunner } from '../../jobs/runner.ts'
 import { methodHash } from '../../results/method_hash.ts'
@@ -30,7 +30,7 @@ export interface TaskRun extends Pick<Task, 'name' | 'version' | 'metrics'> {
 }
 
 /** Tasks, and how they are asked. */
-export interface AskedTasks {
+export interface AskedTasks extends Pick<SequenceOptions, 'mode'> {
   /** The model that is asked. */
   readonly model: LanguageModel
   /** What `prepareTask` made ready. */
@@ -39,8 +39,6 @@ export interface AskedTasks {
   readonly methods: readonly Method[]
   /** The inputs of planners. */
   readonly sources?: MethodSources
-  /** How masks are executed; default `auto`. */
-  readonly mode?: MaskMode
   /** Of random masks; each task begins with it. */
   readonly seed: number
 }

@@ -21,7 +21,7 @@ import type { TaskRun } from './asking.ts'
 
 /** The inputs of tasks; the sizes are those of the continuation task. */
 export interface PrepareOptions
-  extends WindowSizes, Required<Pick<PromptOptions, 'encode' | 'shots' | 'seed' | 'limit'>> {
+  extends WindowSizes, Pick<PromptOptions, 'encode' | 'shots' | 'seed' | 'limit'> {
   /** The configuration of the model: its positions and its first token. */
   readonly config: ModelConfig
   /** The text of tokens. */
@@ -58,7 +58,7 @@ async function prepareRows(
   name: string,
   options: PrepareOptions,
 ): Promise<{ task: TaskRun; source: Source }> {
-  const { config, encode, data, rows: named, shots, seed, limit, bos = false } = options
+  const { config, encode, data, rows: named, shots = 0, seed, limit, bos = false } = options
   const task = taskByName(name)
   const file = named?.get(name)
   if (file === undefined && data === undefined)
@@ -105,7 +105,7 @@ async function prepareRows(
 }
 
 async function prepareContinuation(options: PrepareOptions): Promise<{ task: TaskRun; source: Source }> {
-  const { config, encode, prefixIds, decode, seed, limit, prompt, continuation } = options
+  const { config, encode, prefixIds, decode, seed = 0, limit, prompt, continuation } = options
   const { name, documents } = await options.documents()
   const asked = askContinuations({
     documents,

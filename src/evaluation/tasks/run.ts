@@ -122,9 +122,7 @@ export interface RunOptions extends AskedTasks {
  *   prefixIds,
  *   prompt: 32,
  *   continuation: 8,
- *   shots: 0,
  *   limit: 3,
- *   seed: 0,
  * })
  *
  * const methods = compareMethods(model, { planners: ['random', 'griffin'], sparsities: [0.5], criterion: 'none' })

@@ -10,6 +10,7 @@ import { selectMask } from '../../spec/select.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { RpcClient } from '../engine/worker_rpc.ts'
 import { byId } from '../view/dom.ts'
+import { emptyPrompt } from '../view/glossary.ts'
 import { budgetOf, randomScores } from './quick_steps.ts'
 import { figures, type Figure } from './figures.ts'
 import { unpackValues, type PackedValues } from './given_values.ts'
@@ -30,7 +31,7 @@ import {
   type Settings,
 } from './settings.ts'
 import { startStops } from './stops.ts'
-import { emptyPrompt, stations } from './strip.ts'
+import { stations } from './strip.ts'
 
 const code: ThreadCode = (Worker) => new Worker(new URL('./worker.ts', import.meta.url), { type: 'module' })
 

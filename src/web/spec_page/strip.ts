@@ -3,6 +3,7 @@
  */
 import { markup, type Markup } from '../../experiments/report/markup.ts'
 import { counted, visible } from '../view/dom.ts'
+import { emptyPrompt } from '../view/glossary.ts'
 import { contextMap, curve, featureBars, ranked, shareBar, sources, unitMap, type Figure } from './figures.ts'
 import type { SomeSteps } from './method.ts'
 import type { ScoreSource } from './settings.ts'
@@ -24,9 +25,6 @@ const withoutPrompt: Readonly<Record<'static' | 'random', string>> = {
   static: 'Eight texts, the same for every prompt. The prompt does not matter.',
   random: 'The numbers are the same for every prompt. The prompt does not matter.',
 }
-
-/** What a prompt of no words means, as on the live page. */
-export const emptyPrompt = 'Empty: the model begins with its start token'
 
 /** How many next tokens are shown. */
 const SHOWN = 3

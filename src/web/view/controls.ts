@@ -8,6 +8,7 @@ import { criterionPlanners, encodeState, pagePlanners, refusalOf, type PageState
 import { presets } from '../presets.ts'
 import type { TraceSettings } from '../trace/trace.ts'
 import { byId, fillSelect, make, showInSight } from './dom.ts'
+import { emptyPrompt } from './glossary.ts'
 import { plannerNames } from './planner_words.ts'
 
 const decisionWords: Readonly<Record<Decision, string>> = {
@@ -51,6 +52,7 @@ export class Controls {
   constructor(events: ControlEvents) {
     const choices = <Name extends string>(names: readonly Name[], words: Readonly<Record<Name, string>>) =>
       names.map((name) => [name, words[name]] as const)
+    this.#prompt.placeholder = emptyPrompt
     fillSelect(this.#planner, choices(pagePlanners, plannerNames))
     fillSelect(
       this.#criterion,

@@ -6,6 +6,13 @@ import { make } from './dom.ts'
 import type { Tip } from './tip.ts'
 import { pageDocument } from '../../platform/platform.ts'
 
+/** What a prompt of no words means, in the box where one is typed. */
+export const emptyPrompt = 'Empty: the model begins with its start token'
+
+/** What the oracle knows, and why a model cannot write with it. */
+export const oracleWords =
+  'The oracle scores each unit on the text that the dense model writes, so it can choose only when that text is complete: too late to save work.'
+
 /** The explanations by name. */
 export const glossary = {
   head: 'An attention head looks back at the earlier words and brings over what is useful now, such as the name that “she” stands for. Each layer has several.',
@@ -15,8 +22,7 @@ export const glossary = {
     'Layers run one after the other. Each reads the stream of numbers that the earlier ones wrote, and adds to it: first its heads, then its neurons.',
   predictor:
     'A small network, trained once for this model. From what the heads of layer 0 give out at the last token of the prompt, it predicts the score of every head and every neuron of the other layers.',
-  oracle:
-    'The oracle knows the answer: it scores each unit on the text that the dense model writes, so it cannot be used for writing. The predictor learns to predict its scores. They need not be the best choice.',
+  oracle: `${oracleWords} The predictor learns to predict its scores. They need not be the best choice.`,
   criterion:
     'How a unit is scored from its output a and the gradient g of the loss. plainact, the one of ShadowLLM, is the sum over tokens of |a g|: at most how much the loss would change without the unit, to first order.',
   scope:

@@ -102,16 +102,13 @@ function nearness(kept: number): string {
   return 'Far away'
 }
 
-/**
- * Shows them.
- * @param isStale whether the text was generated under another selection than the one that is shown
- */
-export function showHeadline(facts: readonly Fact[], isStale: boolean): void {
+/** Shows them. */
+export function showHeadline(facts: readonly Fact[]): void {
   const list = byId('headline')
-  const shown = facts.map(({ value, name, words }, i) =>
+  const shown = facts.map(({ value, name, words }) =>
     make(
       'div',
-      { class: isStale && i > 0 ? 'stale' : '' },
+      {},
       make('dt', { text: name }),
       make('dd', { class: 'value', text: value }),
       make('dd', { class: 'words', text: words }),

@@ -7,14 +7,15 @@ import { maskOverlap } from '../../masks/overlap.ts'
 import { tallySpan, type Tally } from '../trace/bins.ts'
 import { median, medianRatio } from '../../results/interleaved_rounds.ts'
 import { neuronStudyPlanners } from '../engine/study_types.ts'
+import type { UnitSwitch } from '../engine/unit_switches.ts'
 import { meanDivergence, type Masks, type Trace } from '../trace/trace.ts'
 import type { CellMasks } from './cells.ts'
 import { byId, counted, make, percent, visible } from './dom.ts'
 
-/** The mask of the shown token under the switches of a text, and their number. */
+/** The mask of the shown token under the switches of a text, and those switches. */
 export interface SwitchedMask {
   readonly mask: UnitMask
-  readonly byHand: number
+  readonly byHand: readonly UnitSwitch[]
 }
 
 /** Shows all of them. @param isWriting whether the texts may still be compared */
@@ -30,11 +31,11 @@ export function showOverview(
   byId('achieved').textContent = skippedWords(trace, masks, switched)
   // Beside the texts, and in the settings, which can cover them.
   for (const id of ['distance', 'outcome']) byId(id).textContent = distanceWords(trace, isWriting)
-  showColumn(trace, column)
+  showColumn(trace, column, switched.byHand)
   if (trace.columns.length === 0) return
-  const { mask } = switched
+  const { mask, byHand } = switched
   const oracle = masks.needed(trace)
-  byId('layer-table').replaceChildren(layerTable({ mask, oracle, denseLayers: trace.denseLayers }))
+  byId('layer-table').replaceChildren(layerTable({ mask, oracle, denseLayers: trace.denseLayers }, byHand))
 }
 
 /** How many units are switched by hand, with the signs that mark them, and a button that ends it. */
@@ -55,7 +56,7 @@ function skippedWords(trace: Trace, masks: Masks, { mask, byHand }: SwitchedMask
   const { heads, neurons, weights } = achievedSparsity(mask, trace.model)
   const first =
     trace.denseLayers === 1 ? 'layer 0 is dense' : `layers 0 to ${trace.denseLayers - 1} are dense`
-  const skipped = `Skipped: ${percent(heads)} of heads, ${percent(neurons)} of neurons, ${percent(weights)} of the layers’ weights${byHand > 0 ? `, ${counted(byHand, 'unit')} by hand` : ''}; ${first}.`
+  const skipped = `Skipped: ${percent(heads)} of heads, ${percent(neurons)} of neurons, ${percent(weights)} of the layers’ weights${byHand.length > 0 ? `, ${counted(byHand.length, 'unit')} by hand` : ''}; ${first}.`
   const oracle = masks.needed(trace)
   if (!oracle || trace.denseLayers >= trace.model.shape.layers) return skipped
   const overlap = maskOverlap(mask, oracle, trace.denseLayers)
@@ -85,7 +86,7 @@ function distanceWords(trace: Trace, isWriting: boolean): string {
   return `${parts} KL from dense: ${mean.toFixed(3)} nats per token, mean of ${trace.columns.length}.`
 }
 
-function showColumn({ columns }: Trace, column: number): void {
+function showColumn({ columns }: Trace, column: number, byHand: readonly UnitSwitch[]): void {
   const shown = columns[column]
   if (!shown) return
   const { text, dense, kl } = shown
@@ -93,21 +94,27 @@ function showColumn({ columns }: Trace, column: number): void {
   line.replaceChildren(`Token ${column + 1} of ${columns.length}: `, make('q', { text: visible(text) }))
   if (dense && dense.text !== text) line.append(', dense ', make('q', { text: visible(dense.text) }))
   if (kl !== null) line.append(`, KL ${kl.toFixed(3)} nats`)
+  if (byHand.length > 0) line.append(`; ${counted(byHand.length, 'unit')} switched by hand`)
 }
 
 const heading = ['Layer', 'heads kept', 'as the oracle', 'neurons kept', 'as the oracle']
 
 /** One token as a table, for screen readers and for exact numbers. */
-function layerTable({ mask, oracle, denseLayers }: CellMasks): HTMLTableElement {
+function layerTable(
+  { mask, oracle, denseLayers }: CellMasks,
+  byHand: readonly UnitSwitch[],
+): HTMLTableElement {
   const { shape } = mask
   const row = (layer: number): HTMLElement => {
     const cells = unitKinds.flatMap((kind) => {
       const units = shape[kind]
-      return tallyWords(
+      const [kept, as] = tallyWords(
         tallySpan(mask, oracle, { kind, layer }, { start: 0, end: units }),
         units,
         oracle !== null,
       )
+      const own = byHand.filter(({ unit }) => unit.kind === kind && unit.layer === layer).length
+      return [own > 0 ? `${kept}, ${own} by hand` : kept, as]
     })
     const name = layer < denseLayers ? `${layer}, dense` : String(layer)
     return make(

@@ -5,6 +5,7 @@
 import { neuronStudyPlanners, type StudyPlanner } from '../engine/study_types.ts'
 import type { Trace, TraceSettings } from '../trace/trace.ts'
 import { byId } from './dom.ts'
+import { oracleWords } from './glossary.ts'
 
 /** The planners in a list. */
 export const plannerNames: Readonly<Record<StudyPlanner, string>> = {
@@ -26,8 +27,7 @@ export const deciding: Readonly<Record<Exclude<StudyPlanner, 'shadow'>, string>>
     'No predictor decides here: the whole prompt is computed, and each neuron is scored by how strongly the prompt used it.',
   coreinfer:
     'No predictor decides here: the whole prompt is computed, and each neuron is scored by how many of its tokens used it.',
-  oracle:
-    'No predictor decides here: the oracle scores each unit on the text that the dense model writes, which is not known before it is written.',
+  oracle: `No predictor decides here. ${oracleWords}`,
   random: 'No predictor decides here: each unit gets a random number for its score.',
   static: 'No predictor decides here: each unit has its mean score over other texts, whatever the prompt.',
   dense: 'Nobody decides here: nothing is skipped.',
