@@ -171,7 +171,7 @@ export interface LearningOptions {
   readonly rate?: number
   /** Whether prompts run dense, as default, or under the mask too. Scores are good for the one they were learnt with. */
   readonly prefill?: Prefill
-  /** Moments by whose least squares skipped units are made up for while scores are learnt; default: they are zeros. */
+  /** Moments, of `holdMoments`, by whose least squares kept units make up for skipped ones; default: nothing does. */
   readonly moments?: HeldMoments
 }
 

@@ -41,8 +41,8 @@ scores, and moves them so that the distributions under the mask come nearer (KL,
 regression learns, from all these windows, how a prompt deviates from what is common; the file is a predictor of the
 shadow planner. Use it as it was learnt: with the same --prefill, --scope and about the same sparsity.
 
-With --compensate least-squares scores are learnt for a model whose skipped units are made up for by moments, and use it
-with --compensate least-squares too: what a unit is worth is what the kept units do not say of it.
+With --compensate least-squares the kept units make up for the skipped ones while scores are learnt, by the moments of
+--calibration: a unit is worth what the kept units do not say of it. Use the predictor with --compensate least-squares too.
 
 After Ctrl-C the same command goes on with FILE.learning, which holds what was learnt. It may be deleted when the predictor
 is written; while it is there, another --source-layer, --rank or --penalty takes no further steps.
@@ -216,6 +216,7 @@ async function begin(
       'WINDOWS',
       `--steps: expected at most the ${windows.length} windows of ${name}, got ${steps}`,
     )
+  const moments = places ? await holdMoments(model, places, reader) : undefined
   const { headSparsity, neuronSparsity, scope } = budget
   const settings = {
     model: await hashFiles(opt.files),
@@ -231,7 +232,6 @@ async function begin(
     steps,
     rate,
   }
-  const moments = places ? await holdMoments(model, places, reader) : undefined
   const path = learningPath(flags)
   const from = (await isThere(path)) ? await readLearning(path, model, settings) : start
   const learner = new PredictorLearner(model, from, budget, { steps, rate, prefill, moments })
