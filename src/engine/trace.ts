@@ -289,14 +289,14 @@ export class Trace {
 
   /** Adds to masked units what the mask leaves to their estimates. @param mask [units] */
   #addEstimates(
-    { step, size, inner, place, isSkippable }: UnitSite,
+    { step, size, inner, place }: UnitSite,
     layer: number,
     mask: Float32Array,
     estimate: Estimate,
     frame: Frame,
   ): EstimatedUnits | null {
     const { backend } = this.model
-    const matrix = isSkippable ? estimate({ backend, layer, kind: step.kind, size, mask }) : null
+    const matrix = estimate({ backend, layer, kind: step.kind, size, mask })
     if (!matrix) return null
     const [a, masked] = [frame[inner], frame[place]]
     const N = step.width
