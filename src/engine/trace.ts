@@ -194,6 +194,7 @@ export class Trace {
   /**
    * What a unit gives that its estimate does not say, before any mask: without `estimate`, all that it gives. [T, H K] or [T, F].
    * This times the gradient after the mask is the derivative by the mask.
+   * @param kind which units of the layer
    */
   residual(layer: number, kind: UnitKind): Float32Array {
     const { section, frame, estimated } = this.#layer(layer)

@@ -66,6 +66,7 @@ export interface SoftUnits {
 /**
  * What the kept units say of each number of a unit, linearly: [N, N], a row for each number and a column for each that it is estimated
  * from. A kept unit is estimated from the other kept ones. Null where nothing is skipped, or nothing said.
+ * @param units of a layer, and their mask
  */
 export type Estimate = (units: SoftUnits) => Float32Array | null
 

@@ -5,7 +5,6 @@
  * @module
  */
 export { holdMoments, type MomentPlaces } from '../compensation/open_moments.ts'
-export type { HeldMoments, UnitMoments } from '../compensation/held_moments.ts'
 export { AdamW, type AdamWOptions } from './adamw.ts'
 export {
   contestants,
