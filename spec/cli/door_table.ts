@@ -74,7 +74,7 @@ export function makePlaces(folder: string): Places {
 /** The arguments that make the calibration, in a moment. */
 export function calibrationArguments({ calibration, text, model }: Places): string[] {
   const sizes = ['--limit', '2', '--prompt', '8', '--continuation', '8', '--threads', '1']
-  return ['calibrate', '--model', model, '--output', calibration, '--text', text, ...sizes]
+  return ['calibrate', '--model', model, '--output', calibration, '--moments', '--text', text, ...sizes]
 }
 
 /** What each command is given so that it would run. */
@@ -307,6 +307,7 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
     'learn --output <file>': written,
     'learn --criterion <name>': { wrong: usage('CRITERION_NAME', 'plainact', 'no-such', '') },
     'learn --prompt <count>': whole(2),
+    'learn --moments <file>': { ...tensors, beside: ['--compensate', 'least-squares'] },
     '--rank <count>': whole(0),
     '--penalty <number>': number('-1', '0'),
     // generate

@@ -31,7 +31,10 @@ export async function momentPaths({ calibration, files }: MomentPlaces, asker: s
 }
 
 /**
- * The moments of these places, in memory, as one.
+ * The moments of these places, in memory, as one: what `shadowllm calibrate --moments` writes.
+ * @param model whose moments they are: those of another are refused
+ * @param places the folder of a calibration, and other files
+ * @param asker a planner, in errors
  * @throws MissingError as `momentPaths`; InputError as `openMoments` and `Moments.hold`
  */
 export async function holdMoments(

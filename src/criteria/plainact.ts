@@ -9,7 +9,8 @@
  * the same size. Inner products over a head are striped, sums over tokens sequential, in float32.
  *
  * If the pass ran under a mask, g is the gradient after the mask, so that both are derivatives at that mask: the score of a
- * skipped unit estimates the change of the loss if it were computed.
+ * skipped unit estimates the change of the loss if it were computed. If the trace put estimates in the place of skipped units, a is
+ * the residual, which no other unit makes up for.
  *
  * The released code scores neurons by weights instead, sum over inputs of |W1 dW1|: another criterion, `plainact-weight`.
  */
@@ -50,7 +51,7 @@ export function plainactHeads(
   signed: boolean,
 ): Float32Array {
   const { heads, headSize } = model.config
-  return sensitivity(trace.headOut(layer), gradients.maskedHeadOut(layer), heads, headSize, signed)
+  return sensitivity(trace.residual(layer, 'heads'), gradients.maskedHeadOut(layer), heads, headSize, signed)
 }
 
 /** Activation times gradient of the neurons of a layer, summed over tokens: [F]. */
@@ -59,7 +60,13 @@ export function plainactNeurons(
   layer: number,
   signed: boolean,
 ): Float32Array {
-  return sensitivity(trace.fc1Act(layer), gradients.maskedFc1Act(layer), model.config.neurons, 1, signed)
+  return sensitivity(
+    trace.residual(layer, 'neurons'),
+    gradients.maskedFc1Act(layer),
+    model.config.neurons,
+    1,
+    signed,
+  )
 }
 
 /** dL/dm of every unit, at the mask of the trace. */

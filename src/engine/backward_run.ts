@@ -16,7 +16,7 @@ import { shiftLabels, unshiftScores } from './loss.ts'
 import { parametersOf, siteIn } from './plan.ts'
 import { scoring, type AttentionStep } from '../spec/program.ts'
 import { inParts } from './run_step.ts'
-import type { Trace, TracedSection } from './trace.ts'
+import type { EstimatedUnits, Trace, TracedSection } from './trace.ts'
 
 /** What is kept of one layer. Where the trace had no mask, masked and unmasked are the same buffer. */
 export interface LayerGradients {
@@ -149,7 +149,7 @@ export class BackwardRun {
   }
 
   /** The gradients of what a step read, from that of its result [T, width]. Parameters get theirs. */
-  #back({ instruction, frame, cache }: Traced, gradient: Buffer): Buffer[] {
+  #back({ instruction, frame, cache, estimated }: Traced, gradient: Buffer): Buffer[] {
     const { pass } = this.#trace
     const { ops } = this.#kept.backend
     const { value, of } = instruction.step
@@ -201,6 +201,8 @@ export class BackwardRun {
         if (!instruction.factors) return [gradient]
         const back = this.#like(x)
         ops.mask_units(back, gradient, instruction.factors)
+        const known = estimated.get(instruction.step.place)
+        if (known) this.#addEstimated(back, gradient, known)
         return [back]
       }
       case 'add':
@@ -226,6 +228,17 @@ export class BackwardRun {
         return back
       }
     }
+  }
+
+  /** Adds what comes back to units through the estimates that are made of them. */
+  #addEstimated(back: Buffer, gradient: Buffer, { matrix, factors }: EstimatedUnits): void {
+    BufferScope.within(this.#kept.backend, (scope) => {
+      const { ops } = scope.backend
+      const [part, through] = [0, 1].map(() => scope.allocate('f32', gradient.shape, 'anything'))
+      ops.mask_units(part, gradient, factors)
+      ops.linear_input_major(through, part, matrix, null, null)
+      ops.add(back, back, through)
+    })
   }
 
   /** The gradients of queries, keys and values of the trace's tokens. @param gradient [T, H K] */

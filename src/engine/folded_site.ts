@@ -39,14 +39,14 @@ export interface FoldedSite {
  * @throws MissingError BACKEND_MEMORY, and as `Compensation.fold`
  */
 export function foldSite(
-  { step, size, readers }: UnitSite,
+  { step, size, readers, isSkippable }: UnitSite,
   { backend, matrices }: HeldWeights,
   mask: Float32Array,
   { by, layer, prompt }: LayerCompensation,
   scope: BufferScope,
 ): FoldedSite | null {
   const chosen = chosenUnits(mask)
-  if (chosen.length === step.count || readers.some(({ value }) => value.op !== 'combine')) return null
+  if (chosen.length === step.count || !isSkippable) return null
   const kept = rowsOfUnits(chosen, size)
   const skipped = rowsOfUnits(chosenUnits(mask.map((value) => Number(value === 0))), size)
   const own = new BufferScope(backend)

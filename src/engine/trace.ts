@@ -10,6 +10,7 @@
  */
 import type { Buffer } from '../backends/backend.ts'
 import { BufferScope } from '../backends/buffer_scope.ts'
+import type { Estimate } from '../masks/compensation.ts'
 import type { UnitKind, UnitMask } from '../masks/mask.ts'
 import type { AttentionStep } from '../spec/program.ts'
 import { UsageError } from '../tensor/errors.ts'
@@ -19,6 +20,16 @@ import { siteIn, type HeadSite, type Section, type Step, type UnitSite } from '.
 import { passOf, runStep, type Frame, type Pass } from './run_step.ts'
 import { checkMask, layerMask } from './unit_lists.ts'
 
+/** What kept units say of all units of a site. */
+export interface EstimatedUnits {
+  /** As `Estimate` has it. */
+  readonly matrix: Buffer // [N, N]
+  /** The estimates of the activations. */
+  readonly values: Buffer // [T, N]
+  /** What the mask leaves to them: 1 less the mask. */
+  readonly factors: Buffer // [units]
+}
+
 /** The steps of a trace from one stream to the next. */
 export interface TracedSection {
   readonly section: Section
@@ -26,12 +37,19 @@ export interface TracedSection {
   readonly active: ActiveLayer
   /** Keys and values in float32, those of a prompt before the trace included; null without attention. */
   readonly cache: Readonly<Record<'key' | 'value', Buffer>> | null // [G, S, K]
+  /** By the places of masked units; none without `estimate`. */
+  readonly estimated: ReadonlyMap<number, EstimatedUnits>
 }
 
 /** The options of a trace. */
 export interface TraceOptions {
   /** Multiplied into the heads' outputs and the activations; any numbers. */
   readonly mask?: UnitMask | null
+  /**
+   * What is put in the place of what the mask m takes away: units become m a + (1 - m) of their estimates, as compensated weights have
+   * it (masks/compensation.ts). Default: zeros.
+   */
+  readonly estimate?: Estimate | null
   /** The prompt that comes before: so many of the first tokens of another trace. Its activations are kept there. */
   readonly after?: { readonly trace: Trace; readonly length: number }
 }
@@ -75,7 +93,11 @@ export class Trace {
   readonly #scope: BufferScope
 
   /** See `traceForward`. */
-  constructor(model: LanguageModel, tokens: Int32Array, { mask = null, after }: TraceOptions) {
+  constructor(
+    model: LanguageModel,
+    tokens: Int32Array,
+    { mask = null, estimate = null, after }: TraceOptions,
+  ) {
     const past = after ? after.length : 0
     if (after) checkPrompt(model, after)
     model.checkTokens(tokens, past)
@@ -95,7 +117,9 @@ export class Trace {
     try {
       this.pass = passOf(model, backend, past, tokens.length, this.#scope.upload(this.tokens))
       for (const section of model.plan.sections)
-        sections.push(this.#run(section, sections.at(-1)?.frame.at(-1) ?? null, mask, after?.trace ?? null))
+        sections.push(
+          this.#run(section, sections.at(-1)?.frame.at(-1) ?? null, mask, estimate, after?.trace ?? null),
+        )
     } catch (error) {
       this.dispose()
       throw error
@@ -167,6 +191,21 @@ export class Trace {
     return this.#readAt(layer, (at) => at.neurons.inner)
   }
 
+  /**
+   * What a unit gives that its estimate does not say, before any mask: without `estimate`, all that it gives. [T, H K] or [T, F].
+   * This times the gradient after the mask is the derivative by the mask.
+   * @param kind which units of the layer
+   */
+  residual(layer: number, kind: UnitKind): Float32Array {
+    const { section, frame, estimated } = this.#layer(layer)
+    const { inner, place } = siteIn(section, kind)
+    const a = this.#read(frame[inner])
+    const known = estimated.get(place)
+    if (!known) return a
+    const values = this.#read(known.values)
+    return a.map((value, i) => value - values[i])
+  }
+
   /** The input of fc1, which is the output of its norm: [T, D]. */
   fc1Input(layer: number): Float32Array {
     return this.#readAt(layer, (at) => (at.neurons.gate as Step).of[0])
@@ -211,6 +250,7 @@ export class Trace {
     section: Section,
     entering: Buffer | null,
     mask: UnitMask | null,
+    estimate: Estimate | null,
     prompt: Trace | null,
   ): TracedSection {
     const { backend, weights } = this.model
@@ -221,6 +261,7 @@ export class Trace {
     try {
       const frame: Frame = entering ? [entering] : []
       let cache: TracedSection['cache'] = null
+      const estimated = new Map<number, EstimatedUnits>()
       for (const instruction of active.instructions) {
         const { step, factors } = instruction
         // Where nothing is changed, or the operand is never asked for, the result takes its place.
@@ -236,12 +277,42 @@ export class Trace {
           cache = { key, value }
           return { ...cache, room: (row, count) => ({ row, count }) }
         })
+        const site = own && estimate && section.sites.find(({ place }) => place === step.place)
+        const added = site && this.#addEstimates(site, layer as number, own[site.step.kind], estimate, frame)
+        if (added) estimated.set(step.place, added)
       }
-      return { section, frame, active, cache }
+      return { section, frame, active, cache, estimated }
     } catch (error) {
       active.dispose()
       throw error
     }
+  }
+
+  /** Adds to masked units what the mask leaves to their estimates. @param mask [units] */
+  #addEstimates(
+    { step, size, inner, place }: UnitSite,
+    layer: number,
+    mask: Float32Array,
+    estimate: Estimate,
+    frame: Frame,
+  ): EstimatedUnits | null {
+    const { backend } = this.model
+    const matrix = estimate({ backend, layer, kind: step.kind, size, mask })
+    if (!matrix) return null
+    const [a, masked] = [frame[inner], frame[place]]
+    const N = step.width
+    const added = {
+      matrix: this.#scope.upload(matrix, [N, N]),
+      values: this.#scope.allocate('f32', a.shape, 'anything'),
+      factors: this.#scope.upload(mask.map((value) => 1 - value)),
+    }
+    backend.ops.linear(added.values, a, added.matrix, null, null)
+    BufferScope.within(backend, (scope) => {
+      const part = scope.allocate('f32', a.shape, 'anything')
+      backend.ops.mask_units(part, added.values, added.factors)
+      backend.ops.add(masked, masked, part)
+    })
+    return added
   }
 
   /** Room for keys or values of S tokens, those of the prompt in it. @param prompt [G, S', K] */

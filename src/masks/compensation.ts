@@ -53,6 +53,23 @@ export interface Folded {
   readonly bias: Float32Array | null // [D]
 }
 
+/** The units of a layer under a soft mask. Those of a half or more are kept. */
+export interface SoftUnits {
+  readonly backend: Backend
+  readonly layer: number
+  readonly kind: UnitKind
+  /** Numbers of a unit. */
+  readonly size: number
+  readonly mask: Float32Array // [units]
+}
+
+/**
+ * What the kept units say of each number of a unit, linearly: [N, N], a row for each number and a column for each that it is estimated
+ * from. A kept unit is estimated from the other kept ones. Null where nothing is skipped, or nothing said.
+ * @param units of a layer, and their mask
+ */
+export type Estimate = (units: SoftUnits) => Float32Array | null
+
 /** How skipped units are made up for. */
 export interface Compensation {
   /** Whether the prompt has a part in it, which then runs dense. */

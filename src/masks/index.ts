@@ -21,4 +21,4 @@ export {
   type PlannerBy,
 } from './planner.ts'
 export { selectLayer, selectMask, type LayerScores, type UnitScores, type TopK } from './selection.ts'
-export type { Compensation, Folded, FoldedMatrix } from './compensation.ts'
+export type { Compensation, Estimate, Folded, FoldedMatrix, SoftUnits } from './compensation.ts'

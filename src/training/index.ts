@@ -4,6 +4,7 @@
  *
  * @module
  */
+export { holdMoments, type MomentPlaces } from '../compensation/open_moments.ts'
 export { AdamW, type AdamWOptions } from './adamw.ts'
 export {
   contestants,

@@ -12,9 +12,19 @@
  * cut: a unit that is skipped for sure still learns whether it would help (a straight-through estimate, Bengio et al. 2013,
  * arXiv 1308.3432). Scores of units whose budget skips none stay as they are.
  *
+ * With moments, what is learnt is the mask of a compensated model (src/compensation): units a become m a + (1 - m) â, where â is what
+ * the kept units say of a unit (estimate.ts). At a hard mask these are the folded weights. The estimates are held while a step is
+ * taken, so that
+ *
+ *   g[u]  = sum over tokens of <dL/da'[u], a[u] - â[u]>      a': after the mask
+ *
+ * A unit is worth what cannot be recovered of it.
+ *
  * Static scores by a criterion estimate the loss of each unit alone, at the dense model. These are learnt beside one another,
  * at the mask.
  */
+import { estimateBy } from '../compensation/estimate.ts'
+import type { HeldMoments } from '../compensation/held_moments.ts'
 import { maskGradients } from '../criteria/plainact.ts'
 import { backward } from '../engine/backward.ts'
 import { expectFinite } from '../engine/finite_logits.ts'
@@ -22,6 +32,7 @@ import type { LanguageModel } from '../engine/language_model.ts'
 import { sumRow } from '../engine/divergence.ts'
 import { traceForward, type Trace } from '../engine/trace.ts'
 import { firstRanked, unitsKept, type Budget } from '../masks/budget.ts'
+import type { Estimate } from '../masks/compensation.ts'
 import { makeMask, unitKinds, type UnitKind, type UnitMask } from '../masks/mask.ts'
 import type { Prefill } from '../masks/planner.ts'
 import { nthLargest, ranks } from '../masks/ranks.ts'
@@ -93,6 +104,7 @@ export interface MaskedDivergence {
  * How far a mask moves what the model predicts: KL(dense || under the mask) in nats, a mean over the tokens after the prompt, with its
  * derivative by each entry of the mask. `ScoreLearner` goes down along it.
  * @param prefill whether the prompt runs under the mask too
+ * @param estimate what is put in the place of skipped units, see `TraceOptions`; null: zeros
  * @throws as `traceForward` and `backward`; UsageError LABELS for a single token after the prompt
  */
 export function maskedDivergence(
@@ -100,6 +112,7 @@ export function maskedDivergence(
   { dense, promptLength }: LearningText,
   mask: UnitMask,
   prefill: Prefill,
+  estimate: Estimate | null = null,
 ): MaskedDivergence {
   const { vocabulary: V } = model.config
   const { tokens } = dense
@@ -109,11 +122,12 @@ export function maskedDivergence(
       ? [
           traceForward(model, tokens.slice(promptLength), {
             mask,
+            estimate,
             after: { trace: dense, length: promptLength },
           }),
           0,
         ]
-      : [traceForward(model, tokens, { mask }), promptLength]
+      : [traceForward(model, tokens, { mask, estimate }), promptLength]
   try {
     const logits = trace.logits()
     const gradient = new Float32Array(logits.length)
@@ -157,6 +171,8 @@ export interface LearningOptions {
   readonly rate?: number
   /** Whether prompts run dense, as default, or under the mask too. Scores are good for the one they were learnt with. */
   readonly prefill?: Prefill
+  /** Moments, of `holdMoments`, by whose least squares kept units make up for skipped ones; default: nothing does. */
+  readonly moments?: HeldMoments
 }
 
 /** The state of learning: everything that the next step depends on. */
@@ -177,7 +193,8 @@ export class ScoreLearner {
   readonly #groups: readonly Group[]
   readonly #scores: UnitScores
   readonly #squares: Float32Array
-  readonly #options: Required<LearningOptions>
+  readonly #estimate: Estimate | null
+  readonly #options: Required<Omit<LearningOptions, 'moments'>>
   #step = 0
 
   /** @param start scores to begin with, of which only the order counts, or what another learner left */
@@ -185,9 +202,10 @@ export class ScoreLearner {
     model: LanguageModel,
     start: UnitScores | LearnerState,
     budget: Budget,
-    { steps, rate = DEFAULT_RATE, prefill = 'dense' }: LearningOptions,
+    { steps, rate = DEFAULT_RATE, prefill = 'dense', moments }: LearningOptions,
   ) {
     this.#model = model
+    this.#estimate = moments ? estimateBy(moments) : null
     this.#options = { steps, rate, prefill }
     const { shape, heads, neurons } = 'step' in start ? start.scores : start
     this.#scores = { shape, heads: heads.slice(), neurons: neurons.slice() }
@@ -209,10 +227,10 @@ export class ScoreLearner {
     return { scores: this.#scores, squares: this.#squares, step: this.#step }
   }
 
-  /** One step. @returns L before it, in nats @throws as `maskedDivergence` */
+  /** One step. @returns L before it, in nats @throws as `maskedDivergence`; UsageError MATRIX where moments are too few to solve by */
   step(text: LearningText): number {
     const { steps, rate: highest, prefill } = this.#options
-    const { kl, gradients } = maskedDivergence(this.#model, text, this.mask(), prefill)
+    const { kl, gradients } = maskedDivergence(this.#model, text, this.mask(), prefill, this.#estimate)
     const rate = highest * Math.min(1, 1.15 - this.#step / steps)
     for (const [i, { kind, start, end }] of this.#groups.entries()) {
       const s = this.#scores[kind].subarray(start, end)

@@ -5,6 +5,10 @@ import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from '
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { openSafetensors } from '../../../src/io/safetensors.ts'
+import { sha256File } from '../../../src/platform/platform.ts'
+import { sourceEntry } from '../../../src/predictor/predictor_file.ts'
+import { closing } from '../../../src/tensor/tensor_source.ts'
 import { writeModel } from '../options/small_files.ts'
 import type { CliResult } from '../run_cli.ts'
 import { runInside } from '../run_inside.ts'
@@ -27,7 +31,7 @@ beforeAll(async () => {
     ['traces', '0'],
     ['other-traces', '1'],
   ]) {
-    const input = ['-m', at('model'), '--text', at('sea.txt'), '--criteria', 'plainact,l2norm']
+    const input = ['-m', at('model'), '--text', at('sea.txt'), '--criteria', 'plainact,l2norm', '--moments']
     const args = ['calibrate', ...input, '--output', at(traces), '--limit', '2', '--seed', seed, ...sizes]
     expect(await runInside(args)).toMatchObject({ code: 0, stderr: '' })
   }
@@ -102,6 +106,7 @@ describe('when all steps are taken', () => {
     ['--neuron-sparsity 0.25', ['neuronSparsity']],
     ['--scope global', ['scope']],
     ['--prefill masked', ['prefill']],
+    ['--compensate least-squares', ['compensate', 'moments']],
     ['--steps 4', ['data', 'steps']],
     ['--rate 0.1', ['rate']],
   ])('%s is refused, what differs is named, and the files stay as they are', async (flag, differing) => {
@@ -115,5 +120,49 @@ describe('when all steps are taken', () => {
     const names = Object.keys({ ...asked, ...found })
     expect(names.filter((name) => asked[name] !== found[name])).toEqual(differing)
     expect(written()).toEqual(before)
+  })
+})
+
+describe('with compensation', () => {
+  const learn = (calibration: string, ...args: string[]): Promise<CliResult> => {
+    const input = ['-m', at('model'), '--calibration', at(calibration), '--text', at('sea.txt'), ...sizes]
+    return runInside(['learn', ...input, '--output', at('made-up'), '--steps', '2', '--json', ...args])
+  }
+  const compensated = ['--compensate', 'least-squares'] as const
+
+  test('the file says that its scores were learnt through compensated masks, and by which moments', async () => {
+    expect(JSON.parse((await learn('traces', ...compensated)).stdout)).toMatchObject({ taken: 2 })
+    const source = await closing(openSafetensors(at('made-up')), ({ metadata }) => metadata.get(sourceEntry))
+    expect(JSON.parse(source as string)).toMatchObject({
+      compensate: 'least-squares',
+      moments: await sha256File(at('traces/moments.safetensors')),
+    })
+    const others = ['--moments', at('other-traces/moments.safetensors')]
+    const { code, stderr } = await learn('traces', ...compensated, ...others)
+    expect([code, stderr]).toEqual([2, expect.stringContaining('[RESUME]')])
+    expect(JSON.parse((await learn('traces', ...compensated)).stdout)).toMatchObject({ taken: 0 })
+  })
+
+  test.each([
+    [
+      'no moments',
+      'layers-2.traces',
+      [...compensated],
+      4,
+      /expected --calibration with moments.* \[MOMENTS_MISSING\]/,
+    ],
+    [
+      'moments that are not read',
+      'traces',
+      ['--moments', 'x'],
+      2,
+      /expected --compensate.*, got none \[FLAGS\]/,
+    ],
+    ['means', 'traces', ['--compensate', 'mean'], 2, /one of none, least-squares, got mean \[COMPENSATE\]/],
+  ])('%s: refused in one line', async (_, calibration, args, expected, words) => {
+    const { code, stdout, stderr } = await learn(calibration, ...args)
+    expect([code, stdout]).toEqual([expected, ''])
+    expect(stderr).toMatch(words)
+    expect(stderr.trimEnd().split('\n')).toHaveLength(1)
   })
 })

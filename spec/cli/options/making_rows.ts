@@ -215,6 +215,12 @@ const learnTable: CommandTable = {
     { flag: '--neuron-sparsity', values: ['0.25', '0.5'] },
     { flag: '--scope', values: [null, 'global'] },
     { flag: '--prefill', values: [null, 'masked'] },
+    { flag: '--compensate', values: [null, 'least-squares'] },
+    {
+      flag: '--moments',
+      beside: '--compensate least-squares',
+      values: [null, '{other-traces/moments.safetensors}'],
+    },
     { flag: '--steps', values: ['3', '5'] },
     { flag: '--rate', values: [null, '0.1'] },
     { flag: '--source-layer', values: ['0', '1'], shows: card('sourceLayer'), is: [0, 1] },

@@ -7,10 +7,12 @@ import { takeWindows } from '../../calibration/examples.ts'
 import { hashWindows } from '../../calibration/manifest.ts'
 import { openCalibration } from '../../calibration/open.ts'
 import { textSource } from '../../calibration/sources.ts'
+import { holdMoments, momentPaths, type MomentPlaces } from '../../compensation/open_moments.ts'
 import type { Window } from '../../data/windows.ts'
 import { featureWidths } from '../../engine/config.ts'
 import { isThere } from '../../io/files.ts'
 import { makeBudget, type Budget, scopeOption, shareOption } from '../../masks/budget.ts'
+import type { CompensationName } from '../../masks/compensation.ts'
 import { prefillOption } from '../../masks/planner.ts'
 import { now } from '../../platform/platform.ts'
 import { pause } from '../../platform/pause.ts'
@@ -19,6 +21,7 @@ import { ShadowPredictor } from '../../predictor/shadow.ts'
 import { hashFiles } from '../../results/provenance.ts'
 import type { ShadowModel } from '../../library/shadow_model.ts'
 import { UsageError } from '../../tensor/errors.ts'
+import { nameOption } from '../../tensor/option.ts'
 import { learntPredictor, PredictorLearner, type LearntPredictor } from '../../training/learn_predictor.ts'
 import { readLearning, saveLearning, type LearningSettings } from '../../training/learning_file.ts'
 import { DEFAULT_RATE } from '../../training/learn_scores.ts'
@@ -38,6 +41,9 @@ scores, and moves them so that the distributions under the mask come nearer (KL,
 regression learns, from all these windows, how a prompt deviates from what is common; the file is a predictor of the
 shadow planner. Use it as it was learnt: with the same --prefill, --scope and about the same sparsity.
 
+With --compensate least-squares the kept units make up for the skipped ones while scores are learnt, by the moments of
+--calibration: a unit is worth what the kept units do not say of it. Use the predictor with --compensate least-squares too.
+
 After Ctrl-C the same command goes on with FILE.learning, which holds what was learnt. It may be deleted when the predictor
 is written; while it is there, another --source-layer, --rank or --penalty takes no further steps.
 
@@ -46,6 +52,12 @@ Examples:
   $ shadowllm learn -m DIR --calibration traces --head-sparsity 0 -o neurons.safetensors
   $ shadowllm perplexity -m DIR --planner shadow --predictor neurons.safetensors \\
       --head-sparsity 0 --scope per-layer --prefill dense`
+
+/** The ways through which scores are learnt. */
+const learntCompensation = nameOption('COMPENSATE', [
+  'none',
+  'least-squares',
+] as const satisfies readonly CompensationName[])
 
 const ownFlags = [
   required('--calibration <dir>', 'a calibration, whose mean scores are the start'),
@@ -61,6 +73,12 @@ const ownFlags = [
   ['--neuron-sparsity <share>', 'share of neurons to skip, if different', shareOption],
   ['--scope <name>', 'which units compete', scopeOption, 'per-layer'],
   ['--prefill <how>', 'whether prompts run dense or masked', prefillOption, 'dense'],
+  [
+    '--compensate <way>',
+    'what takes the place of what is skipped while scores are learnt, by moments of "calibrate --moments"',
+    learntCompensation,
+    'none',
+  ],
   ['--steps <count>', 'windows to learn from, one a step', whole(1), 280],
   ['--rate <number>', 'how far a step moves scores, in ranks', number(0), DEFAULT_RATE],
   [
@@ -81,7 +99,7 @@ const ownFlags = [
   ['--matrices <type>', 'type of the matrices in the file', oneOf(matrixTypes), 'bf16'],
 ] as const
 
-type LearnFlags = FlagsOf<typeof ownFlags> & ModelFlags & SharedFlags<'seed' | 'json'>
+type LearnFlags = FlagsOf<typeof ownFlags> & ModelFlags & SharedFlags<'seed' | 'json' | 'moments'>
 
 /** What a run of the command found. */
 export interface LearnReport {
@@ -104,19 +122,20 @@ const SAVE_EVERY = 20
 export function define(command: Command, session: Session): void {
   addFlags(command, 'model')
   addOwnFlags(command, ownFlags)
-  addFlags(command, 'seed', 'backend', 'threads', 'json', 'quiet')
+  addFlags(command, 'moments', 'seed', 'backend', 'threads', 'json', 'quiet')
     .addHelpText('after', help)
     .action((flags: LearnFlags) => runLearn(session, flags))
 }
 
 async function runLearn(session: Session, flags: LearnFlags): Promise<void> {
   checkLearningText(flags)
+  const places = await placesOf(flags)
   await checkOutput(flags.output)
   const { sparsity, headSparsity = sparsity, neuronSparsity = sparsity, scope } = flags
   const budget = makeBudget(sparsity, { headSparsity, neuronSparsity, scope })
   await withModel(session, flags, async (opt) => {
     const started = now()
-    const learning = await begin(opt, flags, budget)
+    const learning = await begin(opt, flags, budget, places)
     const taken = await learnFrom(session, opt, flags, learning)
     const { layers } = opt.config
     const { sourceLayer = Math.floor(layers / 4), rank, penalty, seed } = flags
@@ -160,8 +179,30 @@ interface Learning {
   readonly learner: PredictorLearner
 }
 
-async function begin(opt: ShadowModel, flags: LearnFlags, budget: Budget): Promise<Learning> {
-  const { steps, rate, prefill, criterion, seed, prompt, continuation } = flags
+/** Who reads a predictor that is learnt here. */
+const reader = 'shadow'
+
+/** Where the moments are that scores are learnt with; null for none. @throws UsageError FLAGS, MissingError MOMENTS_MISSING */
+async function placesOf({ calibration, compensate, moments }: LearnFlags): Promise<MomentPlaces | null> {
+  if (compensate !== 'none') {
+    const places = { calibration, files: moments }
+    await momentPaths(places, reader)
+    return places
+  }
+  if (moments.length === 0) return null
+  throw new UsageError(
+    'FLAGS',
+    `--moments ${moments[0]}: expected --compensate least-squares, got ${compensate}`,
+  )
+}
+
+async function begin(
+  opt: ShadowModel,
+  flags: LearnFlags,
+  budget: Budget,
+  places: MomentPlaces | null,
+): Promise<Learning> {
+  const { steps, rate, prefill, criterion, compensate, seed, prompt, continuation } = flags
   const { model, prefixIds } = opt
   const calibration = await openCalibration(flags.calibration)
   calibration.checkModel({ ...model.shape, ...featureWidths(opt.config) })
@@ -175,6 +216,7 @@ async function begin(opt: ShadowModel, flags: LearnFlags, budget: Budget): Promi
       'WINDOWS',
       `--steps: expected at most the ${windows.length} windows of ${name}, got ${steps}`,
     )
+  const moments = places ? await holdMoments(model, places, reader) : undefined
   const { headSparsity, neuronSparsity, scope } = budget
   const settings = {
     model: await hashFiles(opt.files),
@@ -186,12 +228,14 @@ async function begin(opt: ShadowModel, flags: LearnFlags, budget: Budget): Promi
     neuronSparsity,
     scope,
     prefill,
+    ...(places && { compensate, moments: await hashFiles(await momentPaths(places, reader)) }),
     steps,
     rate,
   }
   const path = learningPath(flags)
   const from = (await isThere(path)) ? await readLearning(path, model, settings) : start
-  return { windows, settings, learner: new PredictorLearner(model, from, budget, { steps, rate, prefill }) }
+  const learner = new PredictorLearner(model, from, budget, { steps, rate, prefill, moments })
+  return { windows, settings, learner }
 }
 
 /** Takes the steps that are left. @returns KL at each of them */
