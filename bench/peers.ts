@@ -36,6 +36,7 @@ import {
   temporaryName,
   write,
 } from '../src/platform/platform.ts'
+import { hugePages } from '../src/platform/huge_pages.ts'
 import { MissingError } from '../src/tensor/errors.ts'
 import { figure } from './timing.ts'
 import { agreementsIn, timesIn } from './peers/agree.ts'
@@ -226,7 +227,8 @@ async function compare(flags: Flags, folder: string): Promise<void> {
   // In a page nothing changes.
   allowWide(!flags.browser && environment('SHADOWLLM_WIDE') !== 'off')
   const bytes = (await tryWide()).used ? 32 : 16
-  const host = `${runtime.name} ${runtime.version}, ${runtime.system}, ${cores} x ${processor}, our vectors of ${bytes} bytes`
+  const pages = hugePages().huge ? '2 MiB' : '4 KiB'
+  const host = `${runtime.name} ${runtime.version}, ${runtime.system}, ${cores} x ${processor}, our vectors of ${bytes} bytes, our memory pages of ${pages}`
   const threads = flags.threads === undefined ? THREADS : [flags.threads]
   const before = loadavg()[0]
   const { peers, groups, leftOut } = await (flags.browser ? compareThere : compareHere)(

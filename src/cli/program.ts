@@ -115,7 +115,7 @@ const optional: readonly (readonly [packages: string, commands: readonly string[
   ['hyparquet hyparquet-compressors', [], 'rows and texts in Parquet files'],
   ['vega vega-lite', [], 'figures: --html'],
   ['aws4fetch', [], '--shards in a bucket of S3'],
-  ['koffi', [], '--backend cuda'],
+  ['koffi', [], '--backend cuda, and large memory pages on Linux, which decode faster'],
   ['webgpu', [], '--backend webgpu in Node'],
 ]
 
