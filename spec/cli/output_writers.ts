@@ -11,7 +11,7 @@ export type Writer = (output: string) => string[]
 
 /** The commands, by name. @param text the path of a text file */
 export const makeWriters = (text: string): Record<string, Writer> => ({
-  'masks --output': (output) => ['masks', 'a', '--planner', 'random', '-o', output],
+  'masks --output': (output) => ['masks', 'a', '--planner', 'random', '-o', output, '--quiet'],
   'perplexity --output': (output) => ['perplexity', '--text', text, '--by', 'stream', '-o', output],
   'parity export --output': (output) => {
     const cases = `${tinyFolder}/cases/batch.safetensors`

@@ -32,7 +32,10 @@ const record =
 
 // ---- Doors -----------------------------------------------------------------------------------------------------------
 
-/** Flags that are called like an option and are another thing: models, folders, what a calibration has, models without a file, and an answer, which has a token at least. */
+/**
+ * Flags that are called like an option and are another thing: models, folders, what a calibration has, models without a file, an answer,
+ * which has a token at least, and learning, which knows no means.
+ */
 const others = [
   'calibrate --threads',
   'reproduce --threads',
@@ -40,6 +43,7 @@ const others = [
   'verify --seed',
   'train --criterion',
   'learn --criterion',
+  'learn --compensate',
   'cost --storage',
   'chat --max-tokens',
 ]

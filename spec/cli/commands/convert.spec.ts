@@ -145,6 +145,7 @@ describe('a smaller model', () => {
       ...budget,
       '-o',
       mask,
+      '--quiet',
     )
   })
 
