@@ -169,6 +169,22 @@ describe.skipIf(!isThere)(
       await ended
     })
 
+    test('leaves what was typed during an answer unsent where ctrl-C ends the answer', async () => {
+      const { until, ended, type } = await start('--max-tokens 300')
+      type('once\r')
+      await until('\u001b[?2004l')
+      type('/planner random\r')
+      await new Promise((resolve) => setTimeout(resolve, 40))
+      type('\u0003')
+      for (const text of ['> ', '/planner random']) await until(text)
+      type('!\r')
+      await until('got random!')
+      type('\u0004')
+      await until('code ')
+      expect(await until('.')).toBe('0')
+      await ended
+    })
+
     test('ends with 130 when its terminal goes, and keeps the running answer in its session', async () => {
       const session = join(folder, 'gone.session')
       const { until, ended, type, pid } = await start(`--max-tokens 300 --session ${session}`)

@@ -91,7 +91,8 @@ const help = `Commands:
   /help            show this
   /quit, /exit     end, as ctrl-D does
 The tab key completes commands. Blanks before a command are ignored. A line that ends with \\ goes on in the next one; pasted lines are one message. //TEXT sends a message
-that begins with a slash. Ctrl-C ends an answer; ctrl-D during an answer ends the chat after it. Other keys during an answer are kept for the next line.`
+that begins with a slash. Ctrl-C ends an answer; ctrl-D during an answer ends the chat after it. Lines typed during an answer are
+sent after it, or wait at the prompt where ctrl-C ends it.`
 
 /** The commands that the help lists, and whether something may follow each: what is written in capitals, or a setting. */
 const commands: ReadonlyMap<string, boolean> = new Map(
@@ -369,7 +370,11 @@ class ChatLoop {
     const before = this.#system
     if (text !== '') this.#system = text === NO_SYSTEM ? undefined : text
     if (this.#system !== undefined) return this.#say(`system message: ${this.#system}`)
-    return this.#say(before === undefined ? 'no system message' : `system message removed: ${before}`)
+    return this.#say(
+      before === undefined
+        ? "none but the chat template's, if it has one"
+        : `system message removed: ${before}`,
+    )
   }
 
   /** How tokens are drawn, with what the model says of it. */

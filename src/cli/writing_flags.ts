@@ -148,7 +148,7 @@ export function expectChat({ name, chatTemplate }: ShadowModel, { model }: Writi
   if (model === undefined)
     throw new UsageError(
       'CHAT_TEMPLATE_MISSING',
-      '--model: expected a model with a chat template, got none; this downloads one: npm install @huggingface/hub && shadowllm chat -m HuggingFaceTB/SmolLM2-135M-Instruct',
+      '--model: expected a model with a chat template, got none; a GGUF file of one will do, or after "npm install @huggingface/hub" the name HuggingFaceTB/SmolLM2-135M-Instruct',
     )
   expectTemplate(name, chatTemplate)
 }

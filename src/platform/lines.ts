@@ -82,7 +82,14 @@ function typedLines(): LineInput {
     lately = now
     const kept = keys.filter((key) => key !== CTRL_C && key !== CTRL_Z)
     if (last.length + kept.length > 0) ahead.push(Buffer.concat([last, kept]))
-    if (keys.includes(CTRL_C)) host.emit('SIGINT', 'SIGINT')
+    if (keys.includes(CTRL_C)) {
+      // What was sent during an answer that is ended so waits on the line: a person may want it no longer.
+      const typed = Buffer.concat(ahead.splice(0))
+        .toString('latin1')
+        .replace(/[\r\n]+$/, '')
+      if (typed !== '') ahead.push(Buffer.from(typed.replace(/[\r\n]+/g, ' '), 'latin1'))
+      host.emit('SIGINT', 'SIGINT')
+    }
     if (keys.includes(CTRL_Z))
       suspend(
         () => input.setRawMode(false),
