@@ -44,8 +44,8 @@ export interface WritingFlags
 /** What a saved chat keeps, by the names of flags. */
 const choiceNames: readonly (keyof ChatChoice)[] = ['planner', 'sparsity', 'headSparsity', 'neuronSparsity']
 
-/** The flags of how tokens are drawn. */
-const drawingRows: readonly FlagRow[] = Object.entries({
+/** The flags of how tokens are drawn: the first decides whether they are. */
+const [temperatureRow, ...drawingRows]: readonly FlagRow[] = Object.entries({
   temperature: `<number> 0 is greedy, above 0 tokens are drawn by --seed (default: 0; for chat at a terminal the model's own, or ${TERMINAL_TEMPERATURE})`,
   topK: "<count> draw among this many tokens only (default: the model's own, or all)",
   topP: "<share> draw among the likeliest tokens that hold this share together (default: the model's own, or 1)",
@@ -76,6 +76,7 @@ export function addWritingFlags(
   addPlanFlags(addFlags(command, model), generationPlanners, 'dense')
   addOwnFlags(command, [
     ['--max-tokens <count>', `how many tokens at most (default: ${maxTokens})`, limit],
+    temperatureRow,
     ...own,
     [
       '--session <file>',
