@@ -173,7 +173,32 @@ export interface PlannerSettings {
   readonly compensation?: Compensation
 }
 
-/** A way of deciding, and its settings. */
+/**
+ * A way of deciding, and its settings: what `planner` takes besides a name. A planner of your own is an object of this type.
+ * @example
+ * ```ts
+ * import { makeBudget, selectMask, ShadowModel, type MaskPlanner } from 'shadowllm'
+ *
+ * const opt = await ShadowModel.fromPretrained()
+ * const { shape } = opt.model
+ * const { layers, heads: H, neurons: F } = shape
+ * // Keeps in each layer the heads that are loudest in the first one at the last token, and every second neuron.
+ * const loudest: MaskPlanner = {
+ *   name: 'loudest',
+ *   by: 'attention',
+ *   choose({ context, tokens }) {
+ *     const K = context.length / tokens / H
+ *     const last = context.subarray((tokens - 1) * H * K)
+ *     const loudness = Array.from({ length: H }, (_, h) => Math.hypot(...last.subarray(h * K, (h + 1) * K)))
+ *     const heads = Float32Array.from({ length: layers * H }, (_, i) => loudness[i % H])
+ *     const neurons = Float32Array.from({ length: layers * F }, (_, i) => i % 2)
+ *     return selectMask({ shape, heads, neurons }, makeBudget(0.5, { scope: 'per-layer' }))
+ *   },
+ * }
+ * for await (const { text } of opt.generate('Once upon a time', { planner: loudest, maxTokens: 12 })) console.log(text)
+ * await opt.dispose()
+ * ```
+ */
 export type MaskPlanner = PlannerSettings & (ByAttention | ByPrompt | ByLayer | ByGate | ByChannels)
 
 /** Planners of one way. */
