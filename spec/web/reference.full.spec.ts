@@ -92,7 +92,7 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
       ['choose a mask', 'Choose a mask'],
       ['open a GGUF file', 'Open a GGUF file'],
       ['streaming', 'Stream a text'],
-      ['own planner', 'Write your own planner'],
+      ['write a planner', 'Write your own planner'],
       ['own sampler', 'Write your own sampler'],
       ['measure speed', 'Measure speed'],
       ['train a predictor', 'Train a predictor'],
