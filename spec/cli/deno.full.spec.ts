@@ -165,7 +165,7 @@ const needs: readonly Needs[] = [
   },
   {
     permissions: ['--allow-read', '--allow-write'],
-    args: (output) => ['masks', 'a', '-o', join(output, 'mask')],
+    args: (output) => ['masks', 'a', '-q', '-o', join(output, 'mask')],
     without: [2, 2],
   },
   {
