@@ -227,7 +227,7 @@ async function compare(flags: Flags, folder: string): Promise<void> {
   // In a page nothing changes.
   allowWide(!flags.browser && environment('SHADOWLLM_WIDE') !== 'off')
   const bytes = (await tryWide()).used ? 32 : 16
-  const pages = hugePages().huge ? '2 MiB' : '4 KiB'
+  const pages = !flags.browser && hugePages().huge ? '2 MiB' : '4 KiB'
   const host = `${runtime.name} ${runtime.version}, ${runtime.system}, ${cores} x ${processor}, our vectors of ${bytes} bytes, our memory pages of ${pages}`
   const threads = flags.threads === undefined ? THREADS : [flags.threads]
   const before = loadavg()[0]
