@@ -232,8 +232,7 @@ class ChatLoop {
     // The first line at a terminal has the setting.
     await this.#session.note(isTerminal ? words : `${words}; ${this.#setting()}`)
     if (!isTerminal || this.#start.json) return
-    const last = this.#messages.findLastIndex(({ role }) => role === 'user')
-    for (const { role, content } of this.#messages.slice(last))
+    for (const { role, content } of this.#messages.slice(this.#lastMessage()))
       await this.#say(dim(`${role === 'user' ? PROMPT : ''}${shorten(content)}`))
   }
 
@@ -313,7 +312,7 @@ class ChatLoop {
       case 'again':
         return this.#answerAgain()
       case 'undo': {
-        const last = this.#messages.findLastIndex(({ role }) => role === 'user')
+        const last = this.#lastMessage()
         if (last < 0) return this.#say('no answer yet')
         const { content } = this.#messages[last]
         await this.#keep(last)
@@ -335,6 +334,11 @@ class ChatLoop {
         throw new UsageError('UNKNOWN_COMMAND', `/${command}: unknown command${hint}; /help lists them`)
       }
     }
+  }
+
+  /** The place of the last message of the user; -1 if there is none. */
+  #lastMessage(): number {
+    return this.#messages.findLastIndex(({ role }) => role === 'user')
   }
 
   /** Forgets all messages but the first, in the session too. @param count how many stay */
@@ -417,14 +421,13 @@ class ChatLoop {
   /** Answers the last message once more, by other random numbers. The answer that it had is kept if there is no other. */
   async #answerAgain(): Promise<void> {
     const before = this.#messages
-    const message = before.findLast(({ role }) => role === 'user')
-    if (message === undefined) return this.#say('no answer yet')
-    const count = before.lastIndexOf(message)
+    const count = this.#lastMessage()
+    if (count < 0) return this.#say('no answer yet')
     const { seed = 0, temperature = 0 } = this.#options
     if (temperature > 0) this.#options = { ...this.#options, seed: (seed + 1) >>> 0 }
     this.#messages = before.slice(0, count)
     try {
-      await this.#answer(message.content)
+      await this.#answer(before[count].content)
     } finally {
       if (this.#messages.length === count) this.#messages = before
     }
