@@ -104,8 +104,8 @@ export function figuresOf(results: Results): object {
     /** Smaller models in llama.cpp. */
     smaller: () => smallerTable(results.resultOf('smaller') as Smaller),
     /** How many times as fast an arm of this project is as a peer, on one thread. */
-    timesAsFast: (ours: string, peer: string, test: string) =>
-      timesAsFast(results.resultOf('peers') as PeersResult, ours, peer, test),
+    timesAsFast: (ours: string, peer: string, test: string, name = 'peers') =>
+      timesAsFast(results.resultOf(name) as PeersResult, ours, peer, test),
     nats,
     tasks: () => tasksTable(results.resultOf('tasks') as TaskRun),
     /** Points of accuracy by which a planner is below dense. */

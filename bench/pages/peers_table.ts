@@ -32,6 +32,8 @@ const beside: readonly (readonly [ours: string, peer: string])[] = [
   ['shadowllm int4', 'llama.cpp Q4_1'],
   ['shadowllm int8, 50 % skipped', 'llama.cpp Q8_0'],
   ['shadowllm int4, 50 % skipped', 'llama.cpp Q4_0'],
+  // Long texts alone.
+  ['shadowllm int8', 'llama.cpp Q8_0, flash attention'],
 ]
 
 /**

@@ -44,9 +44,9 @@ export const depthTasks: readonly Task[] = [
   ...[1024, 4096, 8000].map((prompt): Task => ({ name: `tg8 at ${prompt}`, prompt, steps: 8, goesOn: true })),
 ]
 
-/** Positions that the longest task needs. */
+/** Positions that the longest task needs, and one: llama.cpp reads a text anew when it fills its context. */
 export function capacityOf(tasks: readonly Task[], rounds: number): number {
-  return Math.max(...tasks.map(({ prompt, steps, goesOn }) => prompt + steps * (goesOn ? rounds + 1 : 1)))
+  return Math.max(...tasks.map(({ prompt, steps, goesOn }) => prompt + steps * (goesOn ? rounds + 1 : 1))) + 1
 }
 
 /** Those of short texts. */

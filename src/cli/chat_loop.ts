@@ -9,6 +9,7 @@
  */
 import { achievedSparsity } from '../masks/achieved.ts'
 import type { UnitMask } from '../masks/mask.ts'
+import { isOneMask } from '../masks/planner.ts'
 import type { PromptRun, TextRun } from '../engine/generate.ts'
 import type { CheckCounts } from '../engine/next_tokens.ts'
 import { drawingOptions, fillSampling, samplingOptions, type SamplerOptions } from '../engine/sampling.ts'
@@ -364,6 +365,7 @@ class ChatLoop {
     const isOfDrawing =
       name === 'seed' ? planner !== 'random' : drawingOptions.some((option) => option === name)
     const words = [this.#sampling(), `at most ${countOf(maxTokens, 'token')}`]
+    if (name === 'seed' && this.#drawing().temperature === 0) words.push(`seed ${this.#options.seed ?? 0}`)
     if (value !== '' && isOfDrawing && this.#drawing().temperature === 0)
       words.push(`${flagName(name).slice(2)} has no effect until /temperature is above 0`)
     return this.#say(words.join('; '))
@@ -393,7 +395,7 @@ class ChatLoop {
   /** Changes how the next answers are made, unless the model refuses it. */
   async #choose(change: Partial<ChatStart['options']>, isImplied = false): Promise<void> {
     const options = { ...this.#options, ...change }
-    await this.#opt.planner(planOptions(options))
+    const made = await this.#opt.planner(planOptions(options))
     this.#options = options
     const { planner } = options
     const { json, quiet } = this.#start
@@ -402,6 +404,7 @@ class ChatLoop {
       if (isImplied && planner !== 'shadow') words.push('it skips neurons alone')
       const { sparsity, neuronSparsity = sparsity } = options
       words.push(...costWords(this.#opt, planner, neuronSparsity, '/sparsity 0.3'))
+      if (made && !isOneMask(made)) words.push('each answer reads the whole conversation anew')
       if (this.#messages.length > 0)
         words.push('earlier answers stay: /again replaces the last one, /new forgets all')
     }

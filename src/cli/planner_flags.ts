@@ -103,13 +103,12 @@ export function addPlanFlags(
     '--planner <name>',
     'what decides what is skipped: see "shadowllm planners"',
     nameOption('PLANNER', planners),
-  ).default(usual, usual === 'dense' ? `dense; with a share alone ${usualWords}` : usualWords)
+  ).default(usual, usual === 'dense' ? `dense; with --sparsity alone ${usualWords}` : usualWords)
   const sparsity = flagOf(
     '--sparsity <share>',
-    `share of heads and neurons that the planner skips, from 0 to 1${usual === 'dense' ? '; without --planner and --sparsity nothing is skipped' : ''}`,
+    'share of heads and neurons that the planner skips, from 0 to 1',
     shareOption,
-    0.5,
-  )
+  ).default(0.5, usual === 'dense' ? 'nothing is skipped; beside --planner 0.5' : undefined)
   addDeciderFlags(command, [planner, sparsity], 'shadow')
   command.hook('preAction', (_, called) => {
     const flags = called.opts<PlanFlags>()
@@ -365,7 +364,7 @@ export function addPlannerFlags(command: Command): Command {
     '--planner <list>',
     `planners that decide what is skipped, separated by commas: ${plannerNames.join(', ')} (see "shadowllm planners"); dense is always measured`,
     plannerOption,
-  ).default([], `none; with a share alone ${usualWords}`)
+  ).default([], `none; with --sparsity alone ${usualWords}`)
   const sparsity = sharesOf('--sparsity <list>', 'shares to skip, separated by commas', [0.5])
   addDeciderFlags(command, [planner, sparsity], ['shadow'])
   addFlags(addCompensationFlags(command), 'every', 'prefill', 'mode')

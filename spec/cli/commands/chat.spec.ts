@@ -501,8 +501,9 @@ describe('at a terminal', () => {
     const { stdout, notes } = await typed(input)
     usual.mockRestore()
     const stays = 'earlier answers stay: /again replaces the last one, /new forgets all'
-    expect(stdout).toContain('griffin, 50.0 %; it skips neurons alone\n')
-    expect(stdout).toContain(`griffin, 25.0 %; ${stays}\n`)
+    const anew = 'each answer reads the whole conversation anew'
+    expect(stdout).toContain(`griffin, 50.0 %; it skips neurons alone; ${anew}\n`)
+    expect(stdout).toContain(`griffin, 25.0 %; ${anew}; ${stays}\n`)
     expect(stdout.split('dense: nothing is skipped')).toHaveLength(4)
     expect(notes[0]).toMatch(/^\[[1-9]\d*\.\d % of the weights skipped/)
     const other = await typed(['/sparsity 0.5', '/planner random'])
@@ -599,7 +600,9 @@ describe('at a terminal', () => {
     const said = (await chat([...asked, '/temperature 0', '/planner random', '/seed 4'])).stdout.split('\n')
     const vain = (name: string): string =>
       `greedy; at most 5 tokens; ${name} has no effect until /temperature is above 0`
-    expect(said.slice(0, 3)).toEqual([vain('top-k'), vain('seed'), 'greedy; at most 5 tokens'])
+    const seed = vain('seed').replace('seed', 'seed 3; seed')
+    expect(said.slice(0, 3)).toEqual([vain('top-k'), seed, 'greedy; at most 5 tokens'])
+    expect(said.at(-2)).toBe('greedy, repetition penalty 2; at most 5 tokens; seed 4')
     expect(said.slice(3).join()).not.toContain('no effect')
     const { code, stderr } = await chat(['a'], '--top-k', '4')
     expect([code, stderr]).toEqual([
