@@ -9,8 +9,15 @@ export function fewCases(...backends: string[]): VerifyOptions {
   return { backends, seed: runSeed(), runs: scaledRuns(5) / 100 }
 }
 
-/** The cases that this process draws for each law. What holds of them here is stated by the spec files of the laws. */
-export async function ownCases(): Promise<LawReport[]> {
+/** The cases that this process draws for each law, once for all tests. What holds of them here is stated by the spec files of the laws. */
+export function ownCases(): Promise<LawReport[]> {
+  drawn ??= drawCases()
+  return drawn
+}
+
+let drawn: Promise<LawReport[]> | undefined
+
+async function drawCases(): Promise<LawReport[]> {
   const laws = suite.map((law) => ({ ...law, predicate: () => true }))
   const reports: LawReport[] = []
   for await (const report of verify({ ...fewCases('reference'), laws })) reports.push(report)

@@ -169,6 +169,69 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
     rmSync(folder, { recursive: true })
   })
 
+  /** A page, all it said, and what it showed when it was open. */
+  interface Opened {
+    readonly page: Page
+    readonly said: PageSaid
+    readonly shown: string
+  }
+  /** The isolated page as the last test left it; null if that one failed. */
+  let left: Opened | null = null
+
+  /** The next words, which the model is asked for after its texts. */
+  const answered = '.next:not(.stale) .bars'
+
+  /** What is to be seen of a page: its address, the values of fields, and the words, but for measured speeds. */
+  const shownBy = (page: Page): Promise<string> =>
+    page.evaluate(() => {
+      const fields = [...document.querySelectorAll<HTMLInputElement>('input, select, textarea')]
+      const words: (string | null)[] = []
+      const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT)
+      for (let node = texts.nextNode(); node; node = texts.nextNode()) {
+        const parent = node.parentElement as HTMLElement
+        const isSpeed = parent.closest('#headline, #sparse-speed, #dense-speed') !== null
+        if (!isSpeed && parent.checkVisibility({ visibilityProperty: true })) words.push(node.textContent)
+      }
+      const values = fields.map(({ value, checked }) => [value, checked])
+      return JSON.stringify([location.href, document.body.className.trim(), values, words])
+    })
+
+  async function open(url: string, options: BrowserContextOptions): Promise<Opened> {
+    const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options })
+    const page = await context.newPage()
+    const said = watchPage(page)
+    await page.addInitScript(watchInPage)
+    await page.goto(url)
+    await written(page)
+    await page.locator(answered).waitFor({ state: 'attached' })
+    return { page, said, shown: await shownBy(page) }
+  }
+
+  /** The page that was left, once it shows again what it showed when it was open; null if it does not. */
+  async function reset(): Promise<Opened | null> {
+    const before = left
+    left = null
+    if (before === null) return null
+    const { page, shown } = before
+    for (let i = 0; i < 2; i++) await page.keyboard.press('Escape')
+    await page.mouse.move(0, 0)
+    await page.evaluate(() => {
+      if (document.activeElement instanceof HTMLElement) document.activeElement.blur()
+      scrollTo({ top: 0, behavior: 'instant' })
+    })
+    const isSameModel = shown.includes(await lineOf(page, 'model-line'))
+    if (isSameModel && (await shownBy(page)) !== shown) {
+      await page.locator('#unswitch').evaluate((button: HTMLButtonElement) => button.click())
+      await rewritten(page, () => page.getByRole('button', { name: 'A story' }).click())
+      await page.locator(answered).waitFor({ state: 'attached' })
+      await page.evaluate(() => scrollTo({ top: 0, behavior: 'instant' }))
+    }
+    await page.evaluate('watch.shifts.length = 0')
+    if ((await shownBy(page)) === shown) return before
+    await page.context().close()
+    return null
+  }
+
   /**
    * Opens the page, does something, and expects that nothing went wrong in all that time.
    * @param mostShift what may move in all: a message of several lines pushes the page down
@@ -179,13 +242,24 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
     options: BrowserContextOptions = {},
     mostShift = 0,
   ): Promise<void> {
-    const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options })
+    await judge(await open(url, options), work, mostShift)
+  }
+
+  /** The same in the isolated page of the test before, if it can be reset. */
+  async function inOpenPage(work: (page: Page) => Promise<void>, mostShift = 0): Promise<void> {
+    left = await judge((await reset()) ?? (await open(isolated.url, {})), work, mostShift, true)
+  }
+
+  /** @returns the page if it is kept */
+  async function judge(
+    opened: Opened,
+    work: (page: Page, said: PageSaid) => Promise<void>,
+    mostShift: number,
+    isKept = false,
+  ): Promise<Opened | null> {
+    const { page, said } = opened
+    let isGood = false
     try {
-      const page = await context.newPage()
-      const said = watchPage(page)
-      await page.addInitScript(watchInPage)
-      await page.goto(url)
-      await written(page)
       await work(page, said)
       const { shifts: all, violations } = await watched(page)
       const sum = all.reduce((sum, line) => sum + Number.parseFloat(line), 0)
@@ -196,9 +270,11 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
         faults: [],
         lines: [],
       })
+      isGood = true
     } finally {
-      await context.close()
+      if (!isKept || !isGood) await page.context().close()
     }
+    return isKept ? opened : null
   }
 
   test.each([
@@ -256,14 +332,15 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
 
   // One of a hundred outcomes may be judged otherwise (spec/results/interleaved_rounds.spec.ts): here, whether the page judges.
   test('equal computations are not shown as a speed-up: three texts with nothing skipped', async () => {
-    await inPage(isolated.url, async (page) => {
+    await inOpenPage(async (page) => {
       const all = 'layers 0 to 7 are dense.'
       await page.getByRole('button', { name: 'Settings' }).click()
       await rewritten(page, () => page.locator('#planner').selectOption('dense'), all)
-      const told: string[] = []
-      for (let run = 0; run < 3; run++) {
-        told.push(await page.locator('#headline .value').nth(1).innerText())
+      const speed = (): Promise<string> => page.locator('#headline .value').nth(1).innerText()
+      const told = [await speed()]
+      for (let run = 1; run < 3; run++) {
         await rewritten(page, () => page.getByRole('button', { name: 'Another text' }).click(), all)
+        told.push(await speed())
       }
       expect(told).toEqual(told.map(() => expect.stringMatching(/^No (difference|speed)$/)))
       expect(await lineOf(page, 'how-other')).toBe('Nobody decides here: nothing is skipped.')
@@ -316,7 +393,7 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
   })
 
   test('the predictor is open: its features, matrices and scores, whose cut follows the slider', async () => {
-    await inPage(isolated.url, async (page) => {
+    await inOpenPage(async (page) => {
       await eventually(() => lineOf(page, 'features-words')).toBe('256 features of the prompt')
       expect(await lineOf(page, 'first-words')).toContain('64 for heads, 32 for neurons')
       expect(await lineOf(page, 'second-words')).toContain('56 scores of heads, 7,168 scores of neurons')
@@ -352,7 +429,7 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
   })
 
   test('a number that is none is told beside its field, nothing is generated, and Generate leads back to the field', async () => {
-    await inPage(isolated.url, async (page) => {
+    await inOpenPage(async (page) => {
       await page.getByRole('button', { name: 'Settings' }).click()
       await page.locator('#temperature').fill('hot')
       await page.locator('#temperature').press('Tab')
@@ -371,7 +448,7 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
   })
 
   test('every control has a name, and without a script no dead button is left', async () => {
-    await inPage(isolated.url, async (page) => {
+    await inOpenPage(async (page) => {
       const unnamed = await page.evaluate(() =>
         [
           ...document.querySelectorAll<HTMLElement>(
@@ -397,7 +474,7 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
   })
 
   test('a slider selects at once and generates again on release; a unit that is switched by hand stays so, marked and counted', async () => {
-    await inPage(isolated.url, async (page) => {
+    await inOpenPage(async (page) => {
       const ink = await page.evaluate(() => getComputedStyle(document.body).color)
       const unmarked = await page.evaluate(dotsOf, ink)
       await page.locator('#layers').focus()
@@ -526,7 +603,7 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
   })
 
   test('a stop, Enter twice, and a slider that is dragged while a text is generated show no error', async () => {
-    await inPage(isolated.url, async (page) => {
+    await inOpenPage(async (page) => {
       await page.evaluate(() => {
         const problem = document.getElementById('problem') as HTMLElement
         const told: string[] = []
@@ -620,7 +697,7 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
   })
 
   test('an example sets the prompt and the settings, and says that it is shown', async () => {
-    await inPage(isolated.url, async (page) => {
+    await inOpenPage(async (page) => {
       expect(await page.locator('#prompt').getAttribute('placeholder')).toBe(emptyPrompt)
       const shown = (): Promise<string[]> =>
         page.locator('#presets button[aria-pressed="true"]').allInnerTexts()
@@ -701,7 +778,7 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
   )
 
   test('the tour has five steps by keyboard, and gives the focus back', async () => {
-    await inPage(isolated.url, async (page) => {
+    await inOpenPage(async (page) => {
       const heading = (): Promise<string | undefined> =>
         page.evaluate(() => document.activeElement?.textContent ?? undefined)
       await page.locator('#tour-start').focus()
@@ -736,7 +813,7 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
   })
 
   test('what a head, a neuron and the oracle are is told on hover and on focus', async () => {
-    await inPage(isolated.url, async (page) => {
+    await inOpenPage(async (page) => {
       const tip = page.locator('#tip')
       for (const term of ['head', 'neuron', 'oracle']) {
         const word = page.locator(`[data-term="${term}"]`).first()
@@ -791,7 +868,7 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
   })
 
   test('a trace is saved and opens again unchanged; a hostile one is refused in one line', async () => {
-    await inPage(isolated.url, async (page) => {
+    await inOpenPage(async (page) => {
       const [download] = await Promise.all([page.waitForEvent('download'), page.locator('#save').click()])
       const file = join(folder, download.suggestedFilename())
       await download.saveAs(file)
@@ -838,50 +915,45 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
   })
 
   test('a folder opens as a model; a broken one is refused and the model stays', async () => {
-    await inPage(
-      isolated.url,
-      async (page) => {
-        await rewritten(page, () => page.locator('#folder').setInputFiles(path('fixtures/tiny-opt')))
-        await eventually(() => lineOf(page, 'model-line')).toMatch(/^tiny-opt: 8 layers/)
-        expect((await tokensOf(page)).length).toBeGreaterThan(1)
-        await page.locator('#folder').setInputFiles(path('fixtures/hostile'))
-        await eventually(() => lineOf(page, 'problem')).toBe(
-          'hostile is not a model. A model is a GGUF file, or a folder with config.json.',
+    await inOpenPage(async (page) => {
+      await rewritten(page, () => page.locator('#folder').setInputFiles(path('fixtures/tiny-opt')))
+      await eventually(() => lineOf(page, 'model-line')).toMatch(/^tiny-opt: 8 layers/)
+      expect((await tokensOf(page)).length).toBeGreaterThan(1)
+      await page.locator('#folder').setInputFiles(path('fixtures/hostile'))
+      await eventually(() => lineOf(page, 'problem')).toBe(
+        'hostile is not a model. A model is a GGUF file, or a folder with config.json.',
+      )
+      expect(await lineOf(page, 'model-line')).toMatch(/^tiny-opt: 8 layers/)
+      // Dropped, as a file system gives it.
+      await page.evaluate(() => {
+        const transfer = new DataTransfer()
+        transfer.items.add(new File(['{}'], 'config.json'))
+        document.body.dispatchEvent(
+          new DragEvent('dragover', { dataTransfer: transfer, bubbles: true, cancelable: true }),
         )
-        expect(await lineOf(page, 'model-line')).toMatch(/^tiny-opt: 8 layers/)
-        // Dropped, as a file system gives it.
-        await page.evaluate(() => {
-          const transfer = new DataTransfer()
-          transfer.items.add(new File(['{}'], 'config.json'))
-          document.body.dispatchEvent(
-            new DragEvent('dragover', { dataTransfer: transfer, bubbles: true, cancelable: true }),
-          )
-        })
-        await eventually(() => page.locator('#drop').isVisible()).toBe(true)
-        await page.evaluate(() => {
-          const transfer = new DataTransfer()
-          transfer.items.add(new File(['{}'], 'config.json'))
-          document.body.dispatchEvent(
-            new DragEvent('drop', { dataTransfer: transfer, bubbles: true, cancelable: true }),
-          )
-        })
-        await eventually(() => lineOf(page, 'problem')).toMatch(
-          /expected model\.safetensors[^]*\[MODEL_WEIGHTS\]$/,
+      })
+      await eventually(() => page.locator('#drop').isVisible()).toBe(true)
+      await page.evaluate(() => {
+        const transfer = new DataTransfer()
+        transfer.items.add(new File(['{}'], 'config.json'))
+        document.body.dispatchEvent(
+          new DragEvent('drop', { dataTransfer: transfer, bubbles: true, cancelable: true }),
         )
-        expect(await page.locator('#drop').isVisible()).toBe(false)
-        // What is done next clears it.
-        await page
-          .locator('#trace')
-          .setInputFiles({ name: 'a.json', mimeType: 'application/json', buffer: Buffer.from('{}') })
-        await eventually(() => page.locator('#problem-place').isVisible()).toBe(false)
-      },
-      {},
-      0.1,
-    )
+      })
+      await eventually(() => lineOf(page, 'problem')).toMatch(
+        /expected model\.safetensors[^]*\[MODEL_WEIGHTS\]$/,
+      )
+      expect(await page.locator('#drop').isVisible()).toBe(false)
+      // What is done next clears it.
+      await page
+        .locator('#trace')
+        .setInputFiles({ name: 'a.json', mimeType: 'application/json', buffer: Buffer.from('{}') })
+      await eventually(() => page.locator('#problem-place').isVisible()).toBe(false)
+    }, 0.1)
   })
 
   test('a GGUF file opens as a model, chosen or dropped', async () => {
-    await inPage(isolated.url, async (page) => {
+    await inOpenPage(async (page) => {
       const file = path('fixtures/golden-llama/gguf/models/llama_gqa.Q4_1.gguf')
       await page.locator('#gguf').setInputFiles(file)
       const line = /^llama_gqa\.Q4_1\.gguf: 3 layers of 4 heads and 56 neurons/
@@ -918,7 +990,7 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
   })
 
   test('GGUF files of Qwen 3, Gemma 2 and Gemma 3 open as models, and write under a mask', async () => {
-    await inPage(isolated.url, async (page) => {
+    await inOpenPage(async (page) => {
       for (const [family, layers] of [
         ['qwen3', 3],
         ['gemma2', 4],
@@ -949,7 +1021,7 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
     ])
       hub.files.set(name, readFileSync(path(`fixtures/tiny-opt/${name}`)))
     try {
-      await inPage(isolated.url, async (page) => {
+      await inOpenPage(async (page) => {
         await page.context().route('https://huggingface.co/**', async (route) => {
           const { pathname, search } = new URL(route.request().url())
           const answer = await fetch(`${hub.endpoint}${pathname}${search}`)
@@ -987,7 +1059,7 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
   })
 
   test('the laws run in the page, with the shown seed', async () => {
-    await inPage(plain.url, async (page) => {
+    await inOpenPage(async (page) => {
       await page.locator('#seed').fill('7')
       // The page itself stops the run after three laws, because a stop from here could come after the last.
       await page.evaluate(() =>

@@ -4,10 +4,10 @@
  *
  * Tests docs/words.mjs, docs/titles.mjs and docs/search.mjs.
  */
-import { readdirSync, statSync } from 'node:fs'
+import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import { describe, expect, test } from 'vitest'
 import type { Page } from 'playwright-core'
+import { beforeAll, describe, expect, test } from 'vitest'
 import { browseSite, cannotBrowse, whyNotBrowsed } from './browsed_site.ts'
 
 const timeout = 600_000
@@ -15,19 +15,22 @@ const timeout = 600_000
 describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () => {
   const site = browseSite('', timeout)
 
+  /** The start page with its search open, for all queries: each new page would load the index again. */
+  let searching: Page
+  beforeAll(async () => {
+    searching = await site.browser.newPage()
+    await searching.goto(`${site.url}reference/index.html`)
+    await searching.keyboard.press('/')
+    await searching.locator('#tsd-search-status:empty').waitFor({ state: 'attached' })
+  }, timeout)
+
   /** What the search lists, without spaces between the parts of a name. */
   async function found(query: string): Promise<string[]> {
-    const page = await site.browser.newPage()
-    try {
-      await page.goto(`${site.url}reference/index.html`)
-      await page.keyboard.press('/')
-      await page.locator('#tsd-search-input').fill(query)
-      const results = page.locator('#tsd-search-results li')
-      await results.first().waitFor()
-      return (await results.allInnerTexts()).map((text) => text.trim())
-    } finally {
-      await page.close()
-    }
+    const list = searching.locator('#tsd-search-results')
+    await list.evaluate((before) => before.replaceChildren())
+    await searching.locator('#tsd-search-input').fill(query)
+    await list.locator('li').first().waitFor()
+    return (await list.locator('li').allInnerTexts()).map((text) => text.trim())
   }
 
   test('a guide is among the first three results for words of its title', async () => {
@@ -61,33 +64,35 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
   })
 
   test('the start page lists tasks, each leads to the page with its call, and the search finds them first', async () => {
-    const page = await site.browser.newPage()
-    try {
-      await page.goto(`${site.url}reference/index.html`)
-      const list = page.locator('.tsd-typography ul').first()
-      const links = await list
-        .locator('li')
-        .evaluateAll((items) => items.map((item) => item.querySelector('a')?.href ?? ''))
-      const titles = await list.locator('li > a').allInnerTexts()
-      expect(titles).toEqual([
-        'Choose a mask',
-        'Open a GGUF file',
-        'Stream a text',
-        'Write your own planner',
-        'Write your own sampler',
-        'Train a predictor',
-        'Measure speed',
-        'Compare planners',
-      ])
-      for (const link of links) {
-        await page.goto(link)
+    const list = searching.locator('.tsd-typography ul').first()
+    const links = await list
+      .locator('li')
+      .evaluateAll((items) => items.map((item) => item.querySelector('a')?.href ?? ''))
+    const titles = await list.locator('li > a').allInnerTexts()
+    expect(titles).toEqual([
+      'Choose a mask',
+      'Open a GGUF file',
+      'Stream a text',
+      'Write your own planner',
+      'Write your own sampler',
+      'Train a predictor',
+      'Measure speed',
+      'Compare planners',
+    ])
+    const places = await searching.evaluate((all) => {
+      const read = async (link: string): Promise<[link: string, hasPlace: boolean, hasExample: boolean]> => {
+        const page = new DOMParser().parseFromString(await (await fetch(link)).text(), 'text/html')
         const { hash } = new URL(link)
-        if (hash !== '') expect(await page.locator(hash).count(), link).toBe(1)
-        expect(await page.locator('h4', { hasText: 'Example' }).count(), link).toBeGreaterThan(0)
+        const headings = [...page.querySelectorAll('h4')]
+        return [
+          link,
+          hash === '' || page.querySelectorAll(hash).length === 1,
+          headings.some(({ textContent }) => textContent.includes('Example')),
+        ]
       }
-    } finally {
-      await page.close()
-    }
+      return Promise.all(all.map(read))
+    }, links)
+    expect(places).toEqual(links.map((link) => [link, true, true]))
     for (const [query, task] of [
       ['choose a mask', 'Choose a mask'],
       ['open a GGUF file', 'Open a GGUF file'],
@@ -163,21 +168,21 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
     const page = await site.browser.newPage({ viewport: { width: 375, height: 667 } })
     try {
       await page.goto(`${site.url}reference/index.html`)
-      const addresses = readdirSync(join(site.folder, 'reference'), { recursive: true, encoding: 'utf8' })
+      const folder = join(site.folder, 'reference')
+      const pages = readdirSync(folder, { recursive: true, encoding: 'utf8' })
         .filter((file) => file.endsWith('.html'))
-        .map((file) => file.replaceAll('\\', '/'))
-      expect(addresses.length).toBeGreaterThan(500)
+        .map((file) => [file, readFileSync(join(folder, file), 'utf8')])
+      expect(pages.length).toBeGreaterThan(500)
       // One page takes the contents of all: loading each takes minutes.
-      const wide = await page.evaluate(async (all) => {
+      const wide = await page.evaluate((all) => {
         const found: string[] = []
-        for (const address of all) {
-          const text = await (await fetch(address)).text()
-          document.body.innerHTML = new DOMParser().parseFromString(text, 'text/html').body.innerHTML
+        for (const [file, html] of all) {
+          document.body.innerHTML = new DOMParser().parseFromString(html, 'text/html').body.innerHTML
           const { scrollWidth } = document.documentElement
-          if (scrollWidth > innerWidth) found.push(`${address}: ${scrollWidth}`)
+          if (scrollWidth > innerWidth) found.push(`${file}: ${scrollWidth}`)
         }
         return found
-      }, addresses)
+      }, pages)
       expect(wide).toEqual([])
     } finally {
       await page.close()
