@@ -74,6 +74,8 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
         'Open a GGUF file',
         'Stream a text',
         'Write your own planner',
+        'Write your own criterion',
+        'Write your own backend',
         'Write your own sampler',
         'Train a predictor',
         'Measure speed',
@@ -83,8 +85,15 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
         await page.goto(link)
         const { hash } = new URL(link)
         if (hash !== '') expect(await page.locator(hash).count(), link).toBe(1)
-        expect(await page.locator('h4', { hasText: 'Example' }).count(), link).toBeGreaterThan(0)
+        const isGuide = link.includes('/documents/')
+        const call = isGuide ? page.locator('pre') : page.locator('h4', { hasText: 'Example' })
+        expect(await call.count(), link).toBeGreaterThan(0)
       }
+      // So does the page of a number.
+      await page.goto(`${site.url}reference/classes/library.ShadowModel.html#perplexity`)
+      const perplexity = page.locator('section:has(> h3 #perplexity), section:has(> #perplexity)').first()
+      expect(await perplexity.locator('h4', { hasText: 'Example' }).count()).toBe(1)
+      expect(await perplexity.locator('a', { hasText: 'textPerplexity' }).count()).toBe(1)
     } finally {
       await page.close()
     }
@@ -99,6 +108,9 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
       ['compare planners', 'Compare planners'],
     ])
       expect((await found(query)).slice(0, 3), query).toContain(task)
+    for (const thing of ['planner', 'criterion', 'backend', 'sampler'])
+      for (const query of [`own ${thing}`, `write your own ${thing}`])
+        expect((await found(query))[0], query).toBe(`Write your own ${thing}`)
   })
 
   test('options of a function have a page, and a type that lists its values has them', async () => {
