@@ -369,7 +369,9 @@ describe.skipIf(cannotBrowse)(`the annotated specification${whyNotBrowsed}`, { t
     await inPage(
       '',
       async (page) => {
-        const wide = await page.evaluate('document.documentElement.scrollWidth - innerWidth')
+        const wide = await page.evaluate(
+          '(({ scrollWidth, clientWidth }) => scrollWidth - clientWidth)(document.documentElement)',
+        )
         expect(wide).toBeLessThanOrEqual(0)
       },
       options,
