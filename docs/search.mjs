@@ -2,7 +2,7 @@
  * A plugin of typedoc: what its search finds, and in which order, and which part of the list of pages is seen. The sections of
  * guides are found too, and the
  * tasks that the start page lists, which lead to the call. Guides, functions and classes come before types, and these before members; names of the main module before the same of another; and the small words of
- * English are ignored.
+ * English are ignored, but for `own`, which the tasks tell apart by.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -112,7 +112,9 @@ export function load(app) {
     for (const one of event.searchResults)
       if ([one, ...(one.signatures ?? [])].some(({ comment }) => comment?.getTag('@example')))
         one.relevanceBoost = 2
-    smallWords = [...words].filter((word) => lunr.stopWordFilter(new lunr.Token(word)) === undefined)
+    smallWords = [...words].filter(
+      (word) => word !== 'own' && lunr.stopWordFilter(new lunr.Token(word)) === undefined,
+    )
   })
   app.renderer.on('endRender', ({ outputDirectory }) => {
     const file = join(outputDirectory, 'assets/main.js')

@@ -10,6 +10,9 @@ import { copyFileSync, existsSync, readdirSync, readFileSync, statSync, writeFil
 import { basename, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'vite'
+import { derive } from '../bench/pages/derive.ts'
+import { figuresOf } from '../bench/pages/figures.ts'
+import { Pages } from '../bench/pages/pages.ts'
 import { markup, type Markup } from '../src/experiments/report/markup.ts'
 import { commandArguments } from '../src/platform/platform.ts'
 import { linkedDocuments, linkedSources } from './site_links.ts'
@@ -41,7 +44,7 @@ const guideFiles = (
 buildSources(`${site}source`, linkedSources(linkedDocuments(guideFiles)))
 writeFileSync(
   `${site}index.html`,
-  readFileSync(`${root}src/web/site/index.html`, 'utf8')
+  withFigures('src/web/site/index.html')
     .replace('<!-- guides -->', guides)
     .replaceAll('<!-- archive -->', basename(archive))
     .replace('<!-- size -->', `${(statSync(archive).size / 1e6).toFixed()} MB`),
@@ -69,6 +72,12 @@ function referencesOf(folder: string): Map<string, string> {
     if (isSame || !found.has(address)) found.set(address, `../reference/${file.replaceAll('\\', '/')}`)
   }
   return found
+}
+
+/** A file with its figures, each computed from result files. @throws InputError FIGURE, RESULT */
+function withFigures(file: string): string {
+  const text = derive(file, readFileSync(`${root}${file}`, 'utf8'), figuresOf(Pages.read(root)))
+  return text.replaceAll(/<!--(?:= .*?|\/)-->/g, '')
 }
 
 /** The guides as lists, in the order of the reference: that of use. */

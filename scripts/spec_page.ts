@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { build, type Plugin } from 'vite'
+import { parseConfig } from '../src/engine/config.ts'
 import { markup } from '../src/experiments/report/markup.ts'
 import { figures } from '../src/web/spec_page/figures.ts'
 import { packValues } from '../src/web/spec_page/given_values.ts'
@@ -15,7 +16,8 @@ import { decidingWords, defaultSettings, planners, scoreSources } from '../src/w
 import { glossary } from '../src/web/view/glossary.ts'
 import { plannerNames } from '../src/web/view/planner_words.ts'
 import { setCompared } from './spec_page/compared.ts'
-import { pageParts, readPages } from './spec_page/document.ts'
+import { setMethod, setSymbols } from './spec_page/idea.ts'
+import { pageParts, readPages, type Page } from './spec_page/document.ts'
 import { plants } from './spec_page/plants.ts'
 import { setBugs, setProof } from './spec_page/proof.ts'
 import { diskOnly, linked, packing, pageData } from './vite_page.ts'
@@ -53,13 +55,19 @@ const meanings = {
   scope: glossary.scope,
 }
 
-/** The parts of the first screen: the settings, the method as a strip of figures, the bugs, the comparison, and the values as data. */
-function drawTop(steps: SomeSteps): Readonly<Record<string, string>> {
+/**
+ * The parts before the chapters: the settings, the method in words and as a strip of figures, the symbols, the bugs, the comparison,
+ * and the values as data.
+ */
+function drawTop(steps: SomeSteps, head: string): Readonly<Record<string, string>> {
+  const config = parseConfig(JSON.parse(read('fixtures/tiny-opt/config.json')) as object)
   const strip = stations.map(({ address, title, draw }) => {
     const html = draw(steps, defaultSettings)?.html ?? ''
     return `<li><a href="#${address.slice('strip.'.length)}">${title(defaultSettings.source)}</a><div id="figure.${address}">${html}</div></li>`
   })
   return {
+    method: setMethod(head),
+    symbols: setSymbols(read('src/spec/opt.ts'), config, steps.tokens?.ids.length ?? NaN),
     strip: `<ol class="strip">${strip.join('\n')}</ol>`,
     sources:
       markup`${scoreSources.map((source) => markup`<option value="${source}">${plannerNames[planners[source]]}</option>`)}`
@@ -88,8 +96,8 @@ function specification(
   asides: ReadonlyMap<string, string>,
   top: Readonly<Record<string, string>>,
   references: ReadonlyMap<string, string>,
+  pages: readonly [Page, Page],
 ): Plugin {
-  const pages = readPages(read('docs/guides/read.md'), read)
   return {
     name: 'shadowllm-specification',
     transformIndexHtml: {
@@ -111,6 +119,8 @@ function specification(
 export async function buildSpecPage(outDir: string, references: ReadonlyMap<string, string>): Promise<void> {
   const root = path('src/web/spec_page/')
   const steps = await defaultSteps()
+  const pages = readPages(read('docs/guides/read.md'), read)
+  const [{ head }] = pages[0].chapters
   await build({
     configFile: false,
     logLevel: 'warn',
@@ -120,7 +130,7 @@ export async function buildSpecPage(outDir: string, references: ReadonlyMap<stri
       plants(),
       diskOnly(),
       linked(true),
-      specification(drawAsides(steps), drawTop(steps), references),
+      specification(drawAsides(steps), drawTop(steps, head), references, pages),
     ],
     worker: {
       format: 'es',

@@ -417,14 +417,24 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
     })
   })
 
-  test('a link keeps the unit, the token and the comparison that are looked at', async () => {
-    await inPage(`${isolated.url}#token=3&unit=neurons.2.17&compares=true`, async (page) => {
+  test('a link keeps the unit, the token and the comparison that are looked at, and what is switched by hand', async () => {
+    const unit = 'unit=neurons.2.17&compares=true'
+    const byHand = 'off=heads.4.6_neurons.2.17-19'
+    await inPage(`${isolated.url}#token=3&${unit}&${byHand}`, async (page) => {
       await eventually(() => lineOf(page, 'column-line')).toMatch(/^Token 3 of /)
       expect(await page.locator('#inspector h3').innerText()).toBe('Neuron 17 of layer 2')
       expect(await page.locator('#compare').isChecked()).toBe(true)
       await page.locator('#timeline').focus()
       await page.keyboard.press('ArrowRight')
-      await eventually(() => new URL(page.url()).hash).toBe('#token=4&unit=neurons.2.17&compares=true')
+      await eventually(() => new URL(page.url()).hash).toBe(`#token=4&${unit}&${byHand}`)
+      expect(await lineOf(page, 'sparse-title')).toBe('With units skipped, 4 switched by hand')
+      await page.locator('#unswitch').click()
+      await eventually(() => new URL(page.url()).hash).toBe(`#token=4&${unit}`)
+      await rewritten(page, () => page.evaluate(() => void (location.hash = '#on=heads.8.0')))
+      await eventually(() => lineOf(page, 'problem')).toBe(
+        'address on: expected units of the model, got heads.8.0',
+      )
+      expect(await lineOf(page, 'switched')).toBe('No unit is switched by hand.')
     })
   })
 
@@ -557,6 +567,7 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
       )
       await eventually(() => page.locator('.bars .before').count()).toBe(8)
       expect(await barsOf(page)).not.toEqual(before)
+      for (const bar of await barsOf(page)) expect(bar).toMatch(/\((±0|[+−]\S*[1-9]\S*)\)$/)
       await page.locator('#inspector').getByRole('button', { name: 'Undo' }).click()
       await eventually(() => barsOf(page)).toEqual(before)
       // Past the eight heads of the layer; in the picture each neuron is a cell of its own, and layers stand side by side.
@@ -703,13 +714,21 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
         page.locator('#presets button[aria-pressed="true"]').allInnerTexts()
       expect(await shown()).toEqual(['A story'])
       const text = await tokensOf(page)
+      await page.locator('#layers').focus()
+      await page.keyboard.press('Enter')
+      await eventually(() => new URL(page.url()).hash).toBe('#off=heads.4.6')
       await rewritten(page, () => page.getByRole('button', { name: 'Skip at random' }).click())
+      expect(await lineOf(page, 'switched')).toBe('No unit is switched by hand.')
       expect(await shown()).toEqual(['Skip at random'])
       expect(await lineOf(page, 'example')).toContain('chosen by random numbers')
       expect(await page.locator('#planner').inputValue()).toBe('random')
       expect(await tokensOf(page)).not.toEqual(text)
       await rewritten(page, () => page.getByRole('button', { name: 'Ask the oracle' }).click())
       expect(await lineOf(page, 'how-other')).toContain(oracleWords)
+      // It agrees with itself, also in the units of score 0 that fill the budget.
+      const agreed = await page.locator('#layer-table td:nth-of-type(even)').allTextContents()
+      expect(agreed.length).toBe(16)
+      for (const words of agreed) expect(words).toMatch(/^(\d+) of \1$/)
       await rewritten(page, () => page.getByRole('button', { name: 'A story' }).click())
       expect(await tokensOf(page)).toEqual(text)
     })
@@ -1122,8 +1141,15 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
         await page.getByRole('button', { name: 'Settings' }).click()
         expect(await page.evaluate(cutWords)).toEqual([])
         await page.keyboard.press('Escape')
+        // It is in front of what was open.
+        if (options.hasTouch) await page.locator('#layers').tap({ position: { x: 50, y: 100 } })
         await page.locator('#tour-start').click()
         expect(await page.evaluate(cutWords)).toEqual([])
+        const isInFront = await page.locator('#tour').evaluate((box) => {
+          const { left, top, width, height } = box.getBoundingClientRect()
+          return box.contains(document.elementFromPoint(left + width / 2, top + height / 2))
+        })
+        expect(isInFront).toBe(true)
       },
       options,
     )

@@ -15,9 +15,12 @@ import {
   pagePlanners,
   readState,
   refusalOf,
+  refusalOfUnits,
   type PageState,
+  type ReadState,
   type View,
 } from '../../src/web/page_state.ts'
+import type { Unit } from '../../src/web/trace/unit_facts.ts'
 import { presets } from '../../src/web/presets.ts'
 import { killsEach, lawForAll, stateLaw } from '../harness/seed.ts'
 
@@ -35,6 +38,25 @@ const states: fc.Arbitrary<PageState> = fc.record({
   seed: fc.oneof(fc.nat(9), fc.integer({ min: 0, max: 2 ** 32 - 1 })),
 })
 
+/** Some units in their order, of even layers or of odd ones. */
+function unitsOfLayers(odd: 0 | 1): fc.Arbitrary<Unit[]> {
+  const runs = fc.uniqueArray(fc.tuple(fc.boolean(), fc.nat(20), fc.nat(9), fc.integer({ min: 1, max: 9 })), {
+    maxLength: 8,
+    selector: ([isHead, layer, run]) => `${isHead} ${layer} ${run}`,
+  })
+  return runs.map((all) =>
+    all
+      .toSorted(([a, b, c], [d, e, f]) => Number(d) - Number(a) || b - e || c - f)
+      .flatMap(([isHead, layer, run, count]) =>
+        Array.from({ length: count }, (_, i): Unit => ({
+          kind: isHead ? 'heads' : 'neurons',
+          layer: 2 * layer + odd,
+          index: 10 * run + i,
+        })),
+      ),
+  )
+}
+
 const views: fc.Arbitrary<View> = fc.record({
   token: fc.option(fc.integer({ min: 1, max: 48 })),
   unit: fc.option(
@@ -45,6 +67,8 @@ const views: fc.Arbitrary<View> = fc.record({
     }),
   ),
   compares: fc.boolean(),
+  off: unitsOfLayers(0),
+  on: unitsOfLayers(1),
 })
 
 type Encode = typeof encodeState
@@ -67,6 +91,8 @@ killsEach('a mutant that %s: killed', roundTrips, {
   'leaves out what is falsy': (state) =>
     encodeState({ ...state, temperature: state.temperature || defaultState.temperature }),
   'loses the chosen unit': (state, view = defaultView) => encodeState(state, { ...view, unit: null }),
+  'loses the last unit of a run': (state, view = defaultView) =>
+    encodeState(state, view).replaceAll(/-\d+(?=_|&|$)/g, ''),
   'counts tokens from 0': (state, view = defaultView) =>
     encodeState(state, { ...view, token: view.token && view.token - 1 }),
 })
@@ -96,22 +122,53 @@ describe('addresses of others', () => {
     ['scope=everything', expect.stringMatching(/^address scope: expected one of global, per-layer, hybrid/)],
     ['token=0', 'address token: expected a whole number from 1, got "0"'],
     ['unit=heads.1', 'address unit: expected a unit such as heads.1.0, got "heads.1"'],
+    ['unit=heads.1.0-3', 'address unit: expected a unit such as heads.1.0, got "heads.1.0-3"'],
+    ...['heads.1', 'heads.1.3-2', 'heads.1.0_', 'neurons.1.0-1024', 'neurons.1.0-1000_heads.1.0-99'].map(
+      (units): [string, string] => [
+        `off=${units}`,
+        `address off: expected at most 1024 units such as heads.1.0_neurons.2.5-9, got "${units}"`,
+      ],
+    ),
+    [
+      `on=${'heads.1.0_'.repeat(200)}heads.1.0`,
+      expect.stringMatching(/^address on: expected at most 1024 units/),
+    ],
+    [
+      'off=heads.1.0-3&on=heads.1.2',
+      'address on: expected units that off does not name, got heads.1.2',
+      { off: [0, 1, 2, 3].map((index) => ({ kind: 'heads' as const, layer: 1, index })) },
+    ],
     ['compares=yes', 'address compares: expected true, got "yes"'],
     ['model=x', expect.stringMatching(/^address: expected prompt, [^]*, got "model"$/)],
     [
       `prompt=${'a'.repeat(2001)}`,
       expect.stringMatching(/^address prompt: expected at most 2000 characters/),
     ],
-  ])('%s is refused in one line; the default stands in its place', (fragment, line: unknown) => {
-    expect(readState(`${fragment}&decides=always`)).toEqual({
-      state: { ...defaultState, decides: 'always' },
-      view: defaultView,
-      refused: [line],
-    })
+  ])(
+    '%s is refused in one line; the default stands in its place',
+    (fragment, line: unknown, others: Partial<View> = {}) => {
+      expect(readState(`${fragment}&decides=always`)).toEqual({
+        state: { ...defaultState, decides: 'always' },
+        view: { ...defaultView, ...others },
+        refused: [line],
+      })
+    },
+  )
+
+  test('a number that no address can hold is left out, and so are too many units', () => {
+    expect(encodeState({ ...defaultState, seed: NaN, temperature: 3, sparsity: 2 })).toBe('')
+    const units = (count: number, step = 1): Unit[] =>
+      Array.from({ length: count }, (_, i) => ({ kind: 'neurons', layer: 1, index: i * step }))
+    const addressOf = (off: readonly Unit[]): string => encodeState(defaultState, { ...defaultView, off })
+    expect(addressOf(units(1024))).toBe('off=neurons.1.0-1023')
+    for (const off of [units(1025), units(300, 2)]) expect(addressOf(off)).toBe('')
   })
 
-  test('a number that no address can hold is left out', () => {
-    expect(encodeState({ ...defaultState, seed: NaN, temperature: 3, sparsity: 2 })).toBe('')
+  test('units that the model does not have are refused by name', () => {
+    const shape = { layers: 2, heads: 3, neurons: 5 }
+    const { view } = readState('off=heads.1.0-2_neurons.0.4&on=neurons.1.5') as ReadState
+    expect(refusalOfUnits({ ...view, on: [] }, shape)).toBeNull()
+    expect(refusalOfUnits(view, shape)).toBe('address on: expected units of the model, got neurons.1.5')
   })
 })
 

@@ -74,6 +74,8 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
       'Open a GGUF file',
       'Stream a text',
       'Write your own planner',
+      'Write your own criterion',
+      'Write your own backend',
       'Write your own sampler',
       'Train a predictor',
       'Measure speed',
@@ -83,16 +85,24 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
       const read = async (link: string): Promise<[link: string, hasPlace: boolean, hasExample: boolean]> => {
         const page = new DOMParser().parseFromString(await (await fetch(link)).text(), 'text/html')
         const { hash } = new URL(link)
+        const isGuide = link.includes('/documents/')
         const headings = [...page.querySelectorAll('h4')]
         return [
           link,
           hash === '' || page.querySelectorAll(hash).length === 1,
-          headings.some(({ textContent }) => textContent.includes('Example')),
+          isGuide
+            ? page.querySelector('pre') !== null
+            : headings.some(({ textContent }) => textContent.includes('Example')),
         ]
       }
       return Promise.all(all.map(read))
     }, links)
     expect(places).toEqual(links.map((link) => [link, true, true]))
+    // So does the page of a number.
+    const ofModel = readFileSync(join(site.folder, 'reference/classes/library.ShadowModel.html'), 'utf8')
+    const perplexity = ofModel.split('id="perplexity"')[1].split('</section>')[0]
+    expect(perplexity).toMatch(/<h4[^>]*>Example/)
+    expect(perplexity).toContain('textPerplexity')
     for (const [query, task] of [
       ['choose a mask', 'Choose a mask'],
       ['open a GGUF file', 'Open a GGUF file'],
@@ -104,6 +114,9 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
       ['compare planners', 'Compare planners'],
     ])
       expect((await found(query)).slice(0, 3), query).toContain(task)
+    for (const thing of ['planner', 'criterion', 'backend', 'sampler'])
+      for (const query of [`own ${thing}`, `write your own ${thing}`])
+        expect((await found(query))[0], query).toBe(`Write your own ${thing}`)
   })
 
   test('options of a function have a page, and a type that lists its values has them', async () => {

@@ -39,7 +39,40 @@ export interface CriterionDescription {
   readonly cost: CriterionCost
 }
 
-/** A criterion that scores each example. */
+/**
+ * A criterion that scores each example.
+ * @example
+ * ```ts
+ * import { makeBudget, selectMask, ShadowModel } from 'shadowllm'
+ * import type { Criterion } from 'shadowllm/criteria'
+ * import { scoreText } from 'shadowllm/predictor'
+ *
+ * const opt = await ShadowModel.fromPretrained()
+ * const { shape, config } = opt.model
+ * // The sizes of what each unit of K numbers gives out, summed over the tokens of a text: from [T, U K] to [U].
+ * const sizes = (values: Float32Array, U: number, K: number): number[] => {
+ *   const sums = Array.from({ length: U }, () => 0)
+ *   for (const [i, value] of values.entries()) sums[Math.floor(i / K) % U] += Math.abs(value)
+ *   return sums
+ * }
+ * const layers = Array.from({ length: shape.layers }, (_, layer) => layer)
+ * const size: Criterion = {
+ *   name: 'size',
+ *   help: 'The size of what a unit gives out.',
+ *   formula: 'sum_t |a|_1',
+ *   cost: { forward: 0, backward: 0 }, // beside the two passes that all criteria share
+ *   score: ({ trace }) => ({
+ *     shape,
+ *     heads: Float32Array.from(layers.flatMap((l) => sizes(trace.headOut(l), shape.heads, config.headSize))),
+ *     neurons: Float32Array.from(layers.flatMap((l) => sizes(trace.fc1Act(l), shape.neurons, 1))),
+ *   }),
+ * }
+ * const ids = Int32Array.from(opt.encode('Once upon a time, there was a little girl', { prefix: true }))
+ * const mask = selectMask(scoreText(opt.model, ids, ids, size), makeBudget(0.5))
+ * console.log(mask.heads.reduce((sum, kept) => sum + kept, 0), 'heads are kept')
+ * await opt.dispose()
+ * ```
+ */
 export interface Criterion extends CriterionDescription {
   /** What it scores, in a sentence without formula. */
   readonly help: string

@@ -114,7 +114,7 @@ export interface BatchInput {
   readonly attention_mask?: IdTable
 }
 
-/** The perplexity of a model on a text. */
+/** The perplexity of the dense model on a text. Under masks, `textPerplexity` measures it. */
 export interface Perplexity {
   /** exp of the mean negative log-likelihood per token. */
   readonly tokenPerplexity: number

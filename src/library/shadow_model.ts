@@ -545,9 +545,18 @@ export class ShadowModel {
   /**
    * The perplexity of the dense model on a text. A text longer than the context is cut into pieces of that length, each
    * scored separately after what the tokenizer puts before a text, `</s>` of OPT. Where that is nothing, the first token of a
-   * piece has nothing before it and is not scored.
+   * piece has nothing before it and is not scored. Under masks, with the KL from the dense model, `textPerplexity` measures.
    * @param text of any length
    * @param options a signal that ends the measurement
+   * @example
+   * ```ts
+   * import { ShadowModel } from 'shadowllm'
+   *
+   * const opt = await ShadowModel.fromPretrained()
+   * const { wordPerplexity, tokens } = await opt.perplexity('Once upon a time, there was a little girl named Lily.')
+   * console.log(wordPerplexity.toFixed(1), 'per word, over', tokens, 'tokens')
+   * await opt.dispose()
+   * ```
    * @throws UsageError PROMPT for a text without a token to score, DISPOSED; InputError TOKENIZER_MISSING; the signal's reason
    */
   async perplexity(text: string, options: { readonly signal?: AbortSignal } = {}): Promise<Perplexity> {

@@ -7,7 +7,7 @@ import { avoidsMotion, pageDocument, pageFragment, replaceFragment } from '../pl
 import { ShadowError } from '../tensor/errors.ts'
 import type { StudyPlanner } from './engine/study_types.ts'
 import type { PredictorParts } from './engine/predictor_parts.ts'
-import { defaultState, defaultView, encodeState, readState, type View } from './page_state.ts'
+import { defaultState, defaultView, encodeState, readState, refusalOfUnits, type View } from './page_state.ts'
 import { messageOf, type Session } from './session.ts'
 import { specificationAddress } from './spec_page/settings.ts'
 import { sameCell, type Cell } from './view/cells.ts'
@@ -67,6 +67,8 @@ export class App {
   #keeping: ReturnType<typeof setTimeout> | undefined
   /** What an address asks to be looked at, until it is there. */
   #asked: View = defaultView
+  /** What of the address was refused. */
+  #refused: readonly string[] = []
   /** Whether the trace is still that of a text before the one that was asked for and refused. */
   #isFormer = false
   /** The prompt of the form when the texts were asked for. */
@@ -78,6 +80,7 @@ export class App {
     this.#session = session
     this.#controls = new Controls({
       write: () => void this.write(),
+      chooseExample: () => this.#switches.clear(),
       type: this.#refresh,
       select: (isFinal) => {
         clearTraceAnswer()
@@ -106,7 +109,7 @@ export class App {
     )
     this.#inspector = new Inspector(byId('inspector'), {
       toggle: () => this.#toggle(),
-      clear: () => this.#change(() => this.#switches.clear()),
+      clear: () => this.#unswitch(),
       choose: (unit) => this.#choose(this.#column, cellOf(unit)),
     })
     this.#next = new NextTokens(session, this.#refresh)
@@ -117,7 +120,7 @@ export class App {
       this.#keepAddress()
     })
     byId('look-inside').addEventListener('click', openPredictor)
-    byId('unswitch').addEventListener('click', () => this.#change(() => this.#switches.clear()))
+    byId('unswitch').addEventListener('click', () => this.#unswitch())
     byId('problem-close').addEventListener('click', () => this.tell(''))
     // Before the link is followed, in this window or another.
     for (const event of ['pointerdown', 'focusin'])
@@ -131,20 +134,34 @@ export class App {
     this.#show()
   }
 
-  /**
-   * Takes the state from the address of the page.
-   * @returns one line about what was refused, empty for nothing; null if the address holds no state
-   */
-  readAddress(): string | null {
+  /** Takes the state from the address of the page. @returns whether the address holds one */
+  readAddress(): boolean {
     const read = readState(pageFragment())
-    if (!read) return null
+    if (!read) return false
     this.#controls.state = read.state
     this.#asked = read.view
-    const { unit, compares } = read.view
+    this.#refused = read.refused
+    const { unit, compares, off, on } = read.view
+    this.#switches = new Switches(
+      [off, on].flatMap((units, i) => units.map((one) => ({ unit: one, on: i === 1 }))),
+    )
     this.#cell = cellOf(unit ?? FIRST_UNIT)
     const box = byId<HTMLInputElement>('compare')
     if (compares !== box.checked) box.click()
-    return read.refused.join('; ')
+    return true
+  }
+
+  /** Says in one line what of the address was refused, if anything was. */
+  tellRefused(): void {
+    if (this.#refused.length > 0) this.tell(this.#refused.join('; '))
+  }
+
+  /** Ends switches of units that a model does not have, which an address can ask for. */
+  #checkSwitches({ shape }: Pick<TraceModel, 'shape'>): void {
+    const refusal = refusalOfUnits(this.#switched, shape)
+    if (refusal === null) return
+    this.#switches.clear()
+    this.#refused = [...this.#refused, refusal]
   }
 
   /** Generates a text with a model that was just opened. */
@@ -170,12 +187,22 @@ export class App {
       token: this.#follows ? null : this.#column + 1,
       unit: isFirst || another !== undefined ? null : unit,
       compares: this.#compares,
+      ...this.#switched,
     }
+  }
+
+  /** The units that are switched by hand. */
+  get #switched(): Pick<View, 'off' | 'on'> {
+    const [off, on] = [false, true].map((state) =>
+      this.#switches.all.flatMap(({ unit, on: isOn }) => (isOn === state ? unit : [])),
+    )
+    return { off, on }
   }
 
   /** Says in the address what is looked at, once it is looked at for a moment: browsers refuse an address a frame. */
   #keepAddress(): void {
     clearTimeout(this.#keeping)
+    if (!this.#trace || this.#isFirst) return
     this.#keeping = setTimeout(() => replaceFragment(encodeState(this.#controls.state, this.#view)), 300)
   }
 
@@ -202,6 +229,8 @@ export class App {
     clearTraceAnswer()
     this.#isFormer = false
     const before = this.#trace
+    const model = before?.model ?? this.#session.model
+    if (model) this.#checkSwitches(model)
     this.#follows = true
     const { state, settings } = this.#controls
     const view = { ...this.#view, token: this.#asked.token }
@@ -244,6 +273,7 @@ export class App {
   #take(trace: Trace): void {
     this.#isFirst &&= this.#session.opt === null
     if (this.#trace && !isSameModel(this.#trace.model, trace.model)) this.#switches.clear()
+    this.#checkSwitches(trace.model)
     this.#trace = trace
     this.#isFormer = false
     const { shape } = trace.model
@@ -272,8 +302,9 @@ export class App {
     this.#refresh()
   }
 
-  /** Looks at the first token: what follows the prompt. */
+  /** Looks at the first token: what follows the prompt. The sheet of a unit does not hide what is told of it. */
   lookAtFirst(): void {
+    this.#inspector.close()
     this.#choose(0, this.#cell)
   }
 
@@ -290,7 +321,7 @@ export class App {
       this.#column = column
       this.#cell = cell
     })
-    if (this.#trace && !this.#isFirst) this.#keepAddress()
+    this.#keepAddress()
   }
 
   #change(work: () => void): void {
@@ -439,11 +470,9 @@ export class App {
   ): Omit<InspectorState, 'next'> | null {
     const cell = this.#cell
     if (!cell) return null
-    const oracleMask = masks.needed(trace)
     const units = this.#units
     const { unit, facts } = this.#best(units, trace, masks, decided)
-    const oracle =
-      trace.oracleScores && oracleMask ? unitFacts(unit, trace.oracleScores, oracleMask, masks.budget) : null
+    const oracle = oracleFacts(unit, trace, masks, decided)
     const isSwitched = units.some((one) => this.#switches.get(one) !== null)
     const isOn = isAnyOn(units, switched)
     return {
@@ -471,6 +500,12 @@ export class App {
     const on = !isAnyOn(units, this.#switches.apply(decided))
     for (const unit of units) this.#switches.set(unit, on === isAnyOn([unit], decided) ? null : on)
     this.#refresh()
+    this.#keepAddress()
+  }
+
+  #unswitch(): void {
+    this.#change(() => this.#switches.clear())
+    this.#keepAddress()
   }
 }
 
@@ -483,6 +518,16 @@ function isSameModel(a: TraceModel, b: TraceModel): boolean {
 function textBefore({ pieces, columns }: Trace, column: number): string {
   const written = columns.slice(0, column).map(({ text }) => text)
   return [...pieces, ...written].slice(-3).join('').trim()
+}
+
+/** The facts of a unit by the oracle's scores; of equal scores, the oracle keeps those of the mask. */
+function oracleFacts(unit: Unit, trace: Trace, masks: Masks, mask: UnitMask): UnitFacts | null {
+  const [needed, nearest] = [masks.needed(trace), masks.nearest(trace, mask)]
+  if (!trace.oracleScores || !needed || !nearest) return null
+  return {
+    ...unitFacts(unit, trace.oracleScores, needed, masks.budget),
+    kept: nearest[unit.kind][placeOf(unit, nearest)] !== 0,
+  }
 }
 
 function openPredictor(): void {

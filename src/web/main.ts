@@ -14,7 +14,7 @@ import { startVerifyPanel } from './verify_panel.ts'
 
 const session = new Session()
 const app = new App(session)
-const refused = app.readAddress()
+app.readAddress()
 startVerifyPanel()
 startTour(() => app.lookAtFirst())
 // The first picture has the line for itself: the model would take its bytes.
@@ -22,9 +22,8 @@ if (firstTrace !== null) {
   const file = await readFile(firstTrace).catch(() => null)
   if (file !== null) app.openFirst(await parseTrace(await inflated(file)))
 }
-void startPanel(session, app).then(() => refused && app.tell(refused))
+void startPanel(session, app).then(() => app.tellRefused())
 // The page itself replaces its address without this event.
 onFragmentChange(() => {
-  const line = app.readAddress()
-  if (line !== null) void app.write().then(() => line && app.tell(line))
+  if (app.readAddress()) void app.write().then(() => app.tellRefused())
 })

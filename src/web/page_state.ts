@@ -1,14 +1,15 @@
 /**
  * The state of the page that its address holds: the prompt and the settings, each where it differs from the default, and what is
- * looked at: a token, a unit, the comparison with the oracle. It is in the fragment, which browsers do not send to a server. An address is untrusted input: each value is checked, and one that
+ * looked at: a token, a unit, the comparison with the oracle, units switched by hand. It is in the fragment, which browsers do not send to a server. An address is untrusted input: each value is checked, and one that
  * does not fit is refused by name.
  */
 import { criterionOption } from '../criteria/index.ts'
 import { scopeOption } from '../masks/budget.ts'
+import type { UnitShape } from '../masks/mask.ts'
 import { nameOption, rangeOption, seedOption, wholeOption, type OptionRecord } from '../tensor/option.ts'
 import { decisions, studyPlanners, type StudyPlanner } from './engine/study_types.ts'
 import type { TraceSettings } from './trace/trace.ts'
-import type { Unit } from './trace/unit_facts.ts'
+import { hasUnit, type Unit } from './trace/unit_facts.ts'
 
 /** The prompt and the settings. */
 export interface PageState extends TraceSettings {
@@ -89,10 +90,62 @@ export interface View {
   readonly token: number | null
   readonly unit: Unit | null
   readonly compares: boolean
+  /** Units that are switched off by hand, and on. */
+  readonly off: readonly Unit[]
+  readonly on: readonly Unit[]
 }
 
 /** What is looked at when the page opens. */
-export const defaultView: View = { token: null, unit: null, compares: false }
+export const defaultView: View = { token: null, unit: null, compares: false, off: [], on: [] }
+
+/** Characters of a list of units in an address, and the units that it names. */
+const MAX_LIST = 2000
+const MAX_UNITS = 1024
+
+/** A unit such as `heads.1.0`, or a run of them such as `neurons.2.5-9`. */
+const RUN = /^(heads|neurons)\.(\d{1,4})\.(\d{1,6})(?:-(\d{1,6}))?$/
+
+/** The units of a run; undefined for a text that is none, and for more than fit into an address. */
+function unitsOf(run: string): Unit[] | undefined {
+  const [, kind, layer, first, last = first] = RUN.exec(run) ?? []
+  const count = Number(last) - Number(first) + 1
+  if (kind === undefined || !(count >= 1 && count <= MAX_UNITS)) return undefined
+  return Array.from({ length: count }, (_, i) => ({
+    kind: kind as Unit['kind'],
+    layer: Number(layer),
+    index: Number(first) + i,
+  }))
+}
+
+const writeUnit = ({ kind, layer, index }: Unit): string => `${kind}.${layer}.${index}`
+
+/** Units as runs, in order: `heads.4.6_neurons.2.5-9`. */
+function writeUnits(units: readonly Unit[]): string {
+  const runs: { readonly first: Unit; last: number }[] = []
+  for (const unit of units.toSorted(byPlace)) {
+    const run = runs.at(-1)
+    const { kind, layer, index } = unit
+    if (run?.first.kind === kind && run.first.layer === layer && run.last + 1 === index) run.last = index
+    else runs.push({ first: unit, last: index })
+  }
+  return runs
+    .map(({ first, last }) => `${writeUnit(first)}${last === first.index ? '' : `-${last}`}`)
+    .join('_')
+}
+
+function byPlace(a: Unit, b: Unit): number {
+  return Number(a.kind > b.kind) - Number(a.kind < b.kind) || a.layer - b.layer || a.index - b.index
+}
+
+const unitList: Field<readonly Unit[]> = {
+  expected: `at most ${MAX_UNITS} units such as heads.1.0_neurons.2.5-9`,
+  write: writeUnits,
+  read(text) {
+    const runs = text.length <= MAX_LIST ? text.split('_').map(unitsOf) : [undefined]
+    const units = runs.flatMap((run) => run ?? [])
+    return runs.includes(undefined) || units.length > MAX_UNITS ? undefined : units
+  },
+}
 
 const viewFields: { readonly [Name in keyof View]: Field<View[Name]> } = {
   token: {
@@ -102,15 +155,12 @@ const viewFields: { readonly [Name in keyof View]: Field<View[Name]> } = {
   },
   unit: {
     expected: 'a unit such as heads.1.0',
-    write: (unit) => (unit === null ? '' : `${unit.kind}.${unit.layer}.${unit.index}`),
-    read(text) {
-      const [, kind, layer, index] = /^(heads|neurons)\.(\d{1,4})\.(\d{1,6})$/.exec(text) ?? []
-      return index === undefined
-        ? undefined
-        : { kind: kind as Unit['kind'], layer: Number(layer), index: Number(index) }
-    },
+    write: (unit) => (unit === null ? '' : writeUnit(unit)),
+    read: (text) => (text.includes('-') ? undefined : unitsOf(text)?.[0]),
   },
   compares: { expected: 'true', write: String, read: (text) => (text === 'true' ? true : undefined) },
+  off: unitList,
+  on: unitList,
 }
 
 const viewNames = Object.keys(viewFields) as (keyof View)[]
@@ -124,10 +174,20 @@ export function encodeState(state: PageState, view: View = defaultView): string 
     return isDefault || field.read(text) === undefined ? [] : [[name, text]]
   })
   for (const name of viewNames) {
-    const { write } = viewFields[name] as Field<unknown>
-    if (view[name] !== defaultView[name]) entries.push([name, write(view[name])])
+    const { write, read } = viewFields[name] as Field<unknown>
+    const text = write(view[name])
+    if (text !== write(defaultView[name]) && read(text) !== undefined) entries.push([name, text])
   }
   return new URLSearchParams(entries).toString()
+}
+
+/** One line about the first of some units that a model of this shape does not have; null if it has all of them. */
+export function refusalOfUnits({ off, on }: Pick<View, 'off' | 'on'>, shape: UnitShape): string | null {
+  for (const [name, units] of Object.entries({ off, on })) {
+    const other = units.find((unit) => !hasUnit(shape, unit))
+    if (other) return `address ${name}: expected units of the model, got ${writeUnit(other)}`
+  }
+  return null
 }
 
 /** One line about the text of a field that does not fit; null if it fits. @param last the highest number of a unit */
@@ -172,7 +232,11 @@ export function readState(fragment: string): ReadState | null {
     })
     return Object.fromEntries(entries) as Values
   }
-  const [state, view] = [readAll(fields, defaultState), readAll<View>(viewFields, defaultView)]
+  const [state, asked] = [readAll(fields, defaultState), readAll<View>(viewFields, defaultView)]
+  const off = new Set(asked.off.map(writeUnit))
+  const twice = asked.on.find((unit) => off.has(writeUnit(unit)))
+  if (twice) refused.push(`address on: expected units that off does not name, got ${writeUnit(twice)}`)
+  const view = twice ? { ...asked, on: defaultView.on } : asked
   const all = [...names, ...viewNames]
   for (const name of new Set(given.keys()))
     if (!(all as string[]).includes(name))

@@ -184,6 +184,7 @@ const checks: Readonly<Record<string, (html: string) => void>> = {
       const leading = units.findIndex((unit) => unit.kept === 0)
       expect(html).toContain(`${kept} of ${count} kept`)
       if (leading > 0) expect(html).toContain(`the best ${leading}`)
+      expect(html).toContain(`<span>${kind}, highest score first →</span>`)
       const kind1 = new RegExp(`Scores of ${kind}, sorted(.*?)</svg>`, 's').exec(html)?.[1] ?? ''
       const [, cut] = /class="cut" d="M([\d.]+) 0V40"/.exec(kind1) ?? []
       expect(Number(cut)).toBeCloseTo((100 * leading) / count, 2)

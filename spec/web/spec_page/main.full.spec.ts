@@ -121,6 +121,9 @@ describe.skipIf(cannotBrowse)(`the annotated specification${whyNotBrowsed}`, { t
     for (const words of ['rows of query, key and value', 'row of fc1', 'layers 1 on', 'multiplies'])
       expect(told.replace(/\s+/g, ' ')).toContain(words)
     for (const [, id] of told.matchAll(/href="#(.*?)"/g)) expect(html).toContain(`id="${id}" data-path`)
+    const order = ['class="steps"', 'class="strip"', 'Stop here', 'class="symbols"', 'id="break"', '<main>']
+    const places = order.map((part) => html.indexOf(part))
+    expect(places).toEqual(places.filter((place) => place > 0).toSorted((a, b) => a - b))
     await inPage('?sparsity=0.5&scores=oracle&order=sorted', async (page) => {
       await computed(page)
       expect(await page.locator('figure').count()).toBe(figures.length)
@@ -187,7 +190,7 @@ describe.skipIf(cannotBrowse)(`the annotated specification${whyNotBrowsed}`, { t
     },
   )
 
-  test('the first screen has the method and a bug to plant; nothing is fetched until a setting changes', async () => {
+  test('the first screen has the method; nothing is fetched until a setting changes', async () => {
     const fetched: string[] = []
     await inPage(
       '',
@@ -195,7 +198,7 @@ describe.skipIf(cannotBrowse)(`the annotated specification${whyNotBrowsed}`, { t
         page.context().on('request', (request) => {
           if (!request.url().endsWith('.svg')) fetched.push(request.url())
         })
-        for (const place of ['.strip svg >> nth=0', '#plant', '#sparsity']) {
+        for (const place of ['.steps', '.strip svg >> nth=0', '#sparsity']) {
           const box = await page.locator(place).boundingBox()
           expect([place, (box?.y ?? NaN) + (box?.height ?? NaN) <= 900]).toEqual([place, true])
         }
@@ -366,7 +369,9 @@ describe.skipIf(cannotBrowse)(`the annotated specification${whyNotBrowsed}`, { t
     await inPage(
       '',
       async (page) => {
-        const wide = await page.evaluate('document.documentElement.scrollWidth - innerWidth')
+        const wide = await page.evaluate(
+          '(({ scrollWidth, clientWidth }) => scrollWidth - clientWidth)(document.documentElement)',
+        )
         expect(wide).toBeLessThanOrEqual(0)
       },
       options,

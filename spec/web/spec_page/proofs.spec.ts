@@ -16,6 +16,8 @@ import {
 import { typeset } from '../../../scripts/spec_page/mathematics.ts'
 import { plant } from '../../../scripts/spec_page/plants.ts'
 import { setCompared } from '../../../scripts/spec_page/compared.ts'
+import { setMethod, setSymbols } from '../../../scripts/spec_page/idea.ts'
+import { parseConfig } from '../../../src/engine/config.ts'
 import { setBugs, setProof } from '../../../scripts/spec_page/proof.ts'
 import { fileOf, proofs } from '../../../src/web/spec_page/proofs.ts'
 import { figures } from '../../../src/web/spec_page/figures.ts'
@@ -285,6 +287,44 @@ test('every button of a law and a bug has a name of its own', () => {
 })
 
 describe('the top of the page', () => {
+  test('the steps of the method are those of its file, and lead to their definitions', () => {
+    const [chapter] = specification.chapters
+    const html = setMethod(chapter.head)
+    const links = Array.from(html.matchAll(/<dt><a href="#shadowllm\.(\w+)">/g), ([, name]) => name)
+    expect(links).toEqual(['calibrate', 'train', 'plan', 'generate'])
+    const { chapters } = partsOf(specification)
+    for (const name of links) expect(chapters).toContain(`id="shadowllm.${name}"`)
+    expect(textOf(html)).toContain('keep the best units within the budget')
+    expect(() => setMethod('none')).toThrow('shadowllm.ts: expected the steps of the method, got none')
+  })
+
+  test('each size of OPT and each value has a symbol, and the sizes are those of the embedded model', () => {
+    const config = parseConfig(JSON.parse(read('fixtures/tiny-opt/config.json')) as object)
+    const html = setSymbols(read('src/spec/opt.ts'), config, 12)
+    const rows = Array.from(
+      html.matchAll(/<tr><th scope="row">(.*?)<\/th><td>(.*?)<\/td>/g),
+      ([, ...row]) => row,
+    )
+    expect(rows.slice(0, 8)).toEqual([
+      ['T', '12'],
+      ['L', '8'],
+      ['H', '8'],
+      ['K', '32'],
+      ['D', '256'],
+      ['F', '1,024'],
+      ['V', '4,096'],
+      ['E', '256'],
+    ])
+    expect(rows.slice(8).map(([symbol]) => textOf(symbol))).toEqual(
+      expect.arrayContaining(['x', 'a, g', 'm']),
+    )
+    const { chapters } = partsOf(specification)
+    for (const [, id] of html.matchAll(/href="#([^"]*)"/g)) expect(chapters).toContain(`id="${id}"`)
+    expect(() => setSymbols('  readonly wings: number // W\n', config, 12)).toThrow(
+      'opt.ts: expected a size of the model, got wings',
+    )
+  })
+
   test('the table of paper, released code and this project is that of the law book, and its links lead somewhere', () => {
     const book = read('spec/README.md')
     const html = setCompared(book)

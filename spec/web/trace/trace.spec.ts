@@ -316,6 +316,60 @@ describe('the units only the oracle keeps', () => {
   })
 })
 
+const nearestCases = {
+  oracle: scores,
+  dense: denseLayers,
+  chosen: selection,
+  bits: fc.array(fc.nat(1), { minLength: 1 }),
+}
+type Nearest = (masks: Masks, oracle: UnitScores, mask: UnitMask) => UnitMask
+
+const nearest: Nearest = (masks, oracleScores, mask) => masks.nearest({ oracleScores }, mask) as UnitMask
+
+/** Of equal scores the last ones. */
+const lastOfTies: TopK = (table, count) =>
+  referenceTopK(table.toReversed(), count)
+    .map((i) => table.length - 1 - i)
+    .sort()
+
+const isNearest = lawForAll(
+  'the oracle is compared as it would break ties for the mask: masks of its own scores agree in any order',
+  { ...nearestCases },
+  (compare: Nearest, { oracle, dense, chosen, bits }): void => {
+    const masks = new Masks({ denseLayers: dense, settings: { planner: 'shadow' } }, chosen)
+    const own = masks.of(oracle)
+    for (const mask of [own, selectMask(oracle, masks.budget, lastOfTies)])
+      expect(compare(masks, oracle, mask)).toEqual(mask)
+    const { shape } = oracle
+    const tableOf = (units: number): Float32Array =>
+      Float32Array.from({ length: shape.layers * units }, (_, i) => bits[i % bits.length])
+    const mask: UnitMask = { shape, heads: tableOf(shape.heads), neurons: tableOf(shape.neurons) }
+    const found = compare(masks, oracle, mask)
+    for (const kind of ['heads', 'neurons'] as const) {
+      const ranked = Array.from(oracle[kind].keys()).filter((place) => place >= dense * shape[kind])
+      const groupOf = (place: number): string =>
+        `${chosen.scope === 'per-layer' ? Math.floor(place / shape[kind]) : ''} ${oracle[kind][place] + 0}`
+      for (const places of Map.groupBy(ranked, groupOf).values()) {
+        const counts = (one: UnitMask): number => places.filter((place) => one[kind][place] === 1).length
+        const both = places.filter((place) => mask[kind][place] === 1 && found[kind][place] === 1).length
+        expect(both).toBe(Math.min(counts(own), counts(mask)))
+        expect(counts(found)).toBe(oracle[kind][places[0]] === 0 ? both : counts(own))
+      }
+    }
+  },
+)
+stateLaw(isNearest, nearest)
+
+killsEach('a mutant that %s: killed', isNearest, {
+  'has an order of equal scores': (masks, oracle) => masks.of(oracle),
+  'takes no score of 0 for kept': (masks, oracleScores) => masks.needed({ oracleScores }) as UnitMask,
+  'agrees with all of equal scores': (masks, oracle, mask) => {
+    const found = nearest(masks, oracle, mask)
+    const agreed = found.neurons.map((kept, i) => (oracle.neurons[i] === 0 ? mask.neurons[i] : kept))
+    return { ...found, neurons: agreed }
+  },
+})
+
 describe('switches', () => {
   const shape = { layers: 2, heads: 2, neurons: 3 }
   const unit: Unit = { kind: 'neurons', layer: 1, index: 2 }

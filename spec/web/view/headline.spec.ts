@@ -55,18 +55,18 @@ describe('the speed', () => {
       value: '1.50 ×',
       name: 'the speed of the dense model',
       words:
-        '1.41 to 1.59 in 12 rounds in turns. By the weights alone it would be 2.00; other work and noise make the difference.',
+        'Both models read this text in turns, 12 times: 1.41 to 1.59. If only reading weights took time, it would be 2.00.',
     })
-    expect(factOf(around(0.8)).words).toBe('0.71 to 0.89 in 12 rounds in turns.')
+    expect(factOf(around(0.8)).words).toBe('Both models read this text in turns, 12 times: 0.71 to 0.89.')
   })
 
-  test('is not told where the interval is wider than a factor of two, but what is left out', () => {
+  test('is not told where the interval is wider than a factor of two', () => {
     const wide = Array.from({ length: 12 }, (_, i) => 1.5 + i)
     expect(factOf(wide)).toEqual({
       value: 'No speed',
       name: 'this machine is too busy to tell',
       words:
-        '50 % of the layers’ weights are left out. 12 rounds in turns: 2.50 to 11.50 times the speed of the dense model.',
+        'Both models read this text in turns, 12 times: 2.50 to 11.50 times as fast as the dense model, which is too wide a range.',
     })
     for (const ratios of [wide.map((ratio) => 1 / ratio), wide.map((ratio) => ratio / 6)])
       expect(factOf(ratios).value).toBe('No speed')
@@ -74,7 +74,7 @@ describe('the speed', () => {
 
   test('is no number where the rounds do not exclude that there is no difference', () => {
     for (const ratios of [around(1), around(1.05), [...around(1.5).slice(0, 8), 1, 1, 1, 1]])
-      expect(factOf(ratios)).toMatchObject({ value: 'No difference', name: 'of speed can be told' })
+      expect(factOf(ratios)).toMatchObject({ value: 'No difference', name: 'in speed from the dense model' })
     // Too few rounds say nothing.
     expect(factOf([2, 2, 2, 2, 2, 2, 2]).value).toBe('…')
   })

@@ -90,7 +90,7 @@ export class RemoteModel {
     return (await this.#rpc.call('mask', [this.info.handle, prompt, options])) as UnitMask
   }
 
-  /** As `ShadowModel.perplexity`. */
+  /** As `ShadowModel.perplexity`; under masks, `textPerplexity` measures, in the thread that calls it. */
   async perplexity(text: string, { signal }: Pick<OpenOptions, 'signal'> = {}): Promise<Perplexity> {
     return (await this.#rpc.call('perplexity', [this.info.handle, text], { signal })) as Perplexity
   }

@@ -294,7 +294,7 @@ function recallLine(mask: Units, plainact: Units): string {
 }
 
 /**
- * Scores sorted, the kept units shaded, and the cut after those that come before every skipped one. Few scores are far above the
+ * Scores sorted, with the names of both axes, the kept units shaded, and the cut after those that come before every skipped one. Few scores are far above the
  * others: the highest fiftieth ends at the top.
  */
 export function curve(kind: UnitKind, ranking: Ranking): Markup {
@@ -320,7 +320,8 @@ export function curve(kind: UnitKind, ranking: Ranking): Markup {
   }
   const label = `Scores of ${kind}, sorted: ${keptWords(ranking)}`
   const cut = ((100 * leading) / N).toFixed(2)
-  return markup`<svg class="curve" role="img" aria-label="${label}" viewBox="0 0 100 40" preserveAspectRatio="none"><path class="kept" d="${shaded}"/><path d="M${points(0, N).join('L')}"/><path class="cut" d="M${cut} 0V40"/></svg>`
+  const plot = markup`<svg class="curve" role="img" aria-label="${label}" viewBox="0 0 100 40" preserveAspectRatio="none"><path class="kept" d="${shaded}"/><path d="M${points(0, N).join('L')}"/><path class="cut" d="M${cut} 0V40"/></svg>`
+  return markup`<div class="plot"><span>score ↑</span>${plot}<span>${kind}, highest score first →</span></div>`
 }
 
 /** Which units are kept. */

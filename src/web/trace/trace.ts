@@ -97,6 +97,7 @@ export class Masks {
   readonly selection: Selection
   readonly #known = new WeakMap<UnitScores, UnitMask>()
   readonly #needed = new WeakMap<UnitScores, UnitMask>()
+  readonly #compared = new WeakMap<UnitMask, { readonly scores: UnitScores; readonly mask: UnitMask }>()
 
   readonly #keepsHeads: boolean
 
@@ -146,11 +147,56 @@ export class Masks {
     return needed
   }
 
+  /**
+   * The oracle's selection that is nearest to a mask: of units with equal scores it may keep any, so those of the mask are taken
+   * first. Units of score 0 that the mask skips are left out. Null if the oracle scores are unknown.
+   */
+  nearest({ oracleScores }: Pick<Trace, 'oracleScores'>, mask: UnitMask): UnitMask | null {
+    if (!oracleScores) return null
+    const known = this.#compared.get(mask)
+    if (known?.scores === oracleScores) return known.mask
+    const own = this.of(oracleScores)
+    const { shape } = own
+    const { denseLayers, scope } = this.budget
+    const [heads, neurons] = unitKinds.map((kind) => {
+      const kept = own[kind].slice()
+      const units = shape[kind]
+      const group = scope === 'per-layer' ? units : kept.length
+      for (let start = denseLayers * units; start < kept.length; start += group)
+        takeEqual(kept, oracleScores[kind], mask[kind], start, Math.min(start + group, kept.length))
+      return kept
+    })
+    const nearest = makeMask(shape, heads, neurons)
+    this.#compared.set(mask, { scores: oracleScores, mask: nearest })
+    return nearest
+  }
+
   /** The mask of a column of a trace under a selection. */
   ofColumn(trace: Trace, column: number): UnitMask {
     const scores = decisionOf(trace, column)
     return scores ? this.of(scores) : denseMask(trace.model.shape)
   }
+}
+
+/** Exchanges kept units of a range for others of equal scores that a mask keeps, and ends those of score 0 that it does not. */
+function takeEqual(
+  kept: Float32Array,
+  scores: Float32Array,
+  mask: Float32Array,
+  start: number,
+  end: number,
+): void {
+  const places = new Map<number, number>()
+  for (let unit = start; unit < end; unit++)
+    if (kept[unit] !== 0) places.set(scores[unit], (places.get(scores[unit]) ?? 0) + 1)
+  kept.fill(0, start, end)
+  for (const isOfMask of [true, false])
+    for (let unit = start; unit < end; unit++) {
+      const left = places.get(scores[unit]) ?? 0
+      if (left === 0 || (mask[unit] !== 0) !== isOfMask || (!isOfMask && scores[unit] === 0)) continue
+      kept[unit] = 1
+      places.set(scores[unit], left - 1)
+    }
 }
 
 /** The mean KL per compared token; null if there are none. */

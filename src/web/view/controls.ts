@@ -26,6 +26,8 @@ const scopeWords: Readonly<Record<Scope, string>> = {
 interface ControlEvents {
   /** A change that needs a new text. */
   write(): void
+  /** An example was chosen: what was done to the text before does not belong to it. */
+  chooseExample(): void
   /** Another prompt, for which nothing is generated yet. */
   type(): void
   /** A change that needs only new masks; `isFinal` when a slider is released. */
@@ -93,6 +95,7 @@ export class Controls {
       const button = make('button', { type: 'button', text: name })
       button.addEventListener('click', () => {
         this.state = state
+        events.chooseExample()
         write()
       })
       return button

@@ -56,26 +56,26 @@ function speed(trace: Trace | null, mask: UnitMask | null, isWriting: boolean): 
   const interval = rounds && ratioInterval(rounds.dense, rounds.sparse)
   if (!trace || !rounds || !interval) return unknown(name, trace, isWriting)
   const { low, median, high } = interval
-  const range = `${low.toFixed(2)} to ${high.toFixed(2)}`
-  const skips = mask ? achievedSparsity(mask, trace.model).weights : 0
+  const range = `Both models read this text in turns, ${rounds.sparse.length} times: ${low.toFixed(2)} to ${high.toFixed(2)}`
   if (high > MAX_SPREAD * low)
     return {
       value: 'No speed',
       name: 'this machine is too busy to tell',
-      words: `${percent(skips)} of the layers’ weights are left out. ${rounds.sparse.length} rounds in turns: ${range} times the speed of the dense model.`,
+      words: `${range} times as fast as the dense model, which is too wide a range.`,
     }
   const verdict = judgeRatio(interval)
   if (verdict === 'alike')
     return {
       value: 'No difference',
-      name: 'of speed can be told',
-      words: `${rounds.sparse.length} rounds in turns: ${range} times the speed of the dense model.`,
+      name: 'in speed from the dense model',
+      words: `${range} times as fast as the dense model.`,
     }
-  const bound = `By the weights alone it would be ${(1 / (1 - skips)).toFixed(2)}; other work and noise make the difference.`
+  const skips = mask ? achievedSparsity(mask, trace.model).weights : 0
+  const bound = `If only reading weights took time, it would be ${(1 / (1 - skips)).toFixed(2)}.`
   return {
     value: `${median.toFixed(2)} ×`,
     name,
-    words: `${range} in ${rounds.sparse.length} rounds in turns.${verdict === 'faster' && skips < 1 ? ` ${bound}` : ''}`,
+    words: `${range}.${verdict === 'faster' && skips < 1 ? ` ${bound}` : ''}`,
   }
 }
 

@@ -6,7 +6,7 @@ import { unitKinds, type UnitKind, type UnitShape } from '../../masks/mask.ts'
 import type { NextToken } from '../engine/model_info.ts'
 import { refusalOf } from '../page_state.ts'
 import type { Unit, UnitFacts } from '../trace/unit_facts.ts'
-import { brief, fillSelect, make, percent, visible } from './dom.ts'
+import { brief, fillSelect, make, visible } from './dom.ts'
 import { undoWords } from './overview.ts'
 
 /** The content of the inspector. */
@@ -96,12 +96,17 @@ export class Inspector {
     this.#after.addEventListener('click', () => step(1))
     this.#toggle.addEventListener('click', () => actions.toggle())
     this.#clear.addEventListener('click', () => actions.clear())
-    this.#close.addEventListener('click', () => this.#root.classList.remove('open'))
+    this.#close.addEventListener('click', () => this.close())
   }
 
   /** On a small screen, shows what was chosen as a sheet at its lower edge. */
   open(): void {
     this.#root.classList.add('open')
+  }
+
+  /** Closes that sheet. */
+  close(): void {
+    this.#root.classList.remove('open')
   }
 
   /** Where the sheet begins in the window; null if there is none. */
@@ -234,7 +239,7 @@ function nextBars(tokens: readonly NextToken[], of: string): HTMLTableElement {
       make('th', { scope: 'row', text: visible(text).replace(/^ /, '·') }),
       make('td', {}, ...bars),
       make('td', {
-        text: shares.length > 1 ? `${percent(after, 1)} (${changeOf(shares[0], after)})` : percent(after, 1),
+        text: shares.length > 1 ? `${inPercent(after)} (${changeOf(shares[0], after)})` : inPercent(after),
       }),
     )
   })
@@ -243,8 +248,20 @@ function nextBars(tokens: readonly NextToken[], of: string): HTMLTableElement {
   return make('table', { class: 'bars' }, make('caption', { text: caption }), make('tbody', {}, ...rows))
 }
 
-/** A change of a share, in points. */
+/** A share in percent, in digits that say something of a small one too. */
+function inPercent(share: number): string {
+  return `${digits(100 * share)} %`
+}
+
+/** A change of a share, in points; small ones with one digit. */
 function changeOf(before: number, after: number): string {
-  const points = (100 * (after - before)).toFixed(1)
-  return points.startsWith('-') ? points.replace('-', '−') : `+${points}`
+  const points = 100 * (after - before)
+  return points === 0 ? '±0' : `${points < 0 ? '−' : '+'}${digits(Math.abs(points))}`
+}
+
+/** A number from 0 on: one place, or one digit of a small one. */
+function digits(value: number): string {
+  if (value === 0) return '0'
+  if (value >= 0.1) return value.toFixed(1)
+  return value >= 1e-3 ? value.toPrecision(1) : value.toExponential(0).replace('-', '−')
 }

@@ -144,7 +144,7 @@ export class NetworkView {
     const given: CellMasks = decided
       ? {
           mask: decided.mask,
-          oracle: compares ? decided.masks.needed(decided.trace) : null,
+          oracle: compares ? decided.masks.nearest(decided.trace, decided.mask) : null,
           denseLayers: decided.trace.denseLayers,
         }
       : dark

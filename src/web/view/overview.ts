@@ -34,7 +34,7 @@ export function showOverview(
   showColumn(trace, column, switched.byHand)
   if (trace.columns.length === 0) return
   const { mask, byHand } = switched
-  const oracle = masks.needed(trace)
+  const oracle = masks.nearest(trace, mask)
   byId('layer-table').replaceChildren(layerTable({ mask, oracle, denseLayers: trace.denseLayers }, byHand))
 }
 

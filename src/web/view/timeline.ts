@@ -2,10 +2,11 @@
  * All tokens: a column each, with a band for each layer (heads above, bins of neurons below), KL on top, and a line at the first
  * difference of the texts. One column is selected, by pointer or arrow keys.
  */
+import type { UnitMask } from '../../masks/mask.ts'
 import { switchUnits, type UnitSwitch } from '../engine/unit_switches.ts'
 import { binsOf } from '../trace/bins.ts'
 import type { Masks, Trace } from '../trace/trace.ts'
-import { contains, drawDot, outline, type Box, type Cell } from './cells.ts'
+import { contains, drawDot, outline, type Box, type Cell, type CellMasks } from './cells.ts'
 import { Stage, type Drawing } from './stage.ts'
 
 /** The state that is shown. */
@@ -115,14 +116,19 @@ export class Timeline {
     if (!trace || !masks) return
     const step = this.#columnWidth(width)
     const cellWidth = Math.max(1, step - Math.min(2, step / 5))
-    const oracle = masks.compares ? masks.of.needed(trace) : null
     this.#drawLabels({ context, width, height, colours }, trace)
+    const given = new Map<UnitMask, CellMasks>()
+    const masksOf = (decided: UnitMask): CellMasks => {
+      const mask = masks.switches.length === 0 ? decided : switchUnits(decided, masks.switches)
+      const oracle = masks.compares ? masks.of.nearest(trace, mask) : null
+      return { mask, oracle, denseLayers: trace.denseLayers }
+    }
     for (let c = 0; c < trace.columns.length; c++) {
       const decided = masks.of.ofColumn(trace, c)
-      const mask = masks.switches.length === 0 ? decided : switchUnits(decided, masks.switches)
-      const given = { mask, oracle, denseLayers: trace.denseLayers }
+      const own = given.get(decided) ?? masksOf(decided)
+      given.set(decided, own)
       for (const { cell, box } of this.#cells(trace, GUTTER + c * step, cellWidth, height))
-        drawDot(context, given, cell, box, colours)
+        drawDot(context, own, cell, box, colours)
     }
     this.#drawDistances(context, trace, step, cellWidth, colours.soft)
     if (trace.divergence !== null) {
