@@ -22,6 +22,15 @@ export function readCommitted(build: Build = 'release'): Promise<Buffer<ArrayBuf
   return readFile(join(root, 'src/backends/wasm', builds[build])) as Promise<Buffer<ArrayBuffer>>
 }
 
+/** The sources and the compiler's library by their paths, read once for all mutants; null where there is no file. */
+const texts = new Map<string, Promise<string | null>>()
+
+function readOnce(path: string): Promise<string | null> {
+  const known = texts.get(path) ?? readFile(path, 'utf8').catch(() => null)
+  texts.set(path, known)
+  return known
+}
+
 /** @throws Error if the sources do not compile, or the place is not there or not the only one */
 export async function compileKernels(
   plant?: Plant,
@@ -34,7 +43,7 @@ export async function compileKernels(
     ['--config', 'asconfig.json', '--target', build, '--baseDir', root, ...options],
     {
       readFile: async (name, folder) => {
-        const text = await readFile(join(folder, name), 'utf8').catch(() => null)
+        const text = await readOnce(join(folder, name))
         if (text === null || !plant || !name.endsWith(`assembly/${plant.file}`)) return text
         if (text.split(plant.from).length !== 2) throw new Error(`${name}: expected "${plant.from}" once`)
         planted = true
