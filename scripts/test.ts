@@ -34,9 +34,9 @@ const steps: readonly Step[] = [
 const inDeno = [
   ...['platform', 'io', 'golden', 'library', 'server'].map((section) => `spec/${section}/`),
   'spec/edges_of_numbers.spec.ts',
-  '--exclude=spec/io/{convert*,hub/**}',
+  '--exclude=spec/io/{absent_and_equivalent*,convert*,hub/**}',
   '--exclude=spec/golden/{specification,gradients,masks}.spec.ts',
-  '--exclude=spec/library/option_effects.spec.ts',
+  '--exclude=spec/library/{option_effects,session_file}.spec.ts',
   '--exclude=spec/server/{edges,harness_requests,writer}.spec.ts',
 ]
 
