@@ -178,8 +178,11 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
   /** The isolated page as the last test left it; null if that one failed. */
   let left: Opened | null = null
 
-  /** The next words, which the model is asked for after its texts. */
-  const answered = '.next:not(.stale) .bars'
+  /** Waits for what the model is asked for after its texts: the next words, and the inside of the predictor if there is one. */
+  async function answered(page: Page): Promise<void> {
+    await page.locator('.next:not(.stale) .bars').waitFor({ state: 'attached' })
+    await page.locator('#predictor:is(.without, :not(.closed))').waitFor({ state: 'attached' })
+  }
 
   /** What is to be seen of a page: its address, the values of fields, and the words, but for measured speeds. */
   const shownBy = (page: Page): Promise<string> =>
@@ -203,7 +206,7 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
     await page.addInitScript(watchInPage)
     await page.goto(url)
     await written(page)
-    await page.locator(answered).waitFor({ state: 'attached' })
+    await answered(page)
     return { page, said, shown: await shownBy(page) }
   }
 
@@ -223,7 +226,7 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
     if (isSameModel && (await shownBy(page)) !== shown) {
       await page.locator('#unswitch').evaluate((button: HTMLButtonElement) => button.click())
       await rewritten(page, () => page.getByRole('button', { name: 'A story' }).click())
-      await page.locator(answered).waitFor({ state: 'attached' })
+      await answered(page)
       await page.evaluate(() => scrollTo({ top: 0, behavior: 'instant' }))
     }
     await page.evaluate('watch.shifts.length = 0')

@@ -33,21 +33,21 @@ describe.skipIf(chromiumPath === null)(`in a page${withoutChromium}`, () => {
     page?.remove()
   })
 
+  // Both backends compute on one thread here, for which it is all one whether memory may be shared: each is tried once.
   test.each([
-    { isolated: true, backends: ['wasm', 'wasm-relaxed'] },
-    { isolated: false, backends: ['wasm'] },
+    { isolated: true, backend: 'wasm-relaxed' },
+    { isolated: false, backend: 'wasm' },
   ])(
     'the laws hold, isolated: $isolated, on the cases of this process',
     { timeout: 300_000 },
-    async ({ isolated, backends }) => {
-      const run = await page.runLaws(browser, isolated, fewCases(...backends))
+    async ({ isolated, backend }) => {
+      const run = await page.runLaws(browser, isolated, fewCases(backend))
       expect([run.said, run.isolated]).toEqual([[], isolated])
       expect(run.result.filter(({ passed }) => !passed)).toEqual([])
       const ofEngine = run.result.filter(({ chapter }) => chapter === 'specification')
       const sentences = Object.values(engineLaws).map(({ sentence }) => sentence)
-      expect(ofEngine.map(({ law }) => law)).toEqual(backends.flatMap(() => sentences))
-      const here = await ownCases()
-      for (const name of backends) expect(otherCases(here, onBackend(run.result, name))).toEqual([])
+      expect(ofEngine.map(({ law }) => law)).toEqual(sentences)
+      expect(otherCases(await ownCases(), onBackend(run.result, backend))).toEqual([])
       process.stdout.write(inWords(`chromium ${browser.version()}`, run.result))
     },
   )
