@@ -25,6 +25,9 @@ export const sourceFolder: string = join(root, 'fixtures', 'kit')
 /** The hashes of the vectors, which are committed. */
 export const sumsFile = 'SHA256SUMS'
 
+/** The operations and their vectors, which are computed once for all kits that a process writes. */
+let known: readonly KitOp[] | null = null
+
 /**
  * Writes the kit.
  * @param isWhole whether workloads of FlashInfer-Bench are of each size
@@ -48,7 +51,8 @@ export function writeKit(folder: string, isWhole = false): string {
     return sum
   }
   const ops: string[] = []
-  for (const op of [...opsOfCatalogue(), ...opsOfModels()]) {
+  known ??= [...opsOfCatalogue(), ...opsOfModels()]
+  for (const op of known) {
     const file = `vectors/${op.name}.safetensors`
     const sha256 = add(file, contentOf(op))
     const about = { formula: op.formula, arrays: op.arrays, cases: op.cases.length, file, sha256 }

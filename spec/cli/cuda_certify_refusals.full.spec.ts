@@ -53,8 +53,8 @@ describe.skipIf(missing !== null)(
       const reader = fresh('')
       const flags = [
         '-std=c++17',
-        '-O1',
-        '-g',
+        '-O0',
+        '-g1',
         '-I',
         root,
         '-fsanitize=address,undefined',

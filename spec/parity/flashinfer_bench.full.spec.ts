@@ -12,14 +12,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { writeKit } from '../../scripts/kit/folder.ts'
 import { root } from '../../scripts/sources.ts'
+import { writtenKits } from './written_kits.ts'
 
 const run = promisify(execFile)
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-flashinfer-'))
-const kit = join(folder, 'kit')
 afterAll(() => rmSync(folder, { recursive: true }))
-beforeAll(() => void writeKit(kit, true), 120_000)
+let kit = ''
+beforeAll(async () => void (kit = (await writtenKits()).whole), 120_000)
 
 const python = '/usr/bin/python3'
 const hasNumpy = spawnSync(python, ['-c', 'import numpy']).status === 0
