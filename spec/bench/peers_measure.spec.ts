@@ -27,7 +27,7 @@ test('a round begins its prompt anew, unless it goes on', async () => {
   expect(asked).toEqual(['begin 3', 'next', 'next', 'next'])
 })
 
-test('there is room for each position that is asked for', () => {
-  expect(capacityOf([short], rounds)).toBe(4)
-  expect(capacityOf([short, { ...short, goesOn: true }], rounds)).toBe(6)
+test('there is room for each position that is asked for, and one', () => {
+  expect(capacityOf([short], rounds)).toBe(5)
+  expect(capacityOf([short, { ...short, goesOn: true }], rounds)).toBe(7)
 })

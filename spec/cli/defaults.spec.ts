@@ -17,7 +17,7 @@ async function defaultOf(command: string, option: string): Promise<string | unde
   const { stdout } = await runInside([command, '--help', 'all'])
   const options = stdout.replaceAll(/\n {4,}(?=\S)/g, ' ').split('\n')
   const line = options.find((text) => new RegExp(`^ +(-\\w, )?(--[\\w-]+, )*--${option}[ ,]`).test(text))
-  return line && /[(,] ?default: "?([^")]*)"?\)/.exec(line)?.[1]
+  return line && /[(,] ?default: "?([^";)]*)/.exec(line)?.[1]
 }
 
 test('the table has the options of calibration, training and generation', () => {

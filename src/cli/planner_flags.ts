@@ -108,7 +108,7 @@ export function addPlanFlags(
     '--sparsity <share>',
     'share of heads and neurons that the planner skips, from 0 to 1',
     shareOption,
-  ).default(0.5, usual === 'dense' ? 'nothing is skipped; beside --planner 0.5' : undefined)
+  ).default(0.5, usual === 'dense' ? '0.5; without --planner and --sparsity nothing is skipped' : undefined)
   addDeciderFlags(command, [planner, sparsity], 'shadow')
   command.hook('preAction', (_, called) => {
     const flags = called.opts<PlanFlags>()
