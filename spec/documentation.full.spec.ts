@@ -1,5 +1,5 @@
 /**
- * Every example of the documents runs in a process of its own and prints the output in the document. documentation.spec.ts compiles
+ * Every example of the documents runs and prints the output in the document. documentation.spec.ts compiles
  * them all, and runs those that are nothing but command lines of `shadowllm`.
  *
  * Each check also gets a wrong document, and must report it.
@@ -36,6 +36,20 @@ describe('examples of the documents run', () => {
     ])
     expect(await runExamples([program("throw new Error('planted')")])).toEqual([
       expect.stringContaining('examples/planted.ts:1: the example failed'),
+    ])
+  })
+
+  test('of several programs the one that fails is found, and one that ends the process', async () => {
+    const program = (name: string, text: string): documents.Example =>
+      documents.exampleOfProgram({ path: `examples/${name}.ts`, text })
+    const right = program('right', "console.log('a')\n\n// prints\n// a\n")
+    const wrong = program('wrong', "throw new Error('planted')")
+    expect(await runExamples([right, wrong, right])).toEqual([
+      expect.stringContaining('examples/wrong.ts:1: the example failed'),
+    ])
+    const ends = program('ends', "setTimeout(() => { throw new Error('late') })\nawait new Promise(() => {})")
+    expect(await runExamples([right, ends, right])).toEqual([
+      expect.stringContaining('examples/ends.ts:1: the example failed'),
     ])
   })
 

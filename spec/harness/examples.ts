@@ -2,8 +2,8 @@
  * Runs the examples of documents and returns their faults.
  *
  * TypeScript examples become files in a folder under build/, inside this package, so that `shadowllm` resolves to the sources
- * of the package (by a condition in `exports` of package.json), for the compiler and for Node. All are type-checked together; each
- * runs in its own process.
+ * of the package (by a condition in `exports` of package.json), for the compiler and for Node. All are type-checked together, and
+ * run one after the other in one process, which must end by itself; each of the others has a process of its own.
  */
 import { execFile } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -33,13 +33,20 @@ function run(command: string, args: string[]): Promise<Result> {
 /** Runs what these examples say may be run. Empty if all hold. */
 export function runExamples(examples: readonly Example[]): Promise<string[]> {
   return inFolder(async (folder) => {
-    const faults: string[] = []
     writeModules(examples, folder)
-    for (const [index, example] of examples.entries()) {
-      if (example.run) faults.push(...(await runExample(example, exampleFile(folder, index))))
-    }
+    const [programs, others] = partition([...examples.entries()].filter(([, { run }]) => run))
+    const faults = await runPrograms(programs, folder)
+    for (const [, example] of others) faults.push(...(await runCommands(example)))
     return faults
   })
+}
+
+type Numbered = readonly [index: number, example: Example]
+
+/** Those in TypeScript, and the others. */
+function partition(examples: readonly Numbered[]): [programs: Numbered[], others: Numbered[]] {
+  const isProgram = ([, { language }]: Numbered): boolean => language === 'ts'
+  return [examples.filter(isProgram), examples.filter((one) => !isProgram(one))]
 }
 
 /** Type-checks these examples without running them. Empty if all are right. */
@@ -93,12 +100,43 @@ async function typeCheck(examples: readonly Example[], folder: string): Promise<
   return named.trimEnd().split(/\n(?=\S)/)
 }
 
-async function runExample(example: Example, file: string): Promise<string[]> {
+/** What comes before the output of each program, and before what one threw. */
+const [BEGINS, THREW] = ['\u{1}', '\u{2}']
+
+/** Runs programs one after the other in a process: most of what each takes is the loading of the modules that all share. */
+async function runPrograms(programs: readonly Numbered[], folder: string): Promise<string[]> {
+  if (programs.length === 0) return []
+  const all = join(folder, 'all.mjs')
+  const files = programs.map(([index]) => exampleFile(folder, index))
+  const lines = [
+    `for (const file of ${JSON.stringify(files)}) {`,
+    `  process.stdout.write(${JSON.stringify(BEGINS)})`,
+    `  await import(file).catch((error) => process.stdout.write(${JSON.stringify(THREW)} + error.stack))`,
+    '}',
+  ]
+  writeFileSync(all, lines.join('\n'))
+  const { ok, stdout, output } = await run(process.execPath, ['--conditions=@shadowllm/source', all])
+  const outputs = stdout.split(BEGINS).slice(1)
+  const faults = outputs.flatMap((text, i) => {
+    const [, example] = programs[i]
+    const [printed, threw] = text.split(THREW)
+    return threw === undefined
+      ? outputFaults(example, printed)
+      : [`${example.at}: the example failed\n${threw.trimEnd()}`]
+  })
+  if (ok) return faults
+  const [, last] = programs[Math.max(0, outputs.length - 1)]
+  return [...faults, `${last.at}: the example failed, or those before it do not end\n${output.trimEnd()}`]
+}
+
+async function runCommands(example: Example): Promise<string[]> {
   const shadowllm = 'shadowllm() { "$SHADOWLLM_NODE" src/cli/main.ts "$@"; }'
-  const { ok, stdout, output } =
-    example.language === 'ts'
-      ? await run(process.execPath, ['--conditions=@shadowllm/source', file])
-      : await run('bash', ['-euo', 'pipefail', '-c', `${shadowllm}\n${example.code}`])
+  const { ok, stdout, output } = await run('bash', [
+    '-euo',
+    'pipefail',
+    '-c',
+    `${shadowllm}\n${example.code}`,
+  ])
   if (!ok) return [`${example.at}: the example failed\n${output.trimEnd()}`]
   return outputFaults(example, stdout)
 }
