@@ -4,10 +4,10 @@
  */
 import { writeFileSync } from 'node:fs'
 import { makeBundle, writeBundle } from './cuda/certify/bundle.ts'
-import { compileModule, manifestOf, manifestPath, modulePath, usageTable } from './cuda/module.ts'
+import { compileModule, manifestOf, manifestPath, modulePath, usageOnAll, usageTable } from './cuda/module.ts'
 
 const module = await compileModule()
 writeFileSync(modulePath, module)
 writeFileSync(manifestPath, `${JSON.stringify(manifestOf(module), null, 2)}\n`)
-process.stdout.write(await usageTable())
+process.stdout.write(usageTable(await usageOnAll()))
 writeBundle(await makeBundle())

@@ -78,7 +78,7 @@ export function manifestOf(module: string): Manifest {
 }
 
 /** What every kernel takes on a device, as ptxas finds when it compiles the module for it. */
-export function usageOn(architecture: string): Promise<Usage[]> {
+function usageOn(architecture: string): Promise<Usage[]> {
   return inFolder(async (folder) => {
     const args = ['-v', `-arch=${architecture}`, '-o', 'kernels.cubin', modulePath]
     return parseUsage(await compile('ptxas', args, folder))
@@ -103,9 +103,13 @@ export function parseUsage(text: string): Usage[] {
     .sort((a, b) => (a.kernel < b.kernel ? -1 : 1))
 }
 
-/** What every kernel takes on each device, as a table in Markdown; shared memory is the same on all of them. */
-export async function usageTable(): Promise<string> {
-  const columns = await Promise.all(architectures.map(usageOn))
+/** What every kernel takes on each device. */
+export function usageOnAll(): Promise<Usage[][]> {
+  return Promise.all(architectures.map(usageOn))
+}
+
+/** The same as a table in Markdown; shared memory is the same on all of them. */
+export function usageTable(columns: readonly (readonly Usage[])[]): string {
   const heads = ['kernel', ...architectures.map((name) => `registers, ${name}`), 'shared bytes', 'spilled']
   const rows = columns[0].map(({ kernel, shared }, i) => {
     const spilled = columns.reduce((total, usage) => total + usage[i].spilled, 0)

@@ -2,13 +2,13 @@
  * The committed CUDA module is what the sources in cuda/ compile to, byte for byte, where nvcc is.
  */
 import { readFileSync } from 'node:fs'
-import { describe, expect, test } from 'vitest'
+import { beforeAll, describe, expect, test } from 'vitest'
 import {
   architectures,
   compileModule,
   symbols,
   modulePath,
-  usageOn,
+  usageOnAll,
   usageTable,
 } from '../../../scripts/cuda/module.ts'
 import { root } from '../../../scripts/sources.ts'
@@ -24,12 +24,17 @@ describe.skipIf(noNvcc !== null)(`by nvcc${noNvcc === null ? '' : ` (skipped: ${
     expect(committed === first, 'run `npm run build:cuda` and commit the result').toBe(true)
   })
 
-  test('the table in cuda/README.md is the one `npm run build:cuda` prints', async () => {
-    expect(readFileSync(`${root}cuda/README.md`, 'utf8')).toContain(await usageTable())
+  let usages: Awaited<ReturnType<typeof usageOnAll>> = []
+  beforeAll(async () => {
+    usages = await usageOnAll()
   })
 
-  test.each(architectures)('on %s no kernel keeps registers in memory', async (architecture) => {
-    const usage = await usageOn(architecture)
+  test('the table in cuda/README.md is the one `npm run build:cuda` prints', () => {
+    expect(readFileSync(`${root}cuda/README.md`, 'utf8')).toContain(usageTable(usages))
+  })
+
+  test.each(architectures)('on %s no kernel keeps registers in memory', (architecture) => {
+    const usage = usages[architectures.indexOf(architecture)]
     expect(usage.map(({ kernel }) => kernel).sort()).toEqual([...symbols].sort())
     for (const { kernel, registers, stack, spilled } of usage) {
       expect([stack, spilled], kernel).toEqual([0, 0])
