@@ -31,8 +31,7 @@ function setDiff(line: string, planted: string): Markup {
   while (end < most - start && line.at(-1 - end) === planted.at(-1 - end)) end++
   const marked = (text: string): Markup =>
     markup`${text.slice(0, start)}<mark>${text.slice(start, text.length - end)}</mark>${text.slice(text.length - end)}`
-  return markup`<pre class="diff" tabindex="0"><del>- ${marked(line)}</del>
-<ins>+ ${marked(planted)}</ins></pre>`
+  return markup`<pre class="diff" tabindex="0"><del>-\u{a0}${marked(line)}</del><ins>+\u{a0}${marked(planted)}</ins></pre>`
 }
 
 /** The HTML of a proof. */

@@ -79,6 +79,7 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
       'Write your own sampler',
       'Train a predictor',
       'Measure speed',
+      'Measure perplexity',
       'Compare planners',
     ])
     const places = await searching.evaluate((all) => {
@@ -110,6 +111,7 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
       ['write a planner', 'Write your own planner'],
       ['own sampler', 'Write your own sampler'],
       ['measure speed', 'Measure speed'],
+      ['measure perplexity', 'Measure perplexity'],
       ['train a predictor', 'Train a predictor'],
       ['compare planners', 'Compare planners'],
     ])

@@ -174,7 +174,10 @@ export interface PlannerSettings {
 }
 
 /**
- * A way of deciding, and its settings: what `planner` takes besides a name. A planner of your own is an object of this type.
+ * A way of deciding, and its settings: what `planner` takes besides a name. A planner of your own is an object of this type: `by`
+ * `attention` for a mask of the whole model from the heads' outputs of an early layer, as ShadowLLM has it, or from nothing but the tokens;
+ * `prompt` for one from the neurons' activations over the whole prompt; `layer` for each layer from what enters it, as DejaVu;
+ * `gate` for the neurons of each token from their gates; `channels` for what matrices read of each token.
  * @example
  * ```ts
  * import { makeBudget, selectMask, ShadowModel, type MaskPlanner } from 'shadowllm'

@@ -72,6 +72,14 @@ test('the first number that differs is told in a sentence, and another differenc
   )
   const text = 'text[0]: with the bug 1, without it 0'
   expect(differenceInWords(text)).toMatch(/ by the engine: another token\.$/)
+  const numbersOf = (wrong: number, right: number): string | undefined =>
+    /: (\S+ by .* engine)/.exec(differenceInWords(`loss[1]: with the bug ${wrong}, without it ${right}`))?.[1]
+  expect(numbersOf(0.0000012243400533407112, 2.622399719598434e-8)).toBe(
+    '1.22e-6 by src/spec with the bug, 2.62e-8 by the engine',
+  )
+  expect(numbersOf(0.30000000000000004, 0.3)).toBe(
+    '0.30000000000000004 by src/spec with the bug, 0.3 by the engine',
+  )
   expect(differenceInWords('mask: with the bug 3 numbers, without it 4 numbers')).toBe('')
 })
 

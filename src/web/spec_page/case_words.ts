@@ -90,7 +90,19 @@ export function differenceInWords(report: string): string {
     what === undefined
       ? `number ${place} of ${values}`
       : `that of layer ${layer}, ${kind} ${place}, of the ${what}`
-  return `The first number that differs is ${which}: ${expected} by src/spec with the bug, ${got} by the engine${how}.`
+  const [bug, engine] = apart(wrong, right)
+  return `The first number that differs is ${which}: ${bug} by src/spec with the bug, ${engine} by the engine${how}.`
+}
+
+/** Two numbers with three digits, or as many as tell them apart; small ones with an exponent. */
+function apart(a: number, b: number): string[] {
+  const written = (digits: number): string[] => [a, b].map((value) => value.toExponential(digits - 1))
+  let digits = 3
+  while (digits < 17 && new Set(written(digits)).size === 1) digits++
+  return written(digits).map((text) => {
+    const value = Number(text)
+    return value !== 0 && Math.abs(value) < 1e-3 ? value.toExponential() : String(value)
+  })
 }
 
 /** How far a wrong number is from the right one. */

@@ -77,13 +77,14 @@ export const stations: readonly Station[] = [
   {
     address: 'strip.select.selectMask',
     title: () => '5 The budget cuts',
-    draw: ({ scores, mask }) => {
+    draw: ({ scores, mask }, { sparsity }) => {
       if (!scores || !mask) return null
+      const least = sparsity === 1 ? '; each layer keeps its best head' : ''
       const ranking = ranked(scores, mask, 'neurons')
       const skipped = [ranked(scores, mask, 'heads'), ranking].map(({ kept, count }) =>
         [kept.length - count, kept.length].map((units) => units.toLocaleString('en')).join(' of '),
       )
-      return markup`${curve('neurons', ranking)}<p>${skipped[0]} heads and ${skipped[1]} neurons are skipped</p>`
+      return markup`${curve('neurons', ranking)}<p>${skipped[0]} heads and ${skipped[1]} neurons are skipped${least}</p>`
     },
   },
   {
