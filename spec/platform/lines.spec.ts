@@ -174,6 +174,35 @@ test('ctrl-C between questions is a signal, and keeps the keys before it', async
   expect([answers, signals]).toEqual([['first', null], ['SIGINT']])
 })
 
+test('lines before ctrl-C between questions wait, each for a question and a key; ctrl-C at one gives the others up', async () => {
+  const emit = process.emit.bind(process) as (...event: unknown[]) => boolean
+  vi.spyOn(process, 'emit').mockImplementation(
+    ((...event: unknown[]) => event[0] === 'SIGINT' || emit(...event)) as typeof process.emit,
+  )
+  for (const [last, ...expected] of [
+    ['?\r', 'one!', 'two?', 'three.'],
+    ['\u0003', 'one!', { isEmpty: false }, '.'],
+  ] as const) {
+    const { stdin } = played(true)
+    const lines = openLines()
+    const answer = async (keys: string): Promise<unknown> => {
+      const next = lines.next('')
+      await pause()
+      stdin.write(keys)
+      return next
+    }
+    expect(await answer('first\r')).toBe('first')
+    for (const keys of ['one\r', 'two\r', 'three\r', '\u0003']) {
+      stdin.write(keys)
+      await pause()
+    }
+    const answers = []
+    for (const keys of ['!\r', last, '.\r']) answers.push(await answer(keys))
+    expect(answers).toEqual(expected)
+    lines.close()
+  }
+})
+
 test('an error of the terminal, such as its end, ends a question and what listens between questions', async () => {
   const { stdin } = played(true)
   Object.assign(stdin, { setRawMode: (isOn: boolean) => isOn || stdin.emit('error', new Error('gone')) })

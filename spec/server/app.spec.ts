@@ -319,7 +319,9 @@ describe('chats', () => {
       'logprobs: expected true beside top_logprobs, got nothing',
       'logprobs',
     ])
-    expect((await refused({ messages, model: 'gpt-4' }))[0]).toMatch(/, got the text "gpt-4"$/)
+    expect((await refused({ messages, model: 'gpt-4' }))[0]).toMatch(
+      /, got the text "gpt-4"; serve --name gives the model another name$/,
+    )
   })
 
   test('parts of text are one text, and a message spells no special token', async () => {

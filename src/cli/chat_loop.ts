@@ -93,7 +93,7 @@ const help = `Commands:
   /quit, /exit     end, as ctrl-D does
 The tab key completes commands. Blanks before a command are ignored. A line that ends with \\ goes on in the next one; pasted lines are one message. //TEXT sends a message
 that begins with a slash. Ctrl-C ends an answer; ctrl-D during an answer ends the chat after it. Lines typed during an answer are
-sent after it, or wait at the prompt where ctrl-C ends it.`
+sent after it, or wait at the prompt, one by one, where ctrl-C ends it.`
 
 /** The commands that the help lists, and whether something may follow each: what is written in capitals, or a setting. */
 const commands: ReadonlyMap<string, boolean> = new Map(
@@ -314,7 +314,7 @@ class ChatLoop {
         return this.#answerAgain()
       case 'undo': {
         const last = this.#lastMessage()
-        if (last < 0) return this.#say('no answer yet')
+        if (last < 0) return this.#say('nothing to take back')
         const { content } = this.#messages[last]
         await this.#keep(last)
         return this.#say(`taken back: ${shorten(content)}`)
@@ -330,7 +330,8 @@ class ChatLoop {
         this.#isOver = true
         return
       default: {
-        const near = nearestName(command, commandNames, 2)
+        const begun = commandNames.filter((name) => name.startsWith(command))
+        const near = begun.length === 1 ? begun[0] : nearestName(command, commandNames, 2)
         const hint = near === null ? '' : ` (did you mean /${near}?)`
         throw new UsageError('UNKNOWN_COMMAND', `/${command}: unknown command${hint}; /help lists them`)
       }

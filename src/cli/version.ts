@@ -15,5 +15,8 @@ export const dependencies: Readonly<Record<string, string>> = about.dependencies
 export function expectNode({ name, version }: Runtime = runtime): void {
   const oldest = about.engines.node.replace('>=', '')
   if (name === 'node' && version.localeCompare(oldest, 'en', { numeric: true }) < 0)
-    throw new MissingError('NODE_VERSION', `node: expected version ${oldest} or newer, got ${version}`)
+    throw new MissingError(
+      'NODE_VERSION',
+      `node: expected version ${oldest} or newer, got ${version}; "npm i node@24" beside this package brings one, which npx takes`,
+    )
 }

@@ -54,6 +54,8 @@ function typedLines(): LineInput {
   let stop = (): void => {}
   /** Keys for the next question. Each is one key, or several that came at once: a paste. */
   const ahead: Buffer[] = []
+  /** Lines that were sent during an answer which was ended: each is put before a person again, who may want it no longer. */
+  const waiting: string[] = []
   let lately = -Infinity
   const mark = (isOn: boolean): void => {
     input.setRawMode(isOn)
@@ -83,11 +85,8 @@ function typedLines(): LineInput {
     const kept = keys.filter((key) => key !== CTRL_C && key !== CTRL_Z)
     if (last.length + kept.length > 0) ahead.push(Buffer.concat([last, kept]))
     if (keys.includes(CTRL_C)) {
-      // What was sent during an answer that is ended so waits on the line: a person may want it no longer.
-      const typed = Buffer.concat(ahead.splice(0))
-        .toString('latin1')
-        .replace(/[\r\n]+$/, '')
-      if (typed !== '') ahead.push(Buffer.from(typed.replace(/[\r\n]+/g, ' '), 'latin1'))
+      const typed = Buffer.concat(ahead.splice(0)).toString('latin1')
+      waiting.push(...typed.split(/[\r\n]+/).filter((line) => line !== ''))
       host.emit('SIGINT', 'SIGINT')
     }
     if (keys.includes(CTRL_Z))
@@ -172,6 +171,7 @@ function typedLines(): LineInput {
         })
         lines.on('SIGINT', () => {
           output.write('^C\n')
+          waiting.length = 0
           settle({ isEmpty: lines.line === '' && all.length === 0 })
         })
         lines.on('SIGTSTP', () => {
@@ -201,6 +201,8 @@ function typedLines(): LineInput {
         input.on('keypress', onKey)
         output.write(MARK_PASTES)
         lines.prompt()
+        const again = ahead.length === 0 ? waiting.shift() : undefined
+        if (again !== undefined) ahead.push(Buffer.from(again, 'latin1'))
         // The keys of one line: what follows it is for the next question.
         const end = ahead.findIndex((keys) => keys.includes('\r') || keys.includes('\n'))
         const keys = ahead.splice(0, end < 0 ? ahead.length : end + 1)

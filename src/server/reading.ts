@@ -223,9 +223,14 @@ export class RequestReader {
 /** @throws RequestError MODEL for a name that is given and is another */
 export function expectModel(names: readonly string[], name: string | null | undefined): void {
   if (name === null || name === undefined || names.includes(name)) return
-  throw new RequestError(404, 'MODEL', `model: expected ${names[0]}, got ${describeJson(name)}`, {
-    option: 'model',
-  })
+  throw new RequestError(
+    404,
+    'MODEL',
+    `model: expected ${names[0]}, got ${describeJson(name)}; serve --name gives the model another name`,
+    {
+      option: 'model',
+    },
+  )
 }
 
 /** The prompts of a request, each as text or ids. @throws UsageError PROMPT for none */

@@ -142,7 +142,7 @@ describe('through a pipe', () => {
     const flags = ['--json', '--session', file, '--system', 'Be odd.']
     const asked = await chat(['/undo', 'once', 'a', '/undo', '/mask', 'b'], ...flags)
     expect(asked.stderr.trimEnd().split('\n')).toEqual([
-      'no answer yet',
+      'nothing to take back',
       'taken back: a',
       'no mask of the last answer is kept; /again decides it anew',
     ])
@@ -627,10 +627,11 @@ describe('at a terminal', () => {
     expect(last(await run('/temperature 9', 'once'))).not.toBe(await run('once'))
   })
 
-  test('a command that is misspelt is refused with the nearest one, if one is near', async () => {
-    const { notes } = await typed(['/sparsty 0.3', '/unheard'])
+  test('a command that is misspelt is refused with the nearest one, or the one that it begins, if there is one', async () => {
+    const { notes } = await typed(['/sparsty 0.3', '/temp 0', '/unheard'])
     expect(notes).toEqual([
       expect.stringContaining('/sparsty: unknown command (did you mean /sparsity?); /help lists them'),
+      expect.stringContaining('/temp: unknown command (did you mean /temperature?)'),
       expect.stringMatching(/\/unheard: unknown command; \/help lists them \[/),
     ])
   })
