@@ -34,20 +34,18 @@ function run(command: string, args: string[]): Promise<Result> {
 export function runExamples(examples: readonly Example[]): Promise<string[]> {
   return inFolder(async (folder) => {
     writeModules(examples, folder)
-    const [programs, others] = partition([...examples.entries()].filter(([, { run }]) => run))
-    const faults = await runPrograms(programs, folder)
-    for (const [, example] of others) faults.push(...(await runCommands(example)))
+    const chosen = [...examples.entries()].filter(([, { run }]) => run)
+    const faults = await runPrograms(
+      chosen.filter(([, { language }]) => language === 'ts'),
+      folder,
+    )
+    for (const [, example] of chosen)
+      if (example.language !== 'ts') faults.push(...(await runCommands(example)))
     return faults
   })
 }
 
 type Numbered = readonly [index: number, example: Example]
-
-/** Those in TypeScript, and the others. */
-function partition(examples: readonly Numbered[]): [programs: Numbered[], others: Numbered[]] {
-  const isProgram = ([, { language }]: Numbered): boolean => language === 'ts'
-  return [examples.filter(isProgram), examples.filter((one) => !isProgram(one))]
-}
 
 /** Type-checks these examples without running them. Empty if all are right. */
 export function typeCheckExamples(examples: readonly Example[]): Promise<string[]> {

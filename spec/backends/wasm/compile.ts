@@ -5,6 +5,7 @@ import asc from 'assemblyscript/asc'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { root, type Plant } from '../../../scripts/sources.ts'
+import { remembered } from '../../../src/tensor/records.ts'
 
 /** The builds of asconfig.json, and the module each is committed as. */
 export const builds = {
@@ -25,12 +26,6 @@ export function readCommitted(build: Build = 'release'): Promise<Buffer<ArrayBuf
 /** The sources and the compiler's library by their paths, read once for all mutants; null where there is no file. */
 const texts = new Map<string, Promise<string | null>>()
 
-function readOnce(path: string): Promise<string | null> {
-  const known = texts.get(path) ?? readFile(path, 'utf8').catch(() => null)
-  texts.set(path, known)
-  return known
-}
-
 /** @throws Error if the sources do not compile, or the place is not there or not the only one */
 export async function compileKernels(
   plant?: Plant,
@@ -43,7 +38,8 @@ export async function compileKernels(
     ['--config', 'asconfig.json', '--target', build, '--baseDir', root, ...options],
     {
       readFile: async (name, folder) => {
-        const text = await readOnce(join(folder, name))
+        const path = join(folder, name)
+        const text = await remembered(texts, path, () => readFile(path, 'utf8').catch(() => null))
         if (text === null || !plant || !name.endsWith(`assembly/${plant.file}`)) return text
         if (text.split(plant.from).length !== 2) throw new Error(`${name}: expected "${plant.from}" once`)
         planted = true

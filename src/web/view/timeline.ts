@@ -3,6 +3,7 @@
  * difference of the texts. One column is selected, by pointer or arrow keys.
  */
 import type { UnitMask } from '../../masks/mask.ts'
+import { remembered } from '../../tensor/records.ts'
 import { switchUnits, type UnitSwitch } from '../engine/unit_switches.ts'
 import { binsOf } from '../trace/bins.ts'
 import type { Masks, Trace } from '../trace/trace.ts'
@@ -125,8 +126,7 @@ export class Timeline {
     }
     for (let c = 0; c < trace.columns.length; c++) {
       const decided = masks.of.ofColumn(trace, c)
-      const own = given.get(decided) ?? masksOf(decided)
-      given.set(decided, own)
+      const own = remembered(given, decided, () => masksOf(decided))
       for (const { cell, box } of this.#cells(trace, GUTTER + c * step, cellWidth, height))
         drawDot(context, own, cell, box, colours)
     }
