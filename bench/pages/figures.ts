@@ -8,6 +8,7 @@ import type { Row } from '../../src/results/experiment_result.ts'
 import { armsOf, type Frontier, type FrontierArm } from '../frontier/data.ts'
 import { frontierTable, nats } from '../frontier/figure.ts'
 import { InputError } from '../../src/tensor/errors.ts'
+import { compensatedTable, contextTable, type Context } from './compensated_table.ts'
 import { Grid, type GridRun, type Where } from './grid.ts'
 import { tablesOf } from './grid_table.ts'
 import { markdownTable, pair } from './table.ts'
@@ -74,6 +75,10 @@ export function figuresOf(results: Results): object {
     documents: (name: string) => new Set(grid(name).cells[0].scores.map(({ document }) => document)).size,
     seeds: (name: string) => grid(name).seeds,
     tables: (name: string) => tablesOf(grid(name)),
+    /** What takes the place of skipped units, and what the prompt adds to it (compensated_table.ts). */
+    compensated: (name: string, asked: number) => compensatedTable(grid(name), asked),
+    context: (lines: readonly (Omit<Context, 'grid'> & { name: string })[]) =>
+      contextTable(lines.map(({ name, ...line }) => ({ ...line, grid: grid(name) }))),
     /** A table of one column of rows: a line for each share asked for in per cent, a column for each planner. */
     matrix: (
       name: string,

@@ -4,6 +4,7 @@
  * Tests src/experiments/grid_cells.ts and src/results/measured_run.ts.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { compensatedTable, contextTable } from '../../bench/pages/compensated_table.ts'
 import { Grid, gridRunOf } from '../../bench/pages/grid.ts'
 import { Pages } from '../../bench/pages/pages.ts'
 import { randomPredictor } from '../../src/bench/predictors.ts'
@@ -790,6 +791,67 @@ describe('what is written of a run', () => {
       ['-------', '-------', '----'],
       ...[25, 50].map((asked) => [`${asked} %`, say('griffin', asked), say('cats', asked)]),
     ])
+  })
+
+  test('tables of what takes the place of skipped units have a column for each, and what the prompt adds', () => {
+    const file = JSON.parse(text) as {
+      experiments: {
+        measured: { windows: { document: string }[]; methods: (Numbers & { method: Method })[] }[]
+      }[]
+    }
+    const [measured] = file.experiments[0].measured
+    // Errors are over documents.
+    measured.windows.forEach((window, i) => (window.document = `document ${i}`))
+    const methodOf = (planner: string): Numbers & { method: Method } => {
+      const found = measured.methods.find(
+        ({ method }) => method.planner === planner && method.scope === 'per-layer' && method.sparsity === 0.5,
+      )
+      if (found) return found
+      throw new Error(`no ${planner}`)
+    }
+    const [dense] = measured.methods
+    const { kl = [] } = methodOf('griffin')
+    // Of the same windows, each so many times what griffin costs.
+    const cellsOf = (planner: string, times: readonly number[]): (Numbers & { method: Method })[] => {
+      const one = methodOf(planner)
+      const instead: Partial<Method>[] = [
+        {},
+        { compensate: 'mean' },
+        { compensate: 'least-squares' },
+        { compensate: 'least-squares', promptShare: 0.2 },
+      ]
+      return times.map((by, i) => ({
+        ...one,
+        method: { ...one.method, ...instead[i] },
+        kl: kl.map((value) => by * value),
+      }))
+    }
+    const fixed = [0.8, 0.7, 0.5, 0.25]
+    const contextual = [1, 0.9, 0.25, 0.125]
+    measured.methods = [dense, ...cellsOf('static', fixed), ...cellsOf('griffin', contextual)]
+    const compensated = gridOf(JSON.stringify(file))
+    const griffin = compensated.row('griffin', 50)
+    const [value, error] = [Number(griffin.kl), Number(griffin.klError)]
+    const say = (by: number): string => `${(by * value).toFixed(3)} ± ${Math.abs(by * error).toFixed(3)}`
+    const cellsIn = (table: string): string[][] =>
+      table
+        .trim()
+        .split('\n')
+        .filter((_, i) => i !== 1)
+        .map((line) => line.split('|').slice(1, -1))
+        .map((line) => line.map((cell) => cell.trim()))
+    const table = cellsIn(compensatedTable(compensated, 50))
+    expect(table).toEqual([
+      ['planner', 'zero', 'mean', 'least squares', 'with the prompt'],
+      ['griffin', ...contextual.map(say)],
+      ['static, per layer', ...fixed.map(say)],
+    ])
+    const what = { what: 'these', grid: compensated, asked: 50 }
+    expect(cellsIn(contextTable([{ ...what, contextual: 'griffin', fixed: 'static, per layer' }]))).toEqual([
+      ['', 'neither', 'in the mask', 'in the moments', 'in both'],
+      ['these', (0.5 * value).toFixed(3), ...[0.25, 0.25, 0.375].map(say)],
+    ])
+    expect(compensatedTable(compensated, 25)).not.toContain('static')
   })
 
   test('files of one name with other methods are refused', () => {
