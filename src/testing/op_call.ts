@@ -251,7 +251,7 @@ function aliasOutputs(row: Kernel, seats: Seats): void {
 }
 
 /** Whether the numbers from begin to end of two arrays of a kind are equal bit for bit. Most calls spend their time here. */
-function haveSameBits(a: Numbers, b: Numbers, begin: number, end: number): boolean {
+export function haveSameBits(a: Numbers, b: Numbers, begin: number, end: number): boolean {
   if (begin === end) return true
   const size = a.BYTES_PER_ELEMENT
   return size === 4
