@@ -68,9 +68,12 @@ export class Random {
 
   /** A whole number in [0, limit), each equally likely. @param limit from 1 to 2^32 */
   below(limit: number): number {
-    const fair = 2 ** 32 - (2 ** 32 % limit)
     let drawn = this.uint32()
-    while (drawn >= fair) drawn = this.uint32()
+    // A draw below this is below the largest multiple of the limit, whose remainder takes longer than the draw.
+    if (drawn >= 2 ** 32 - limit) {
+      const fair = 2 ** 32 - (2 ** 32 % limit)
+      while (drawn >= fair) drawn = this.uint32()
+    }
     return drawn % limit
   }
 
@@ -89,7 +92,7 @@ export class Random {
 
   /** The numbers 0..length-1 in random order (Fisher-Yates). @param length how many */
   permutation(length: number): Int32Array {
-    const order = Int32Array.from({ length }, (_, i) => i)
+    const order = new Int32Array(length).map((_, i) => i)
     for (let i = length - 1; i > 0; i--) {
       const j = this.below(i + 1)
       const kept = order[i]

@@ -63,6 +63,7 @@ export const edges: readonly number[] = withNeighbours(boundaries)
 const beyond = [Infinity, -Infinity, NaN]
 /** Subnormal in half precision: half of the largest, and a tie of the two least. */
 const subnormalF16 = [2 ** -15, 1.5 * 2 ** -24]
+const allSpecial = [...special, ...subnormalF16, ...beyond]
 
 /** Arrays that can be dealt. */
 export type Dealable = Numbers | Uint32Array
@@ -187,7 +188,7 @@ export class Data extends Random {
     simplest: number | null = null,
   ): Float32Array {
     const make = (stream: Data): Float32Array =>
-      Float32Array.from({ length: lengthOf(shape) }, (_, place) => one(stream, place))
+      new Float32Array(lengthOf(shape)).map((_, place) => one(stream, place))
     return this.deal(name, shape, make, { blank: simplest })
   }
 
@@ -219,7 +220,7 @@ export class Data extends Random {
     const make = (stream: Data): Int8Array =>
       kind === 'equal'
         ? new Int8Array(length).fill(127)
-        : Int8Array.from({ length }, () =>
+        : new Int8Array(length).map(() =>
             kind === 'ties' ? stream.pick([-127, -1, 0, 1, 127]) : stream.integer(-127, 127),
           )
     return this.deal(name, shape, make, {
@@ -232,7 +233,7 @@ export class Data extends Random {
   bytes(name: string, shape: readonly number[], sideBySide = 0, kind: DataKind = 'plain'): Uint8Array {
     const length = lengthOf(shape)
     const make = (stream: Data): Uint8Array => {
-      const bytes = Uint8Array.from({ length }, () => (kind === 'equal' ? 0xff : stream.below(256)))
+      const bytes = new Uint8Array(length).map(() => (kind === 'equal' ? 0xff : stream.below(256)))
       if (sideBySide > 0)
         for (let at = 0; at < length; at += shape[shape.length - 1])
           bytes.set(new Uint8Array(halvesOf(stream, 'f16', 2 * sideBySide, kind).buffer), at)
@@ -244,7 +245,7 @@ export class Data extends Random {
   /** Blocks of Q4_1 with finite scales and minima: [count, 5] words. */
   blocks(name: string, count: number, kind: DataKind = 'plain'): Uint32Array {
     const make = (stream: Data): Uint32Array => {
-      const words = Uint32Array.from({ length: 5 * count }, () => stream.below(2 ** 32))
+      const words = new Uint32Array(5 * count).map(() => stream.below(2 ** 32))
       const halves = halvesOf(stream, 'f16', 2 * count, kind)
       for (let b = 0; b < count; b++) words[5 * b] = halves[2 * b] | (halves[2 * b + 1] << 16)
       return words
@@ -254,8 +255,7 @@ export class Data extends Random {
 
   /** Values in [0, limit), in any order. */
   ids(name: string, shape: Shape, limit: number): Int32Array {
-    const make = (stream: Data): Int32Array =>
-      Int32Array.from({ length: lengthOf(shape) }, () => stream.below(limit))
+    const make = (stream: Data): Int32Array => new Int32Array(lengthOf(shape)).map(() => stream.below(limit))
     return this.deal(name, shape, make, { blank: 0 })
   }
 
@@ -311,7 +311,7 @@ function floatsOf(stream: Data, length: number, kind: DataKind): Float32Array {
 function floatOf(stream: Data, kind: DataKind): number {
   if (kind === 'ties') return stream.pick(tied)
   if (kind === 'smooth') return (stream.chance(0.5) ? 1 : -1) * (stream.integer(256, 1792) / 1024)
-  if (kind === 'special') return stream.pick([...special, ...subnormalF16, ...beyond])
+  if (kind === 'special') return stream.pick(allSpecial)
   if (kind === 'steep' || kind === 'sparse')
     return (stream.chance(0.5) ? 1 : -1) * 2 ** (stream.uniform() * 17 - 10)
   if (kind === 'edges') return stream.chance(0.3) ? stream.pick(edges) : stream.uniform() * 4 - 2

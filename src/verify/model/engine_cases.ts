@@ -109,7 +109,7 @@ function tensorsOf(config: ModelConfig, numbers: readonly number[]): Map<string,
   let used = 0
   for (const [name, shape] of parameterShapes(config)) {
     const length = shape.reduce((product, size) => product * size, 1)
-    const values = Float32Array.from({ length }, () => numbers[used++ % numbers.length])
+    const values = new Float32Array(length).map(() => numbers[used++ % numbers.length])
     tensors.set(name, { shape, values })
   }
   return tensors
@@ -412,7 +412,7 @@ export const networkCase = fc.record({
 export function networkValues(shape: NetworkShape, numbers: readonly number[]): NetworkValues {
   const lengths = layerParameterLengths(shape)
   return recordOf(layerParameterNames, (name, p) =>
-    Float32Array.from({ length: lengths[name] }, (_, i) => numbers[(i + 31 * p) % numbers.length]),
+    new Float32Array(lengths[name]).map((_, i) => numbers[(i + 31 * p) % numbers.length]),
   )
 }
 

@@ -128,7 +128,7 @@ function weightsFrom(numbers: Float32Array): Weights {
   const take = (name: string, shape: readonly number[]): Float32Array => {
     const size = shape.reduce((all, length) => all * length, 1)
     const start = [...name].reduce((sum, letter) => (31 * sum + letter.charCodeAt(0)) % 997, 7)
-    return Float32Array.from({ length: size }, (_, i) => numbers[(start + i) % numbers.length])
+    return new Float32Array(size).map((_, i) => numbers[(start + i) % numbers.length])
   }
   return {
     vector: ({ name, shape }) => tensor(take(name, shape), ...shape),

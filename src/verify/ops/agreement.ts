@@ -25,6 +25,7 @@ const mostLarge: Readonly<Record<string, number>> = { T: 19, S: 70, C: 90, P: 40
 
 /**
  * @param expected the definition's outputs, for callers that compare several backends with them
+ * @returns the outputs of the backend's call
  * @throws Error naming the number in which the backend's call differs most from the reference, by more than it may.
  */
 export function checkAgreement(
@@ -33,13 +34,14 @@ export function checkAgreement(
   values: Values,
   placing: Placing,
   expected: Record<string, Numbers> = evaluate(name, values),
-): void {
+): Record<string, Numbers> {
   const actual = callRaw(backend, name, values, placing)
   const { passed, worst } = compareOutputs(name, values, expected, actual, owedBy(backend))
   if (!passed && worst !== null)
     throw new Error(
       `${name}.${worst.output}[${worst.index}]: expected ${worst.expected}, got ${worst.actual} at ${JSON.stringify(sizesOf(kernels[name], values))}`,
     )
+  return actual
 }
 
 /** A call, where its arrays stand, and what the definition makes of it: the same for every backend. */
@@ -123,7 +125,7 @@ export function randomSizes(name: KernelName, known?: KnownCalls): BackendLaw {
       const key = JSON.stringify([name, wanted, offset, data.plan])
       const same = known?.get(key)
       try {
-        if (same) return checkAgreement(backend, name, same.values, same.placing, same.expected)
+        if (same) return void checkAgreement(backend, name, same.values, same.placing, same.expected)
       } catch {
         // What breaks the law is dealt anew, so that the report shows it.
       }

@@ -38,7 +38,7 @@ export const evenOdds: BackendLaw = forAll(
   (backend, { N }) => {
     const given = {
       logits: new Float32Array(N),
-      target: Float32Array.from({ length: N }, (_, n) => n % 2),
+      target: new Float32Array(N).map((_, n) => n % 2),
       negative_weight: 1,
       N,
     }

@@ -28,7 +28,7 @@ interface Sizes {
 
 /** The key head of each head, where neighbours share one. */
 export function shared(H: number, G: number): Int32Array {
-  return Int32Array.from({ length: H }, (_, h) => Math.floor((h * G) / H))
+  return new Int32Array(H).map((_, h) => Math.floor((h * G) / H))
 }
 
 /** An op of attention, and the cache it reads. */

@@ -38,7 +38,10 @@ function product(
   { turned = false, sizes = false } = {},
 ): Float64Array {
   const y = new Float64Array(N * M)
-  const [left, right] = [factor, x].map((all) => Float64Array.from(all, sizes ? Math.abs : Number))
+  const [left, right] = [factor, x].map((all) => {
+    const copy = new Float64Array(all)
+    return sizes ? copy.map(Math.abs) : copy
+  })
   for (let i = 0; i < N; i++)
     for (let k = 0; k < N; k++) {
       const u = turned ? left[k * N + i] : left[i * N + k]
@@ -92,7 +95,7 @@ export const deadHaveNoPart: BackendLaw = forAll(
     const own = momentsOf(data, N - 1)
     const b = data.floats('b', [N, M], 'smooth')
     const alive = (n: number): number => (n < dead ? n : n - 1)
-    const a = Float32Array.from({ length: N * N }, (_, n) => {
+    const a = new Float32Array(N * N).map((_, n) => {
       const [i, j] = [Math.floor(n / N), n % N]
       return i === dead || j === dead ? 0 : own[alive(i) * (N - 1) + alive(j)]
     })

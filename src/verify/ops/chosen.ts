@@ -118,7 +118,7 @@ function readUnits({ row, letter, sizes, list, values }: Choice): Map<string, In
 /** Choosing all = no list. */
 export function allIsDense(name: KernelName): BackendLaw {
   return choiceLaw(name, 'choosing all = dense, bit for bit', (backend, { letter, sizes, choosing }) => {
-    const all = Int32Array.from({ length: sizes[letter] }, (_, i) => i)
+    const all = new Int32Array(sizes[letter]).map((_, i) => i)
     sameResults(name, sameBits, call(backend, name, choosing(all)), call(backend, name, choosing(null)))
   })
 }

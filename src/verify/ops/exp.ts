@@ -18,7 +18,7 @@ const mostUnits = 2
 /** Float32 numbers from all bit patterns, both signs, every exponent, infinities and NaN among them. */
 function sweep(): Float32Array {
   const length = Math.floor(2 ** 32 / stride)
-  return new Float32Array(Uint32Array.from({ length }, (_, i) => i * stride).buffer)
+  return new Float32Array(new Uint32Array(length).map((_, i) => i * stride).buffer)
 }
 
 const word = new Int32Array(1)

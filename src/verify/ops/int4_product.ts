@@ -58,7 +58,7 @@ function run(
 /** What linear_input_major_i4 takes for blocks of rows. */
 function unitRows(words: Uint32Array, O: number, I: number) {
   const { values: weight, scales } = turnBlocks(words, O, I)
-  const blocks = Int32Array.from({ length: I }, (_, i) => Math.floor(i / BLOCK))
+  const blocks = new Int32Array(I).map((_, i) => Math.floor(i / BLOCK))
   return { weight, scales, blocks, S: I, B: blocksOf(I) }
 }
 
@@ -164,7 +164,7 @@ function isPlain(op: Int4Op): BackendLaw {
     (backend, { T, O, I, data }) => {
       const words = data.blocks('words', O * blocksOf(I), data.oneOf('kind', ['plain', 'ties', 'wild']))
       const [x, bias] = [new Float32Array(T * I), data.floats('bias', O)]
-      const biases = Float32Array.from({ length: T * O }, (_, n) => bias[n % O])
+      const biases = new Float32Array(T * O).map((_, n) => bias[n % O])
       sameBits('y', run(backend, op, { x, words, bias, T, O, I }), biases)
       sameBits('y', run(backend, op, { x, words, bias: null, T, O, I }), new Float32Array(T * O))
       const t = data.whole('t', 0, T - 1)
@@ -221,7 +221,7 @@ export const otherInputsAreUnseen: BackendLaw = forAll(
     const inputs = data.someOf('inputs', I)
     const kept = new Set(inputs)
     const S = I + data.whole('spare', 0, 3)
-    const all = Int32Array.from({ length: I }, (_, i) => i)
+    const all = new Int32Array(I).map((_, i) => i)
     const rows = rowsOfUnits(whole.weight, I, all, S, data)
     const spoilt = rows.map((byte, n) => (kept.has(Math.floor(n / TILE_BYTES) % S) ? byte : ~byte))
     const [x, bias] = [data.floats('x', [T, I], 'wild'), data.floats('bias', O)]
@@ -267,7 +267,7 @@ export const packsInAnyOrder: BackendLaw = forAll(
       ...whole,
       weight: rowsOfUnits(whole.weight, I, inputs, S, data),
       blocks: inputs.map((i) => whole.blocks[i]),
-      x: Float32Array.from({ length: T * R }, (_, n) => x[Math.floor(n / R) * I + inputs[n % R]]),
+      x: new Float32Array(T * R).map((_, n) => x[Math.floor(n / R) * I + inputs[n % R]]),
       S,
     }
     const { y } = call(backend, 'linear_input_major_i4', { ...packed, bias, T, O, I: R })

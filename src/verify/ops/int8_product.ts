@@ -141,7 +141,7 @@ export const linearZeros: BackendLaw = forAll(
     ]
     const spread = new Float32Array(T * I)
     for (let t = 0; t < T; t++) kept.forEach((i, r) => (spread[t * I + i] = x[t * R + r]))
-    const packed = Int8Array.from({ length: O * R }, (_, n) => weight[Math.floor(n / R) * I + kept[n % R]])
+    const packed = new Int8Array(O * R).map((_, n) => weight[Math.floor(n / R) * I + kept[n % R]])
     const both = { scales: scales.map(Math.abs), bias, T, O }
     sameBits(
       'y',
@@ -170,7 +170,7 @@ function isPlain(op: Int8Op): BackendLaw {
       ]
       const x = new Float32Array(T * I)
       const both = { x, weight, scales, T, O, I }
-      const biases = Float32Array.from({ length: T * O }, (_, n) => bias[n % O])
+      const biases = new Float32Array(T * O).map((_, n) => bias[n % O])
       sameBits('y', run(backend, op, { ...both, bias }), biases)
       sameBits('y', run(backend, op, { ...both, bias: null }), new Float32Array(T * O))
       const t = data.whole('t', 0, T - 1)

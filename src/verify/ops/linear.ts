@@ -61,7 +61,7 @@ export const addsInOrder: BackendLaw = forAll(
       data.floats('weight', [I, O]),
       data.floats('bias', O),
     ]
-    const movedX = Float32Array.from({ length: T * R }, (_, n) => x[Math.floor(n / R) * I + inputs[n % R]])
+    const movedX = new Float32Array(T * R).map((_, n) => x[Math.floor(n / R) * I + inputs[n % R]])
     const movedWeight = Float32Array.from(
       { length: R * O },
       (_, n) => weight[inputs[Math.floor(n / O)] * O + (n % O)],
@@ -76,7 +76,7 @@ export const identity: BackendLaw = forAll(
   { T, D: size, data: anyData },
   (backend, { T, D, data }) => {
     const x = data.floats('x', [T, D], 'wild')
-    const weight = Float32Array.from({ length: D * D }, (_, i) => (i % (D + 1) === 0 ? 1 : 0))
+    const weight = new Float32Array(D * D).map((_, i) => (i % (D + 1) === 0 ? 1 : 0))
     for (const name of products) sameNumbers(name, call(backend, name, { x, weight, T, O: D, I: D }).y, x)
   },
 )

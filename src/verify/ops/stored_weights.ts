@@ -18,7 +18,7 @@ const kind = fc.constantFrom<DataKind>('plain', 'steep', 'ties', 'wild')
 
 /** float32 of any bit pattern, and the midpoints between neighbours in half precision. */
 function anyFloats(stream: Data, length: number): Float32Array {
-  const bits = Uint32Array.from({ length }, () => {
+  const bits = new Uint32Array(length).map(() => {
     const pattern = Math.floor(stream.uniform() * 2 ** 32)
     const cut = stream.pick([0, 13, 16])
     return stream.chance(0.5) ? pattern : (((pattern >>> cut) << cut) | (cut && 1 << (cut - 1))) >>> 0
