@@ -28,13 +28,14 @@ const steps: readonly Step[] = [
 
 /**
  * The sections that depend on the runtime, in the quick tier: reading files, the library, golden values, the server; without files
- * that judge numbers and options alone. `spec/verify/runtimes.full.spec.ts` compares laws of numbers in both runtimes, on the same
- * cases; `npm run test:deno` runs the whole quick tier.
+ * that judge numbers, options, or what is made of bytes and texts in memory. `spec/verify/runtimes.full.spec.ts` compares laws of
+ * numbers in both runtimes, on the same cases; `npm run test:deno` runs the whole quick tier.
  */
 const inDeno = [
   ...['platform', 'io', 'golden', 'library', 'server'].map((section) => `spec/${section}/`),
   'spec/edges_of_numbers.spec.ts',
   '--exclude=spec/io/{absent_and_equivalent*,convert*,hub/**}',
+  '--exclude=spec/io/{bounded_jinja,drawn_templates,pickle,torch_checkpoint,torch_legacy}.spec.ts',
   '--exclude=spec/golden/{specification,gradients,masks}.spec.ts',
   '--exclude=spec/library/{option_effects,session_file}.spec.ts',
   '--exclude=spec/server/{edges,harness_requests,writer}.spec.ts',

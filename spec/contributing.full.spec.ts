@@ -38,7 +38,10 @@ async function run(
 
 const command = 'src/cli/main.ts'
 
-/** Runs tests of a folder, those of a title if it is given: of each file or folder of them some pass, and none fails. */
+/**
+ * Runs tests of a folder, those of a title if it is given: of each file or folder of them some pass, and none fails. One worker: each
+ * loads what all share, and most files here take less than that.
+ */
 async function passes(
   folder: string,
   tests: string | readonly string[],
@@ -47,7 +50,8 @@ async function passes(
   env?: NodeJS.ProcessEnv,
 ): Promise<void> {
   const files = [tests].flat()
-  const args = ['node_modules/vitest/vitest.mjs', 'run', ...files, ...(titled ? ['-t', titled] : [])]
+  const chosen = titled ? ['-t', titled] : []
+  const args = ['node_modules/vitest/vitest.mjs', 'run', '--maxWorkers=1', ...files, ...chosen]
   const said = await run(folder, args, tier, env)
   expect(said).toMatch(/Tests\s+[1-9]\d* passed/)
   for (const file of files) expect(said).toMatch(new RegExp(`^ *✓ .*${file}`, 'm'))
@@ -113,7 +117,7 @@ const extensions: Readonly<Record<string, Extension>> = {
     laws: [['spec/engine/storages.spec.ts'], ['spec/engine/weight_reader.spec.ts'], ['spec/cost/']],
     commands: [
       ['generate', prompt, '--storage', 'e5m2', ...few],
-      ['inspect', 'fixtures/tiny-opt', '--storage', 'e5m2', '--json'],
+      ['inspect', 'fixtures/tiny-opt', '--storage', 'e5m2', '--texts', '1', '--json'],
     ],
   },
   'a family of models': {
@@ -179,7 +183,9 @@ test(
     const sections = Object.keys(extensions).map((what) => sectionOf(contributing, `Adding ${what}`))
     const { added } = carryOut(sections.join('\n'), folder)
     expect(added.length).toBeGreaterThan(Object.keys(extensions).length)
-    expect(await run(folder, ['node_modules/typescript/bin/tsc', '--project', '.'])).toBe('')
+    // Threads of the compiler check much of the same twice.
+    const check = ['node_modules/typescript/bin/tsc', '--project', '.', '--singleThreaded']
+    expect(await run(folder, check)).toBe('')
     await passes(folder, 'spec/architecture.spec.ts')
     // Each law draws storages and families anew, so that a fifth of its cases has those of the examples many times over.
     await passes(folder, 'spec/engine/laws.spec.ts', '> wasm >', 'quick', { SHADOWLLM_RUNS: '0.2' })

@@ -63,11 +63,40 @@ const amounts: readonly (readonly [flag: string, value: string, unless?: string]
   ['--backend <list>', 'reference', 'bench'],
 ]
 
-/** Words of a command as the shell reads them. */
-function wordsOf(line: string): string[] {
-  return execFileSync('sh', ['-c', `printf '%s\\0' ${line}`], { encoding: 'utf8' })
-    .split('\0')
+/** Words of commands as the shell reads them, which is asked once for all: a process that holds much is slow to start another. */
+function wordsOf(lines: readonly string[]): string[][] {
+  const script = lines.map((line) => `printf '%s\\0' ${line}\nprintf '\\1'`).join('\n')
+  return execFileSync('sh', ['-c', script], { encoding: 'utf8' })
+    .split('\u{1}')
     .slice(0, -1)
+    .map((words) => words.split('\0').slice(0, -1))
+}
+
+/** An example as the shell reads it. */
+interface Example {
+  readonly line: string
+  /** The command before the pipe; undefined without one. */
+  readonly before?: string
+  /** The file that the output goes to; undefined without one. */
+  readonly output?: string
+  /** What calls shadowllm. */
+  readonly words: readonly string[]
+  /** The words up to a pipe, an output or a remark. */
+  readonly first: readonly string[]
+}
+
+/** @throws Error for an example that does not call shadowllm */
+function readExamples(lines: readonly string[]): Example[] {
+  const parts = lines.map((line) => {
+    const [, before, called, output] = /^(?:(.*) \| )?(shadowllm .*?)(?: > (\S+))?(?: #.*)?$/.exec(line) ?? []
+    if (called === undefined) throw new Error(`expected an example that calls shadowllm, got ${line}`)
+    return { line, before, called: called.replace('<command>', commandNames[0]), output }
+  })
+  const words = wordsOf(parts.flatMap(({ line, called }) => [called, line.replaceAll(/[<>|#].*/g, '')]))
+  return parts.map(({ line, before, output }, i) => {
+    const [own, first] = words.slice(2 * i)
+    return { line, before, output, words: own, first }
+  })
 }
 
 /** Makes an input of an example. @param path it is not there @param line the example */
@@ -293,20 +322,18 @@ export async function faultsOfExamples(help: string, folder: string): Promise<st
   process.chdir(folder)
   try {
     const faults: string[] = []
-    const lines = examplesOfHelp(help)
-    for (const [index, line] of lines.entries())
-      faults.push(...(await faultsOf(line, folder, lines.slice(index + 1))))
+    const examples = readExamples(examplesOfHelp(help))
+    for (const [index, example] of examples.entries())
+      faults.push(...(await faultsOf(example, folder, examples.slice(index + 1))))
     return faults
   } finally {
     process.chdir(here)
   }
 }
 
-async function faultsOf(line: string, folder: string, later: readonly string[]): Promise<string[]> {
-  const [, before, called, output] = /^(?:(.*) \| )?(shadowllm .*?)(?: > (\S+))?(?: #.*)?$/.exec(line) ?? []
-  if (called === undefined) throw new Error(`expected an example that calls shadowllm, got ${line}`)
-  const words = wordsOf(called.replace('<command>', commandNames[0]))
-  await provide([...wordsOf((before ?? '').replace('|', '')), ...words].slice(-words.length), line)
+async function faultsOf(example: Example, folder: string, later: readonly Example[]): Promise<string[]> {
+  const { line, before, output, words } = example
+  await provide(words, line)
   for (const name of before?.match(/\S+\.txt/g) ?? [])
     if (!existsSync(name)) await byEnding['.txt'](name, line)
   const input =
@@ -319,8 +346,8 @@ async function faultsOf(line: string, folder: string, later: readonly string[]):
     /^rediss?:/.test(word) ? nobody : word.startsWith('/') ? join(folder, word) : word
   const interrupt = new AbortController()
   const written = words.filter((_, index) => byFlag[words[index - 1]] === none)
-  const reads = (one: string): boolean =>
-    wordsOf(one.replaceAll(/[<>|#].*/g, '')).some(
+  const reads = ({ first }: Example): boolean =>
+    first.some(
       (word, index, all) =>
         byFlag[all[index - 1]] !== none && written.some((name) => word.split(/[/=]/).includes(name)),
     )
