@@ -161,6 +161,31 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
     }
   })
 
+  test('the first screen of the home page says what it is and what came of it, beside its picture', async () => {
+    for (const [width, height, picture] of [
+      [1280, 900, 'towers'],
+      [390, 844, 'rows'],
+    ] as const) {
+      const page = await site.browser.newPage({ viewport: { width, height } })
+      try {
+        await page.goto(site.url)
+        expect(await page.locator('header p').last().innerText()).toMatch(/[\d.]+ times as fast, .* [\d.]+\./)
+        const image = page.locator('header img')
+        const box = await image.boundingBox()
+        expect((box?.y ?? NaN) + (box?.height ?? NaN)).toBeLessThan(height)
+        // Its space is kept before it is there.
+        const [source, ratio] = await image.evaluate((one: HTMLImageElement) => [
+          one.currentSrc,
+          one.naturalWidth / one.naturalHeight,
+        ])
+        expect(source).toContain(`/${picture}-`)
+        expect((box?.width ?? NaN) / (box?.height ?? NaN)).toBeCloseTo(Number(ratio), 1)
+      } finally {
+        await page.close()
+      }
+    }
+  })
+
   test('the current page is seen in the list of pages, whole', async () => {
     const page = await site.browser.newPage({ viewport: { width: 1440, height: 900 } })
     try {
