@@ -196,7 +196,7 @@ export interface PlannerSettings {
  * when to take it. What there is already has a name: `PlannerName`.
  * @example
  * ```ts
- * import { makeBudget, selectMask, ShadowModel, type MaskPlanner } from 'shadowllm'
+ * import { collectText, makeBudget, selectMask, ShadowModel, type MaskPlanner } from 'shadowllm'
  *
  * const opt = await ShadowModel.fromPretrained()
  * const { shape } = opt.model
@@ -214,8 +214,12 @@ export interface PlannerSettings {
  *     return selectMask({ shape, heads, neurons }, makeBudget(0.5, { scope: 'per-layer' }))
  *   },
  * }
- * for await (const { text } of opt.generate('Once upon a time', { planner: loudest, maxTokens: 12 })) console.log(text)
+ * const { text } = await collectText(opt.generate('Once upon a time', { planner: loudest, maxTokens: 12 }))
+ * console.log(text)
  * await opt.dispose()
+ * ```
+ * ```text
+ *  there wastea boy, in a little boy and my
  * ```
  */
 export type MaskPlanner = PlannerSettings & (ByAttention | ByPrompt | ByLayer | ByGate | ByChannels)
