@@ -306,7 +306,7 @@ describe.skipIf(cannotBrowse)(`the annotated specification${whyNotBrowsed}`, { t
             .map((line) => {
               const { textIndent, paddingLeft } = getComputedStyle(line)
               const indent = /^ */.exec(line.textContent ?? '')?.[0].length ?? 0
-              return parseFloat(textIndent) < 0 && parseFloat(paddingLeft) > indent * 6
+              return parseFloat(textIndent) < 0 && parseFloat(paddingLeft) > Math.min(indent, 8) * 6
             }),
         )
         expect(lines.length).toBeGreaterThan(20)
