@@ -1,5 +1,5 @@
 /**
- * A plugin of typedoc: what its search finds, and in which order, and which part of the list of pages is seen. The sections of
+ * A plugin of typedoc: what its search finds, and in which order, what each result says, and which part of the list of pages is seen. The sections of
  * guides are found too, and the
  * tasks that the start page lists, which lead to the call. Guides, functions and classes come before types, and these before members; names of the main module before the same of another; and the small words of
  * English are ignored, but for `own`, which the tasks tell apart by.
@@ -7,7 +7,9 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
+import { deflateSync, inflateSync } from 'node:zlib'
 import { DocumentReflection, ReflectionKind } from 'typedoc'
+import { beginning } from './words.mjs'
 
 /** What typedoc searches with, which knows the small words of English. */
 const lunr = createRequire(import.meta.resolve('typedoc'))('lunr')
@@ -55,6 +57,26 @@ function rankOfRow({ name, kind, parent = '' }, words, standings, mainModule) {
   return fit * (standings.find(([kinds]) => kinds & kind)?.[1] ?? 0.5) * (isMain ? 1 : 0.5)
 }
 
+/** In the browser: the words of a row below its name. */
+function lineOfRow({ line }, escaped) {
+  return line ? `<span class="line">${escaped(line)}</span>` : ''
+}
+
+/** What the list of results says of one: how its comment or its text begins, without marks. */
+function lineOf(one) {
+  const parts = one.isDocument() ? one.content : ((one.comment ?? one.signatures?.[0].comment)?.summary ?? [])
+  const all = parts.map((part) => part.text).join('')
+  const paragraphs = one.isDocument()
+    ? all.split(/\n\s*\n/).filter((part) => /^[\w[`*]/.test(part.trim()))
+    : [all]
+  const words = (paragraphs[0] ?? '')
+    .replaceAll(/\[([^\]]*)\]\([^)]*\)/g, '$1')
+    .replaceAll(/[`*]/g, '')
+    .replaceAll(/\s+/g, ' ')
+  const [{ text: line }] = beginning([{ kind: 'text', text: words.trim() }])
+  return line.charAt(0).toUpperCase() + line.slice(1)
+}
+
 /** In the browser: scrolls a list so that an entry is in its middle. */
 function centre(list, entry) {
   const [outer, inner] = [list.getBoundingClientRect(), entry.getBoundingClientRect()]
@@ -74,11 +96,15 @@ const changes = [
   // The current entry of the list of pages in the middle of it, even if a part of it can be seen.
   ['if(e&&!rt(e)){', 'if(e){'],
   ['document.querySelector(".site-menu").scrollTop=r', 'centre(document.querySelector(".site-menu"),e)'],
+  // A result says what it is.
+  ['`<span class="text">${f}</span>`', '`<span class="text">${f}</span>${lineOfRow(c,te)}`'],
 ]
 
 /** Called by typedoc. */
 export function load(app) {
   let smallWords = []
+  /** What the rows of the index say, by their names and addresses. */
+  let lines = new Map()
   app.renderer.on('prepareIndex', (event) => {
     for (let i = event.searchResults.length - 1; i >= 0; i--) {
       const one = event.searchResults[i]
@@ -112,11 +138,23 @@ export function load(app) {
     for (const one of event.searchResults)
       if ([one, ...(one.signatures ?? [])].some(({ comment }) => comment?.getTag('@example')))
         one.relevanceBoost = 2
+    lines = new Map(event.searchResults.map((one) => [`${one.name} ${router.getFullUrl(one)}`, lineOf(one)]))
     smallWords = [...words].filter(
       (word) => word !== 'own' && lunr.stopWordFilter(new lunr.Token(word)) === undefined,
     )
   })
   app.renderer.on('endRender', ({ outputDirectory }) => {
+    const index = join(outputDirectory, 'assets/search.js')
+    const packed = /(?<=^window\.searchData = ")[^"]+/
+    const text = readFileSync(index, 'utf8')
+    const [given] = packed.exec(text) ?? []
+    if (given === undefined) throw new Error('search.js of typedoc: expected packed data, got none')
+    const data = JSON.parse(inflateSync(Buffer.from(given, 'base64')))
+    for (const row of data.rows) row.line = lines.get(`${row.name} ${row.url}`)
+    writeFileSync(
+      index,
+      text.replace(packed, () => deflateSync(JSON.stringify(data)).toString('base64')),
+    )
     const file = join(outputDirectory, 'assets/main.js')
     let script = readFileSync(file, 'utf8')
     for (const [from, to] of changes) {
@@ -126,6 +164,6 @@ export function load(app) {
     const constants = Object.entries({ smallWords, standings, mainModule }).map(
       ([name, value]) => `const ${name}=${JSON.stringify(value)}`,
     )
-    writeFileSync(file, [...constants, wordsOfQuery, rankOfRow, centre, script].join('\n'))
+    writeFileSync(file, [...constants, wordsOfQuery, rankOfRow, lineOfRow, centre, script].join('\n'))
   })
 }

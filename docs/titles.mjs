@@ -169,12 +169,15 @@ export function load(app) {
       /href="site:([^"]*)"(?: class="(?:(tsd-signature-type) )?external" target="_blank")?/g,
       (_, address, kind) => `href="${up}../${address}"${kind ? ` class="${kind}"` : ''}`,
     )
-    // Code among words is broken behind a slash, and a flag not at its hyphens.
-    page.contents = page.contents?.replaceAll(/(?<=<code>)[^<]+(?=<\/code>)/g, (code) =>
-      code
-        .replaceAll(/(?<=\w)\/(?=\w)/g, '/<wbr>')
-        .replaceAll(/(?<![\w-])--?[a-z][\w-]*/g, '<span class="flag">$&</span>'),
-    )
+    // Code among words is broken behind a slash, and a flag not at its hyphens, in blocks of commands neither.
+    const wholeFlags = (code) => code.replaceAll(/(?<![\w-])--?[a-z][\w-]*/g, '<span class="flag">$&</span>')
+    page.contents = page.contents
+      ?.replaceAll(/(?<=<code>)[^<]+(?=<\/code>)/g, (code) =>
+        wholeFlags(code.replaceAll(/(?<=\w)\/(?=\w)/g, '/<wbr>')),
+      )
+      .replaceAll(/(?<=<code class="(?:sh|bash|console)">).*?(?=<\/code>)/gs, (block) =>
+        block.replaceAll(/(?<=>)[^<]+/g, wholeFlags),
+      )
     const links = Object.entries(others).map(([name, address]) => `<a href="${up}${address}">${name}</a>`)
     page.contents = page.contents?.replace(
       '<div id="tsd-toolbar-links"></div>',

@@ -5,7 +5,7 @@
  * without words is a warning, which ends the command; so is a type that a signature names and that has no page (`inside` lists those
  * that need none). A type of a few words lists them, each with its comment where it is listed, or
  * with the `help` of the record that bears its name; a word without is a warning where others have one. Names of the sources are
- * links, in words and in types: to their page of the reference, or else to their definition, with the number of a constant. A family
+ * links, in words (of the start page too) and in types: to their page of the reference, or else to their definition, with the number of a constant. A family
  * of codes (FILE_*) is code. A property that must be given and whose words name a default is a warning.
  */
 import { Comment, CommentTag, Converter, LiteralType, ReflectionKind, UnionType } from 'typedoc'
@@ -274,6 +274,10 @@ export function load(app) {
       // Its star is no sign of emphasis.
       const codes = (part) =>
         part.kind === 'text' ? { ...part, text: part.text.replaceAll(/\b[A-Z]+_\*/g, '`$&`') } : part
+      // The names of the start page too, but in the words of a link.
+      project.readme = project.readme?.map((part, i, parts) =>
+        parts[i - 1]?.text.endsWith('[') ? part : linked(part, project),
+      )
       for (const one of all) {
         if (!one.comment || one.isDocument() || one.isProject()) continue
         const of = one.kindOf(ReflectionKind.SomeSignature) ? one.parent : one

@@ -7,8 +7,8 @@ import { fileURLToPath } from 'node:url'
 import { ShadowModel } from '../src/library/shadow_model.ts'
 import { layerSizes } from '../src/masks/achieved.ts'
 import { mountFolder } from '../src/platform/platform.ts'
-import { embeddedModelFiles, embeddedNames } from '../src/web/embedded/embedded_model.ts'
-import { deflated, packWeights } from '../src/web/embedded/rounded_weights.ts'
+import { embeddedModelFiles, embeddedNames, packedHere } from '../src/web/embedded/embedded_model.ts'
+import { deflated } from '../src/web/embedded/rounded_weights.ts'
 import { study } from '../src/web/engine/study.ts'
 import { defaultState } from '../src/web/page_state.ts'
 import { PAGE_TOKENS } from '../src/web/session.ts'
@@ -17,12 +17,9 @@ import { emptyTrace, growTrace } from '../src/web/trace/trace.ts'
 
 const embedded = (name: string): Uint8Array<ArrayBuffer> =>
   new Uint8Array(readFileSync(fileURLToPath(new URL(`../fixtures/tiny-opt/${name}`, import.meta.url))))
-let packed: Promise<Uint8Array> | null = null
-
 /** The embedded model's weights, rounded and deflated. */
 export function packedWeights(): Promise<Uint8Array> {
-  packed ??= packWeights(embedded('model.safetensors'))
-  return packed
+  return packedHere()
 }
 
 /** Its predictor, deflated. */

@@ -1,6 +1,6 @@
 /**
- * Takes the pictures of the live page that the home page, README.md and the guides show: its two texts and its network, in docs/pictures:
- * as wide as a desk's screen and as a phone's, light and dark. `npm run build:site` goes before.
+ * Takes the pictures of the live page, in docs/pictures, light and dark: `wide` for README.md and the guides, its two texts and its
+ * network; `towers` and `rows` for the home page, its network alone, as a desk and a phone show it. `npm run build:site` goes before.
  *
  *   npm run build:pictures
  */
@@ -20,10 +20,11 @@ const MARGIN = 14
 /** Of WebP: letters are sharp from here on. */
 const QUALITY = 0.6
 
-/** What is shown, by the width of a screen: from an element to the ends of others. */
+/** What is shown, by the width of a screen: from an element to the ends of others; and how high the network is, where it is lower. */
 const sizes = {
   wide: { width: 1100, scale: 1.5, first: '#texts', last: ['#picture .how', '#inspector'] },
-  narrow: { width: 390, scale: 2, first: '#texts', last: ['#compare-place'] },
+  towers: { width: 612, scale: 2, first: '#layers', last: [], height: 360 },
+  rows: { width: 390, scale: 2, first: '#layers', last: [], height: 300 },
 }
 
 /** The speeds are those of the machine that takes the picture. */
@@ -33,7 +34,7 @@ mkdirSync(folder, { recursive: true })
 const server = await serveFolder(`${root}docs/site`, true)
 const browser = await startChromium()
 try {
-  for (const [name, { width, scale, first, last }] of Object.entries(sizes))
+  for (const [name, { width, scale, first, last, ...lower }] of Object.entries(sizes))
     for (const colorScheme of ['light', 'dark'] as const) {
       const page = await openPage(last, {
         colorScheme,
@@ -42,6 +43,7 @@ try {
         // For the style of the picture.
         bypassCSP: true,
       })
+      if ('height' in lower) await page.addStyleTag({ content: `#layers { height: ${lower.height}px }` })
       const clip = await areaOf(page, first, last)
       const png = await page.screenshot({ fullPage: true, clip, style: SPEEDS_HIDDEN })
       writeFileSync(`${folder}/${name}-${colorScheme}.webp`, await toWebp(page, png))
@@ -59,13 +61,14 @@ async function openPage(last: readonly string[], options: BrowserContextOptions)
   for (const [selector, words] of [
     ['#dense-speed', 'tokens/s'],
     ['#distance', 'KL'],
-    ...last.map((selector) => [selector, /%|computed|oracle/] as const),
+    ['#achieved', '%'],
+    ...last.map((selector) => [selector, /computed|oracle/] as const),
   ] as const)
     await page.locator(selector, { hasText: words }).waitFor({ timeout: 120_000 })
   return page
 }
 
-/** From the top of an element to the lowest end of others, as wide as the page. */
+/** From the top of an element to its end or the lowest end of others, as wide as the page. */
 async function areaOf(page: Page, first: string, last: readonly string[]): Promise<Clip> {
   const boxes = []
   for (const selector of [first, ...last]) {
@@ -74,7 +77,7 @@ async function areaOf(page: Page, first: string, last: readonly string[]): Promi
     boxes.push(box)
   }
   const top = boxes[0].y - MARGIN
-  const bottom = Math.max(...boxes.slice(1).map(({ y, height }) => y + height)) + MARGIN
+  const bottom = Math.max(...boxes.map(({ y, height }) => y + height)) + MARGIN
   return { x: 0, y: top, width: page.viewportSize()?.width ?? NaN, height: bottom - top }
 }
 

@@ -82,7 +82,7 @@ function withFigures(file: string): string {
 
 /** The guides as lists, in the order of the reference: that of use. */
 function guides(): string {
-  // The first of each group.
+  // By the first guide of each group, to begin with.
   const groups: Readonly<Record<string, string>> = {
     use: 'To use it',
     read: 'To understand and measure it',
@@ -94,7 +94,10 @@ function guides(): string {
     if (title === undefined) throw new Error(`${file}: expected a title, got none`)
     const name = basename(file, '.md')
     if (name in groups) sections.push({ heading: groups[name], items: [] })
-    sections.at(-1)?.items.push(markup`<li><a href="reference/documents/${name}.html">${title}</a></li>`)
+    const first = name in groups ? markup` <b>(begin here)</b>` : ''
+    sections
+      .at(-1)
+      ?.items.push(markup`<li><a href="reference/documents/${name}.html">${title}</a>${first}</li>`)
   }
   if (sections.length !== Object.keys(groups).length)
     throw new Error(`guides: expected ${Object.keys(groups).join(', ')}, each the first of its group`)

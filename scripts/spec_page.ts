@@ -5,6 +5,8 @@
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { build, type Plugin } from 'vite'
+import { figuresOf } from '../bench/pages/figures.ts'
+import { Pages } from '../bench/pages/pages.ts'
 import { parseConfig } from '../src/engine/config.ts'
 import { markup } from '../src/experiments/report/markup.ts'
 import { figures } from '../src/web/spec_page/figures.ts'
@@ -77,9 +79,20 @@ function drawTop(steps: SomeSteps, head: string): Readonly<Record<string, string
         .html,
     decides: markup`${decidingWords[defaultSettings.source]}`.html,
     bugs: setBugs(proofs),
-    compared: setCompared(read('spec/README.md')),
+    compared: comparedWords() + setCompared(read('spec/README.md')),
     values: `<script type="application/json" id="values">${JSON.stringify(packValues(steps))}</script>`,
   }
+}
+
+/** Which row of the comparison changes results much, as far as it was measured. */
+function comparedWords(): string {
+  const { kl } = figuresOf(Pages.read(path(''))) as {
+    kl: (name: string, planner: string, asked: number) => string
+  }
+  const [released, own, still] = ['shadow, as released', 'shadow', 'static'].map((planner) =>
+    kl('embedded', planner, 50),
+  )
+  return `<p>One of these was measured to change results much: the <a href="#predictor.targets">targets</a>. With half of the units skipped over the whole model, the predictor as released, whose targets are scaled to [0, 1] in every layer, costs ${released} nats per token (KL from dense); with unscaled targets, measured in a model that is already pruned, ${own}. One mask for all prompts costs ${still}. <a href="../reference/documents/README.embedded.html">How it was measured</a>.</p>`
 }
 
 /** Where a page leads to, beside its own links. */
@@ -87,7 +100,7 @@ const links = `<a href="{{source}}">Source code</a> <a href="../reference/">Refe
 
 /** The bar of a phone. @param hasFigures whether the page has figures, laws and settings */
 function bar(hasFigures: boolean): string {
-  const stops = `<span id="stops" class="stops" hidden><button type="button" aria-label="The figure or law before">↑</button><button type="button" aria-label="The next figure or law">↓</button> figure or law</span> <a href="#try">Settings</a> `
+  const stops = `<span id="stops" class="stops" hidden><button type="button" aria-label="The function before">↑</button><button type="button" aria-label="The next function">↓</button> function <button type="button" class="of-figures" aria-label="The figure or law before">↑</button><button type="button" aria-label="The next figure or law">↓</button> figure</span> <a href="#try">Settings</a> `
   return `<nav class="to-top" aria-label="On this page"><a id="here" class="here" href="#contents" aria-label="Where you are" hidden></a> ${hasFigures ? stops : ''}<a href="#contents">Contents</a></nav>`
 }
 

@@ -4,6 +4,7 @@
  */
 import { compareKl } from '../../src/evaluation/tally.ts'
 import { sayP, type MeasuredCell } from '../../src/experiments/grid_rows.ts'
+import { planners } from '../../src/planners/index.ts'
 import type { Row } from '../../src/results/experiment_result.ts'
 import { armsOf, type Frontier, type FrontierArm } from '../frontier/data.ts'
 import { frontierTable, nats } from '../frontier/figure.ts'
@@ -17,6 +18,33 @@ import { modelsInWords, modelsTable, type Agreements } from './models_table.ts'
 import { smallerTable, type Smaller } from './smaller_table.ts'
 import { weightsTable } from './weights_table.ts'
 import { overDense, tasksTable, type TaskRun } from './tasks_table.ts'
+
+/** When planners decide, by their way, and what they need, for a reader. */
+const whens = {
+  attention: 'while the prompt runs',
+  prompt: 'when the prompt has run',
+  layer: 'before each layer',
+  gate: 'at every token',
+  channels: 'at every token',
+} as const
+const needs = {
+  calibration: 'a calibration',
+  predictor: 'a predictor',
+  'prompt-loss': 'nothing',
+  continuation: 'the text that follows',
+} as const
+
+/** Every planner: its words of help without flags, when it decides and what it needs. */
+function plannersTable(): string {
+  const rows = planners.flatMap(({ name, help, by, needs: needed }) => {
+    if (by === null) return []
+    const last = needed.at(-1)
+    return [
+      [`\`${name}\``, help.replace(/: --.*$/, ''), whens[by], last === undefined ? 'nothing' : needs[last]],
+    ]
+  })
+  return markdownTable(['planner', 'what it does', 'decides', 'needs'], rows)
+}
 
 /** @throws InputError ROW */
 function armOf(frontier: Frontier, name: string): FrontierArm {
@@ -45,6 +73,7 @@ export function figuresOf(results: Results): object {
     grid,
     cell,
     pair,
+    planners: plannersTable,
     modelsInWords,
     modelsTable: () => modelsTable(results.resultOf('agreement') as Agreements),
     /** KL from dense, nats per token. */

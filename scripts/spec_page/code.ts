@@ -14,14 +14,22 @@ export type SetCode = (from: number, to: number) => string
 const theme = createCssVariablesTheme()
 const highlighter = await createHighlighter({ themes: [theme], langs: ['typescript'] })
 
-/** What writes the code of a chapter. */
+/** How many steps a line that is broken stays behind its indent at most. */
+const DEEPEST = 4
+
+/** What writes the code of a chapter: an element for each line, its break included, so that a copied block is whole lines. */
 export function codeOf({ text, references }: Chapter, find: FindDefinition): SetCode {
   const tokens = highlighter.codeToTokensBase(text, { lang: 'typescript', theme })
   return (from, to) =>
     tokens
       .slice(from, to)
-      .map((line) => line.map((token) => setToken(token, references, find)).join(''))
-      .join('\n')
+      .map((line) => {
+        const text = line.map(({ content }) => content).join('')
+        const depth = Math.min(DEEPEST, (text.length - text.trimStart().length) >> 1)
+        const html = line.map((token) => setToken(token, references, find)).join('')
+        return `<span class="line in-${depth}">${html}\n</span>`
+      })
+      .join('')
 }
 
 interface Token {

@@ -115,7 +115,7 @@ function sectionOf(
     const part = /^-+ (.*?) -+$/m.exec(row.words)
     const heading = part === null && isInPart ? 'h4' : 'h3'
     isInPart ||= part !== null
-    rows += rowOf(row, part, heading, path, find, code, references)
+    rows += rowOf(row, chapter.lines[row.from] ?? '', part, heading, path, find, code, references)
     beside += row.names.map((name) => asides.get(addressOf(path, name)) ?? '').join('')
   }
   close()
@@ -140,12 +140,12 @@ function findIn({ path, rows, references }: Chapter, { chapters }: Page, linkTo:
 }
 
 function codeBlock({ from, to }: Row, code: SetCode): string {
-  // The line break at its end is the last of the code, so that copied blocks are whole lines.
-  return `<pre tabindex="0"><code>${code(from, to)}\n</code></pre>`
+  return `<pre tabindex="0"><code>${code(from, to)}</code></pre>`
 }
 
 function rowOf(
   row: Row,
+  first: string,
   part: RegExpExecArray | null,
   heading: string,
   path: string,
@@ -166,7 +166,9 @@ function rowOf(
   })
   const titles = [part?.[1] ?? '', own.join(', ')].filter((title) => title !== '')
   const rest = part === null ? words : words.replace(part[0], '').trim()
-  return `<div class="row"${names.length > 0 ? ` id="${addressOf(path, names[0])}"` : ''}>
+  // What a type says, its functions use: it has less weight.
+  const kind = /^export (?:interface|type) /.test(first) ? 'row type' : 'row'
+  return `<div class="${kind}"${names.length > 0 ? ` id="${addressOf(path, names[0])}"` : ''}>
 <div class="words">${titles.map((title) => `<${heading}>${title}</${heading}>\n`).join('')}${setWords(rest, find)}</div>
 ${to > from ? codeBlock(row, code) : ''}
 </div>`

@@ -7,7 +7,6 @@ import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:f
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
-import { textOfDocuments } from '../../src/data/texts.ts'
 import { textPerplexity } from '../../src/evaluation/text_perplexity.ts'
 import { ShadowModel } from '../../src/library/index.ts'
 import { openTokenizer, type Tokenizer } from '../../src/io/tokenizer.ts'
@@ -106,14 +105,10 @@ const whole: Read = (model, text) => model.perplexity(text)
 /** The stream of the command. */
 const stream: Read = async (model, text) => {
   const report = await textPerplexity({
-    model: model.model,
-    modelName: 'small',
-    modelFiles: [],
-    encode: (part) => model.encode(part),
-    prefixIds: model.prefixIds,
-    text: textOfDocuments('page', [{ name: 'page', genre: 'page', text }]),
+    ...model.measured,
+    // Without pages the stream alone is read.
+    text: { name: 'page', stream: text, pages: [] },
     methods: [denseMethod],
-    protocols: ['stream'],
   })
   const { streamTokens: tokens, tokenPerplexity } = report.whole
   expect(report.protocol.prefix).toBe(model.prefixIds.length > 0 ? 'start' : 'none')

@@ -586,6 +586,10 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
       expect(await page.evaluate(() => document.activeElement?.id)).toBe('compare')
       await page.keyboard.press('Space')
       await eventually(() => page.locator('.legend .extra').isVisible()).toBe(true)
+      // What the marks mean stands with the other colours.
+      expect(await page.locator('.legend').innerText()).toMatch(
+        /kept \(stronger[^]*but not by the oracle[^]*a dash: skipped, but kept by the oracle/,
+      )
       // A bin of the timeline; a neuron by its number, and the ones beside it.
       await timeline.focus()
       await page.keyboard.press('ArrowDown')
@@ -760,7 +764,7 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
           await page.locator('#prompt').fill('word '.repeat(2000))
           await page.locator('#write').click()
           await eventually(() => lineOf(page, 'problem')).toBe(
-            'prompt: expected at most 255 tokens, got 2003. Below is still the text before.',
+            'The prompt is too long for this model: shorten it (prompt: expected at most 255 tokens, got 2003). Below is still the text before.',
           )
           expect(await isFormer()).toBe(true)
           expect(await page.locator('#presets button[aria-pressed="true"]').count()).toBe(0)

@@ -30,7 +30,7 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
     await list.evaluate((before) => before.replaceChildren())
     await searching.locator('#tsd-search-input').fill(query)
     await list.locator('li').first().waitFor()
-    return (await list.locator('li').allInnerTexts()).map((text) => text.trim())
+    return (await list.locator('li .text').allInnerTexts()).map((text) => text.trim())
   }
 
   test('a guide is among the first three results for words of its title', async () => {
@@ -61,6 +61,15 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
       )
     expect((await found('mask'))[0]).toBe('shadowllm.ShadowModel.mask')
     expect((await found('the')).length).toBeGreaterThan(0)
+    // Each result says what it is, in one line.
+    await found('mask')
+    const lines = await searching.locator('#tsd-search-results li').evaluateAll((all) =>
+      all.map((one) => {
+        const line = one.querySelector<HTMLElement>('.line')
+        return `${line?.innerText} ${line?.getClientRects().length}`
+      }),
+    )
+    expect(lines.filter((line) => !/^\S.{10,} 1$/.test(line))).toEqual([])
   })
 
   test('the start page lists tasks, each leads to the page with its call, and the search finds them first', async () => {
@@ -68,11 +77,12 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
     const links = await list
       .locator('li')
       .evaluateAll((items) => items.map((item) => item.querySelector('a')?.href ?? ''))
-    const titles = await list.locator('li > a').allInnerTexts()
+    const titles = await list.locator('li > a:first-child').allInnerTexts()
     expect(titles).toEqual([
       'Choose a mask',
       'Open a GGUF file',
       'Stream a text',
+      'Choose a planner',
       'Write your own planner',
       'Write your own criterion',
       'Write your own backend',
@@ -82,6 +92,8 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
       'Measure perplexity',
       'Compare planners',
     ])
+    // The names beside them are links too.
+    expect(await list.locator('code:not(a code)').allInnerTexts()).toEqual(['planner'])
     const places = await searching.evaluate((all) => {
       const read = async (link: string): Promise<[link: string, hasPlace: boolean, hasExample: boolean]> => {
         const page = new DOMParser().parseFromString(await (await fetch(link)).text(), 'text/html')
@@ -108,6 +120,7 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
       ['choose a mask', 'Choose a mask'],
       ['open a GGUF file', 'Open a GGUF file'],
       ['streaming', 'Stream a text'],
+      ['choose a planner', 'Choose a planner'],
       ['write a planner', 'Write your own planner'],
       ['own sampler', 'Write your own sampler'],
       ['measure speed', 'Measure speed'],
@@ -158,6 +171,33 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
       expect(byteLength).toBe(statSync(join(site.folder, basename(address))).size)
     } finally {
       await page.close()
+    }
+  })
+
+  test('the first screen of the home page says what it is and what came of it, beside its picture', async () => {
+    for (const [width, height, picture] of [
+      [1280, 900, 'towers'],
+      [390, 844, 'rows'],
+    ] as const) {
+      const page = await site.browser.newPage({ viewport: { width, height } })
+      try {
+        await page.goto(site.url)
+        expect(await page.locator('header p').last().innerText()).toMatch(
+          /[\d.]+ times as fast .* from [\d.]+ to [\d.]+ at best/,
+        )
+        const image = page.locator('header img')
+        const box = await image.boundingBox()
+        expect((box?.y ?? NaN) + (box?.height ?? NaN)).toBeLessThan(height)
+        // Its space is kept before it is there.
+        const [source, ratio] = await image.evaluate((one: HTMLImageElement) => [
+          one.currentSrc,
+          one.naturalWidth / one.naturalHeight,
+        ])
+        expect(source).toContain(`/${picture}-`)
+        expect((box?.width ?? NaN) / (box?.height ?? NaN)).toBeCloseTo(Number(ratio), 1)
+      } finally {
+        await page.close()
+      }
     }
   })
 
@@ -217,10 +257,13 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
   test('on a phone its head has two lines, no flag is broken, and no line is cut', async () => {
     const page = await site.browser.newPage({ viewport: { width: 375, height: 667 } })
     try {
-      for (const address of ['index.html', 'documents/commands.html', 'functions/library.selectMask.html']) {
-        await page.goto(`${site.url}reference/${address}`)
+      for (const name of ['index', 'documents/commands', 'documents/use', 'functions/library.selectMask']) {
+        await page.goto(`${site.url}reference/${name}.html`)
         expect((await page.locator('.tsd-page-toolbar').boundingBox())?.height).toBeLessThan(64)
         expect((await linesOf(page, '.flag')).filter((lines) => lines > 1)).toEqual([])
+        // Those of commands in blocks too.
+        const inBlocks = await page.locator('pre .flag').count()
+        if (name === 'documents/use') expect(inBlocks).toBeGreaterThan(50)
       }
       // What a link leads to is below the head; a family of codes keeps its star.
       await page.goto(`${site.url}reference/classes/library.ShadowModel.html#generate`)

@@ -67,7 +67,9 @@ const rpc = {
 vi.resetModules()
 vi.doMock('../../src/web/engine/start_engine.ts', () => ({ startEngine: () => ({ rpc }) }))
 const { NextTokens } = await import('../../src/web/next_tokens.ts')
-const { Session } = await import('../../src/web/session.ts')
+const { lineOf, messageOf, Session } = await import('../../src/web/session.ts')
+// The same modules as those of the session.
+const { HubError, UsageError } = await import('../../src/tensor/errors.ts')
 afterAll(() => {
   vi.doUnmock('../../src/web/engine/start_engine.ts')
   vi.resetModules()
@@ -200,6 +202,16 @@ test('a new model replaces the old one, which is disposed; a broken one does not
   expect(session.model?.name).toBe('shown')
   expect(asked.map((text) => text.split(' ')[0])).toEqual(['open', 'open', 'open', 'dispose'])
   expect(asked[2]).toBe('open [{},{"storage":"bf16","threads":1}]')
+})
+
+test('an error that a reader can do something about says what, before its own words', () => {
+  const long = new UsageError('CONTEXT_LENGTH', 'prompt: expected at most 255 tokens, got 603')
+  expect(messageOf(long)).toBe(`The prompt is too long for this model: shorten it (${long.message})`)
+  const dropped = new HubError('HUB_NETWORK', 'a/b: expected an answer of the hub, got Failed to fetch')
+  expect(lineOf(dropped)).toMatch(
+    /^The hub cannot be reached\. .*network, or choose a folder .*\[HUB_NETWORK\]$/,
+  )
+  expect(messageOf(new UsageError('SEED', 'seed: expected a number'))).toBe('seed: expected a number')
 })
 
 test('opening a model stops the opening of another, and then the running text', async () => {

@@ -85,7 +85,9 @@ test.skipIf(cannotBuildSite !== null)(
     expect(listed.map(([, name]) => name).toSorted()).toEqual(guides.toSorted())
     for (const [, name, title] of listed)
       expect(read(`reference/documents/${name}.html`)).toContain(`<title>${title} |`)
-    expect(read('index.html')).toContain('src="./wide-light.webp"')
+    // Each list has one to begin with.
+    expect(read('index.html').match(/<ul><li><a [^>]+>[^<]+<\/a> <b>\(begin here\)<\/b>/g)).toHaveLength(3)
+    expect(read('index.html').match(/\(begin here\)/g)).toHaveLength(3)
     // The home page has the package itself.
     const [, address] = /<a href="([^"]+\.tgz)" download>/.exec(read('index.html')) ?? []
     const own = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as Record<string, string>

@@ -48,15 +48,7 @@ export interface NamedSource extends NamedModel {
 
 /** What is measured of a model that was opened. */
 export function namedSource(opt: ShadowModel, { args }: Session): NamedSource {
-  return {
-    model: opt.model,
-    modelName: opt.name,
-    modelFiles: opt.files,
-    modelOrigin: opt.origin,
-    encode: (text) => opt.encode(text),
-    prefixIds: opt.prefixIds,
-    argv: args,
-  }
+  return { ...opt.measured, argv: args }
 }
 
 /** Draws progress in bytes. */

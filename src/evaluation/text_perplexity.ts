@@ -63,7 +63,7 @@ export interface TextPerplexityOptions extends NamedModel, Pick<SequenceOptions,
   readonly methods: readonly Method[]
   /** The inputs of planners. */
   readonly sources?: MethodSources
-  /** Default: both. */
+  /** Default: both; the stream alone of a text without pages. */
   readonly protocols?: readonly Protocol[]
   /** How many tokens a window has; default the model's context. */
   readonly context?: number
@@ -171,8 +171,9 @@ export async function textPerplexity(
 ): Promise<TextPerplexityReport> {
   const started = now()
   const settings = withDefaults(options)
+  const usual = options.text.pages.length > 0 ? protocols : (['stream'] as const)
   const parts = protocols
-    .filter((protocol) => (options.protocols ?? protocols).includes(protocol))
+    .filter((protocol) => (options.protocols ?? usual).includes(protocol))
     .map((protocol) => makePart(protocol, settings))
   let complete = false
   try {

@@ -16,6 +16,7 @@ export type {
   GenerateOptions,
   GenerateStep,
   MaskOptions,
+  MeasuredModel,
   OpenOptions,
   OpenProgress,
   Perplexity,

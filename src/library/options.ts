@@ -4,10 +4,11 @@
 import { backendOption, threadsOption, type BackendName } from '../backends/backend.ts'
 import type { ChatMessage } from '../io/chat_prompt.ts'
 import type { ChatTemplate } from '../io/chat_template.ts'
-import type { HubOptions } from '../io/hub.ts'
+import type { HubOptions, HubOrigin } from '../io/hub.ts'
 import { variablesOption, type TemplateVariables } from '../io/template_variables.ts'
 import type { UnitMask } from '../masks/mask.ts'
 import type { MaskPlanner } from '../masks/planner.ts'
+import type { LanguageModel } from '../engine/language_model.ts'
 import { modeOption } from '../engine/active_layer.ts'
 import { maxTokensOption, type PromptRun, type TextRun } from '../engine/generate.ts'
 import { cacheOption, type CacheStorage } from '../engine/layer_cache.ts'
@@ -214,6 +215,22 @@ export function expectTemplate(model: string, template: ChatTemplate | null): Ch
     'CHAT_TEMPLATE_MISSING',
     `${model}: expected a model with a chat template, such as HuggingFaceTB/SmolLM2-135M-Instruct or a GGUF file of it, got none`,
   )
+}
+
+/** What measurements are told of a model: what computes it, what it is called and made of, and the way to its ids. */
+export interface MeasuredModel {
+  /** What reads the text. */
+  readonly model: LanguageModel
+  /** What the model is called in reports. */
+  readonly modelName: string
+  /** The files it was read from. */
+  readonly modelFiles: readonly string[]
+  /** Where on the hub they came from; null for a local model. */
+  readonly modelOrigin: HubOrigin | null
+  /** Text to ids, nothing added. */
+  readonly encode: (text: string) => number[]
+  /** The ids that the model expects before a text. */
+  readonly prefixIds: readonly number[]
 }
 
 /** The options of `perplexity`. */

@@ -47,6 +47,7 @@ import {
   type ChatOptions,
   type GenerateOptions,
   type GenerateStep,
+  type MeasuredModel,
   type MaskOptions,
   type OpenOptions,
   type OpenProgress,
@@ -239,6 +240,12 @@ export class ShadowModel {
     this.#expectLive()
     expectOption('moments', path, { ...kinds.text, code: 'PATH' })
     this.#planners.addMoments(path)
+  }
+
+  /** What measurements are told of the model: `textPerplexity({ ...model.measured, text, methods })`. */
+  get measured(): MeasuredModel {
+    const { model, name: modelName, files: modelFiles, origin: modelOrigin, prefixIds } = this
+    return { model, modelName, modelFiles, modelOrigin, prefixIds, encode: (text) => this.encode(text) }
   }
 
   /**

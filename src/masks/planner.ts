@@ -69,7 +69,10 @@ export const everyTokens: OptionRecord<number> = wholeOption('EVERY', 1)
 /** The same, or wherever attention has shifted. */
 export const everyOption: OptionRecord<number | 'auto'> = orWord('auto', everyTokens)
 
-/** Decides for the whole model, from the heads' outputs of one early layer. */
+/**
+ * Decides for the whole model, from the heads' outputs of one early layer. Take it for a mask that the prompt runs under too: it is
+ * there before the layers that it masks. `shadow`, `static` and `random` decide so; one that goes by nothing but the tokens can too.
+ */
 export interface ByAttention {
   readonly by: 'attention'
   /** The source layer, after whose attention it is asked; default 0. Layers 0 to this one run dense. */
@@ -78,7 +81,10 @@ export interface ByAttention {
   choose(view: PromptView): UnitMask
 }
 
-/** Decides for the whole model when the prompt has run, which it does dense; once. */
+/**
+ * Decides for the whole model when the prompt has run, which it does dense; once. Take it for a choice by what the neurons of all
+ * layers do over the prompt, as `griffin` and `glass`: only the tokens after the prompt cost less.
+ */
 export interface ByPrompt {
   readonly by: 'prompt'
   /**
@@ -92,7 +98,10 @@ export interface ByPrompt {
   choose(view: PromptEnd): UnitMask
 }
 
-/** Decides layer by layer. */
+/**
+ * Decides layer by layer, from what enters each. Take it for a small predictor in every layer, as `dejavu`: it sees the newest
+ * activations, and is asked at every token.
+ */
 export interface ByLayer {
   readonly by: 'layer'
   /**
@@ -104,7 +113,10 @@ export interface ByLayer {
   choose(layer: number, x: Float32Array, tokens: number): LayerMask | null
 }
 
-/** Decides the neurons of each token; all heads are computed. */
+/**
+ * Decides the neurons of each token; all heads are computed. Take it where neurons differ from token to token, as `cats`: the gates of
+ * all neurons are computed, and what else a skipped neuron would read is not.
+ */
 export interface ByGate {
   readonly by: 'gate'
   /**
@@ -124,7 +136,10 @@ export interface ByGate {
   choose(layer: number, gate: Float32Array, summary: Float32Array): Float32Array
 }
 
-/** Decides what matrices read of each token; all units are computed. */
+/**
+ * Decides what matrices read of each token; all units are computed. Take it to leave out inputs rather than units, as `teal` and
+ * `wina`: only matrices with a row for each input read less.
+ */
 export interface ByChannels {
   readonly by: 'channels'
   /**
@@ -177,10 +192,11 @@ export interface PlannerSettings {
  * A way of deciding, and its settings: what `planner` takes besides a name. A planner of your own is an object of this type: `by`
  * `attention` for a mask of the whole model from the heads' outputs of an early layer, as ShadowLLM has it, or from nothing but the tokens;
  * `prompt` for one from the neurons' activations over the whole prompt; `layer` for each layer from what enters it, as DejaVu;
- * `gate` for the neurons of each token from their gates; `channels` for what matrices read of each token.
+ * `gate` for the neurons of each token from their gates; `channels` for what matrices read of each token. The page of each way says
+ * when to take it. What there is already has a name: `PlannerName`.
  * @example
  * ```ts
- * import { makeBudget, selectMask, ShadowModel, type MaskPlanner } from 'shadowllm'
+ * import { collectText, makeBudget, selectMask, ShadowModel, type MaskPlanner } from 'shadowllm'
  *
  * const opt = await ShadowModel.fromPretrained()
  * const { shape } = opt.model
@@ -198,8 +214,12 @@ export interface PlannerSettings {
  *     return selectMask({ shape, heads, neurons }, makeBudget(0.5, { scope: 'per-layer' }))
  *   },
  * }
- * for await (const { text } of opt.generate('Once upon a time', { planner: loudest, maxTokens: 12 })) console.log(text)
+ * const { text } = await collectText(opt.generate('Once upon a time', { planner: loudest, maxTokens: 12 }))
+ * console.log(text)
  * await opt.dispose()
+ * ```
+ * ```text
+ *  there wastea boy, in a little boy and my
  * ```
  */
 export type MaskPlanner = PlannerSettings & (ByAttention | ByPrompt | ByLayer | ByGate | ByChannels)

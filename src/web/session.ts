@@ -17,14 +17,22 @@ import type { StorageChoice } from '../engine/storages/index.ts'
 /** The number of generated tokens. */
 export const PAGE_TOKENS = 48
 
+/** What a reader can do about an error, by its code. */
+const advice: Readonly<Record<string, string | undefined>> = {
+  CONTEXT_LENGTH: 'The prompt is too long for this model: shorten it',
+  HUB_NETWORK:
+    'The hub cannot be reached. Try again with a network, or choose a folder or a GGUF file, which need none',
+}
+
 /** The message of an error as one line. Files are named as their user named them. */
 export function messageOf(error: unknown): string {
-  const message = error instanceof Error ? error.message : String(error)
-  return message
+  const message = (error instanceof Error ? error.message : String(error))
     .replace(/\s+/g, ' ')
     .replace(/^mounted:[\w-]+: /, '')
     .replace(/mounted:[\w-]+\/?/g, '')
     .trim()
+  const words = error instanceof ShadowError ? advice[error.code] : undefined
+  return words === undefined ? message : `${words} (${message})`
 }
 
 /** The same with the error's code. */

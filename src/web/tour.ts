@@ -48,7 +48,7 @@ export const tourSteps: readonly TourStep[] = [
     isBelow: true,
     title: 'Was the choice right?',
     words:
-      'Tick “Compare with the oracle”. Orange units were kept for nothing, hollow ones are missing. Choose any unit to see its score, and switch it off to see by how much the next word changes: often by little.',
+      'Tick “Compare with the oracle”. Orange units were kept for nothing; hollow ones, or dashes where squares are small, are missing. Choose any unit to see its score, and switch it off to see by how much the next word changes: often by little.',
   },
 ]
 

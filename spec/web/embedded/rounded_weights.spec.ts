@@ -11,7 +11,7 @@ import { parseSafetensors } from '../../../src/io/safetensors.ts'
 import { ShadowModel } from '../../../src/library/shadow_model.ts'
 import { mountFolder } from '../../../src/platform/platform.ts'
 import { narrowToF16, widenF16 } from '../../../src/tensor/halves.ts'
-import { embeddedModelFiles } from '../../../src/web/embedded/embedded_model.ts'
+import { embeddedModelFiles, packedHere } from '../../../src/web/embedded/embedded_model.ts'
 import { packWeights, unpackWeights } from '../../../src/web/embedded/rounded_weights.ts'
 import { killsEach, lawForAll, stateLaw } from '../../harness/seed.ts'
 
@@ -105,4 +105,11 @@ test('the embedded model with rounded weights is within 0.05 nats of the whole o
   const mean = kls.reduce((sum, kl) => sum + kl, 0) / kls.length
   expect(mean).toBeGreaterThan(0.001) // they are rounded
   expect(mean).toBeLessThan(0.05)
+})
+
+test('without a build the weights are rounded once, for the model and for the file of a page', async () => {
+  const [packed, files] = await Promise.all([packedHere(), embeddedModelFiles()])
+  expect(await packedHere()).toBe(packed)
+  const opened = new Uint8Array((await files.get('model.safetensors')?.arrayBuffer()) ?? [])
+  expect(Buffer.compare(await unpackWeights(packed), opened)).toBe(0)
 })

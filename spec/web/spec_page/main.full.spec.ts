@@ -279,8 +279,42 @@ describe.skipIf(cannotBrowse)(`the annotated specification${whyNotBrowsed}`, { t
         const here = page.locator('#here')
         await expect.poll(() => here.textContent()).toMatch(/^selectMask: /)
         expect(await here.getAttribute('href')).toBe('#select.selectMask')
-        await page.evaluate('scrollTo(0, 0)')
-        await expect.poll(() => here.isVisible()).toBe(false)
+        // The next function is no type; the contents lead back to it.
+        await page.getByLabel('The next function').click()
+        await expect.poll(() => here.textContent()).not.toMatch(/^selectMask: /)
+        const next = await page.locator('main .row[id]').evaluateAll((rows) => {
+          const at = rows.findIndex(({ id }) => id === 'select.selectMask')
+          return rows
+            .slice(at + 1)
+            .find((row) => !/^export (?:interface|type) /.test(row.querySelector('pre')?.innerText ?? ''))?.id
+        })
+        expect(await here.getAttribute('href')).toBe(`#${next}`)
+        await page.locator('.to-top a[href="#contents"]').click()
+        await expect.poll(() => here.textContent()).toMatch(/^← back to /)
+        await here.click()
+        await expect.poll(() => here.getAttribute('href')).toBe(`#${next}`)
+        await expect.poll(() => here.textContent()).not.toContain('back to')
+        // Nothing was read before the first place.
+        await page.goto('about:blank')
+        await page.goto(site.url)
+        await page.locator('#stops').waitFor()
+        expect(await here.isVisible()).toBe(false)
+        // A line that is broken goes on behind its indent, and a line of code is copied as it is.
+        const lines = await page.locator('.row > pre .line').evaluateAll((all) =>
+          all
+            .filter((line) => line.getBoundingClientRect().height > 24)
+            .map((line) => {
+              const { textIndent, paddingLeft } = getComputedStyle(line)
+              const indent = /^ */.exec(line.textContent ?? '')?.[0].length ?? 0
+              return parseFloat(textIndent) < 0 && parseFloat(paddingLeft) > Math.min(indent, 8) * 6
+            }),
+        )
+        expect(lines.length).toBeGreaterThan(20)
+        expect(lines).not.toContain(false)
+        // The table of differences says of one what it changes, as it was measured.
+        expect(await page.locator('#compared-title + p').innerText()).toMatch(
+          /as released, .* costs 0\.\d+ ± 0\.\d+ nats .* already pruned, 0\.\d+ ± /,
+        )
         // The operations have the same bar but for figures, laws and settings, and the same ways out.
         await page.goto(`${site.url}operations.html#attention.attention`)
         await expect.poll(() => here.textContent()).toBe('attention')

@@ -125,7 +125,7 @@ export interface RunOptions extends AskedTasks {
  *   limit: 3,
  * })
  *
- * const methods = compareMethods(model, { planners: ['random', 'griffin'], sparsities: [0.5], criterion: 'none' })
+ * const methods = compareMethods(model, { planners: ['random', 'griffin'], sparsities: [0.5] })
  * const hash = await hashFiles(opt.files)
  * const of = { backend: model.backend, model: { name: opt.name, hash }, data: source, seed: 0, argv: [] }
  * const provenance = await makeProvenance(of)

@@ -49,12 +49,18 @@ async function weightsOf(
   const whole = embeddedFiles[WEIGHTS]
   if (weights === 'whole') return fetchBytes(whole, onBytes, signal)
   if (packedWeights !== null) return unpackWeights(await fetchBytes(packedWeights, onBytes, signal))
-  // Without a build they are rounded here, once.
-  rounded ??= fetchBytes(whole, onBytes).then(packWeights).then(unpackWeights)
+  rounded ??= packedHere(onBytes).then(unpackWeights)
   return rounded
 }
 
 let rounded: Promise<Uint8Array<ArrayBuffer>> | null = null
+let packed: Promise<Uint8Array<ArrayBuffer>> | null = null
+
+/** The weights rounded and deflated; without a build, and for it, they are made here, once. @throws InputError FILE_READ */
+export function packedHere(onBytes: OnBytes = () => {}): Promise<Uint8Array<ArrayBuffer>> {
+  packed ??= fetchBytes(embeddedFiles[WEIGHTS], onBytes).then(packWeights)
+  return packed
+}
 
 /** A file, with its progress in a browser. */
 async function fetchBytes(

@@ -1,9 +1,13 @@
 /**
- * The bar of a phone: where the reader is, and buttons that lead from one figure or law to the next. There the pages are as long as
+ * The bar of a phone: where the reader is, or was before the contents, and buttons that lead from one function, or from one figure or
+ * law, to the next. There the pages are as long as
  * ninety screens.
  */
 import { pageDocument } from '../../platform/platform.ts'
 import { byId, showInSight } from '../view/dom.ts'
+
+/** Before the name of where the reader was. */
+const BACK = '← back to '
 
 /** How far from where the page scrolls to something still counts as there, in pixels. */
 const THERE = 4
@@ -18,7 +22,10 @@ export function placeAt(tops: readonly number[], height: number): number {
   return tops.findLastIndex((top) => top < height / 2)
 }
 
-/** Says in the bar which chapter and which definition are on the screen. */
+/** What the buttons lead to: the first two of the bar, and the others. */
+const stops = ['main .row[id]:not(.type)', 'main .figure, main .law'] as const
+
+/** Says in the bar which chapter and which definition are on the screen, or before the first the one that was: the way back. */
 export function startHere(): void {
   const here = byId<HTMLAnchorElement>('here')
   const page = pageDocument()
@@ -36,8 +43,12 @@ export function startHere(): void {
           clientHeight,
         )
       ]
-    here.hidden = place === undefined
-    if (place === undefined) return
+    if (place === undefined) {
+      here.hidden = here.textContent === ''
+      if (!here.hidden && !here.textContent.startsWith(BACK)) here.prepend(BACK)
+      return
+    }
+    here.hidden = false
     const title = place.closest('.chapter')?.querySelector('h2')?.textContent ?? ''
     const name = place.matches('.row') ? place.id.slice(place.id.indexOf('.') + 1) : ''
     here.textContent = name === '' || name === title ? title : `${name}: ${title}`
@@ -62,13 +73,13 @@ export function startStops(): void {
   for (const [i, button] of place.querySelectorAll('button').entries())
     button.addEventListener('click', () => {
       const { scrollPaddingTop } = getComputedStyle(pageDocument().documentElement)
-      const stops = [...pageDocument().querySelectorAll('main .figure, main .law')]
-      const tops = stops.map((stop) => {
+      const found = [...pageDocument().querySelectorAll(stops[i >> 1])]
+      const tops = found.map((stop) => {
         const { scrollMarginTop } = getComputedStyle(stop)
         const { top } = stop.getBoundingClientRect()
         return top - Number.parseFloat(scrollMarginTop) - Number.parseFloat(scrollPaddingTop)
       })
-      const found = nextStop(tops, i === 1)
-      if (found >= 0) showInSight(stops[found], 'start')
+      const next = nextStop(tops, i % 2 === 1)
+      if (next >= 0) showInSight(found[next], 'start')
     })
 }
