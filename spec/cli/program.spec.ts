@@ -31,7 +31,7 @@ function planted(path: string, line: string): Map<string, Module> {
 /** What may be loaded at the start, in addition to src/cli. */
 const atStart = [
   'src/platform/',
-  ...['errors', 'packages', 'quote'].map((name) => `src/tensor/${name}.ts`),
+  ...['errors', 'packages', 'quote', 'version'].map((name) => `src/tensor/${name}.ts`),
   'package.json',
 ]
 

@@ -5,8 +5,8 @@
 import { describeFailure } from './failure.ts'
 import { ALL, asksHelp, calledCommand, commandNames, makeProgram } from './program.ts'
 import { UsageError } from '../tensor/errors.ts'
+import { expectNode, version } from '../tensor/version.ts'
 import type { Session } from './session.ts'
-import { expectNode, version } from './version.ts'
 
 /** Refuses a word behind --help that has no meaning. @throws UsageError HELP */
 function expectHelpWord(args: readonly string[]): void {

@@ -67,6 +67,7 @@ import { InputError, UsageError } from '../tensor/errors.ts'
 import { checkOptions, expectOption, kinds } from '../tensor/option.ts'
 import { asNdarray, readIds, readIdTable, type FloatArray, type Ids } from '../tensor/ndarrays.ts'
 import { pause } from '../platform/pause.ts'
+import { runtime } from '../platform/platform.ts'
 import { hashFiles } from '../results/provenance.ts'
 import type { SessionSettings } from './session_file.ts'
 import type { TextSession } from './text_session.ts'
@@ -147,7 +148,7 @@ export class ShadowModel {
    * @param pathOrName a folder or a GGUF file, or a name on the Hugging Face hub if neither has this path, or `embedded` (the default)
    *   for the model in this package
    * @throws InputError for an invalid file, with the reason as code; HubError HUB_* for a failed download or a model missing in
-   *   the cache; MissingError BACKEND_MISSING, THREADS_MISSING; UsageError MODEL_NAME, BACKEND_NAME, STORAGE, THREADS, HUB_*, and
+   *   the cache; MissingError BACKEND_MISSING, THREADS_MISSING, NODE_VERSION; UsageError MODEL_NAME, BACKEND_NAME, STORAGE, THREADS, HUB_*, and
    *   OPTIONS, OPTION_NAME, OPTION_TYPE for invalid options; the signal's reason
    * @example
    * ```ts
@@ -166,6 +167,8 @@ export class ShadowModel {
   ): Promise<ShadowModel> {
     expectOption('model', pathOrName, { ...kinds.text, code: 'MODEL_NAME' })
     checkOptions(options, openKinds)
+    // Pages and Deno do not load package.json.
+    if (runtime.name === 'node') (await import('../tensor/version.ts')).expectNode()
     const { signal, revision, offline, storage = 'file' } = options
     signal?.throwIfAborted()
     const tell = (stage: OpenProgress['stage']) => (progress: LoadProgress) =>
