@@ -25,7 +25,7 @@ import { expectCheckable } from '../engine/next_tokens.ts'
 import { generateTokens, type GenerateEnd, type PromptRun } from '../engine/generate.ts'
 import { shiftLabels } from '../engine/loss.ts'
 import { LanguageModel, withSequence } from '../engine/language_model.ts'
-import { makeSampler, type SamplerOptions } from '../engine/sampling.ts'
+import type { SamplerOptions } from '../engine/sampling.ts'
 import { chosenStorage } from '../engine/storages/index.ts'
 import type { LoadProgress } from '../engine/weight_reader.ts'
 import { NOT_SCORED } from '../ops/cross_entropy.ts'
@@ -43,6 +43,7 @@ import {
   openKinds,
   perplexityKinds,
   planKinds,
+  samplerOf,
   type BatchInput,
   type ChatOptions,
   type GenerateOptions,
@@ -266,7 +267,7 @@ export class ShadowModel {
    *   used unchanged
    * @returns at the end: `stop` if the model ended the text, `length` if maxTokens or the context did
    * @throws UsageError PROMPT if it is empty, CONTEXT_LENGTH if it and maxTokens do not fit the model, TOKENS for ids that it does not
-   *   have; for the value of an option the code with its name, such as SPARSITY, PLANNER or TOP_K for `topK`; OPTION_NAME for an
+   *   have; for the value of an option the code with its name, such as SPARSITY, PLANNER or TOP_K for `topK`; SAMPLER for a sampler beside options of sampling, or one that returns no id; OPTION_NAME for an
    *   option that there is not, OPTION_TYPE and OPTIONS for a wrong type; SESSION for a session of a chat, DISPOSED; MissingError
    *   PREDICTOR_MISSING; the signal's reason
    * @specified `generate`
@@ -420,7 +421,7 @@ export class ShadowModel {
     { kind, most, continues, conversation, ...how }: Writing,
   ): AsyncGenerator<GenerateStep, GenerateEnd, void> {
     const { signal, mode, cache, check, onMask, onEnd, session } = options
-    const sampler = makeSampler(options)
+    const sampler = samplerOf(options)
     const planner = await this.#planner(options)
     const place = session ? session.place(kind, await this.#settings(kind, planner, options)) : conversation
     this.#expectLive()
