@@ -330,8 +330,7 @@ class ChatLoop {
         this.#isOver = true
         return
       default: {
-        const begun = commandNames.filter((name) => name.startsWith(command))
-        const near = begun.length === 1 ? begun[0] : nearestName(command, commandNames, 2)
+        const near = nearestName(command, commandNames, 2)
         const hint = near === null ? '' : ` (did you mean /${near}?)`
         throw new UsageError('UNKNOWN_COMMAND', `/${command}: unknown command${hint}; /help lists them`)
       }
