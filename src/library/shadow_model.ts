@@ -386,9 +386,9 @@ export class ShadowModel {
     } finally {
       await steps.return('length')
       // A message without an answer is taken back; an empty answer is one.
-      const { planner, sparsity, headSparsity, neuronSparsity } = options
+      const { planner, sparsity, headSparsity, neuronSparsity, maxTokens } = options
       const isNamed = typeof planner === 'string'
-      const choice = isNamed ? { planner, sparsity, headSparsity, neuronSparsity } : null
+      const choice = isNamed ? { planner, sparsity, headSparsity, neuronSparsity, maxTokens } : null
       if (answer !== null) session.say([...messages, { role: 'assistant', content: answer }], choice)
     }
   }
