@@ -642,6 +642,16 @@ describe('at a terminal', () => {
     )
   })
 
+  test('answers and what commands answer are wrapped at the width that the terminal has then', async () => {
+    const screen = { columns: 30, hasColours: false }
+    const wide = await typed(['/seed 3', 'once', '/help'], { quiet: true })
+    const narrow = await typed(['/seed 3', 'once', '/help'], { quiet: true }, { screen })
+    const before = (text: string): string[] => text.split('Commands:')[0].split('\n')
+    expect(before(narrow.stdout).join(' ').split(/\s+/)).toEqual(before(wide.stdout).join(' ').split(/\s+/))
+    expect(before(wide.stdout)[0].length).toBeGreaterThan(30)
+    expect(before(narrow.stdout).filter((line) => line.length > 30 && line.includes(' '))).toEqual([])
+  })
+
   test('a chat that goes on shows the last message and its answer, cut where they are long', async () => {
     const said = (role: string, content: string): ChatMessage => ({ role, content })
     const before = [said('system', 'Be odd.'), said('user', 'once'), said('assistant', 'upon')]
