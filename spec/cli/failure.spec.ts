@@ -59,7 +59,7 @@ describe('a failure is one line and an exit code', () => {
   })
 
   test.each([
-    ["missing required argument 'prompt'", 'prompt: expected an argument, got none'],
+    ["missing required argument 'prompt'", 'prompt: expected an argument, got none; --help shows which'],
     ["option '--seed <number>' argument missing", '--seed: expected a value, got none'],
     ["option '-m, --model <name>' argument missing", '--model: expected a value, got none'],
     [

@@ -118,9 +118,13 @@ describe('a text', () => {
     expect(await refusal({ sparsity: 0.25 })).toMatch(
       /^SESSION planner: expected random, .*sparsity 0.5, .* got random/,
     )
-    expect(await refusal({ planner: 'dense', sparsity: undefined })).toMatch(/^SESSION .*got dense$/)
+    expect(await refusal({ planner: 'dense', sparsity: undefined })).toMatch(
+      /^SESSION .*got dense; the same goes on, another file begins anew$/,
+    )
     expect(await refusal({ every: 2 })).toMatch(/^SESSION planner/)
-    expect(await refusal({ cache: 'int8' })).toBe(`SESSION cache: expected f32, as in ${path}, got int8`)
+    expect(await refusal({ cache: 'int8' })).toBe(
+      `SESSION cache: expected f32, as in ${path}, got int8; the same goes on, another file begins anew`,
+    )
     const chat = collectText(opt.chat([{ role: 'user', content: 'a' }], { session }))
     await expect(chat).rejects.toMatchObject({ code: 'SESSION' })
     expect(await refusal({})).toBe('none')

@@ -90,7 +90,7 @@ function describeCommander(error: CommanderError, known: readonly string[]): Fai
 /** commander's words in the form of all other errors. */
 const reworded: readonly (readonly [form: RegExp, words: string])[] = [
   [/^error: /, ''],
-  [/^missing required argument '(.*)'$/, '$1: expected an argument, got none'],
+  [/^missing required argument '(.*)'$/, '$1: expected an argument, got none; --help shows which'],
   [/^option '(?:\S+, )?(--[\w-]+).*' argument missing$/, '$1: expected a value, got none'],
   [/^too many arguments.*\. Expected (\d+) .* got \d+: (.*)\.$/s, 'arguments: expected $1, got $2'],
   [/^(arguments: expected [1-9].*)$/s, '$1; words that are one text are quoted: "a b"'],

@@ -153,6 +153,7 @@ export class TextSession {
   }
 
   #refuse(what: string, expected: string, got: string): UsageError {
-    return new UsageError('SESSION', `${what}: expected ${expected}, as in ${this.path}, got ${got}`)
+    const words = `${what}: expected ${expected}, as in ${this.path}, got ${got}`
+    return new UsageError('SESSION', `${words}; the same goes on, another file begins anew`)
   }
 }

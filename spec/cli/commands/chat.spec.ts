@@ -176,7 +176,7 @@ describe('through a pipe', () => {
     expect(await chat(['a'], '--session', file)).toMatchObject({ code: 0 })
     const before = readFileSync(file)
     const refused = await chat(['a'], '--session', file, '--cache', 'int8', '--quiet')
-    const line = `shadowllm: --cache: expected f32, as in ${file}, got int8 [SESSION]\n`
+    const line = `shadowllm: --cache: expected f32, as in ${file}, got int8; the same goes on, another file begins anew [SESSION]\n`
     expect(refused).toEqual({ code: 2, stdout: '', stderr: line })
     expect(readFileSync(file)).toEqual(before)
     const text = join(folder, 'text.session')
@@ -184,7 +184,7 @@ describe('through a pipe', () => {
     expect(await chat(['a'], '--session', text)).toEqual({
       code: 2,
       stdout: '',
-      stderr: `shadowllm: --session: expected a chat, as in ${text}, got a text [SESSION]\n`,
+      stderr: `shadowllm: --session: expected a chat, as in ${text}, got a text; the same goes on, another file begins anew [SESSION]\n`,
     })
   })
 
