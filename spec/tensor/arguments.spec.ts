@@ -45,6 +45,7 @@ describe('the name that is meant', () => {
       'repetition_penalty',
     ],
     ['joins its words otherwise', 'max-tokens', ['max_tokens', 'maxTokens2'], 'max_tokens'],
+    ['has more of its letters in common', 'toppK', ['topP', 'topK'], 'topK'],
     ['is as near as another', 'int3', ['int8', 'int4'], null],
   ])('%s', (_, name, known, meant) => expect(suggestionFor(name, known)).toBe(meant))
 })

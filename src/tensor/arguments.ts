@@ -87,8 +87,8 @@ export function nearestName<Name extends string>(
 const plain = (name: string): string => name.toLowerCase().replaceAll('_', '-')
 
 /**
- * The known name nearest to this one, regardless of case; of equally near ones that with the longest beginning in common, then that of
- * the nearest length. Null if none is nearer than all others.
+ * The known name nearest to this one, regardless of case; of equally near ones that with the longest beginning and end in common, then
+ * that of the nearest length. Null if none is nearer than all others.
  * @param most edits that it may be away
  */
 export function spelledLike<Name extends string>(
@@ -101,12 +101,21 @@ export function spelledLike<Name extends string>(
     .map((near) => ({ near, distance: editDistance(meant, plain(near)) }))
     .filter(({ near, distance }) => distance <= (typeof most === 'number' ? most : most(near)))
     .map(({ near, distance }) => {
-      const different = [...meant].findIndex((letter, i) => letter !== plain(near)[i])
-      const begun = different < 0 ? meant.length : different
-      return { near, rank: [distance, -begun, Math.abs(near.length - name.length)] }
+      const [letters, others] = [[...meant], [...plain(near)]]
+      const common = sharedStart(letters, others) + sharedStart(letters.toReversed(), others.toReversed())
+      return {
+        near,
+        rank: [distance, -Math.min(common, letters.length), Math.abs(near.length - name.length)],
+      }
     })
     .toSorted((a, b) => compareRanks(a.rank, b.rank))
   return first !== undefined && (!second || compareRanks(first.rank, second.rank) < 0) ? first.near : null
+}
+
+/** How many letters two words begin with alike. */
+function sharedStart(letters: readonly string[], others: readonly string[]): number {
+  const different = letters.findIndex((letter, i) => letter !== others[i])
+  return different < 0 ? letters.length : different
 }
 
 /** The order of two lists of numbers by the first that differs. */
