@@ -89,7 +89,7 @@ describe('a module imports only modules before it', () => {
       'src/library/index.ts': "export * from './shadow_model.ts'; export * from '../ops/add.ts'",
       'src/cli/main.ts': "import '../library/index.ts'; import '../evaluation/perplexity.ts'",
       'src/engine/forward.ts': "import '../backends/backend.ts'",
-      'src/cli/version.ts': "import about from '../../package.json' with { type: 'json' }",
+      'src/tensor/version.ts': "import about from '../../package.json' with { type: 'json' }",
     }
     expect(rules.importsGoOneWay(planted(files))).toEqual([])
   })

@@ -14,11 +14,11 @@ import { fileURLToPath } from 'node:url'
 const left = ['vega', 'vega-lite']
 
 /**
- * Files that no page has a use for: those of CUDA, the threads of calibrations and experiments, which are kept in folders, and those of
- * the server.
+ * Files that no page has a use for: those of CUDA, the threads of calibrations and experiments, which are kept in folders, those of
+ * the server, and what refuses an old Node.
  */
 const notForPages = /\.so$|\/(calibrate|job|reading)_thread\.js$/
-const modulesNotForPages = /\.ptx\.js$/
+const modulesNotForPages = /\.ptx\.js$|[\\/]tensor[\\/]version\.js$/
 
 const urls = /new URL\(((?:\s*\/\*[^*]*\*\/\s*)?)'([^']+)', import\.meta\.url\)/g
 
@@ -45,7 +45,7 @@ export async function buildBrowser(root: string, entries: readonly Entry[]): Pro
     keepNames: true,
     outdir: output,
     platform: 'browser',
-    plugins: [hubForPages, withoutCuda, placeUrls(output, threads)],
+    plugins: [hubForPages, withoutModules, placeUrls(output, threads)],
     target: 'es2024',
   }
   const modules = await build({
@@ -90,11 +90,11 @@ const hubForPages: Plugin = {
   },
 }
 
-/** A page has no driver to give the kernels of CUDA to, and says so before it asks for them. */
-const withoutCuda: Plugin = {
-  name: 'without-cuda',
+/** A page has no driver to give the kernels of CUDA to, and is no Node: it loads neither. */
+const withoutModules: Plugin = {
+  name: 'without-modules',
   setup({ onLoad }) {
-    onLoad({ filter: modulesNotForPages }, () => ({ contents: 'export const bytes = undefined' }))
+    onLoad({ filter: modulesNotForPages }, () => ({ contents: 'export {}' }))
   },
 }
 

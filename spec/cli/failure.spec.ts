@@ -31,7 +31,7 @@ describe('a failure is one line and an exit code', () => {
 
   test('an option of one word is told as a flag where the command has one, and as it is where it is an argument', () => {
     const refused = (message: string, error = UsageError): string =>
-      describeFailure(new error('X', message), false, (flag) => flag === '--context').line
+      describeFailure(new error('X', message), false, ['--context']).line
     expect(refused('context: expected 2, got 1')).toBe('shadowllm: --context: expected 2, got 1 [X]')
     expect(refused('prompt: expected 2, got 1')).toBe('shadowllm: prompt: expected 2, got 1 [X]')
     expect(refused('context of a: expected 2, got 1')).toBe('shadowllm: context of a: expected 2, got 1 [X]')
@@ -59,7 +59,7 @@ describe('a failure is one line and an exit code', () => {
   })
 
   test.each([
-    ["missing required argument 'prompt'", 'prompt: expected an argument, got none'],
+    ["missing required argument 'prompt'", 'prompt: expected an argument, got none; --help shows which'],
     ["option '--seed <number>' argument missing", '--seed: expected a value, got none'],
     ["option '-m, --model <name>' argument missing", '--model: expected a value, got none'],
     [
@@ -83,6 +83,16 @@ describe('a failure is one line and an exit code', () => {
   ])('what the parser calls %j is put as other errors are', (message, line) => {
     const error = new CommanderError(1, 'commander.x', `error: ${message}`)
     expect(describeFailure(error, false).line).toBe(`shadowllm: ${line} [X]`)
+  })
+
+  test.each([
+    ["unknown option '--max-windows'", '--max-windows: unknown option (did you mean --windows?)'],
+    ["unknown option '--generate'", '--generate: unknown option'],
+    ["unknown command 'gen'", 'gen: unknown command (did you mean generate?); --help lists them'],
+  ])('a name that is begun, or has a word more, is told the one that is meant: %s', (message, line) => {
+    const error = new CommanderError(1, 'commander.x', `error: ${message}`)
+    const known = ['--windows', '--output', 'generate', 'windows']
+    expect(describeFailure(error, false, known).line).toBe(`shadowllm: ${line} [X]`)
   })
 
   test('help is no failure', () => {

@@ -20,7 +20,6 @@ import { plannerNames } from '../../src/planners/index.ts'
 import { encodeSafetensors } from '../../src/io/safetensors_writer.ts'
 import { P, pickle, torchFile, tuple } from '../../fixtures/hostile/build_torch.ts'
 import { root, tinyFolder, type CliResult } from './run_cli.ts'
-import { expectNode } from '../../src/cli/version.ts'
 import { runInside } from './run_inside.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-cli-'))
@@ -91,18 +90,6 @@ describe('help', () => {
   test('the version is that of the package', async () => {
     expect(await runInside(['--version'])).toEqual({ code: 0, stdout: `${about.version}\n`, stderr: '' })
   })
-})
-
-test.each([
-  ['node', '22.18.0', true],
-  ['node', '22.9.1', false],
-  ['node', '9.0.0', false],
-  ['node', '100.0.0', true],
-  ['deno', '2.9.6', true],
-] as const)('%s %s may run: %s', (name, version, isNew) => {
-  const start = (): void => expectNode({ name, version, system: 'linux x64' })
-  if (isNew) expect(start).not.toThrow()
-  else expect(start).toThrow(`node: expected version 22.18 or newer, got ${version}`)
 })
 
 describe('wrong usage exits with code 2', () => {

@@ -283,3 +283,23 @@ killsEach('a screen that %s is found', coloursAreOurs, {
   'takes the codes of a text for its own': (text, screen) =>
     typeof text === 'string' ? text : render(text, screen),
 })
+
+test('notes are wrapped between words at a terminal, at the width that it has then, and nowhere else', async () => {
+  let columns = 12
+  const said = async (isTerminal: boolean): Promise<string> => {
+    let shown = ''
+    const terminal = openTerminal({
+      write: async (_, text) => void (shown += text),
+      isTerminal: () => isTerminal,
+      screen: () => plainScreen,
+      columns: () => columns,
+      now: () => 0,
+    })
+    await terminal.note('the captain looked at the sea')
+    columns = 20
+    await terminal.note('the captain looked at the sea')
+    return shown
+  }
+  expect(await said(true)).toBe('the captain\nlooked at\nthe sea\nthe captain looked\nat the sea\n')
+  expect(await said(false)).toBe('the captain looked at the sea\n'.repeat(2))
+})

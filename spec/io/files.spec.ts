@@ -1,9 +1,13 @@
 /**
  * Files in parts: the parts together are the range, and at most two parts are in memory, however long the file is.
  */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { readParts, type RangedFile } from '../../src/io/files.ts'
+import { openFile, readParts, type RangedFile } from '../../src/io/files.ts'
+import { InputError } from '../../src/tensor/errors.ts'
 import { joined } from '../../fixtures/hostile/bytes.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 
@@ -57,3 +61,20 @@ test('a reader that holds the whole range is killed', () =>
     for (let done = 0; done < length; done += partLength)
       yield whole.slice(done, Math.min(length, done + partLength))
   }))
+
+test.each([
+  ['Sea.TXT', 'nothing (did you mean sea.txt?)'],
+  ['model', 'nothing (did you mean model.gguf?)'],
+  ['other', 'nothing'],
+  ['x'.repeat(100), 'nothing'],
+  ['none/sea.txt', 'nothing'],
+])('of %s, which is not there, the near name in its folder is told', async (name, got) => {
+  const folder = mkdtempSync(join(tmpdir(), 'shadowllm-near-'))
+  for (const there of ['sea.txt', 'model.gguf']) writeFileSync(join(folder, there), '')
+  const path = join(folder, name)
+  const refused = openFile(path)
+  await expect(refused).rejects.toThrow(
+    new InputError('FILE_MISSING', `${path}: expected a file, got ${got}`),
+  )
+  rmSync(folder, { recursive: true })
+})

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, describe, expect, test } from 'vitest'
+import type { Sampler } from '../../src/engine/sampling.ts'
 import { ShadowModel, type ChatMessage, type ChatOptions, type PromptRun } from '../../src/library/index.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { writeChatModel } from './chat_model.ts'
@@ -195,6 +196,18 @@ test('<|im_end|> ends an answer though the configuration does not name it', asyn
   expect(found.tokens).toEqual(at === -1 ? generated : generated.slice(0, at))
 })
 
+test("a sampler of one's own chooses the tokens of an answer, after those of the chat", async () => {
+  const { ids } = await opt.chatPrompt([user('a')])
+  const seen: number[][] = []
+  const sampler: Sampler = (_, before = [], prompt = 0) => {
+    seen.push(before.slice(prompt))
+    expect(before.slice(0, prompt)).toEqual([...ids])
+    return 5 + seen.length
+  }
+  const { tokens } = await answer(opt, [user('a')], { maxTokens: 3, sampler })
+  expect({ tokens, seen }).toEqual({ tokens: [6, 7, 8], seen: [[], [6], [6, 7]] })
+})
+
 // ---- Refusals ---------------------------------------------------------------------------------------------
 
 describe('a chat is refused', () => {
@@ -226,6 +239,7 @@ describe('a chat is refused', () => {
       ['MAX_TOKENS', { maxTokens: -1 }],
       ['CONTEXT_LENGTH', { maxTokens: 400 }],
       ['TEMPERATURE', { temperature: -1 }],
+      ['SAMPLER', { sampler: () => 5, topK: 3 }],
       ['PREDICTOR_MISSING', { planner: 'shadow' }],
     ] as const)
       await expect(call(options), code).rejects.toThrow(expect.objectContaining({ code }))

@@ -63,6 +63,7 @@ const takes: Readonly<Record<string, readonly string[]>> = {
   threads: ['number', 'string'],
   every: ['number', 'string'],
   onEnd: ['function'],
+  sampler: ['function'],
   offline: ['boolean'],
   paperCompatible: ['boolean'],
   compensate: ['string'],
@@ -106,6 +107,7 @@ const codes: Readonly<Record<string, string>> = {
   presencePenalty: 'PRESENCE_PENALTY',
   frequencyPenalty: 'FREQUENCY_PENALTY',
   logitBias: 'LOGIT_BIAS',
+  sampler: 'SAMPLER',
 }
 
 const someValues: readonly [type: string, value: unknown][] = [

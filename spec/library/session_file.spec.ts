@@ -414,7 +414,10 @@ const chatGoesOn = lawForAll(
           const { state } = broken
           broken.dispose()
           const messages = [{ role: 'user', content: 'é' }]
-          const choices = [null, { planner: 'griffin', sparsity: 0.3, neuronSparsity: 1 }] as const
+          const choices = [
+            null,
+            { planner: 'griffin', sparsity: 0.3, neuronSparsity: 1, maxTokens: 9 },
+          ] as const
           const choice = choices[text.length % 2]
           const content = { kind: 'chat', messages, state, choice } as const
           const read = through(await throughFile({ model: hash, settings, content }, model))

@@ -118,9 +118,13 @@ describe('a text', () => {
     expect(await refusal({ sparsity: 0.25 })).toMatch(
       /^SESSION planner: expected random, .*sparsity 0.5, .* got random/,
     )
-    expect(await refusal({ planner: 'dense', sparsity: undefined })).toMatch(/^SESSION .*got dense$/)
+    expect(await refusal({ planner: 'dense', sparsity: undefined })).toMatch(
+      /^SESSION .*got dense; the same goes on, another file begins anew$/,
+    )
     expect(await refusal({ every: 2 })).toMatch(/^SESSION planner/)
-    expect(await refusal({ cache: 'int8' })).toBe(`SESSION cache: expected f32, as in ${path}, got int8`)
+    expect(await refusal({ cache: 'int8' })).toBe(
+      `SESSION cache: expected f32, as in ${path}, got int8; the same goes on, another file begins anew`,
+    )
     const chat = collectText(opt.chat([{ role: 'user', content: 'a' }], { session }))
     await expect(chat).rejects.toMatchObject({ code: 'SESSION' })
     expect(await refusal({})).toBe('none')
@@ -269,10 +273,15 @@ describe('the command line', () => {
       sparsity: 0.25,
       headSparsity: 0.5,
       neuronSparsity: 0.75,
+      maxTokens: 3,
     })
     // One share of all replaces those of heads and of neurons.
     expect(await said(['a'], '--sparsity', '0.5')).toEqual([['random', 0.5]])
-    expect((await opt.openSession(path)).choice).toEqual({ planner: 'random', sparsity: 0.5 })
+    expect((await opt.openSession(path)).choice).toEqual({
+      planner: 'random',
+      sparsity: 0.5,
+      maxTokens: 3,
+    })
     expect(JSON.parse((await runInside([...one, '--sparsity', '0.75'])).stdout)).toMatchObject({
       planner: 'random',
       sparsity: 0.75,
@@ -281,6 +290,24 @@ describe('the command line', () => {
     // After a dense answer a share means the usual planner, here one without its predictor.
     const shared = await runInside(['chat', '-m', model, '--session', path, '--sparsity', '0.5'])
     expect(shared.stderr).toContain('planner shadow: expected a predictor')
+  })
+
+  test('a chat goes on with the limit of tokens of its last answer, unless a flag replaces it', async () => {
+    const path = at('limited')
+    const counts = async (input: string[], ...more: string[]): Promise<number[]> => {
+      const args = ['chat', '-m', model, '--temperature', '9', '--json', '--session', path, ...more]
+      const { stdout } = await runInside(args, { input })
+      return stdout
+        .split('\n')
+        .filter(Boolean)
+        .map((line) => (JSON.parse(line) as { tokens: number[] }).tokens.length)
+    }
+    expect(await counts(['a', '/max-tokens 2', 'a'], '--max-tokens', '4')).toEqual([4, 2])
+    expect(await counts(['a'])).toEqual([2])
+    expect(await counts(['a'], '--planner', 'random')).toEqual([2])
+    expect(await counts(['a'], '--sparsity', '0.25')).toEqual([2])
+    expect(await counts(['a'], '--max-tokens', '3')).toEqual([3])
+    expect((await opt.openSession(path)).choice).toEqual({ planner: 'random', sparsity: 0.25, maxTokens: 3 })
   })
 
   test('a planner that a chat was left with, and whose files are not named, is one line before the first message', async () => {

@@ -214,6 +214,17 @@ describeInNode(`in a clean project${why}`, () => {
     expect(refused.code).toBe(2)
   })
 
+  test('in an old Node: the command and the library say which version is expected', async () => {
+    const old = `Object.defineProperty(process.versions, 'node', { value: '20.20.2' })\n`
+    const library = `const { ShadowModel } = await import('shadowllm')\nawait ShadowModel.fromPretrained()\n`
+    const command = `await import('./node_modules/shadowllm/dist/cli/main.js')\n`
+    for (const text of [library, command]) {
+      await project.write('main.js', old + text)
+      const { stderr } = await project.run('node', 'main.js')
+      expect(stderr).toMatch(/node: expected version 22\.18 or newer, got 20\.20\.2; "npm i node@24"/)
+    }
+  })
+
   test.skipIf(!existsSync(deno))(
     `of Deno${existsSync(deno) ? '' : ' (skipped: the package deno is not installed)'}`,
     { timeout: patience },

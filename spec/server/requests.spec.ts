@@ -246,6 +246,10 @@ describe('each wrong value has its code', () => {
       'unknown field temprature \\(did you mean temperature\\?\\): expected a known one',
       { ...right, temprature: 1 },
     ],
+    [
+      'unknown field repeat_penalty \\(did you mean repetition_penalty\\?\\): expected a known one',
+      { ...right, repeat_penalty: 1.1 },
+    ],
     ['unknown field foo: expected one of model, max_tokens, [^\n]*', { ...right, foo: 1 }],
   ])('%s', async (words, body) => {
     const { error } = (await ask<Refused>(server, '/v1/completions', body)).json

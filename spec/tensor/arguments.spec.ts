@@ -29,6 +29,27 @@ describe('a name that differs from a known one by', () => {
   })
 })
 
+describe('the name that is meant', () => {
+  test.each([
+    ['begins so', 'temp', ['topP', 'temperature'], 'temperature'],
+    ['begins so, and is the shortest of those', 'griff', ['griffin-static', 'griffin'], 'griffin'],
+    ['begins so, as others do', 'top', ['topP', 'topK'], null],
+    ['has more than one letter', 't', ['temperature'], null],
+    ['has a word less at its beginning', 'max-windows', ['windows', 'maxTokens'], 'windows'],
+    ['has a word less at its end', 'seed_value', ['seed', 'sparsity'], 'seed'],
+    ['has a word less, as another has', 'max_windows', ['max', 'windows'], null],
+    [
+      'is longer than what is said',
+      'repeat_penalty',
+      ['presence_penalty', 'repetition_penalty'],
+      'repetition_penalty',
+    ],
+    ['joins its words otherwise', 'max-tokens', ['max_tokens', 'maxTokens2'], 'max_tokens'],
+    ['has more of its letters in common', 'toppK', ['topP', 'topK'], 'topK'],
+    ['is as near as another', 'int3', ['int8', 'int4'], null],
+  ])('%s', (_, name, known, meant) => expect(suggestionFor(name, known)).toBe(meant))
+})
+
 test('the nearest of several near names is suggested', () => {
   expect(suggestionFor('topQ', ['stopKs', 'topK', 'top'])).toBe('topK')
 })

@@ -26,6 +26,7 @@ import type { ShadowModel } from '../library/shadow_model.ts'
 import type { TextSession } from '../library/text_session.ts'
 import { nearestName } from '../tensor/arguments.ts'
 import { UsageError } from '../tensor/errors.ts'
+import { shownText } from '../tensor/quote.ts'
 import { describeFailure, exitCodes } from './failure.ts'
 import { flagName } from './flag_name.ts'
 import { wrapHelp } from './help.ts'
@@ -34,6 +35,7 @@ import { dim, type Text } from './screen.ts'
 import { costWords } from './planner_flags.ts'
 import { stepPrinter } from './step_printer.ts'
 import type { Session } from './session.ts'
+import { wrapWords } from './word_wrap.ts'
 import { shareOption } from '../masks/budget.ts'
 import { readOption, wholeOption, type OptionRecord } from '../tensor/option.ts'
 import { countOf, formatCount, formatPercent } from './words.ts'
@@ -234,7 +236,7 @@ class ChatLoop {
     await this.#session.note(isTerminal ? words : `${words}; ${this.#setting()}`)
     if (!isTerminal || this.#start.json) return
     for (const { role, content } of this.#messages.slice(this.#lastMessage()))
-      await this.#say(dim(`${role === 'user' ? PROMPT : ''}${shorten(content)}`))
+      await this.#say(dim(this.#wrapped(`${role === 'user' ? PROMPT : ''}${shorten(content)}`)))
   }
 
   /** The next line. At a terminal one that ends with a backslash goes on in the next one. */
@@ -330,8 +332,7 @@ class ChatLoop {
         this.#isOver = true
         return
       default: {
-        const begun = commandNames.filter((name) => name.startsWith(command))
-        const near = begun.length === 1 ? begun[0] : nearestName(command, commandNames, 2)
+        const near = nearestName(command, commandNames, 2)
         const hint = near === null ? '' : ` (did you mean /${near}?)`
         throw new UsageError('UNKNOWN_COMMAND', `/${command}: unknown command${hint}; /help lists them`)
       }
@@ -455,7 +456,7 @@ class ChatLoop {
     })
     const tokens: number[] = []
     let [answer, thinking, first, end] = ['', '', 0, 'interrupted']
-    const shown = stepPrinter(this.#session)
+    const shown = stepPrinter(this.#session, true)
     const release = this.#lines.isTerminal ? this.#session.takeInterrupts(() => stop.abort()) : () => {}
     try {
       while (!stop.signal.aborted) {
@@ -468,13 +469,14 @@ class ChatLoop {
         tokens.push(value.token)
         if (value.thinking) thinking += value.text
         else answer += value.text
-        if (!json) await shown(value)
+        if (!json) await shown.show(value)
       }
     } catch (error) {
       if (this.#session.signal.aborted || error !== stop.signal.reason) throw error
     } finally {
       release()
       await steps.return('length')
+      await shown.end()
       // A message without an answer is taken back; an empty answer is one.
       if (tokens.length > 0 || end !== 'interrupted') {
         this.#messages.push(user, { role: 'assistant', content: answer })
@@ -530,6 +532,11 @@ class ChatLoop {
 
   /** What a command answers; beside JSON it is not data. */
   #say(text: Text): Promise<void> {
-    return this.#start.json ? this.#session.note(text) : this.#session.print([text, '\n'])
+    if (this.#start.json) return this.#session.note(text)
+    return this.#session.print([typeof text === 'string' ? this.#wrapped(text) : text, '\n'])
+  }
+
+  #wrapped(text: string): string {
+    return wrapWords(shownText(text), this.#session.screen.columns)
   }
 }

@@ -12,6 +12,7 @@
  */
 import { CommanderError } from 'commander'
 import { missingPermission } from '../platform/platform.ts'
+import { nearestName } from '../tensor/arguments.ts'
 import { ShadowError } from '../tensor/errors.ts'
 import { flagName } from './flag_name.ts'
 
@@ -27,16 +28,16 @@ export interface Failure {
 
 /**
  * The line and the exit code an error ends the command with.
- * @param isFlag whether the command has this flag
+ * @param known flags of the command, and names of commands in its place
  */
 export function describeFailure(
   error: unknown,
   interrupted: boolean,
-  isFlag: (name: string) => boolean = () => false,
+  known: readonly string[] = [],
 ): Failure {
   if (error instanceof ShadowError)
-    return { line: line(flagWords(error, isFlag), error.code), exitCode: error.exitCode }
-  if (error instanceof CommanderError) return describeCommander(error)
+    return { line: line(flagWords(error, known), error.code), exitCode: error.exitCode }
+  if (error instanceof CommanderError) return describeCommander(error, known)
   if (interrupted || isAbort(error))
     return { line: line('interrupted', 'INTERRUPTED'), exitCode: exitCodes.interrupted }
   const wanted = missingPermission(error)
@@ -52,12 +53,10 @@ export function describeFailure(
 }
 
 /** The message, with the flag in the place of the library's option: `--context` of `context`, `--max-tokens` of `maxTokens`. */
-function flagWords(
-  { message, option = '', exitCode }: ShadowError,
-  isFlag: (name: string) => boolean,
-): string {
+function flagWords({ message, option = '', exitCode }: ShadowError, known: readonly string[]): string {
   const [, name = ''] = /^([a-z][A-Za-z]*): expected /.exec(message) ?? []
-  if (exitCode === exitCodes.usage && isFlag(flagName(name))) return message.replace(name, flagName(name))
+  if (exitCode === exitCodes.usage && known.includes(flagName(name)))
+    return message.replace(name, flagName(name))
   if (!/^[a-z]+[A-Z][A-Za-z]*$/.test(option)) return message
   // Before the first colon stands what the error is about.
   return message.replace(new RegExp(`^([^:]*)\\b${option}\\b`), `$1${flagName(option)}`)
@@ -73,17 +72,25 @@ function line(message: string, code: string): string {
 }
 
 /** commander's own errors are usage errors; showing help or the version is not an error at all. */
-function describeCommander(error: CommanderError): Failure {
+function describeCommander(error: CommanderError, known: readonly string[]): Failure {
   if (error.exitCode === 0 || error.code === 'commander.help') return { line: '', exitCode: exitCodes.done }
   const code = error.code.replace('commander.', '').replace(/[A-Z]/g, '_$&').toUpperCase()
   const message = reworded.reduce((text, [form, words]) => text.replace(form, words), error.message)
-  return { line: line(message, code), exitCode: exitCodes.usage }
+  // The parser knows other letters; a name that is only begun, or has a word more, is looked for here.
+  const hinted = message.replace(/^(-*)(\S+): unknown (?:command|option)(?=;|$)/, (found, dashes, name) => {
+    const names = known
+      .filter((one) => /^-*/.exec(one)?.[0] === dashes)
+      .map((one) => one.slice(dashes.length))
+    const near = nearestName(name, names, 0)
+    return near === null ? found : `${found} (did you mean ${dashes}${near}?)`
+  })
+  return { line: line(hinted, code), exitCode: exitCodes.usage }
 }
 
 /** commander's words in the form of all other errors. */
 const reworded: readonly (readonly [form: RegExp, words: string])[] = [
   [/^error: /, ''],
-  [/^missing required argument '(.*)'$/, '$1: expected an argument, got none'],
+  [/^missing required argument '(.*)'$/, '$1: expected an argument, got none; --help shows which'],
   [/^option '(?:\S+, )?(--[\w-]+).*' argument missing$/, '$1: expected a value, got none'],
   [/^too many arguments.*\. Expected (\d+) .* got \d+: (.*)\.$/s, 'arguments: expected $1, got $2'],
   [/^(arguments: expected [1-9].*)$/s, '$1; words that are one text are quoted: "a b"'],

@@ -5,8 +5,8 @@
 import { describeFailure } from './failure.ts'
 import { ALL, asksHelp, calledCommand, commandNames, makeProgram } from './program.ts'
 import { UsageError } from '../tensor/errors.ts'
+import { expectNode, version } from '../tensor/version.ts'
 import type { Session } from './session.ts'
-import { expectNode, version } from './version.ts'
 
 /** Refuses a word behind --help that has no meaning. @throws UsageError HELP */
 function expectHelpWord(args: readonly string[]): void {
@@ -22,7 +22,7 @@ function expectHelpWord(args: readonly string[]): void {
  */
 export async function runCommandLine(session: Session): Promise<number> {
   const { args } = session
-  let isFlag: (name: string) => boolean = () => false
+  let known: string[] = []
   try {
     expectNode()
     let help = ''
@@ -31,7 +31,11 @@ export async function runCommandLine(session: Session): Promise<number> {
     const program = await makeProgram(session, version, print, (name) => name === called)
     const own = program.commands.filter((command) => command.name() === called)
     const flags = [...own, ...own.flatMap(({ commands }) => commands)].flatMap(({ options }) => options)
-    isFlag = (name) => flags.some(({ long }) => long === name)
+    const commands = own.length > 0 ? own.flatMap(({ commands }) => commands) : program.commands
+    known = [
+      ...flags.flatMap(({ long, hidden }) => (long && !hidden ? [long] : [])),
+      ...commands.map((command) => command.name()),
+    ]
     try {
       expectHelpWord(args)
       // Asked for the help of a command that is none, the parser would show that of the program.
@@ -47,7 +51,7 @@ export async function runCommandLine(session: Session): Promise<number> {
     return session.exitCode
   } catch (error) {
     session.progress.clear()
-    const { line, exitCode } = describeFailure(error, session.signal.aborted, isFlag)
+    const { line, exitCode } = describeFailure(error, session.signal.aborted, known)
     if (line !== '') await session.complain(`${line}\n`)
     if (args.includes('--debug') && exitCode !== 0 && error instanceof Error)
       await session.complain(`${error.stack}\n`)

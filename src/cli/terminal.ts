@@ -3,9 +3,11 @@
  * terminal would obey, also where a pipe or a file is written to: either may end in a terminal.
  */
 import { hasColours, isTerminal, now, terminalWidth, write, type Output } from '../platform/platform.ts'
+import { shownText } from '../tensor/quote.ts'
 import { whileWriting } from './output.ts'
 import { makeProgressLine, type ProgressLine } from './progress.ts'
 import { plainScreen, render, type Screen, type Text } from './screen.ts'
+import { wrapWords } from './word_wrap.ts'
 
 /** What a command writes with. */
 export interface Terminal {
@@ -41,7 +43,13 @@ const processStreams: Streams = {
   isTerminal,
   screen: () =>
     isTerminal('stdout')
-      ? { columns: terminalWidth('stdout'), hasColours: hasColours('stdout') }
+      ? {
+          // A window may get another width.
+          get columns() {
+            return terminalWidth('stdout')
+          },
+          hasColours: hasColours('stdout'),
+        }
       : plainScreen,
   columns: () => terminalWidth('stderr'),
   now,
@@ -67,7 +75,8 @@ export function openTerminal(streams: Streams = processStreams): Terminal {
     },
     note(text) {
       line.clear()
-      return put('stderr', [text, '\n'])
+      const wraps = isTerminal('stderr') && typeof text === 'string'
+      return put('stderr', [wraps ? wrapWords(shownText(text), columns()) : text, '\n'])
     },
     // Where even that cannot be written, the exit code has to do.
     complain: (text) => put('stderr', text).catch(() => {}),

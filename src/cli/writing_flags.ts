@@ -37,12 +37,18 @@ export interface WritingFlags
   readonly chatTemplateKwargs?: TemplateVariables
   /** The file of a session. */
   readonly session?: string
-  /** The planner and the shares that flags name. */
+  /** The planner, the shares and the limit that flags name. */
   readonly named?: readonly (keyof ChatChoice)[]
 }
 
 /** What a saved chat keeps, by the names of flags. */
-const choiceNames: readonly (keyof ChatChoice)[] = ['planner', 'sparsity', 'headSparsity', 'neuronSparsity']
+const choiceNames: readonly (keyof ChatChoice)[] = [
+  'planner',
+  'sparsity',
+  'headSparsity',
+  'neuronSparsity',
+  'maxTokens',
+]
 
 /** The flags of how tokens are drawn: the first decides whether they are. */
 const [temperatureRow, ...drawingRows]: readonly FlagRow[] = Object.entries({
@@ -118,16 +124,18 @@ export async function openSession(
 }
 
 /**
- * The flags with the planner and the shares of a saved chat, where flags name no others. As in the chat itself, `--sparsity` replaces all
+ * The flags with the planner, the shares and the limit of tokens of a saved chat, where flags name no others. As in the chat itself, `--sparsity` replaces all
  * shares; after a dense answer a share alone means the usual planner.
  */
 export function resumed<Flags extends WritingFlags>(flags: Flags, saved: TextSession | undefined): Flags {
   const choice = saved?.choice
   if (!choice) return flags
   const { named = [] } = flags
-  const isReplaced = (name: keyof ChatChoice): boolean =>
-    named.includes(name) ||
-    (name === 'planner' ? choice.planner === 'dense' && named.length > 0 : named.includes('sparsity'))
+  const isReplaced = (name: keyof ChatChoice): boolean => {
+    if (named.includes(name) || name === 'maxTokens') return named.includes(name)
+    const hasShare = named.some((one) => one !== 'planner' && one !== 'maxTokens')
+    return name === 'planner' ? choice.planner === 'dense' && hasShare : named.includes('sparsity')
+  }
   const kept = choiceNames.filter((name) => choice[name] !== undefined && !isReplaced(name))
   return {
     ...flags,

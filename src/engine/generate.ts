@@ -81,7 +81,7 @@ export const MAX_RESERVED = 512
  * loop early frees everything, as does an error.
  * @param prompt [T], at least one token
  * @returns (when exhausted) whether a stop id or the length ended the text
- * @throws UsageError CONTEXT_LENGTH if prompt and maxTokens together exceed the model's positions, MAX_TOKENS, TOKENS,
+ * @throws UsageError CONTEXT_LENGTH if prompt and maxTokens together exceed the model's positions, MAX_TOKENS, TOKENS, SAMPLER for a sampler that returns no id,
  *   CHECK, and PREFILL or EVERY for what cannot be checked; and what `LanguageModel.begin` throws; the signal's reason if it
  *   is aborted
  * @specified `generate`

@@ -20,6 +20,7 @@
  */
 import { isDensePrompt, type MaskPlanner } from '../masks/planner.ts'
 import type { UnitMask } from '../masks/mask.ts'
+import { describeValue } from '../tensor/arguments.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { expectOption, wholeOption, type OptionRecord } from '../tensor/option.ts'
 import { expectFinite } from './finite_logits.ts'
@@ -126,7 +127,7 @@ export class TokenChooser {
   /**
    * The tokens, for as long as the caller asks, each run when the next is asked for. Null is a pass that settled no token.
    * @param logits of the last token of the prompt: [V]
-   * @throws InputError LOGITS_NOT_FINITE
+   * @throws InputError LOGITS_NOT_FINITE; UsageError SAMPLER for a sampler that returns no id
    */
   *tokens(logits: Float32Array): Generator<ChosenToken | null, void, void> {
     const { check } = this.#options
@@ -144,10 +145,21 @@ export class TokenChooser {
 
   /** Chooses the next token of the text. */
   #settle(logits: Float32Array): number {
-    const token = this.#options.sampler(logits, this.#text, this.#prompt)
+    const token = this.#choose(this.#options.sampler, logits, this.#text)
     expectFinite(logits[token])
     this.#text.push(token)
     return token
+  }
+
+  /** Asks a sampler, which may be anyone's. @throws UsageError SAMPLER if it returns no id */
+  #choose(sampler: Sampler, logits: Float32Array, text: readonly number[]): number {
+    const token = sampler(logits, text, this.#prompt)
+    if (Number.isInteger(token) && token >= 0 && token < logits.length) return token
+    throw new UsageError(
+      'SAMPLER',
+      `sampler: expected to return an id from 0 to ${logits.length - 1}, got ${describeValue(token)}`,
+      { option: 'sampler' },
+    )
   }
 
   *#checked(check: number): Generator<ChosenToken | null, void, void> {
@@ -185,11 +197,8 @@ export class TokenChooser {
     const text = [...this.#text]
     const start = text.length - 1
     while (text.length - start < most) {
-      const token = guess(
-        this.#sequence.feed(Int32Array.of(text[text.length - 1]), 'last'),
-        text,
-        this.#prompt,
-      )
+      const logits = this.#sequence.feed(Int32Array.of(text[text.length - 1]), 'last')
+      const token = this.#choose(guess, logits, text)
       yield null
       if (stops.has(token)) break
       text.push(token)

@@ -24,11 +24,12 @@ import { Random } from '../tensor/random.ts'
 const { fround } = Math
 
 /**
- * Chooses a token from the logits [V] of the last position: one of `makeSampler`, or any function of your own.
+ * Chooses a token from the logits [V] of the last position: one of `makeSampler`, or any function of your own. `generate`, `chat` and
+ * `generateTokens` take it as `sampler`.
  * @example
  * ```ts
  * import { ShadowModel } from 'shadowllm'
- * import { argmax, generateTokens, type Sampler } from 'shadowllm/model'
+ * import { argmax, type Sampler } from 'shadowllm/model'
  *
  * // The likeliest token that is not among the last eight.
  * const sampler: Sampler = (logits, before = []) => {
@@ -37,10 +38,7 @@ const { fround } = Math
  *   return argmax(changed)
  * }
  * const opt = await ShadowModel.fromPretrained()
- * const prompt = Int32Array.from(opt.encode('Once upon a time', { prefix: true }))
- * const text = opt.tokenizer?.stream()
- * for await (const { token } of generateTokens(opt.model, prompt, { maxTokens: 12, sampler }))
- *   console.log(text?.push(token))
+ * for await (const { text } of opt.generate('Once upon a time', { maxTokens: 12, sampler })) console.log(text)
  * await opt.dispose()
  * ```
  */
@@ -153,7 +151,7 @@ export function fillSampling<Asked extends SamplerOptions>(
 }
 
 /**
- * Makes what chooses a token from logits, with a random stream of its own: `generateTokens` takes it as `sampler`. Without options it
+ * Makes what chooses a token from logits, with a random stream of its own: `generate`, `chat` and `generateTokens` take it as `sampler`. Without options it
  * takes the likeliest, as `argmax` does.
  * @throws UsageError TEMPERATURE, TOP_K, TOP_P, MIN_P, REPETITION_PENALTY, PRESENCE_PENALTY, FREQUENCY_PENALTY, LOGIT_BIAS, SEED for
  *   what `samplingOptions` do not take, and as `expectTemperature`; the sampler throws LOGIT_BIAS for an id that the vocabulary does not have

@@ -153,15 +153,15 @@ export interface TextPerplexityReport {
   readonly seconds: number
 }
 
-/** The progress of a run, in windows. */
-export type TextProgress = (protocol: Protocol, done: number, total: number) => void
+/** The progress of a run: windows that are done, of how many, and the tokens in all of them, each of which every row reads. */
+export type TextProgress = (protocol: Protocol, done: number, total: number, tokens: number) => void
 
 /**
  * Measures how well a model predicts a text, dense and under each of `methods`: perplexity, KL to the dense model, and the share that was
  * skipped, a row for each, as `shadowllm perplexity` does. `compareMethods` makes the methods and shows a call. For one number of the
  * dense model there is `ShadowModel.perplexity`.
  * @param signal stops it; what was finished is reported
- * @param onProgress is called after each window, with how many of how many are done
+ * @param onProgress is called before the first window of a protocol and after each
  * @throws UsageError STRIDE, PROMPT, CONTEXT_LENGTH, WINDOWS; what planners throw
  */
 export async function textPerplexity(
@@ -276,7 +276,9 @@ async function readPart(
   const { config } = model
   const options = { inputsOf: inputsFrom(sources), mode, cache, signal }
   const seeds = new Random(settings.seed)
-  tell(part.protocol, 0, part.windows.length)
+  const count = part.windows.reduce((sum, { tokens }) => sum + tokens.length, 0)
+  const progress = (): void => tell(part.protocol, part.done, part.windows.length, count)
+  progress()
   for (const { tokens, from, unit } of part.windows) {
     const seed = seeds.uint32()
     await pause(signal)
@@ -294,7 +296,8 @@ async function readPart(
     part.whole.add(unit, dense.scoreFrom(from), achievedBy(read.mask, config))
     // Beside dense logits, each of them is compared.
     scores.forEach((score, i) => part.rows[i].add(unit, score as MethodScore & ComparedCost, score.achieved))
-    tell(part.protocol, ++part.done, part.windows.length)
+    part.done++
+    progress()
   }
 }
 

@@ -3,8 +3,10 @@
  */
 // Types from where they are, so that programs without the types of a page compile with those of `shadowllm/io/safetensors`.
 import type { FileKind, RangedFile } from '../platform/files.ts'
-import { fileKind, openRange, PlatformError } from '../platform/platform.ts'
+import { fileKind, fileNameOf, folderOf, list, openRange, PlatformError } from '../platform/platform.ts'
+import { MAX_NAME, nearestName } from '../tensor/arguments.ts'
 import { ShadowError } from '../tensor/errors.ts'
+import { shownLine } from '../tensor/quote.ts'
 import { refusal } from './refusal.ts'
 
 export type { RangedFile } from '../platform/files.ts'
@@ -12,9 +14,23 @@ export type { RangedFile } from '../platform/files.ts'
 /** The largest text (config, index, vocabulary) that is read, and the largest safetensors header: 25 MB. */
 export const TEXT_LIMIT = 25_000_000
 
+/** Names of a folder that are compared with one that is not there. */
+const MAX_NAMES = 1000
+
 /** The kind of a path; links are followed. @throws InputError FILE_READ if the system refuses */
 export function kindOf(path: string): Promise<FileKind> {
   return system(path, () => fileKind(path))
+}
+
+/** What is told of a path at which nothing is: the name in its folder that was probably meant, if there is one. */
+export async function nothingAt(path: string): Promise<string> {
+  const name = fileNameOf(path)
+  if (name === '' || name.length > MAX_NAME) return 'nothing'
+  // Without a hint where the folder is missing too, or may not be read.
+  const names = await list(folderOf(path)).catch(() => [])
+  const known = names.filter((one) => one.length <= MAX_NAME).slice(0, MAX_NAMES)
+  const near = nearestName(name, known, Math.min(2, name.length / 3))
+  return near === null ? 'nothing' : `nothing (did you mean ${shownLine(near)}?)`
 }
 
 /** Whether a path exists. @throws InputError FILE_READ if the system refuses */
@@ -28,7 +44,7 @@ export async function isThere(path: string): Promise<boolean> {
  */
 export async function openFile(path: string): Promise<RangedFile> {
   const kind = await kindOf(path)
-  if (kind === 'missing') throw refusal('FILE_MISSING', path, 'a file', 'nothing')
+  if (kind === 'missing') throw refusal('FILE_MISSING', path, 'a file', await nothingAt(path))
   if (kind !== 'file')
     throw refusal('FILE_KIND', path, 'a file', kind === 'directory' ? 'a folder' : 'a device')
   return system(path, () => openRange(path))

@@ -9,7 +9,7 @@
 import { fileNameOf, folderOf, joinPath, list } from '../platform/platform.ts'
 import type { RawTensorSource } from '../tensor/tensor_source.ts'
 import type { ChatTemplate, OwnSampling } from './chat_template.ts'
-import { isThere, kindOf, readWhole } from './files.ts'
+import { isThere, kindOf, nothingAt, readWhole } from './files.ts'
 import { objectOf, parseJson, toPlain } from './json.ts'
 import { quote, refusal } from './refusal.ts'
 import { expectInside } from './inside.ts'
@@ -118,7 +118,7 @@ export async function findModelFiles(path: string): Promise<ModelFiles> {
       'MODEL_MISSING',
       path || 'model',
       "a model's folder, or a file of weights",
-      `nothing${hint}`,
+      `${await nothingAt(path)}${hint}`,
     )
   }
   const folder = kind === 'directory' ? path : folderOf(path)

@@ -14,7 +14,7 @@ import { maxTokensOption, type PromptRun, type TextRun } from '../engine/generat
 import { cacheOption, type CacheStorage } from '../engine/layer_cache.ts'
 import { checkOption } from '../engine/next_tokens.ts'
 import { storageChoiceOption, type StorageChoice } from '../engine/storages/index.ts'
-import { samplingOptions, type SamplerOptions } from '../engine/sampling.ts'
+import { makeSampler, samplingOptions, type Sampler, type SamplerOptions } from '../engine/sampling.ts'
 import type { LoadProgress } from '../engine/weight_reader.ts'
 import { choiceKinds, type Kinds, type PlannerChoice, type PlanOptions } from './planner_options.ts'
 import type { PlannerName } from '../planners/index.ts'
@@ -59,6 +59,8 @@ export interface MaskOptions extends PlannerChoice {
 export interface GenerateOptions extends PlanOptions, Omit<SamplerOptions, 'seed'> {
   /** The maximal number of tokens; default 64, or fewer if the model's context ends before. */
   readonly maxTokens?: number
+  /** Your own function that chooses each token, in place of `temperature` and the other options of sampling; default: one by them. */
+  readonly sampler?: Sampler
   /**
    * The storage of the KV cache; default `int8` with weights that round activations, else `f32`. `int8` takes a quarter of the memory and of
    * the memory traffic of a long text; its logits differ slightly.
@@ -161,6 +163,7 @@ export const generateKinds: Kinds<GenerateOptions> = {
   ...planKinds,
   ...samplingOptions,
   maxTokens: maxTokensOption,
+  sampler: { ...kinds.call, code: 'SAMPLER' },
   cache: cacheOption,
   session: {
     words: 'a session of openSession',
@@ -168,6 +171,22 @@ export const generateKinds: Kinds<GenerateOptions> = {
   },
   onMask: kinds.call,
   onEnd: kinds.call,
+}
+
+/**
+ * What chooses the tokens of a text: the sampler that is given, or one by the other options.
+ * @throws UsageError SAMPLER for an option beside a sampler that it would not read; what `makeSampler` throws
+ */
+export function samplerOf({ sampler, seed, ...options }: GenerateOptions): Sampler {
+  if (sampler === undefined) return makeSampler({ ...options, seed })
+  const names = Object.keys(samplingOptions) as (keyof typeof options)[]
+  const name = names.find((option) => options[option] !== undefined)
+  if (name === undefined) return sampler
+  throw new UsageError(
+    'SAMPLER',
+    `sampler: expected no ${name} beside a sampler, which chooses tokens itself, got ${describeValue(options[name])}`,
+    { option: name },
+  )
 }
 
 /** The options of `chat`. */

@@ -41,9 +41,11 @@ export const sessionSettings = ['storage', 'cache', 'backend', 'planner'] as con
 /** Each in words. A chat decides its mask anew in each turn, so that its planner may change. */
 export type SessionSettings = Readonly<Record<(typeof sessionSettings)[number], string>>
 
-/** The planner of an answer and the shares that it skipped, by which a chat goes on. */
+/** The planner of an answer, the shares that it skipped and its limit, by which a chat goes on. */
 export interface ChatChoice extends Pick<PlannerChoice, 'sparsity' | 'headSparsity' | 'neuronSparsity'> {
   readonly planner: GenerationPlanner
+  /** Tokens of an answer at most; undefined for the default. */
+  readonly maxTokens?: number
 }
 
 /** A session as its file has it. */
@@ -95,6 +97,7 @@ const aboutSchema = v.strictObject({
       sparsity: share,
       headSparsity: share,
       neuronSparsity: share,
+      maxTokens: v.optional(count),
     }),
   ),
   /** Null for a chat of which nothing is used again. */

@@ -25,7 +25,7 @@ import { expectCheckable } from '../engine/next_tokens.ts'
 import { generateTokens, type GenerateEnd, type PromptRun } from '../engine/generate.ts'
 import { shiftLabels } from '../engine/loss.ts'
 import { LanguageModel, withSequence } from '../engine/language_model.ts'
-import { makeSampler, type SamplerOptions } from '../engine/sampling.ts'
+import type { SamplerOptions } from '../engine/sampling.ts'
 import { chosenStorage } from '../engine/storages/index.ts'
 import type { LoadProgress } from '../engine/weight_reader.ts'
 import { NOT_SCORED } from '../ops/cross_entropy.ts'
@@ -43,6 +43,7 @@ import {
   openKinds,
   perplexityKinds,
   planKinds,
+  samplerOf,
   type BatchInput,
   type ChatOptions,
   type GenerateOptions,
@@ -68,6 +69,7 @@ import { InputError, UsageError } from '../tensor/errors.ts'
 import { checkOptions, expectOption, kinds } from '../tensor/option.ts'
 import { asNdarray, readIds, readIdTable, type FloatArray, type Ids } from '../tensor/ndarrays.ts'
 import { pause } from '../platform/pause.ts'
+import { runtime } from '../platform/platform.ts'
 import { hashFiles } from '../results/provenance.ts'
 import type { SessionSettings } from './session_file.ts'
 import type { TextSession } from './text_session.ts'
@@ -148,7 +150,7 @@ export class ShadowModel {
    * @param pathOrName a folder or a GGUF file, or a name on the Hugging Face hub if neither has this path, or `embedded` (the default)
    *   for the model in this package
    * @throws InputError for an invalid file, with the reason as code; HubError HUB_* for a failed download or a model missing in
-   *   the cache; MissingError BACKEND_MISSING, THREADS_MISSING; UsageError MODEL_NAME, BACKEND_NAME, STORAGE, THREADS, HUB_*, and
+   *   the cache; MissingError BACKEND_MISSING, THREADS_MISSING, NODE_VERSION; UsageError MODEL_NAME, BACKEND_NAME, STORAGE, THREADS, HUB_*, and
    *   OPTIONS, OPTION_NAME, OPTION_TYPE for invalid options; the signal's reason
    * @example
    * ```ts
@@ -167,6 +169,8 @@ export class ShadowModel {
   ): Promise<ShadowModel> {
     expectOption('model', pathOrName, { ...kinds.text, code: 'MODEL_NAME' })
     checkOptions(options, openKinds)
+    // Pages and Deno do not load package.json.
+    if (runtime.name === 'node') (await import('../tensor/version.ts')).expectNode()
     const { signal, revision, offline, storage = 'file' } = options
     signal?.throwIfAborted()
     const tell = (stage: OpenProgress['stage']) => (progress: LoadProgress) =>
@@ -270,7 +274,7 @@ export class ShadowModel {
    *   used unchanged
    * @returns at the end: `stop` if the model ended the text, `length` if maxTokens or the context did
    * @throws UsageError PROMPT if it is empty, CONTEXT_LENGTH if it and maxTokens do not fit the model, TOKENS for ids that it does not
-   *   have; for the value of an option the code with its name, such as SPARSITY, PLANNER or TOP_K for `topK`; OPTION_NAME for an
+   *   have; for the value of an option the code with its name, such as SPARSITY, PLANNER or TOP_K for `topK`; SAMPLER for a sampler beside options of sampling, or one that returns no id; OPTION_NAME for an
    *   option that there is not, OPTION_TYPE and OPTIONS for a wrong type; SESSION for a session of a chat, DISPOSED; MissingError
    *   PREDICTOR_MISSING; the signal's reason
    * @specified `generate`
@@ -389,9 +393,9 @@ export class ShadowModel {
     } finally {
       await steps.return('length')
       // A message without an answer is taken back; an empty answer is one.
-      const { planner, sparsity, headSparsity, neuronSparsity } = options
+      const { planner, sparsity, headSparsity, neuronSparsity, maxTokens } = options
       const isNamed = typeof planner === 'string'
-      const choice = isNamed ? { planner, sparsity, headSparsity, neuronSparsity } : null
+      const choice = isNamed ? { planner, sparsity, headSparsity, neuronSparsity, maxTokens } : null
       if (answer !== null) session.say([...messages, { role: 'assistant', content: answer }], choice)
     }
   }
@@ -424,7 +428,7 @@ export class ShadowModel {
     { kind, most, continues, conversation, ...how }: Writing,
   ): AsyncGenerator<GenerateStep, GenerateEnd, void> {
     const { signal, mode, cache, check, onMask, onEnd, session } = options
-    const sampler = makeSampler(options)
+    const sampler = samplerOf(options)
     const planner = await this.#planner(options)
     const place = session ? session.place(kind, await this.#settings(kind, planner, options)) : conversation
     this.#expectLive()

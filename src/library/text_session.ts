@@ -76,7 +76,7 @@ export class TextSession {
     return this.#going?.kind === 'chat' ? this.#going.messages : []
   }
 
-  /** The planner of the last answer of the chat, and the shares that it skipped; null where none was named, and of a text. */
+  /** The planner of the last answer of the chat, the shares that it skipped and its limit of tokens; null where none was named, and of a text. */
   get choice(): ChatChoice | null {
     return this.#going?.kind === 'chat' ? this.#going.choice : null
   }
@@ -153,6 +153,7 @@ export class TextSession {
   }
 
   #refuse(what: string, expected: string, got: string): UsageError {
-    return new UsageError('SESSION', `${what}: expected ${expected}, as in ${this.path}, got ${got}`)
+    const words = `${what}: expected ${expected}, as in ${this.path}, got ${got}`
+    return new UsageError('SESSION', `${words}; the same goes on, another file begins anew`)
   }
 }

@@ -20,7 +20,7 @@
  * later. By gate and by channels R is 1: the planner is asked at every token after the prompt, and at the last token of the prompt,
  * whose answer changes no number. With `shift` a planner decides only after attention has shifted (shift.ts).
  */
-import { describeValue, isObject, nearestName } from '../tensor/arguments.ts'
+import { describeValue, isObject, spelledLike } from '../tensor/arguments.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { ChannelSite } from './channels.ts'
 import type { Compensation } from './compensation.ts'
@@ -305,7 +305,7 @@ export function expectFields(planner: MaskPlanner): void {
   for (const field of Object.keys(planner)) {
     if (optional.includes(field)) continue
     const known = field === 'placement' ? 'sourceLayer' : field
-    const meant = nearestName(known, lacking, field.length > 7 ? 2 : 1)
+    const meant = spelledLike(known, lacking, field.length > 7 ? 2 : 1)
     if (meant !== null)
       throw new UsageError('PLANNER', `planner ${name}: expected the field ${meant}, got ${field}`)
   }

@@ -45,7 +45,10 @@ export function checkOptionNames(
 export const MAX_NAME = 64
 
 function unknownOption(name: string, known: readonly string[], what: string): UsageError {
-  const near = name.length <= MAX_NAME ? nearestName(name, known, Math.max(2, name.length / 3)) : null
+  const near =
+    name.length <= MAX_NAME
+      ? nearestName(name, known, (near) => Math.max(2, name.length / 3, near.length / 3))
+      : null
   const [hint, expected] =
     near === null ? ['', `one of ${known.join(', ')}`] : [` (did you mean ${near}?)`, 'a known one']
   return new UsageError(
@@ -57,18 +60,67 @@ function unknownOption(name: string, known: readonly string[], what: string): Us
   )
 }
 
-/** The known name nearest to this one, regardless of case; null if all are more than `most` edits away. */
+/**
+ * The known name that a name probably means, regardless of case: the one that it begins, else the nearest one (`spelledLike`), else the
+ * one that it has a word more than, at its beginning or end. Null where there is none, or more than one: of names that begin alike the
+ * shortest is meant.
+ */
 export function nearestName<Name extends string>(
   name: string,
   known: readonly Name[],
-  most: number,
+  most: number | ((near: Name) => number),
 ): Name | null {
-  let found: { near: Name; distance: number } | null = null
-  for (const near of known) {
-    const distance = editDistance(name.toLowerCase(), near.toLowerCase())
-    if (distance <= most && (!found || distance < found.distance)) found = { near, distance }
-  }
-  return found && found.near
+  const meant = plain(name)
+  const begun = known.filter((near) => plain(near).startsWith(meant))
+  const shortest = begun.find((near) => begun.every((other) => plain(other).startsWith(plain(near))))
+  if (meant.length > 1 && shortest !== undefined) return shortest
+  const like = spelledLike(name, known, most)
+  if (like !== null) return like
+  const within = known.filter((near) => {
+    const word = plain(near)
+    return word.length > 2 && (meant.startsWith(`${word}-`) || meant.endsWith(`-${word}`))
+  })
+  return within.length === 1 ? within[0] : null
+}
+
+/** Names are compared without capitals, and whatever joins their words. */
+const plain = (name: string): string => name.toLowerCase().replaceAll('_', '-')
+
+/**
+ * The known name nearest to this one, regardless of case; of equally near ones that with the longest beginning and end in common, then
+ * that of the nearest length. Null if none is nearer than all others.
+ * @param most edits that it may be away
+ */
+export function spelledLike<Name extends string>(
+  name: string,
+  known: readonly Name[],
+  most: number | ((near: Name) => number),
+): Name | null {
+  const meant = plain(name)
+  const [first, second] = known
+    .map((near) => ({ near, distance: editDistance(meant, plain(near)) }))
+    .filter(({ near, distance }) => distance <= (typeof most === 'number' ? most : most(near)))
+    .map(({ near, distance }) => {
+      const [letters, others] = [[...meant], [...plain(near)]]
+      const common = sharedStart(letters, others) + sharedStart(letters.toReversed(), others.toReversed())
+      return {
+        near,
+        rank: [distance, -Math.min(common, letters.length), Math.abs(near.length - name.length)],
+      }
+    })
+    .toSorted((a, b) => compareRanks(a.rank, b.rank))
+  return first !== undefined && (!second || compareRanks(first.rank, second.rank) < 0) ? first.near : null
+}
+
+/** How many letters two words begin with alike. */
+function sharedStart(letters: readonly string[], others: readonly string[]): number {
+  const different = letters.findIndex((letter, i) => letter !== others[i])
+  return different < 0 ? letters.length : different
+}
+
+/** The order of two lists of numbers by the first that differs. */
+function compareRanks(a: readonly number[], b: readonly number[]): number {
+  return a.map((value, i) => value - b[i]).find((difference) => difference !== 0) ?? 0
 }
 
 /** The Levenshtein distance of two words. */

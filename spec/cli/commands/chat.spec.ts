@@ -176,7 +176,7 @@ describe('through a pipe', () => {
     expect(await chat(['a'], '--session', file)).toMatchObject({ code: 0 })
     const before = readFileSync(file)
     const refused = await chat(['a'], '--session', file, '--cache', 'int8', '--quiet')
-    const line = `shadowllm: --cache: expected f32, as in ${file}, got int8 [SESSION]\n`
+    const line = `shadowllm: --cache: expected f32, as in ${file}, got int8; the same goes on, another file begins anew [SESSION]\n`
     expect(refused).toEqual({ code: 2, stdout: '', stderr: line })
     expect(readFileSync(file)).toEqual(before)
     const text = join(folder, 'text.session')
@@ -184,7 +184,7 @@ describe('through a pipe', () => {
     expect(await chat(['a'], '--session', text)).toEqual({
       code: 2,
       stdout: '',
-      stderr: `shadowllm: --session: expected a chat, as in ${text}, got a text [SESSION]\n`,
+      stderr: `shadowllm: --session: expected a chat, as in ${text}, got a text; the same goes on, another file begins anew [SESSION]\n`,
     })
   })
 
@@ -640,6 +640,16 @@ describe('at a terminal', () => {
     expect((await typed([])).stdout).toBe(
       `${model}; dense: nothing is skipped; temperature 9, seed 0; /help lists the commands\n`,
     )
+  })
+
+  test('answers and what commands answer are wrapped at the width that the terminal has then', async () => {
+    const screen = { columns: 30, hasColours: false }
+    const wide = await typed(['/seed 3', 'once', '/help'], { quiet: true })
+    const narrow = await typed(['/seed 3', 'once', '/help'], { quiet: true }, { screen })
+    const before = (text: string): string[] => text.split('Commands:')[0].split('\n')
+    expect(before(narrow.stdout).join(' ').split(/\s+/)).toEqual(before(wide.stdout).join(' ').split(/\s+/))
+    expect(before(wide.stdout)[0].length).toBeGreaterThan(30)
+    expect(before(narrow.stdout).filter((line) => line.length > 30 && line.includes(' '))).toEqual([])
   })
 
   test('a chat that goes on shows the last message and its answer, cut where they are long', async () => {

@@ -59,9 +59,11 @@ describe('cost', () => {
 
   test.each([
     [
-      ['-m', 'opt-7b'],
-      /expected one of opt-125m, .*, got opt-7b \(did you mean opt-2\.7b\?\) \[COST_MODEL\]/,
+      ['-m', 'opt-67b'],
+      /expected one of opt-125m, .*, got opt-67b \(did you mean opt-6\.7b\?\) \[COST_MODEL\]/,
     ],
+    // opt-2.7b is as near as opt-6.7b.
+    [['-m', 'opt-7b'], /expected one of opt-125m, .*, got opt-7b \[COST_MODEL\]/],
     [['--sparsity', '50'], /\(50 % is 0\.5\) \[SPARSITY\]/],
     [['--tokens', '0'], /--tokens: expected a whole number from 1 to 1048576, got 0 \[VALUE\]/],
     [['--bandwidth', '0'], /--bandwidth: expected a number/],

@@ -8,7 +8,7 @@ import { afterAll, describe, expect, test } from 'vitest'
 import { formatReport } from '../../../src/cli/commands/perplexity.ts'
 import type { Screen } from '../../../src/cli/screen.ts'
 import type { TextPerplexityReport } from '../../../src/evaluation/text_perplexity.ts'
-import { runInside } from '../run_inside.ts'
+import { runInside, type Moment } from '../run_inside.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'shadowllm-perplexity-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -103,6 +103,31 @@ describe('perplexity', () => {
     const none = formatReport({ ...stopped, whole }, screen)
     expect(none).toContain('before the first window was finished in all rows: there are no numbers.')
     expect(none).not.toContain('cover')
+  })
+
+  test('what takes a while is said before: tokens, windows and rows', async () => {
+    const book = join(folder, 'book.txt')
+    writeFileSync(book, sentence.repeat(900))
+    const args = [
+      '--text',
+      book,
+      '--by',
+      'stream',
+      '--windows',
+      '19',
+      '--planner',
+      'random',
+      '--sparsity',
+      '0.5',
+    ]
+    // Only what comes before the first window is waited for.
+    const stopped = { interruptWhen: ({ update }: Moment) => update?.stage === 'stream' }
+    const said = async (...more: string[]): Promise<string> =>
+      (await runInside(['perplexity', ...args, ...more], stopped)).stderr.split('shadowllm:')[0]
+    expect(await said()).toBe('')
+    expect(await said('--windows', '40', '--planner', 'random,shadow,griffin')).toMatch(
+      /^stream: 10,\d{3} tokens in 40 windows, read in each of 4 rows; --context makes windows shorter, --windows fewer\n$/,
+    )
   })
 
   test('--json states how it was measured, and --output writes the same', async () => {

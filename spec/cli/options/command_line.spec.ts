@@ -2,7 +2,7 @@
  * Every flag of every command has a visible effect and a row in a table.
  *
  * Tests src/cli/flags.ts, src/cli/planner_flags.ts, src/cli/writing_flags.ts, src/cli/task_flags.ts, src/cli/report.ts,
- * src/cli/commands/learn.ts, src/cli/commands/serve.ts and src/cli/version.ts.
+ * src/cli/commands/learn.ts and src/cli/commands/serve.ts.
  */
 import { expect, test } from 'vitest'
 import { allFlags } from './commands.ts'

@@ -44,7 +44,7 @@ What a model thinks before it answers is dimmed at a terminal and the field "thi
 with --chat-template-kwargs '{"enable_thinking":false}'.
 
 With --session FILE the conversation goes on where that file left it, and is saved there after each answer, also after one that ctrl-C
-ended. The file keeps the messages, the system message, and the planner and the shares of the last answer. A flag replaces what it
+ended. The file keeps the messages, the system message, and the planner, the shares and the limit of tokens of the last answer. A flag replaces what it
 names and no more: --planner keeps the shares, --sparsity keeps the planner. All else, such as --temperature, is not in the file.
 Model, storage, cache and backend must be the same.
 

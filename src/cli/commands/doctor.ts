@@ -19,7 +19,7 @@ import { addFlags } from '../flags.ts'
 import { printResult } from '../report.ts'
 import { paintVerdicts, type Screen, type Text } from '../screen.ts'
 import type { Session } from '../session.ts'
-import { dependencies, version } from '../version.ts'
+import { dependencies, version } from '../../tensor/version.ts'
 import { checkThreads, describeThreads, type ThreadCheck } from '../thread_check.ts'
 import { formatBytes, formatFacts } from '../words.ts'
 

@@ -222,15 +222,19 @@ async function write(
     onEnd: (run: TextRun) => void (written.run = run),
   }
   const text = textOf(opt, prompt, flags, options)
-  const shown = stepPrinter(session)
-  for (;;) {
-    const { done, value } = await text.next()
-    if (done) return void (written.end = value)
-    written.times.push(now() - start)
-    if (written.steps.length > 0) written.skipped += skipped
-    else if (echoes) await session.print(dim(prompt))
-    written.steps.push(value)
-    if (!flags.json) await shown(value)
+  const shown = stepPrinter(session, flags.chat ?? false)
+  try {
+    for (;;) {
+      const { done, value } = await text.next()
+      if (done) return void (written.end = value)
+      written.times.push(now() - start)
+      if (written.steps.length > 0) written.skipped += skipped
+      else if (echoes) await session.print(dim(prompt))
+      written.steps.push(value)
+      if (!flags.json) await shown.show(value)
+    }
+  } finally {
+    await shown.end()
   }
 }
 

@@ -91,7 +91,11 @@ export function define(command: Command, session: Session): void {
       'both',
     ],
     ['--context <count>', "tokens of a window (default: the model's context)", whole(2)],
-    ['--windows <count>', 'how many windows to read, spread evenly over the text (default: all)', whole(1)],
+    [
+      '--windows <count>',
+      'how many windows of --context tokens to read, spread evenly over the text (default: all)',
+      whole(1),
+    ],
     [
       '--stride <count>',
       'tokens from the start of one window of the stream to that of the next (default: the context)',
@@ -160,10 +164,23 @@ function measure(
         cache,
         seed,
       },
-      (protocol, done, total) => session.progress.update({ stage: protocol, done, total }),
+      (protocol, done, total, tokens) => {
+        if (done === 0 && !flags.quiet && tokens * compared.methods.length >= LONG)
+          void session.note(beforehand(protocol, total, tokens, compared.methods.length))
+        session.progress.update({ stage: protocol, done, total })
+      },
       session.signal,
     ),
   )
+}
+
+/** Tokens, those of each row counted, that take a while: what is read is said before. */
+const LONG = 10_000
+
+/** What is to be read under one protocol, and which flags make it less. */
+function beforehand(protocol: string, windows: number, tokens: number, rows: number): string {
+  const read = `${protocol}: ${countOf(tokens, 'token')} in ${countOf(windows, 'window')}, read in each of ${countOf(rows, 'row')}`
+  return `${read}; --context makes windows shorter, --windows fewer`
 }
 
 function rowCells(row: TextPerplexityRow, isCompared: boolean): string[] {

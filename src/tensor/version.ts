@@ -3,7 +3,7 @@
  */
 import about from '../../package.json' with { type: 'json' }
 import { runtime, type Runtime } from '../platform/platform.ts'
-import { MissingError } from '../tensor/errors.ts'
+import { MissingError } from './errors.ts'
 
 /** Of this package. */
 export const version: string = about.version
