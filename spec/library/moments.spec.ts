@@ -248,6 +248,7 @@ describe('after dispose', () => {
     openSession: ['DISPOSED', (opt) => opt.openSession('none')],
     // Text into ids needs no model.
     encode: ['done', (opt) => opt.encode('a')],
+    measured: ['done', (opt) => opt.measured],
     generate: ['DISPOSED', (opt) => write(opt, [5])],
     chat: ['DISPOSED', (opt) => opt.chat([{ role: 'user', content: 'a' }]).next()],
     // Neither does a chat, but this model has no template.

@@ -54,7 +54,7 @@ function sectionsOf({ chapters }: PageParts): [path: string, html: string][] {
 
 /** The code of a section, line by line. */
 function codeOf(html: string): string[] {
-  const blocks = html.matchAll(/<pre[^>]*><code>(.*?)\n<\/code><\/pre>/gs)
+  const blocks = html.matchAll(/<pre[^>]*><code>(.*?)<\/code><\/pre>/gs)
   return Array.from(blocks, ([, block]) => textOf(block).split('\n')).flat()
 }
 
