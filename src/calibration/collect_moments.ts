@@ -46,6 +46,7 @@ interface MomentsCollection {
 /**
  * Collects the moments of all windows into a folder, or completes them there. A damaged file, or one of another calibration, is made
  * again.
+ * @param onProgress is told of windows, and then of layers whose units are ranked
  * @returns the number of windows that were added now
  * @throws as `traceForward`; the signal's reason, the sums of finished windows are kept; the system's own error if a file cannot be
  *   written
@@ -66,23 +67,30 @@ export async function collectMoments(
   try {
     let { windows: done = 0, tokens = 0 } = going?.origin ?? {}
     const origin = (): MomentsOrigin => ({ model: hash, calibration: identity, windows: done, tokens })
-    onProgress(done, windows.length)
+    // The worths of a layer take about as long as some windows.
+    const total = windows.length + layers
+    onProgress(done, total)
     for (const window of windows.slice(done)) {
       await pause(signal)
       sums.add(window.tokens, mask)
       done++
       tokens += window.tokens.length
-      if (done % windowsKept === 0 && done < windows.length)
+      if (done % windowsKept === 0 || done === windows.length)
         await writeSums(sumsPath, origin(), layers, (l) => sums.layer(l))
-      onProgress(done, windows.length)
+      onProgress(done, total)
     }
     await writeMoments(
       path,
       origin(),
       layers,
-      (l) => sums.layer(l),
+      async (l) => {
+        await pause(signal)
+        onProgress(done + l, total)
+        return sums.layer(l)
+      },
       (l, kind, moments) => worthsIn(model, l, kind, moments),
     )
+    onProgress(total, total)
   } finally {
     sums.dispose()
   }

@@ -65,7 +65,7 @@ export class HeldMoments {
     this.texts = texts
   }
 
-  /** What cannot be recovered of each unit: the mean over texts. */
+  /** What cannot be recovered of each unit and those worth less: the mean over texts. */
   get worths(): UnitScores {
     const mean = (kind: UnitKind): Float32Array => {
       const [first, ...others] = this.texts.map((text) =>

@@ -5,7 +5,7 @@
  *   heads.l.squares          [N]             mean squares: the diagonal of C, float32
  *   heads.l.correlations     [N (N - 1) / 2] C_ij / root of (C_ii C_jj) for j < i, row by row, times 32767 and rounded to
  *                                            int16; 0 beside a unit that was never active
- *   heads.l.worths           [H]             what cannot be recovered of each unit (worth.ts), float32
+ *   heads.l.worths           [H]             what cannot be recovered of each unit and those worth less (worth.ts), float32
  *   neurons.l.…              the same
  *
  * A model of 30 layers of 576 and 1,536 numbers takes 81 MB. Rounding moves a correlation by up to 2⁻¹⁶; float16 would move one near
@@ -70,7 +70,7 @@ export async function writeMoments(
   path: string,
   origin: MomentsOrigin,
   layers: number,
-  layer: (l: number) => LayerMoments,
+  layer: (l: number) => LayerMoments | Promise<LayerMoments>,
   worths: (l: number, kind: UnitKind, moments: Float64Array) => Float32Array,
 ): Promise<void> {
   const { tokens } = origin
@@ -90,7 +90,7 @@ async function writeLayers(
   path: string,
   origin: MomentsOrigin,
   layers: number,
-  layer: (l: number) => LayerMoments,
+  layer: (l: number) => LayerMoments | Promise<LayerMoments>,
   partsOf: (
     tables: MomentTables<Float32Array>,
     l: number,
@@ -99,7 +99,7 @@ async function writeLayers(
 ): Promise<void> {
   const tensors = new Map<string, TensorToWrite>()
   for (let l = 0; l < layers; l++) {
-    const matrices = layer(l)
+    const matrices = await layer(l)
     for (const kind of unitKinds)
       for (const [part, tensor] of Object.entries(partsOf(matrices[kind], l, kind)))
         tensors.set(`${kind}.${l}.${part}`, tensor)
