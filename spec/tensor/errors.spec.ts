@@ -14,6 +14,8 @@ test.each([
   expect(error).toBeInstanceOf(ShadowError)
   expect(error).toMatchObject({ name, exitCode, code: 'CODE', message: 'x: expected 1, got 2' })
   expect('cause' in error).toBe(false)
+  // What it is not given is not printed with it.
+  expect(Object.keys(error).toSorted()).toEqual(['code', 'exitCode', 'name'])
 })
 
 test('an error keeps its place and its cause', () => {

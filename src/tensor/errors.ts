@@ -23,12 +23,13 @@ export class ShadowError extends Error {
   readonly code: string
   /** What a command ends with. */
   readonly exitCode: number
+  // What is not known of an error is no property of it, and is not printed with it.
   /** Its position in the file, in bytes from the start. */
-  readonly byteOffset: number | undefined
+  declare readonly byteOffset: number | undefined
   /** The tensor concerned. */
-  readonly tensor: string | undefined
+  declare readonly tensor: string | undefined
   /** The option, flag or field at fault, by the name that it was given. */
-  readonly option: string | undefined
+  declare readonly option: string | undefined
 
   /**
    * @param code stable, such as `SPARSITY`
@@ -40,9 +41,9 @@ export class ShadowError extends Error {
     this.name = new.target.name
     this.code = code
     this.exitCode = exitCode
-    this.byteOffset = details.byteOffset
-    this.tensor = details.tensor
-    this.option = details.option
+    if (details.byteOffset !== undefined) this.byteOffset = details.byteOffset
+    if (details.tensor !== undefined) this.tensor = details.tensor
+    if (details.option !== undefined) this.option = details.option
   }
 }
 
