@@ -86,7 +86,7 @@ const masks = {
   ],
   check: [
     '--check <count>',
-    'run every so many tokens again dense, in one pass, and put the dense choice in the place of the first that is another: the text is that of the dense model (default: no check)',
+    'run every so many tokens again dense, in one pass, and put the dense choice in the place of the first that is another: the text is that of the dense model, and takes longer than without a mask where many are replaced (default: no check)',
     checkOption,
   ],
 } as const

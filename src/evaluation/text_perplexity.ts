@@ -12,6 +12,7 @@ import type { AchievedSparsity } from '../masks/achieved.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import type { Prefill } from '../masks/planner.ts'
 import type { SequenceOptions } from '../engine/sequence.ts'
+import type { Storage } from '../engine/storages/index.ts'
 import { defaultCache, type CacheStorage } from '../engine/layer_cache.ts'
 import { now } from '../platform/platform.ts'
 import { UsageError } from '../tensor/errors.ts'
@@ -140,6 +141,8 @@ export interface TextPerplexityReport {
     readonly context: number
     readonly stride: number | null
     readonly prefix: Prefix | null
+    /** The storage of the model's matrices. */
+    readonly storage: Storage
     /** The storage of keys and values in the rows. */
     readonly cache: CacheStorage
     /** Null where nothing was planned, or a planner saw everything. */
@@ -351,6 +354,7 @@ async function makeReport(
       context: settings.context,
       stride: stream ? settings.stride : null,
       prefix: stream ? settings.prefix : null,
+      storage: model.weights.storage,
       cache: settings.cache,
       prompt: settings.seen,
       windows: Object.fromEntries(parts.map(({ protocol, done }) => [protocol, done])),

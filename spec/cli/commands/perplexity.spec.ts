@@ -41,7 +41,7 @@ describe('perplexity', () => {
     const args = ['--planner', 'shadow,random', '--sparsity', '0.5', '--prompt', '16']
     const { code, stdout, stderr } = await runInside(['perplexity', '--text', text, ...args])
     expect([code, stderr]).toEqual([0, ''])
-    expect(stdout).toMatch(/^sea\.txt|^\/.*sea\.txt: 1 page, 96 words, 464 bytes\n/)
+    expect(stdout).toMatch(/^sea\.txt|^\/.*sea\.txt: 1 page, 96 words, 464 bytes; weights as f32\n/)
     // Four significant digits.
     expect(stdout).toMatch(
       /\ndense, whole stream: (?:\d{4,}|\d{3}\.\d|\d{2}\.\d{2}|\d\.\d{3}) per token, of \d+; context 256, stride 256, a first token at the start\n/,

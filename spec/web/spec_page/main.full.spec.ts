@@ -299,6 +299,11 @@ describe.skipIf(cannotBrowse)(`the annotated specification${whyNotBrowsed}`, { t
         await page.goto(site.url)
         await page.locator('#stops').waitFor()
         expect(await here.isVisible()).toBe(false)
+        // A finger that taps a map reads it.
+        await page.locator('[data-map="predicted.heads"]').tap({ position: { x: 3, y: 3 } })
+        await expect
+          .poll(() => page.locator('[data-readout="predicted"]').textContent(), { timeout })
+          .toMatch(/^layer 1, head 0: /)
         // A line that is broken goes on behind its indent, and a line of code is copied as it is.
         const lines = await page.locator('.row > pre .line').evaluateAll((all) =>
           all

@@ -211,9 +211,9 @@ const headings = [
 /** The report as a table and what it is of. @param screen what it is shown on */
 export function formatReport(report: TextPerplexityReport, { columns }: Screen): string {
   const { rows, whole, text, protocol } = report
-  const { context, stride, prefix, cache, prompt, windows } = protocol
+  const { context, stride, prefix, storage, cache, prompt, windows } = protocol
   const lines = [
-    `${text.name}: ${countOf(text.pages, 'page')}, ${countOf(text.words, 'word')}, ${countOf(text.bytes, 'byte')}`,
+    `${text.name}: ${countOf(text.pages, 'page')}, ${countOf(text.words, 'word')}, ${countOf(text.bytes, 'byte')}; weights as ${storage}`,
   ]
   if (windows.stream !== undefined && whole.streamTokens > 0) {
     const where =

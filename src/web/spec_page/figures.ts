@@ -149,7 +149,7 @@ function unitMaps(name: string, units: Units, key: string): Markup {
     const order = heatMap(ordered, best, `${key}.${kind}.sorted`)
     return markup`<div class="kind"><p class="label">${kind}</p>${inBothOrders(place, order)}</div>`
   })
-  return markup`<div class="maps">${maps}</div><p class="readout" role="status" data-readout="${key}">Layers 1 to ${units.heads.length - 1} from top to bottom. Point at a unit, or focus a map and use the arrow keys.</p>`
+  return markup`<div class="maps">${maps}</div><p class="readout" role="status" data-readout="${key}">Layers 1 to ${units.heads.length - 1} from top to bottom. Point at a unit or tap it, or focus a map and use the arrow keys.</p>`
 }
 
 /** Scores of neurons as a picture alone. */

@@ -31,7 +31,7 @@ export function startReadouts(shown: () => Shown): void {
     const words = wordsOf(map.dataset.map ?? '', cell, shown())
     if (line && words !== null) line.textContent = words
   }
-  page.addEventListener('pointermove', ({ target, clientX, clientY }) => {
+  const point = ({ target, clientX, clientY }: PointerEvent): void => {
     const map = mapOf(target)
     if (map === null) return
     const { left, top, width, height } = map.getBoundingClientRect()
@@ -40,7 +40,9 @@ export function startReadouts(shown: () => Shown): void {
       row: clamp(Math.floor(((clientY - top) / height) * rows), rows),
       column: clamp(Math.floor(((clientX - left) / width) * columns), columns),
     })
-  })
+  }
+  // A finger that taps does not move.
+  for (const kind of ['pointermove', 'pointerdown'] as const) page.addEventListener(kind, point)
   page.addEventListener('keydown', (event) => {
     const map = mapOf(event.target)
     const move = moves[event.key]
