@@ -9,7 +9,7 @@ import { markdownTable, pair } from './table.ts'
 
 /** A table for each budget, under its name, then what was found and the command. */
 export function tablesOf({ rows: all, budgets, findings: found, runs }: Grid): string {
-  const tables = budgets.map((rows) => `${titleOf(rows[0])}\n\n${tableOf(rows)}`)
+  const tables = budgets.map(tableOf)
   const dense = all.filter(({ planner }) => planner === 'dense')
   const perplexities = dense.map(
     (row) => `windows of ${String(row.window)}: ${pair(row.perplexity, row.perplexityError, 2)}`,
@@ -20,9 +20,11 @@ export function tablesOf({ rows: all, budgets, findings: found, runs }: Grid): s
   return `Dense perplexity, ${perplexities.join(', ')}.\n\n${tables.join('\n')}\n${findings}\n\n${command}\n`
 }
 
-function titleOf({ window, units, sparsity }: Row): string {
+/** @param said what is the same in all rows of the table */
+function titleOf({ window, units, sparsity }: Row, said: readonly string[]): string {
   const which = units === 'both' ? 'heads and neurons' : String(units)
-  return `**${Math.round(10 * Number(sparsity)) / 10} % of ${which}**, prompt + continuation ${String(window)}:`
+  const share = `**${Math.round(10 * Number(sparsity)) / 10} % of ${which}**`
+  return `${[`${share}, prompt + continuation ${String(window)}`, ...said].join('; ')}:`
 }
 
 const head = [
@@ -39,7 +41,15 @@ const head = [
   'tokens/s',
 ]
 
-/** A budget, least KL first, as Markdown. */
+/** Columns of which one value for all rows stands in the title, and how it is said. */
+const shared: Readonly<Record<string, (value: string) => string>> = {
+  decides: (value) => `decided ${value}`,
+  prompt: (value) => `${value} prompt`,
+  'heads, %': (value) => `${value} % of all heads`,
+  'neurons, %': (value) => `${value} % of all neurons`,
+}
+
+/** A budget under its name, least KL first, as Markdown. */
 function tableOf(rows: readonly Row[]): string {
   const cells = rows
     .toSorted((a, b) => Number(a.kl) - Number(b.kl))
@@ -56,7 +66,14 @@ function tableOf(rows: readonly Row[]): string {
       pair(row.agreement, row.agreementError, 1),
       pair(row.speed, null, 1),
     ])
-  return markdownTable(head, cells)
+  const isShared = head.map(
+    (name, i) => name in shared && cells.length > 1 && cells.every((row) => row[i] === cells[0][i]),
+  )
+  const table = [head, ...cells].map((row) => row.filter((_, i) => !isShared[i]))
+  const said = head.flatMap((name, i) =>
+    isShared[i] && cells[0][i] !== '-' ? [shared[name](cells[0][i])] : [],
+  )
+  return `${titleOf(rows[0], said)}\n\n${markdownTable(table[0], table.slice(1))}`
 }
 
 /** What is skipped of all units of the model, in per cent; a dash where none is. */

@@ -6,6 +6,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { compensatedTable, contextTable } from '../../bench/pages/compensated_table.ts'
 import { Grid, gridRunOf } from '../../bench/pages/grid.ts'
+import { tablesOf } from '../../bench/pages/grid_table.ts'
 import { Pages } from '../../bench/pages/pages.ts'
 import { randomPredictor } from '../../src/bench/predictors.ts'
 import type { Document } from '../../src/data/corpus.ts'
@@ -852,6 +853,12 @@ describe('what is written of a run', () => {
       ['these', (0.5 * value).toFixed(3), ...[0.25, 0.25, 0.375].map(say)],
     ])
     expect(compensatedTable(compensated, 25)).not.toContain('static')
+    // What all rows of a table share stands in its title alone.
+    const tables = tablesOf(compensated)
+    expect(tables).toMatch(
+      /\*\*50 % of neurons\*\*, .*; decided once; dense prompt; \d+\.\d % of all neurons:\n\n\| planner .*\| KL/,
+    )
+    expect(tables).not.toMatch(/\| (?:decides|prompt|neurons, %) /)
   })
 
   test('files of one name with other methods are refused', () => {

@@ -367,6 +367,8 @@ class ChatLoop {
     const isOfDrawing =
       name === 'seed' ? planner !== 'random' : drawingOptions.some((option) => option === name)
     const words = [this.#sampling(), `at most ${countOf(maxTokens, 'token')}`]
+    if (name !== 'maxTokens' && name !== 'seed' && this.#drawing()[name] === undefined)
+      words.unshift(`${flagName(name).slice(2)} not set`)
     if (name === 'seed' && this.#drawing().temperature === 0) words.push(`seed ${this.#options.seed ?? 0}`)
     if (value !== '' && isOfDrawing && this.#drawing().temperature === 0)
       words.push(`${flagName(name).slice(2)} has no effect until /temperature is above 0`)

@@ -604,6 +604,7 @@ describe('at a terminal', () => {
     expect(said.slice(0, 3)).toEqual([vain('top-k'), seed, 'greedy; at most 5 tokens'])
     expect(said.at(-2)).toBe('greedy, repetition penalty 2; at most 5 tokens; seed 4')
     expect(said.slice(3).join()).not.toContain('no effect')
+    expect((await chat(['/top-p'])).stdout).toBe('top-p not set; greedy; at most 5 tokens\n')
     const { code, stderr } = await chat(['a'], '--top-k', '4')
     expect([code, stderr]).toEqual([
       2,
