@@ -183,7 +183,7 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
       try {
         await page.goto(site.url)
         expect(await page.locator('header p').last().innerText()).toMatch(
-          /[\d.]+ times as fast .* from [\d.]+ to [\d.]+ at best/,
+          /[\d.]+ times as fast .* from [\d.]+ to [\d.]+ with the best of/,
         )
         const image = page.locator('header img')
         const box = await image.boundingBox()
