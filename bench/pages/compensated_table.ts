@@ -11,7 +11,7 @@ import { markdownTable, pair } from './table.ts'
 /** As rows of a grid say it. */
 const PROMPT = ' with the prompt'
 
-const head = ['planner', 'zero', 'mean', 'least squares', 'with the prompt']
+const head = ['planner', 'zero', 'mean', 'least squares', PROMPT.trim()]
 
 /** Which column of the table a method is in. */
 function columnOf({ compensate = 'none', promptShare = 0 }: Method): number {

@@ -11,7 +11,7 @@ import { frontierTable, nats } from '../frontier/figure.ts'
 import { InputError } from '../../src/tensor/errors.ts'
 import { compensatedTable, contextTable, type Context } from './compensated_table.ts'
 import { Grid, type GridRun, type Where } from './grid.ts'
-import { tablesOf } from './grid_table.ts'
+import { commandsOf, tablesOf } from './grid_table.ts'
 import { markdownTable, pair } from './table.ts'
 import { peersTable, timesAsFast, type PeersResult } from './peers_table.ts'
 import { modelsInWords, modelsTable, type Agreements } from './models_table.ts'
@@ -104,6 +104,8 @@ export function figuresOf(results: Results): object {
     documents: (name: string) => new Set(grid(name).cells[0].scores.map(({ document }) => document)).size,
     seeds: (name: string) => grid(name).seeds,
     tables: (name: string) => tablesOf(grid(name)),
+    /** What measured the first seed of grids. */
+    commands: (...names: string[]) => commandsOf(names.map((name) => grid(name).runs[0])),
     /** What takes the place of skipped units, and what the prompt adds to it (compensated_table.ts). */
     compensated: (name: string, asked: number) => compensatedTable(grid(name), asked),
     context: (lines: readonly (Omit<Context, 'grid'> & { name: string })[]) =>

@@ -4,7 +4,7 @@
 import { SPEED_WORDS } from '../../src/experiments/grid.ts'
 import { sayP } from '../../src/experiments/grid_rows.ts'
 import type { Row } from '../../src/results/experiment_result.ts'
-import type { Grid } from './grid.ts'
+import type { Grid, GridRun } from './grid.ts'
 import { markdownTable, pair } from './table.ts'
 
 /** A table for each budget, under its name, then what was found and the command. */
@@ -16,8 +16,12 @@ export function tablesOf({ rows: all, budgets, findings: found, runs }: Grid): s
   )
   const speeds = runs.flatMap(({ result }) => result.findings.filter((one) => one.startsWith(SPEED_WORDS)))
   const findings = [...found, ...speeds].map((finding) => `- ${finding}`).join('\n')
-  const command = `\`\`\`sh no-run\n${runs.map(({ result }) => result.command).join('\n')}\n\`\`\``
-  return `Dense perplexity, ${perplexities.join(', ')}.\n\n${tables.join('\n')}\n${findings}\n\n${command}\n`
+  return `Dense perplexity, ${perplexities.join(', ')}.\n\n${tables.join('\n')}\n${findings}\n\n${commandsOf(runs)}\n`
+}
+
+/** The commands of runs, as a block. */
+export function commandsOf(runs: readonly GridRun[]): string {
+  return `\`\`\`sh no-run\n${runs.map(({ result }) => result.command).join('\n')}\n\`\`\``
 }
 
 /** @param said what is the same in all rows of the table */

@@ -79,6 +79,7 @@ class Left {
   #lossOf(unit: number): number {
     const [K, D, n] = [this.#size, this.#width, this.units.length * this.#size]
     const at = unit * K
+    // Arrays for each of a layer's neurons, after each that leaves, would take longer than the sums.
     if (K === 1) return squares(this.#W, at * D, D) / this.#P[at * n + at]
     const factor = cholesky(this.#block(unit), K)
     const rows = this.#W.slice(at * D, (at + K) * D)
