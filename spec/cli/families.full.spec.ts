@@ -17,11 +17,10 @@ import { runInside, runJson } from './run_inside.ts'
 
 const goldens = fileURLToPath(new URL('../../fixtures/golden-families/', import.meta.url))
 const folder = temporaryFolder()
-const text = join(folder, 'text.txt')
-writeFileSync(
-  text,
-  'The captain looked at the old ship and at the sea, and the men looked at him. '.repeat(40),
-)
+const [text, articles] = ['text.txt', 'articles.raw'].map((name) => join(folder, name))
+const said = 'The captain looked at the old ship and at the sea, and the men looked at him. '
+writeFileSync(text, said.repeat(40))
+writeFileSync(articles, ['One', 'Two'].map((title) => ` = ${title} = \n ${said.repeat(20)}\n`).join(''))
 
 /** A row of `perplexity` or `eval`. */
 interface Evaluated {
@@ -88,6 +87,35 @@ describe.each(['qwen3', 'gemma3', 'gemma2', 'olmo2', 'smollm3'])('a model of %s'
     const [{ rows: byPlanner }] = evaluated
     for (const { tokenPerplexity } of byPlanner as readonly Evaluated[])
       expect(tokenPerplexity).toBeGreaterThan(1)
+  })
+
+  test('goes through the grid with what takes the place of skipped units, and least squares cost least on the text they are of', async () => {
+    const which = ['--units', 'neurons', '--sparsity', '0.5', '--planner', 'static', '--scope', 'per-layer']
+    const windows = [
+      '--limit',
+      '4',
+      '--windows',
+      '16+8',
+      '--every',
+      'once',
+      '--prefill',
+      'dense',
+      '--no-speed',
+    ]
+    const place = ['--compensate', 'none,mean,least-squares', '--prompt-share', '0,0.2', '--scores', 'obs']
+    const from = ['--wikitext', articles, '--calibration', calibration]
+    const grid = ['reproduce', '--experiment', 'grid', '-m', model]
+    const { experiments } = await runJson(...grid, ...which, ...windows, ...place, ...from)
+    const [{ rows }] = experiments as readonly { rows: readonly { planner: string; kl: number }[] }[]
+    const costs = new Map(rows.map(({ planner, kl }) => [planner, kl]))
+    const [zero, mean, folded, prompted] = [
+      '',
+      ', mean',
+      ', least squares',
+      ', least squares with the prompt',
+    ].map((words) => costs.get(`static, per layer, obs${words}`) ?? NaN)
+    expect(folded).toBeLessThan(Math.min(zero, mean))
+    expect(prompted).toBeLessThan(Math.min(zero, mean))
   })
 
   test('answers a chat with units skipped, and uses again what it has read', async () => {
