@@ -7,7 +7,7 @@
  * terminal ends an answer, of which the part so far stays in the conversation. Through a pipe ctrl-C ends
  * the program, as for every other command.
  */
-import { achievedSparsity } from '../masks/achieved.ts'
+import { skippedShares } from '../masks/achieved.ts'
 import type { UnitMask } from '../masks/mask.ts'
 import { isOneMask } from '../masks/planner.ts'
 import type { PromptRun, TextRun } from '../engine/generate.ts'
@@ -38,7 +38,7 @@ import type { Session } from './session.ts'
 import { wrapWords } from './word_wrap.ts'
 import { shareOption } from '../masks/budget.ts'
 import { readOption, wholeOption, type OptionRecord } from '../tensor/option.ts'
-import { countOf, formatCount, formatPercent } from './words.ts'
+import { checkedWords, countOf, formatCount, formatPercent, skippedWords } from './words.ts'
 import { answerLimit, samplingWords, saveSession } from './writing_flags.ts'
 
 /** How a conversation begins. */
@@ -146,9 +146,9 @@ export interface Turn {
   readonly firstSeconds: number
   readonly seconds: number
   readonly prompt: { readonly tokens: number; readonly reused: number }
-  readonly planner: string
+  readonly planner: GenerationPlanner
   readonly sparsity: number
-  /** The share of the layers' weights that was not read. */
+  /** The share of the layers' weights that the mask skips, also where it only drafts what is checked dense. */
   readonly skipped: number
   /** How many times a mask was decided. */
   readonly decisions: number
@@ -503,7 +503,7 @@ class ChatLoop {
       prompt: run,
       planner,
       sparsity: planner === 'dense' ? 0 : sparsity,
-      skipped: mask ? achievedSparsity(mask, this.#opt.config).weights : 0,
+      skipped: skippedShares(mask, this.#opt.config).weights,
       decisions,
       ...(checked && { checked }),
       temperature,
@@ -518,15 +518,11 @@ class ChatLoop {
     const { tokens, firstSeconds, seconds, prompt, skipped, decisions, checked, end } = turn
     const rate = tokens.length > 1 ? (tokens.length - 1) / (seconds - firstSeconds) : 0
     const words = [
-      turn.planner === 'dense' ? 'dense' : `${formatPercent(skipped)} of the weights skipped`,
+      skippedWords(turn.planner, skipped, checked !== undefined),
       `${rate.toFixed(1)} tokens/s`,
       `${countOf(prompt.tokens, 'token')} read in ${firstSeconds.toFixed(2)} s, ${formatCount(prompt.reused)} from the cache`,
       ...(decisions > 1 ? [`${formatCount(decisions)} masks`] : []),
-      ...(checked
-        ? [
-            `${formatCount(checked.replaced)} of ${formatCount(checked.rewound)} drafted tokens replaced, ${formatCount(checked.dropped)} dropped`,
-          ]
-        : []),
+      ...(checked ? [checkedWords(checked)] : []),
       ...(end === 'stop' ? [] : [end === 'length' ? 'cut at its length' : end]),
     ]
     await this.#session.note(`[${words.join('; ')}]`)

@@ -9,7 +9,7 @@ import type { MaskMode } from '../engine/active_layer.ts'
 import type { CacheStorage } from '../engine/layer_cache.ts'
 import { fillSampling, samplingOptions, type SamplerOptions } from '../engine/sampling.ts'
 import type { Tokenizer } from '../io/tokenizer.ts'
-import { achievedSparsity } from '../masks/achieved.ts'
+import { skippedShares } from '../masks/achieved.ts'
 import { now } from '../platform/platform.ts'
 import type { MaskPlanner } from '../masks/planner.ts'
 import {
@@ -264,7 +264,7 @@ export class TextService {
         const { done, value } = await seat.step(step)
         if (done) {
           const { end, tokens, mask, decisions, checked } = value
-          const skipped = mask ? achievedSparsity(mask, model.config) : { heads: 0, neurons: 0, weights: 0 }
+          const skipped = skippedShares(mask, model.config)
           this.#metrics.text(skipped)
           const seed = task.sampling.seed as number
           return yield { choice, end: { end, skipped, decisions, checked, seed }, tokens }
