@@ -87,6 +87,16 @@ describe('help', () => {
     },
   )
 
+  test('the help of a command of a command is that of --help', async () => {
+    const run = await runInside(['parity', 'run', '--help'])
+    expect(run.stdout).toContain('Usage: shadowllm parity run ')
+    for (const args of [
+      ['help', 'parity', 'run'],
+      ['parity', 'help', 'run'],
+    ])
+      expect(await runInside(args), args.join(' ')).toEqual(run)
+  })
+
   test('the version is that of the package', async () => {
     expect(await runInside(['--version'])).toEqual({ code: 0, stdout: `${about.version}\n`, stderr: '' })
   })
@@ -136,6 +146,10 @@ describe('wrong usage exits with code 2', () => {
       'UNKNOWN_OPTION',
     ],
     ['--help: expected all or nothing after it, got foo', ['generate', '--help', 'foo'], 'HELP'],
+    ['help generate: expected all or nothing after it, got foo', ['help', 'generate', 'foo'], 'HELP'],
+    ['vectors: unknown command', ['help', 'parity', 'vectors'], 'UNKNOWN_COMMAND'],
+    ['nonsense: unknown command', ['help', 'nonsense', 'foo'], 'UNKNOWN_COMMAND'],
+    ['vectors: unknown command', ['parity', 'help', 'vectors'], 'UNKNOWN_COMMAND'],
     ['--output: expected this option, got none', ['calibrate'], 'OPTION_MISSING'],
     [
       '--context: expected 2 to 256 tokens, got 100000',
