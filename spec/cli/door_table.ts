@@ -381,6 +381,9 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
     '--stride <count>': whole(1),
     'perplexity --context <count>': whole(2),
     'perplexity --windows <count>': whole(1),
+    '--planner <name>': {
+      wrong: usage('PLANNER', 'one of dense, static, random', 'no-such', '', 'Dense', 'shadow '),
+    },
     '--planner <list>': names('PLANNER', 'dense'),
     'perplexity --calibration <dir>': calibration('--planner', 'static'),
     'eval --calibration <dir>': calibration('--planner', 'static'),

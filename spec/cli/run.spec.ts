@@ -87,6 +87,19 @@ describe('help', () => {
     },
   )
 
+  test.each(['generate', 'chat', 'serve', 'masks', 'perplexity', 'eval'])(
+    'the help of %s says of planners where their list is, of shares that layer 0 is computed whole, and names few planners',
+    async (command) => {
+      const { stdout } = await runInside([command, '--help'])
+      const help = stdout.replaceAll(/\s+/g, ' ')
+      const [, planner, sparsity] =
+        / (--planner <.*?) (--sparsity <.*?) --(?:seed|json|head-sparsity) /.exec(help) ?? []
+      expect(planner).toContain('"shadowllm planners" lists all')
+      expect(plannerNames.filter((name) => new RegExp(`\\b${name}\\b`).test(planner)).length).toBeLessThan(5)
+      expect(sparsity).toContain('of the heads and neurons after layer 0')
+    },
+  )
+
   test('the help of a command of a command is that of --help', async () => {
     const run = await runInside(['parity', 'run', '--help'])
     expect(run.stdout).toContain('Usage: shadowllm parity run ')
@@ -115,7 +128,11 @@ describe('wrong usage exits with code 2', () => {
     ['from 0 to 4294967295', ['generate', 'a', '--seed', '1.5'], 'SEED'],
     ['reference, wasm', ['generate', 'a', '--backend', 'opencl'], 'BACKEND_NAME'],
     ['f32, int8', ['generate', 'a', '--cache', 'int4'], 'CACHE'],
-    ['dense, static, random', ['generate', 'a', '--planner', 'oracle'], 'PLANNER'],
+    [
+      'got oracle (oracle sees the text that follows: masks and perplexity take it)',
+      ['generate', 'a', '--planner', 'oracle'],
+      'PLANNER',
+    ],
     ['two-by-two', ['reproduce', '--experiment', 'magic'], 'EXPERIMENT'],
     ['--seed is for the comparison', ['reproduce', '--seeds', '0,1'], 'FLAGS'],
     [

@@ -9,7 +9,7 @@ import { listen, loadBridge, type Listening } from '../../platform/http_server.t
 import { isLoopback } from '../../platform/loopback.ts'
 import {
   choiceOf,
-  generationPlanners,
+  generationOption,
   type GenerationPlanner,
   type PlannerChoice,
 } from '../../library/planner_options.ts'
@@ -94,7 +94,7 @@ const CONNECTIONS = 512
 
 /** Gives the command its flags and action. */
 export function define(command: Command, session: Session): void {
-  addPlanFlags(addFlags(command, 'model'), generationPlanners, 'dense')
+  addPlanFlags(addFlags(command, 'model'), generationOption, 'dense')
   addOwnFlags(command, [
     [
       '--host <address>',
