@@ -228,7 +228,7 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
         ...usage('ADDRESS', 'got nothing', ''),
       ],
     },
-    '--port <number>': whole(0, '65536'),
+    '--port <number>': coded('PORT', whole(0, '65536')),
     '--name <name>': { wrong: usage('NAME', 'some text', '') },
     '--api-key <key>': { wrong: usage('API_KEY', 'visible characters', '', 'a b', 'é') },
     '--cors <origin>': {

@@ -156,7 +156,11 @@ describe('wrong usage exits with code 2', () => {
       'FLAGS',
     ],
     ['prompt: expected an argument', ['generate'], 'MISSING_ARGUMENT'],
-    ['--cases: expected this option, got none', ['parity', 'export', '--output', 'x'], 'OPTION_MISSING'],
+    [
+      '--cases: expected this option, got none: safetensors with the cases',
+      ['parity', 'export', '--output', 'x'],
+      'OPTION_MISSING',
+    ],
     [
       '--out: unknown option (did you mean --output?)',
       ['calibrate', '--text', 'a', '--out', 'b'],
@@ -265,11 +269,15 @@ describe('a refused file exits with code 3', () => {
     )
   })
 
-  test('nothing is suggested for other names', async () => {
-    for (const name of ['opt-125', './opt-125m', 'bert'])
-      expect((await runInside(['generate', 'a', '-m', name])).stderr).toMatch(
-        /got nothing \[MODEL_MISSING\]\n$/,
+  test('of other names the form of a name on the hub is told, and nothing of a path', async () => {
+    const refusal = async (name: string): Promise<string> =>
+      (await runInside(['generate', 'a', '-m', name])).stderr
+    for (const name of ['opt-125', 'bert', 'llama3'])
+      expect(await refusal(name)).toMatch(
+        /got nothing; on the hub a model is looked for by owner\/name \[MODEL_MISSING\]\n$/,
       )
+    for (const name of ['./opt-125m', 'none.gguf'])
+      expect(await refusal(name)).toMatch(/got nothing \[MODEL_MISSING\]\n$/)
   })
 
   test('no pickle called os.system', () => expect(existsSync(marker)).toBe(false))

@@ -37,6 +37,7 @@ import {
 import type { Session } from '../session.ts'
 import { formatCount, formatPercent } from '../words.ts'
 import { now, runtime } from '../../platform/platform.ts'
+import { wholeOption } from '../../tensor/option.ts'
 import { number, whole, addOwnFlags, text } from '../values.ts'
 
 const help = `
@@ -103,7 +104,7 @@ export function define(command: Command, session: Session): void {
       text('ADDRESS', 'an address of this machine'),
       '127.0.0.1',
     ],
-    ['--port <number>', 'the port; 0 for any that is free', whole(0, 65_535), 8080],
+    ['--port <number>', 'the port; 0 for any that is free', wholeOption('PORT', 0, 65_535), 8080],
     ['--name <name>', 'what clients call the model (default: the last part of --model)', text('NAME')],
     new Option(
       '--api-key <key>',
