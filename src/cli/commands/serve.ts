@@ -17,6 +17,7 @@ import { amounts, usualTokens } from '../../server/amounts.ts'
 import type * as ServerModule from '../../server/app.ts'
 import type { Server } from '../../server/app.ts'
 import { REQUEST_TEMPERATURE } from '../../server/text_service.ts'
+import { ANY_SEED } from '../../server/requests.ts'
 import { refusalOf, type ErrorBody } from '../../server/refusals.ts'
 import { RequestError } from '../../server/request_error.ts'
 import type { ShadowModel } from '../../library/shadow_model.ts'
@@ -50,6 +51,9 @@ Paths:
 Without max_tokens a completion has at most ${usualTokens.completion} tokens and an answer at most ${formatCount(usualTokens.chat)}, as far as the context leaves room. Unlike at OpenAI,
 temperature has no upper bound, and stop takes up to ${amounts.stops.most} texts. Settings of drawing that a request does not name are those of
 the model's makers (generation_config.json); without any, temperature is ${REQUEST_TEMPERATURE}. An unknown field is refused.
+
+A request that names no seed, or ${ANY_SEED} for any, gets the next one of a sequence that --seed begins: after each start the same, so that
+another --seed gives other texts. Each answer names its seed, with which a request repeats it.
 
 A request may set planner, sparsity, every and check. With check, a stream sends tokens once they are checked. Where a prompt is echoed
 with log-probabilities, its first tokens alone decide the mask: as many as --mask-tokens says, or mask_prompt_tokens of the request.
