@@ -61,7 +61,7 @@ describe('perplexity', () => {
     const { code, stderr } = await runInside(['perplexity', '--text', few])
     expect([code, stderr]).toEqual([
       0,
-      'perplexity of 2 tokens tells of these alone: measure some thousands to learn of a model\n',
+      'the perplexity of 2 tokens says little of the model: measure some thousands\n',
     ])
     expect((await runInside(['perplexity', '--text', few, '--quiet'])).stderr).toBe('')
     await runJson('--text', few)

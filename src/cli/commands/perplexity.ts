@@ -135,7 +135,7 @@ async function runPerplexity(session: Session, flags: PerplexityFlags): Promise<
   const scored = Math.max(streamTokens, pageTokens)
   if (report.complete && scored < FEW && !flags.json && !flags.quiet)
     await session.note(
-      `perplexity of ${countOf(scored, 'token')} tells of these alone: measure some thousands to learn of a model`,
+      `the perplexity of ${countOf(scored, 'token')} says little of the model: measure some thousands`,
     )
   await showReport(session, flags, report, formatReport)
   if (!report.complete) session.signal.throwIfAborted()
