@@ -581,7 +581,7 @@ class ChatLoop {
   #loopWords({ length, times }: Repetition): string {
     const { planner } = this.#options
     const lower = planner === 'dense' ? '' : ', and so does a lower /sparsity'
-    return `[ended: the same ${countOf(length, 'token')} came ${times} times in a row; /repetition-penalty 1.2 makes loops rarer${lower}]`
+    return `[ended: the last ${length === 1 ? 'token' : countOf(length, 'token')} came ${times} times in a row; /repetition-penalty 1.2 makes loops rarer${lower}]`
   }
 
   /** The line after an answer. */

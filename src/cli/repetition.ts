@@ -5,7 +5,7 @@
  */
 
 /** The longest part whose repetitions are looked for, the fewest times that it comes in a row, and the fewest tokens of all together. */
-const [LONGEST, TIMES, TOKENS] = [64, 6, 96]
+const [LONGEST, TIMES, TOKENS] = [64, 12, 128]
 
 /** A part of a text that comes again and again. */
 export interface Repetition {

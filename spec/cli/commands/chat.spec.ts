@@ -230,10 +230,10 @@ describe('through a pipe', () => {
     const flags = ['--max-tokens', '200', '--temperature', '1', '--logit-bias', '{"42":100}', '--json']
     const { code, stdout, stderr } = await chat(['a', 'b'], ...flags)
     const [first, second] = turnsOf({ code, stdout, stderr })
-    expect([first.end, first.tokens]).toEqual(['repetition', Array.from({ length: 96 }, () => 42)])
-    expect(second.prompt.tokens).toBeGreaterThan(96)
+    expect([first.end, first.tokens]).toEqual(['repetition', Array.from({ length: 128 }, () => 42)])
+    expect(second.prompt.tokens).toBeGreaterThan(128)
     const line =
-      '[ended: the same 1 token came 96 times in a row; /repetition-penalty 1.2 makes loops rarer]\n'
+      '[ended: the last token came 128 times in a row; /repetition-penalty 1.2 makes loops rarer]\n'
     expect([code, stderr]).toEqual([0, line.repeat(2)])
     expect((await chat(['a'], ...flags, '--quiet', '--planner', 'random')).stderr).toBe('')
     expect((await chat(['a'], ...flags, '--planner', 'random')).stderr).toContain('a lower /sparsity]')
