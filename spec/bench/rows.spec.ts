@@ -205,7 +205,7 @@ describe('the table', () => {
     expect(formatBench(rowsOf(methods, reads, context), [5e9, 6e9, 7e9])).toBe(
       `tiny (random weights), params 0.0 M, f32, wasm, threads 1, cache f32
 
-test  planner  asked (%)  heads (%)  neurons (%)  weights (%)  d/g/p    t/s      ±  × dense  ideal  of ideal (%)  predictor (%)  packing (%)  of read (%)
+test  planner  asked (%)  heads (%)  neurons (%)  weights (%)  d/g/p    t/s      ±  × dense  ideal  of ideal (%)  predictor (%)  packing (%)  reading (%)
 ----  -------  ---------  ---------  -----------  -----------  -----  -----  -----  -------  -----  ------------  -------------  -----------  -----------
 pp16  dense          0.0        0.0          0.0          0.0  4/0/0  100.0  0.000     1.00      -             -            0.0          0.0            -
 pp16  shadow        50.0       25.0         25.0         25.0  2/1/1  150.0  0.000     1.50      -             -           25.0         12.5            -
@@ -217,13 +217,14 @@ tg8   dejavu        50.0       25.0         25.0         25.0  2/1/1  12.00  7.5
   pp16     a prompt of 16 tokens is read
   tg8      8 tokens are generated one by one after a prompt of 32, with the time of planning and packing
   asked    sparsity of the ranked units
+  heads    share of all heads that is skipped, as neurons is
   weights  share of the weights of all layers that is skipped
-  d/g/p    halves of layers that execute the mask dense, by gathering rows, packed
+  d/g/p    how many halves of layers run dense, how many gather the kept rows, how many run packed ones
   t/s      tokens per second, and the standard deviation over rounds
   × dense  speed over that of the dense method of the same storage, backend and threads
   ideal    the same ratio if only reading weights took time: lm_head and layer 0 whole, weights of the predictor divided among the tokens it is run for
   packing  share of the time that it took, as predictor is that of the planner
-  of read  bytes of weights per second over the speed at which one thread reads memory forward; can exceed 100 %
+  reading  speed at which weights are read, as a share of that at which one thread reads memory forward; can exceed 100 %
 
 tiny (random weights), f32, tg8: shadow 50 % is 3.00 times as fast as dejavu.
 
@@ -274,13 +275,14 @@ Memory is read forward at 6.0 GB/s here. × is the median of ratios within a rou
     expect(explained(first)).toEqual([
       'tg8',
       'asked',
+      'heads',
       'weights',
       'd/g/p',
       't/s',
       '× dense',
       'ideal',
       'packing',
-      'of read',
+      'reading',
     ])
     expect(first).not.toContain('random tells')
     const clocked = rowsOf([measured(tg, 'random', [], { turns: [turn(10, 8, { device: 8 })] })], [], context)

@@ -228,7 +228,7 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
         ...usage('ADDRESS', 'got nothing', ''),
       ],
     },
-    '--port <number>': whole(0, '65536'),
+    '--port <number>': coded('PORT', whole(0, '65536')),
     '--name <name>': { wrong: usage('NAME', 'some text', '') },
     '--api-key <key>': { wrong: usage('API_KEY', 'visible characters', '', 'a b', 'é') },
     '--cors <origin>': {
@@ -381,6 +381,9 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
     '--stride <count>': whole(1),
     'perplexity --context <count>': whole(2),
     'perplexity --windows <count>': whole(1),
+    '--planner <name>': {
+      wrong: usage('PLANNER', 'one of dense, static, random', 'no-such', '', 'Dense', 'shadow '),
+    },
     '--planner <list>': names('PLANNER', 'dense'),
     'perplexity --calibration <dir>': calibration('--planner', 'static'),
     'eval --calibration <dir>': calibration('--planner', 'static'),

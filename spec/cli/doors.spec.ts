@@ -96,7 +96,6 @@ const nameCodes: Readonly<Record<string, string>> = {
   '--prefill': 'PREFILL',
   '--scope': 'SCOPE',
   '--criterion': 'CRITERION_NAME',
-  '--planner': 'PLANNER',
   '--compensate': 'COMPENSATE',
 }
 

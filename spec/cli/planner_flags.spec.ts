@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Command } from 'commander'
 import { addPlanFlags, loadPlanFiles, type PlanFlags } from '../../src/cli/planner_flags.ts'
 import type { Session } from '../../src/cli/session.ts'
-import { generationPlanners } from '../../src/library/planner_options.ts'
+import { generationOption } from '../../src/library/planner_options.ts'
 import type { ShadowModel } from '../../src/library/shadow_model.ts'
 import { runInside } from './run_inside.ts'
 
@@ -232,7 +232,7 @@ describe('a share alone', () => {
 
   test('commands know a planner that is named from one that a share means', async () => {
     const impliedBy = async (...args: string[]): Promise<unknown> => {
-      const command = addPlanFlags(new Command(), generationPlanners, 'dense').action(() => {})
+      const command = addPlanFlags(new Command(), generationOption, 'dense').action(() => {})
       await command.parseAsync(args, { from: 'user' })
       return command.getOptionValue('isPlannerImplied')
     }

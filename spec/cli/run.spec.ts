@@ -87,6 +87,29 @@ describe('help', () => {
     },
   )
 
+  test.each(['generate', 'chat', 'serve', 'masks', 'perplexity', 'eval'])(
+    'the help of %s says of planners where their list is, of shares that layer 0 is computed whole, and names few planners',
+    async (command) => {
+      const { stdout } = await runInside([command, '--help'])
+      const help = stdout.replaceAll(/\s+/g, ' ')
+      const [, planner, sparsity] =
+        / (--planner <.*?) (--sparsity <.*?) --(?:seed|json|head-sparsity) /.exec(help) ?? []
+      expect(planner).toContain('"shadowllm planners" lists all')
+      expect(plannerNames.filter((name) => new RegExp(`\\b${name}\\b`).test(planner)).length).toBeLessThan(5)
+      expect(sparsity).toContain('of the heads and neurons after layer 0')
+    },
+  )
+
+  test('the help of a command of a command is that of --help', async () => {
+    const run = await runInside(['parity', 'run', '--help'])
+    expect(run.stdout).toContain('Usage: shadowllm parity run ')
+    for (const args of [
+      ['help', 'parity', 'run'],
+      ['parity', 'help', 'run'],
+    ])
+      expect(await runInside(args), args.join(' ')).toEqual(run)
+  })
+
   test('the version is that of the package', async () => {
     expect(await runInside(['--version'])).toEqual({ code: 0, stdout: `${about.version}\n`, stderr: '' })
   })
@@ -105,7 +128,11 @@ describe('wrong usage exits with code 2', () => {
     ['from 0 to 4294967295', ['generate', 'a', '--seed', '1.5'], 'SEED'],
     ['reference, wasm', ['generate', 'a', '--backend', 'opencl'], 'BACKEND_NAME'],
     ['f32, int8', ['generate', 'a', '--cache', 'int4'], 'CACHE'],
-    ['dense, static, random', ['generate', 'a', '--planner', 'oracle'], 'PLANNER'],
+    [
+      'got oracle (oracle sees the text that follows: masks and perplexity take it)',
+      ['generate', 'a', '--planner', 'oracle'],
+      'PLANNER',
+    ],
     ['two-by-two', ['reproduce', '--experiment', 'magic'], 'EXPERIMENT'],
     ['--seed is for the comparison', ['reproduce', '--seeds', '0,1'], 'FLAGS'],
     [
@@ -129,13 +156,21 @@ describe('wrong usage exits with code 2', () => {
       'FLAGS',
     ],
     ['prompt: expected an argument', ['generate'], 'MISSING_ARGUMENT'],
-    ['--cases: expected this option, got none', ['parity', 'export', '--output', 'x'], 'OPTION_MISSING'],
+    [
+      '--cases: expected this option, got none: safetensors with the cases',
+      ['parity', 'export', '--output', 'x'],
+      'OPTION_MISSING',
+    ],
     [
       '--out: unknown option (did you mean --output?)',
       ['calibrate', '--text', 'a', '--out', 'b'],
       'UNKNOWN_OPTION',
     ],
     ['--help: expected all or nothing after it, got foo', ['generate', '--help', 'foo'], 'HELP'],
+    ['help generate: expected all or nothing after it, got foo', ['help', 'generate', 'foo'], 'HELP'],
+    ['vectors: unknown command', ['help', 'parity', 'vectors'], 'UNKNOWN_COMMAND'],
+    ['nonsense: unknown command', ['help', 'nonsense', 'foo'], 'UNKNOWN_COMMAND'],
+    ['vectors: unknown command', ['parity', 'help', 'vectors'], 'UNKNOWN_COMMAND'],
     ['--output: expected this option, got none', ['calibrate'], 'OPTION_MISSING'],
     [
       '--context: expected 2 to 256 tokens, got 100000',
@@ -234,11 +269,15 @@ describe('a refused file exits with code 3', () => {
     )
   })
 
-  test('nothing is suggested for other names', async () => {
-    for (const name of ['opt-125', './opt-125m', 'bert'])
-      expect((await runInside(['generate', 'a', '-m', name])).stderr).toMatch(
-        /got nothing \[MODEL_MISSING\]\n$/,
+  test('of other names the form of a name on the hub is told, and nothing of a path', async () => {
+    const refusal = async (name: string): Promise<string> =>
+      (await runInside(['generate', 'a', '-m', name])).stderr
+    for (const name of ['opt-125', 'bert', 'llama3'])
+      expect(await refusal(name)).toMatch(
+        /got nothing; on the hub a model is looked for by owner\/name \[MODEL_MISSING\]\n$/,
       )
+    for (const name of ['./opt-125m', 'none.gguf'])
+      expect(await refusal(name)).toMatch(/got nothing \[MODEL_MISSING\]\n$/)
   })
 
   test('no pickle called os.system', () => expect(existsSync(marker)).toBe(false))

@@ -67,6 +67,24 @@ test.each([
   expect([past.status, past.json.error.code]).toEqual([400, code])
 })
 
+test('the seed -1 is any: the next one of the server, as where none is named; other negative ones are refused', async () => {
+  const seedsOf = async (...seeds: (number | undefined)[]): Promise<number[]> => {
+    const own = serverOf(opt)
+    const found: number[] = []
+    for (const seed of seeds) {
+      const { json } = await ask<Completion>(own, '/v1/completions', { prompt: [5], max_tokens: 1, seed })
+      found.push(json.choices[0].seed)
+    }
+    return found
+  }
+  const named = await seedsOf(undefined, undefined, undefined)
+  expect(new Set(named).size).toBe(3)
+  expect(await seedsOf(-1, undefined, -1)).toEqual(named)
+  const refused = await post({ prompt: [5], max_tokens: 1, seed: -2 })
+  expect([refused.status, refused.json.error.code]).toEqual([400, 'SEED'])
+  expect(refused.json.error.message).toContain('to 4294967295, or -1 for any, got the number -2')
+})
+
 // ---- Left out ---------------------------------------------------------------------------------------------
 
 /** What each optional field is when it is left out. */

@@ -451,7 +451,10 @@ describe('forms of a prompt', () => {
     expect((await complete(server, { ...body, every: 5 })).choices[0]).toMatchObject({ decisions: 3 })
     const { decisions } = (await complete(server, { ...body, every: 'auto' })).choices[0]
     expect([1, 2, 3]).toContain(decisions)
-    const checked = (await complete(server, { ...body, check: 4 })).choices[0].checked as CheckCounts
+    const drafted = (await complete(server, { ...body, check: 4 })).choices[0]
+    const checked = drafted.checked as CheckCounts
+    // The shares are those of the mask, whose drafts are checked.
+    expect(drafted.skipped).toEqual(one.choices[0].skipped)
     expect(checked.checks).toBeGreaterThanOrEqual(3)
     expect(checked.replaced + checked.dropped).toBeLessThanOrEqual(checked.rewound)
     for (const wrong of [

@@ -40,7 +40,13 @@ function figureColumns(first: string | null, hasDevice: boolean): FigureColumn[]
     { key: 'test', label: 'test' },
     { key: 'planner', label: 'planner' },
     { key: 'asked', label: 'asked', unit: '%', digits: 1, words: 'sparsity of the ranked units' },
-    { key: 'heads', label: 'heads', unit: '%', digits: 1 },
+    {
+      key: 'heads',
+      label: 'heads',
+      unit: '%',
+      digits: 1,
+      words: 'share of all heads that is skipped, as neurons is',
+    },
     { key: 'neurons', label: 'neurons', unit: '%', digits: 1 },
     {
       key: 'weights',
@@ -52,7 +58,7 @@ function figureColumns(first: string | null, hasDevice: boolean): FigureColumn[]
     {
       key: 'ways',
       label: 'd/g/p',
-      words: 'halves of layers that execute the mask dense, by gathering rows, packed',
+      words: 'how many halves of layers run dense, how many gather the kept rows, how many run packed ones',
     },
     { key: 'rate', label: 't/s', words: 'tokens per second, and the standard deviation over rounds' },
     { key: 'deviation', label: '±' },
@@ -101,11 +107,11 @@ function figureColumns(first: string | null, hasDevice: boolean): FigureColumn[]
     },
     {
       key: 'bandwidth',
-      label: 'of read',
+      label: 'reading',
       unit: '%',
       digits: 0,
       words:
-        'bytes of weights per second over the speed at which one thread reads memory forward; can exceed 100 %',
+        'speed at which weights are read, as a share of that at which one thread reads memory forward; can exceed 100 %',
     },
   ]
 }

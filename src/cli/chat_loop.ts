@@ -7,9 +7,10 @@
  * terminal ends an answer, of which the part so far stays in the conversation. Through a pipe ctrl-C ends
  * the program, as for every other command.
  */
-import { achievedSparsity } from '../masks/achieved.ts'
+import { skippedShares } from '../masks/achieved.ts'
 import type { UnitMask } from '../masks/mask.ts'
-import { isOneMask } from '../masks/planner.ts'
+import { isOneMask, type MaskPlanner } from '../masks/planner.ts'
+import { planners } from '../planners/index.ts'
 import type { PromptRun, TextRun } from '../engine/generate.ts'
 import type { CheckCounts } from '../engine/next_tokens.ts'
 import { drawingOptions, fillSampling, samplingOptions, type SamplerOptions } from '../engine/sampling.ts'
@@ -32,13 +33,15 @@ import { flagName } from './flag_name.ts'
 import { wrapHelp } from './help.ts'
 import { formatMask } from './mask_picture.ts'
 import { dim, type Text } from './screen.ts'
+import { flagDefaults, listNames } from './flags.ts'
 import { costWords } from './planner_flags.ts'
+import { RepetitionWatch, type Repetition } from './repetition.ts'
 import { stepPrinter } from './step_printer.ts'
 import type { Session } from './session.ts'
 import { wrapWords } from './word_wrap.ts'
 import { shareOption } from '../masks/budget.ts'
 import { readOption, wholeOption, type OptionRecord } from '../tensor/option.ts'
-import { countOf, formatCount, formatPercent } from './words.ts'
+import { checkedWords, countOf, formatCount, formatPercent, skippedWords } from './words.ts'
 import { answerLimit, samplingWords, saveSession } from './writing_flags.ts'
 
 /** How a conversation begins. */
@@ -65,6 +68,9 @@ const PROMPT = '> '
 /** What a message of several typed lines is prompted with, after the first. */
 const CONTINUED = '. '
 
+/** What is said where no system message was given. */
+const NO_MESSAGE = "none but the chat template's, if it has one"
+
 /** What `/system` takes in place of a text, to remove the message. */
 const NO_SYSTEM = 'none'
 
@@ -89,13 +95,14 @@ const help = `Commands:
   /again           answer the last message once more, in place of the last answer; where tokens are drawn, with the next seed
   /undo            take the last message and its answer back
   /mask            show what was computed for the last answer
+  /settings        show all settings in force
   /system TEXT     replace the system message; without a text, show it; ${NO_SYSTEM} removes it
   /new, /clear     forget the conversation, but not the system message
   /help            show this
   /quit, /exit     end, as ctrl-D does
 The tab key completes commands. Blanks before a command are ignored. A line that ends with \\ goes on in the next one; pasted lines are one message. //TEXT sends a message
 that begins with a slash. Ctrl-C ends an answer; ctrl-D during an answer ends the chat after it. Lines typed during an answer are
-sent after it, or wait at the prompt, one by one, where ctrl-C ends it.`
+sent after it, or wait at the prompt, one by one, where ctrl-C ends it. An answer that only repeats the same words ends by itself.`
 
 /** The commands that the help lists, and whether something may follow each: what is written in capitals, or a setting. */
 const commands: ReadonlyMap<string, boolean> = new Map(
@@ -140,15 +147,15 @@ export interface Turn {
   /** What the model thought before, if it did. */
   readonly thinking?: string
   readonly tokens: readonly number[]
-  /** `stop`, `length` or `interrupted`. */
+  /** `stop`, `length`, `repetition` or `interrupted`. */
   readonly end: string
   /** Until the first token. */
   readonly firstSeconds: number
   readonly seconds: number
   readonly prompt: { readonly tokens: number; readonly reused: number }
-  readonly planner: string
+  readonly planner: GenerationPlanner
   readonly sparsity: number
-  /** The share of the layers' weights that was not read. */
+  /** The share of the layers' weights that the mask skips, also where it only drafts what is checked dense. */
   readonly skipped: number
   /** How many times a mask was decided. */
   readonly decisions: number
@@ -178,6 +185,19 @@ function planOptions(options: ChatOptions): PlanOptions {
   return Object.fromEntries(Object.entries(options).filter(([name]) => name in planKinds))
 }
 
+/** Options that have rows of their own in /settings. */
+const toldApart = ['planner', 'sparsity', 'headSparsity', 'neuronSparsity', 'seed'] as const
+
+/** Whether the mask of a planner is known before any text, so that it is the same in each turn. */
+function isBeforehand({ by, needs }: (typeof planners)[number]): boolean {
+  return by === null || (by === 'attention' && needs.every((need) => need === 'calibration'))
+}
+
+/** Whether a planner lets what was read of a conversation be used again. */
+function keepsRead(planner: MaskPlanner): boolean {
+  return isOneMask(planner) && planners.some((record) => record.name === planner.name && isBeforehand(record))
+}
+
 class ChatLoop {
   readonly #session: Session
   readonly #opt: ShadowModel
@@ -188,6 +208,8 @@ class ChatLoop {
   #messages: ChatMessage[] = []
   /** Of the last answer; undefined before the first. */
   #mask: UnitMask | null | undefined
+  /** The notes on masks that this conversation has had. */
+  readonly #told = new Set<string>()
   #isOver = false
 
   constructor(session: Session, opt: ShadowModel, start: ChatStart, lines: LineInput) {
@@ -300,6 +322,8 @@ class ChatLoop {
       case 'planner':
         if (value === '') return this.#say(this.#setting())
         return this.#choose({ planner: readOption('/planner', value, generationOption) })
+      case 'settings':
+        return this.#say(wrapHelp(this.#settings(), this.#session.screen.columns))
       case 'mask':
         if (this.#mask === undefined)
           return this.#say(
@@ -348,6 +372,7 @@ class ChatLoop {
   async #keep(count: number): Promise<void> {
     this.#messages = this.#messages.slice(0, count)
     this.#mask = undefined
+    if (count === 0) this.#told.clear()
     this.#start.saved?.say(count === 0 ? [] : [...this.#instruction(), ...this.#messages])
     await saveSession(this.#start.saved)
   }
@@ -380,11 +405,7 @@ class ChatLoop {
     const before = this.#system
     if (text !== '') this.#system = text === NO_SYSTEM ? undefined : text
     if (this.#system !== undefined) return this.#say(`system message: ${this.#system}`)
-    return this.#say(
-      before === undefined
-        ? "none but the chat template's, if it has one"
-        : `system message removed: ${before}`,
-    )
+    return this.#say(before === undefined ? NO_MESSAGE : `system message removed: ${before}`)
   }
 
   /** How tokens are drawn, with what the model says of it. */
@@ -408,11 +429,48 @@ class ChatLoop {
       if (isImplied && planner !== 'shadow') words.push('it skips neurons alone')
       const { sparsity, neuronSparsity = sparsity } = options
       words.push(...costWords(this.#opt, planner, neuronSparsity, '/sparsity 0.3'))
-      if (made && !isOneMask(made)) words.push('each answer reads the whole conversation anew')
-      if (this.#messages.length > 0)
-        words.push('earlier answers stay: /again replaces the last one, /new forgets all')
+      words.push(...this.#maskNotes(made))
     }
     await this.#say(words.join('; '))
+  }
+
+  /** What becomes under another mask of what was read and said before; each note is told once in a conversation. */
+  #maskNotes(made: MaskPlanner | null): string[] {
+    const notes = [
+      ...(made === null || keepsRead(made)
+        ? []
+        : [
+            `${isOneMask(made) ? 'an answer under another mask' : 'each answer'} reads the whole conversation anew; ${listNames(isBeforehand)} keep what was read`,
+          ]),
+      ...(this.#messages.length > 0
+        ? ['earlier answers stay: /again replaces the last one, /new forgets all']
+        : []),
+    ].filter((note) => !this.#told.has(note))
+    for (const note of notes) this.#told.add(note)
+    return notes
+  }
+
+  /** All settings in force, a row each. */
+  #settings(): string {
+    const { name } = this.#opt
+    const { held = [], saved } = this.#start
+    const { maxTokens = MAX_ANSWER } = this.#options
+    const usual: Readonly<Record<string, unknown>> = { ...flagDefaults, mode: 'auto' }
+    const others = Object.entries(planOptions(this.#options)).filter(
+      ([option, value]) =>
+        value !== undefined && value !== usual[option] && !toldApart.some((one) => one === option),
+    )
+    const rows = {
+      model: [name, ...held],
+      skipped: [this.#setting(), ...others.map(([option, value]) => `${flagName(option)} ${String(value)}`)],
+      drawing: [this.#sampling()],
+      answers: [`at most ${countOf(maxTokens, 'token')}`],
+      'system message': [this.#system ?? NO_MESSAGE],
+      conversation: [countOf(this.#messages.length, 'message'), ...(saved ? [`saved in ${saved.path}`] : [])],
+    }
+    return Object.entries(rows)
+      .map(([row, words]) => `  ${row.padEnd(16)}${words.join('; ')}`)
+      .join('\n')
   }
 
   /** The planner, and the share that it skips, or those of heads and of neurons. */
@@ -457,6 +515,8 @@ class ChatLoop {
       onEnd: (run) => (text = run),
     })
     const tokens: number[] = []
+    const watch = new RepetitionWatch()
+    let repetition: Repetition | null = null
     let [answer, thinking, first, end] = ['', '', 0, 'interrupted']
     const shown = stepPrinter(this.#session, true)
     const release = this.#lines.isTerminal ? this.#session.takeInterrupts(() => stop.abort()) : () => {}
@@ -472,6 +532,11 @@ class ChatLoop {
         if (value.thinking) thinking += value.text
         else answer += value.text
         if (!json) await shown.show(value)
+        repetition = watch.push(value.token)
+        if (repetition) {
+          end = 'repetition'
+          break
+        }
       }
     } catch (error) {
       if (this.#session.signal.aborted || error !== stop.signal.reason) throw error
@@ -488,6 +553,7 @@ class ChatLoop {
     }
     if (tokens.length === 0 && end === 'interrupted')
       return this.#session.note('[interrupted before the first token; the message is forgotten]')
+    if (repetition && !this.#start.quiet) await this.#session.note(this.#loopWords(repetition))
     const { decisions, checked } = (text ?? { decisions: 0, checked: null }) as TextRun
     const { mask = null, ...run } = (prompt ?? { tokens: 0, reused: 0, mask: null }) as PromptRun
     this.#mask = mask
@@ -503,12 +569,19 @@ class ChatLoop {
       prompt: run,
       planner,
       sparsity: planner === 'dense' ? 0 : sparsity,
-      skipped: mask ? achievedSparsity(mask, this.#opt.config).weights : 0,
+      skipped: skippedShares(mask, this.#opt.config).weights,
       decisions,
       ...(checked && { checked }),
       temperature,
       seed,
     })
+  }
+
+  /** Why an answer was ended that repeats itself, and what helps. */
+  #loopWords({ length, times }: Repetition): string {
+    const { planner } = this.#options
+    const lower = planner === 'dense' ? '' : ', and so does a lower /sparsity'
+    return `[ended: the last ${length === 1 ? 'token' : countOf(length, 'token')} came ${times} times in a row; /repetition-penalty 1.2 makes loops rarer${lower}]`
   }
 
   /** The line after an answer. */
@@ -518,15 +591,11 @@ class ChatLoop {
     const { tokens, firstSeconds, seconds, prompt, skipped, decisions, checked, end } = turn
     const rate = tokens.length > 1 ? (tokens.length - 1) / (seconds - firstSeconds) : 0
     const words = [
-      turn.planner === 'dense' ? 'dense' : `${formatPercent(skipped)} of the weights skipped`,
+      skippedWords(turn.planner, skipped, checked !== undefined),
       `${rate.toFixed(1)} tokens/s`,
       `${countOf(prompt.tokens, 'token')} read in ${firstSeconds.toFixed(2)} s, ${formatCount(prompt.reused)} from the cache`,
       ...(decisions > 1 ? [`${formatCount(decisions)} masks`] : []),
-      ...(checked
-        ? [
-            `${formatCount(checked.replaced)} of ${formatCount(checked.rewound)} drafted tokens replaced, ${formatCount(checked.dropped)} dropped`,
-          ]
-        : []),
+      ...(checked ? [checkedWords(checked)] : []),
       ...(end === 'stop' ? [] : [end === 'length' ? 'cut at its length' : end]),
     ]
     await this.#session.note(`[${words.join('; ')}]`)

@@ -20,7 +20,6 @@ import { choiceOf, expectPlanner, expectSkipping, PlannerFiles } from '../librar
 import {
   kindsNeeded,
   needs,
-  plannerNames,
   plannerOption,
   plannersThat,
   predictorKindOf,
@@ -30,7 +29,7 @@ import type { PredictorKind } from '../predictor/predictor_config.ts'
 import type { LearntUse } from '../predictor/predictor_file.ts'
 import type { ShadowModel } from '../library/shadow_model.ts'
 import { UsageError } from '../tensor/errors.ts'
-import { nameOption } from '../tensor/option.ts'
+import type { NameOption } from '../tensor/option.ts'
 import { flagName } from './flag_name.ts'
 import { addFlags, groups, type SharedFlags } from './flags.ts'
 import type { Session } from './session.ts'
@@ -81,8 +80,8 @@ export function addCompensationFlags(command: Command): Command {
   return addFlags(command, 'compensate', 'ridge', 'promptShare')
 }
 
-/** What a share alone means, in helps; `ShadowModel.usualPlanner` has the whole rule. */
-const usualWords = 'shadow, or griffin for a gated model (such as Llama) that has no predictor beside it'
+/** What a share alone means, in helps; "shadowllm planners" has the whole rule, which is that of `ShadowModel.usualPlanner`. */
+const usualWords = 'shadow for OPT, griffin for Llama and other gated models'
 
 // ---- One planner -----------------------------------------------------------------------------------------------------
 
@@ -96,17 +95,18 @@ export interface PlanFlags extends DeciderFlags {
 /** Adds the flags. */
 export function addPlanFlags(
   command: Command,
-  planners: readonly PlannerName[],
+  planners: NameOption<PlannerName>,
   usual: 'dense' | 'shadow',
 ): Command {
   const planner = flagOf(
     '--planner <name>',
-    'what decides what is skipped: see "shadowllm planners"',
-    nameOption('PLANNER', planners),
+    'what decides which units are skipped, such as shadow or griffin; "shadowllm planners" lists all',
+    // Helps leave out the names, which are many.
+    { ...planners, names: undefined },
   ).default(usual, usual === 'dense' ? `dense; with --sparsity alone ${usualWords}` : usualWords)
   const sparsity = flagOf(
     '--sparsity <share>',
-    'share of heads and neurons that the planner skips, from 0 to 1',
+    'share to skip, from 0 to 1, of the heads and neurons after layer 0, which is computed whole',
     shareOption,
   ).default(0.5, usual === 'dense' ? '0.5; without --planner and --sparsity nothing is skipped' : undefined)
   addDeciderFlags(command, [planner, sparsity], 'shadow')
@@ -362,10 +362,14 @@ export interface PlannerFlags extends DeciderFlags, SharedFlags<'every' | 'mode'
 export function addPlannerFlags(command: Command): Command {
   const planner = listOf(
     '--planner <list>',
-    `planners that decide what is skipped, separated by commas: ${plannerNames.join(', ')} (see "shadowllm planners"); dense is always measured`,
+    'planners to compare, separated by commas, such as griffin,static; "shadowllm planners" lists all; dense is always measured',
     plannerOption,
   ).default([], `none; with --sparsity alone ${usualWords}`)
-  const sparsity = sharesOf('--sparsity <list>', 'shares to skip, separated by commas', [0.5])
+  const sparsity = sharesOf(
+    '--sparsity <list>',
+    'shares to skip of the heads and neurons after layer 0, separated by commas',
+    [0.5],
+  )
   addDeciderFlags(command, [planner, sparsity], ['shadow'])
   addFlags(addCompensationFlags(command), 'every', 'prefill', 'mode')
   const leaky = 'let planners see the whole text, answer included, as the published numbers did'

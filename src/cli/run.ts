@@ -17,6 +17,22 @@ function expectHelpWord(args: readonly string[]): void {
 }
 
 /**
+ * The arguments that ask for the help of a command of a command: `parity run --help` of `help parity run` and of `parity help run`. A word that
+ * names none is left to the parser, which refuses it.
+ * @param commands the names of the commands of the one that is called
+ * @throws UsageError HELP for a word behind a command that has none
+ */
+function helpArguments(args: readonly string[], commands: readonly string[]): readonly string[] {
+  const words = args.filter((arg) => !arg.startsWith('-'))
+  const at = words[0] === 'help' ? 0 : words[1] === 'help' && commands.length > 0 ? 1 : -1
+  const [name, word, ...more] = at < 0 ? [] : words.toSpliced(at, 1)
+  if (word === undefined || word === ALL) return args
+  if (commands.length === 0)
+    throw new UsageError('HELP', `help ${name}: expected ${ALL} or nothing after it, got ${word}`)
+  return commands.includes(word) ? [name, word, '--help', ...more] : [name, word]
+}
+
+/**
  * Runs `shadowllm`; nothing is thrown, and the process is not ended.
  * @returns the exit code
  */
@@ -32,15 +48,17 @@ export async function runCommandLine(session: Session): Promise<number> {
     const own = program.commands.filter((command) => command.name() === called)
     const flags = [...own, ...own.flatMap(({ commands }) => commands)].flatMap(({ options }) => options)
     const commands = own.length > 0 ? own.flatMap(({ commands }) => commands) : program.commands
+    const subcommands = own.flatMap(({ commands }) => commands.map((command) => command.name()))
     known = [
       ...flags.flatMap(({ long, hidden }) => (long && !hidden ? [long] : [])),
       ...commands.map((command) => command.name()),
     ]
     try {
-      expectHelpWord(args)
+      const asked = own.length === 0 ? args : helpArguments(args, subcommands)
+      expectHelpWord(asked)
       // Asked for the help of a command that is none, the parser would show that of the program.
       const isUnknown = called !== undefined && called !== 'help' && !commandNames.includes(called)
-      await program.parseAsync(isUnknown && asksHelp(args) ? [called] : args, { from: 'user' })
+      await program.parseAsync(isUnknown && asksHelp(args) ? [called] : asked, { from: 'user' })
     } finally {
       // The parser cannot wait, and ends with an error once help is shown.
       if (help !== '') {

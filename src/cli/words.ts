@@ -2,6 +2,7 @@
  * Numbers as people read them, and columns.
  */
 
+import type { CheckCounts } from '../engine/next_tokens.ts'
 import type { Prefill } from '../masks/planner.ts'
 import { defaultPrefill, type PlannerName } from '../planners/index.ts'
 import { foldColumns, GAP, wrapLines, type Fit } from '../results/fold.ts'
@@ -53,6 +54,22 @@ export function formatNats(nats: number, error: number | null): string {
   const figure = (value: number): string =>
     value !== 0 && Math.abs(value) < 0.001 ? value.toExponential(1) : value.toFixed(4)
   return figure(nats) + (error === null ? '' : ` ± ${figure(error)}`)
+}
+
+/**
+ * How much of the weights was skipped for a text.
+ * @param skipped share that its mask skips
+ * @param isChecked whether the mask only drafted, and all tokens were run again dense
+ */
+export function skippedWords(planner: PlannerName, skipped: number, isChecked: boolean): string {
+  if (planner === 'dense') return 'dense'
+  const share = `${Math.round(100 * skipped)} % of the weights`
+  return isChecked ? `checked dense, drafts skip ${share}` : `${share} skipped`
+}
+
+/** What dense checks did with the drafted tokens. */
+export function checkedWords({ rewound, replaced, dropped }: CheckCounts): string {
+  return `${formatCount(replaced)} of ${formatCount(rewound)} drafted tokens replaced, ${formatCount(dropped)} dropped`
 }
 
 /** Two digits of a difference: "1.2e-7", and "0" for none. */

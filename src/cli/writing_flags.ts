@@ -4,7 +4,7 @@
 import type { Command } from 'commander'
 import { maxTokensOption } from '../engine/generate.ts'
 import { fillSampling, samplingOptions, type SamplerOptions } from '../engine/sampling.ts'
-import { choiceOf, generationPlanners, type GenerationPlanner } from '../library/planner_options.ts'
+import { choiceOf, generationOption, type GenerationPlanner } from '../library/planner_options.ts'
 import { flagName } from './flag_name.ts'
 import { addFlags, groups, type ModelFlags, type SharedFlags } from './flags.ts'
 import { addCompensationFlags, addPlanFlags, checkPredictors, type PlanFlags } from './planner_flags.ts'
@@ -79,7 +79,7 @@ export function addWritingFlags(
   model: 'model' | 'chatModel' = 'model',
   limit: OptionRecord<number> = maxTokensOption,
 ): Command {
-  addPlanFlags(addFlags(command, model), generationPlanners, 'dense')
+  addPlanFlags(addFlags(command, model), generationOption, 'dense')
   addOwnFlags(command, [
     ['--max-tokens <count>', `how many tokens at most (default: ${maxTokens})`, limit],
     temperatureRow,

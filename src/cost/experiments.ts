@@ -134,7 +134,7 @@ export async function costExperiment(options: CostOptions = {}): Promise<Experim
       { key: 'planner', label: 'decided by' },
       { key: 'rate', label: 'decode', unit: 'tokens/s' },
       { key: 'speed', label: 'speed', unit: '× dense', digits: 2 },
-      { key: 'saved', label: 'saved', unit: '% of DejaVu', digits: 1 },
+      { key: 'saved', label: 'fewer bytes', unit: '% below DejaVu', digits: 1 },
       { key: 'memory', label: 'memory', unit: 'GB', digits: 1 },
       { key: 'weights', label: 'weights', unit: 'GB/token' },
       { key: 'cache', label: 'cache', unit: 'GB/token' },

@@ -112,13 +112,11 @@ const CONFIG = 'config.json'
 export async function findModelFiles(path: string): Promise<ModelFiles> {
   const kind = await kindOf(path)
   if (kind === 'missing') {
-    const named = suggestModel(path)
-    const hint = named === null ? '' : `; ${named} is a name on the hub`
     throw refusal(
       'MODEL_MISSING',
       path || 'model',
       "a model's folder, or a file of weights",
-      `${await nothingAt(path)}${hint}`,
+      `${await nothingAt(path)}${hubHint(path)}`,
     )
   }
   const folder = kind === 'directory' ? path : folderOf(path)
@@ -157,10 +155,12 @@ const wellKnown: readonly (readonly [organisation: string, name: RegExp])[] = [
   ['HuggingFaceTB', /^SmolLM2-(?:135M|360M|1\.7B)(?:-Instruct)?$/],
 ]
 
-/** The whole name on the hub of a model that was named without its organisation; null if it is not a well-known one. */
-function suggestModel(name: string): string | null {
+/** What to say of a name that is none of this machine: the whole name on the hub of a well-known model, else how names on the hub look; nothing of a path. */
+function hubHint(name: string): string {
   const found = wellKnown.find(([, names]) => names.test(name))
-  return found === undefined ? null : `${found[0]}/${name}`
+  if (found !== undefined) return `; ${found[0]}/${name} is a name on the hub`
+  const isPath = name === '' || /[\\/]/.test(name) || isGguf(name)
+  return isPath ? '' : '; on the hub a model is looked for by owner/name'
 }
 
 /**

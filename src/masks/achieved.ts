@@ -108,6 +108,16 @@ export function achievedSparsity(mask: UnitMask, sizes: LayerSizes): AchievedSpa
   }
 }
 
+/**
+ * The shares of the whole model that the mask of a text skips, zeros where everything is computed. Of a text that is checked dense they are those of its drafts.
+ * @param mask null computes everything
+ * @param sizes those of a layer
+ * @throws UsageError MASK_SHAPE, WIDTH
+ */
+export function skippedShares(mask: UnitMask | null, sizes: LayerSizes): Sparsity {
+  return mask ? achievedSparsity(mask, sizes) : { heads: 0, neurons: 0, weights: 0 }
+}
+
 /** The mask of G key heads a layer: 0 for one that no kept head reads. */
 export function keyHeadMask({ shape, heads }: UnitMask, G: number): Float32Array {
   const { layers, heads: H } = shape

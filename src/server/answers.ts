@@ -2,7 +2,7 @@
  * Answers in the form of the OpenAI API, whole and as streams: of completions and of chats.
  */
 import type { TextRun } from '../engine/generate.ts'
-import type { AchievedSparsity } from '../masks/achieved.ts'
+import type { Sparsity } from '../masks/achieved.ts'
 import type { Tokenizer } from '../io/tokenizer.ts'
 import type { Piece } from './writer.ts'
 import { CompletionTokens, chatTokens, type CompletionLogprobs } from './token_texts.ts'
@@ -11,8 +11,8 @@ import type { TokenScore } from './token_scores.ts'
 /** How one text ended. */
 export interface ChoiceEnd extends TextRun {
   readonly end: 'stop' | 'length'
-  /** The skipped shares under the last mask; zeros if dense. */
-  readonly skipped: Pick<AchievedSparsity, 'heads' | 'neurons' | 'weights'>
+  /** The shares that the last mask skips, also where it only drafts what is checked dense; zeros if dense. */
+  readonly skipped: Sparsity
   /** By which the text can be written again. */
   readonly seed: number
 }

@@ -55,6 +55,14 @@ const option = <Value>({
 }: OptionRecord): v.GenericSchema<Value | null | undefined> =>
   v.pipe(v.nullish(valueThat<Value>(holds, words)), v.metadata({ code, hint }))
 
+/** What clients of llama.cpp send for any seed. */
+export const ANY_SEED = -1
+const anySeed: OptionRecord<number> = {
+  ...seedOption,
+  words: `${seedOption.words}, or ${ANY_SEED} for any`,
+  holds: (value) => value === ANY_SEED || seedOption.holds(value),
+}
+
 /** Variables of the chat template. */
 const variables = limited(option<TemplateVariables>(variablesOption), 'containers')
 
@@ -95,7 +103,7 @@ const common = {
   frequency_penalty: option<number>(samplingOptions.frequencyPenalty),
   logit_bias: option<LogitBias>(samplingOptions.logitBias),
   n: v.nullish(wholeNumber(1, amounts.texts.most)),
-  seed: option<number>(seedOption),
+  seed: option<number>(anySeed),
   stop,
   stream: flag,
   stream_options: v.nullish(v.strictObject({ include_usage: flag }, 'an object of include_usage')),

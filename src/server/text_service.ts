@@ -9,7 +9,7 @@ import type { MaskMode } from '../engine/active_layer.ts'
 import type { CacheStorage } from '../engine/layer_cache.ts'
 import { fillSampling, samplingOptions, type SamplerOptions } from '../engine/sampling.ts'
 import type { Tokenizer } from '../io/tokenizer.ts'
-import { achievedSparsity } from '../masks/achieved.ts'
+import { skippedShares } from '../masks/achieved.ts'
 import { now } from '../platform/platform.ts'
 import type { MaskPlanner } from '../masks/planner.ts'
 import {
@@ -35,7 +35,7 @@ import { refusalOf } from './refusals.ts'
 import { RequestError } from './request_error.ts'
 import { expectFewScores } from './amounts.ts'
 import type { Asked, Reading, ReadPrompt } from './reading.ts'
-import { fieldOf, type CommonBody } from './requests.ts'
+import { ANY_SEED, fieldOf, type CommonBody } from './requests.ts'
 import type { Scheduler, Seat } from './scheduler.ts'
 import { writeText, type Piece, type WritingTask } from './writer.ts'
 
@@ -152,7 +152,8 @@ export class TextService {
     const { mode, cache, planning } = this.#options
     const n = asked.n ?? 1
     const sampling = fillSampling(samplingOf(asked), this.model.sampling, REQUEST_TEMPERATURE)
-    const seed = asked.seed ?? this.#seeds.uint32()
+    const { seed: named = ANY_SEED } = asked
+    const seed = named === null || named === ANY_SEED ? this.#seeds.uint32() : named
     const stops = typeof asked.stop === 'string' ? [asked.stop] : (asked.stop ?? [])
     const told = prompts.map(({ ids, echo, maxTokens }) => maxTokens + (echo === null ? 0 : ids.length))
     expectFewScores(n * told.reduce((total, count) => total + count, 0), how.likeliest)
@@ -264,7 +265,7 @@ export class TextService {
         const { done, value } = await seat.step(step)
         if (done) {
           const { end, tokens, mask, decisions, checked } = value
-          const skipped = mask ? achievedSparsity(mask, model.config) : { heads: 0, neurons: 0, weights: 0 }
+          const skipped = skippedShares(mask, model.config)
           this.#metrics.text(skipped)
           const seed = task.sampling.seed as number
           return yield { choice, end: { end, skipped, decisions, checked, seed }, tokens }

@@ -80,6 +80,13 @@ describe('bench', () => {
     })
   })
 
+  test('without a model or a shape the embedded model is measured', async () => {
+    const { code, stdout } = await run(['--test', 'tg1@2', '--rounds', '1', '--sparsity', '0.5'])
+    expect(stdout).toMatch(/^embedded, params 7\.4 M, f32, wasm, threads 1, cache f32\n/)
+    expect(stdout).toMatch(/^tg1@2 +random +50\.0 /m)
+    expect(code).toBe(0)
+  })
+
   test('a shape has random weights, and says so; a part of it too', async () => {
     const { stdout, stderr } = await run([
       '--shape',
@@ -155,10 +162,11 @@ describe('bench refuses', () => {
     [['--shape', ''], 'SHAPE', 2, 'got nothing'],
     [['--shape', 'opt-125m,opt-350m', '--layers', '13'], 'LAYERS', 2, 'expected 1 to 12 of opt-125m'],
     [['-m', tinyFolder, '--shape', 'opt-125m'], 'FLAGS', 2, '--shape: expected no --model'],
-    [['-m', tinyFolder, '--layers', '1'], 'FLAGS', 2, '--layers: expected no --model'],
-    [['--predictor', 'file'], 'FLAGS', 2, '--predictor: expected --model'],
+    [['-m', tinyFolder, '--layers', '1'], 'FLAGS', 2, '--layers: expected --shape beside it, got none'],
+    [['--revision', 'main'], 'FLAGS', 2, '--revision: expected --model beside it, got none'],
+    [['--shape', 'opt-125m', '--predictor', 'file'], 'FLAGS', 2, '--predictor: expected no --shape'],
     [['--test', 'tg0'], 'TEST', 2, 'expected such as pp128, tg128 or tg32@2000, got tg0'],
-    [['--test', 'tg49@2000'], 'CONTEXT_LENGTH', 2, 'expected at most 2048 positions'],
+    [['--shape', 'opt-125m', '--test', 'tg49@2000'], 'CONTEXT_LENGTH', 2, 'expected at most 2048 positions'],
     [['--planner', 'oracle'], 'PLANNER', 2, 'got oracle'],
     [['--sparsity', '50'], 'SPARSITY', 2, '50 % is 0.5'],
     [['--storage', 'f64'], 'STORAGE', 2, 'expected one of f32, bf16, f16, int8'],

@@ -207,6 +207,38 @@ describe('through a pipe', () => {
     expect(greedy[1]).toMatchObject({ seed: 0, tokens: greedy[0].tokens })
   })
 
+  test('/settings shows all settings in force', async () => {
+    const file = join(folder, 'settings.session')
+    const flags = ['--planner', 'random', '--check', '3', '--session', file, '--quiet']
+    const { code, stdout } = await chat(['/system Be odd.', 'a', '/settings'], ...flags)
+    const rows = [
+      `model ${model}`,
+      'skipped random, 50.0 %; --check 3',
+      'drawing greedy',
+      'answers at most 5 tokens',
+      'system message Be odd.',
+      `conversation 2 messages; saved in ${file}`,
+    ]
+    expect([code, stdout.replaceAll(/\s+/g, ' ')]).toEqual([
+      0,
+      expect.stringContaining(` ${rows.join(' ')} `),
+    ])
+    expect((await chat(['/settings'])).stdout).toContain('\n  skipped         dense: nothing is skipped\n')
+  })
+
+  test('an answer that only repeats itself ends, its text stays, and a line names what helps', async () => {
+    const flags = ['--max-tokens', '200', '--temperature', '1', '--logit-bias', '{"42":100}', '--json']
+    const { code, stdout, stderr } = await chat(['a', 'b'], ...flags)
+    const [first, second] = turnsOf({ code, stdout, stderr })
+    expect([first.end, first.tokens]).toEqual(['repetition', Array.from({ length: 128 }, () => 42)])
+    expect(second.prompt.tokens).toBeGreaterThan(128)
+    const line =
+      '[ended: the last token came 128 times in a row; /repetition-penalty 1.2 makes loops rarer]\n'
+    expect([code, stderr]).toEqual([0, line.repeat(2)])
+    expect((await chat(['a'], ...flags, '--quiet', '--planner', 'random')).stderr).toBe('')
+    expect((await chat(['a'], ...flags, '--planner', 'random')).stderr).toContain('a lower /sparsity]')
+  })
+
   test('/sparsity and /planner alone tell what is set', async () => {
     const asked = ['/planner', '/planner random', '/sparsity 0.25', '/sparsity', '/planner']
     const { code, stdout } = await chat(asked, '--quiet')
@@ -490,22 +522,25 @@ describe('at a terminal', () => {
     const { notes } = await typed(['/planner random', '/sparsity 0.75', 'once', 'a'])
     expect(notes).toHaveLength(2)
     expect(notes[1]).toMatch(
-      /^\[\d+\.\d % of the weights skipped; \d+\.\d tokens\/s; \d+ tokens read in \d\.\d\d s, [1-9]\d* from the cache/,
+      /^\[\d+ % of the weights skipped; \d+\.\d tokens\/s; \d+ tokens read in \d\.\d\d s, [1-9]\d* from the cache/,
     )
     expect((await typed(['once'], { quiet: true })).notes).toEqual([])
   })
 
   test('a share alone asks for the planner that the model means', async () => {
     const input = ['/sparsity 0.5', 'once', '/sparsity 0.25', '/planner dense', '/sparsity 0']
+    const more = ['/new', '/planner griffin', '/sparsity 0.75']
     const usual = vi.spyOn(ShadowModel.prototype, 'usualPlanner').mockResolvedValue('griffin')
-    const { stdout, notes } = await typed(input)
+    const { stdout, notes } = await typed([...input, ...more])
     usual.mockRestore()
     const stays = 'earlier answers stay: /again replaces the last one, /new forgets all'
-    const anew = 'each answer reads the whole conversation anew'
+    const anew = 'each answer reads the whole conversation anew; dense, static and random keep what was read'
     expect(stdout).toContain(`griffin, 50.0 %; it skips neurons alone; ${anew}\n`)
-    expect(stdout).toContain(`griffin, 25.0 %; ${anew}; ${stays}\n`)
+    expect(stdout).toContain(`griffin, 25.0 %; ${stays}\n`)
     expect(stdout.split('dense: nothing is skipped')).toHaveLength(4)
-    expect(notes[0]).toMatch(/^\[[1-9]\d*\.\d % of the weights skipped/)
+    // Once in a conversation.
+    expect(stdout.split('\n').slice(-3)).toEqual([`griffin, 0.0 %; ${anew}`, 'griffin, 75.0 %', ''])
+    expect(notes[0]).toMatch(/^\[[1-9]\d* % of the weights skipped/)
     const other = await typed(['/sparsity 0.5', '/planner random'])
     expect(other.notes[0]).toContain('planner shadow: expected a predictor')
     expect(other.stdout).toContain('random, 50.0 %\n')

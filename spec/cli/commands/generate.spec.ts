@@ -206,6 +206,12 @@ describe('generate', () => {
     expect(checked.tokens).toEqual(dense.tokens)
     const counts = ['checks', 'rewound', 'replaced', 'dropped'].map((name) => [name, expect.any(Number)])
     expect(checked).toMatchObject({ check: 4, checked: Object.fromEntries(counts) as object })
+    // Drafts skip as much as the text did, and the line says so, with the counts.
+    expect([checked.skipped, Number(checked.skipped) > 0.3]).toEqual([once.skipped, true])
+    const { stderr } = await runInside(['generate', known.text, ...shadow, '--check', '4'])
+    expect(stderr).toMatch(
+      /checked dense, drafts skip \d\d % of the weights, [\d.]+ tokens\/s, greedy; \d+ of \d+ drafted tokens replaced, \d+ dropped\n$/,
+    )
     for (const command of [['perplexity'], ['eval', '--tasks', 'copa']])
       expect(await runInside([...command, '--check', '4'])).toMatchObject({
         code: 2,

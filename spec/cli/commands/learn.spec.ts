@@ -73,7 +73,7 @@ describe('when all steps are taken', () => {
 
   test('a line tells that it is used as it was learnt, or for other masks', async () => {
     const input = ['-m', at('model'), '--text', at('sea.txt'), '--by', 'stream', '--context', '16']
-    const shadow = ['--windows', '1', '--planner', 'shadow', '--predictor', at('learnt')]
+    const shadow = ['--windows', '8', '--planner', 'shadow', '--predictor', at('learnt')]
     const told = async (...flags: string[]): Promise<string> => {
       const { code, stderr } = await runInside(['perplexity', ...input, ...shadow, ...flags])
       expect(code).toBe(0)

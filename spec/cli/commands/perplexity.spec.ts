@@ -55,6 +55,18 @@ describe('perplexity', () => {
     expect(stdout).toContain('Masks from the first 16 tokens of each window')
   })
 
+  test('of a text of few tokens a line says that it tells little of a model', async () => {
+    const few = join(folder, 'few.txt')
+    writeFileSync(few, 'abc')
+    const { code, stderr } = await runInside(['perplexity', '--text', few])
+    expect([code, stderr]).toEqual([
+      0,
+      'the perplexity of 2 tokens says little of the model: measure some thousands\n',
+    ])
+    expect((await runInside(['perplexity', '--text', few, '--quiet'])).stderr).toBe('')
+    await runJson('--text', few)
+  })
+
   test('a table leans to the left in its first column, and to the right in every other', async () => {
     const args = ['--planner', 'random,shadow', '--sparsity', '0.5,0.75', '--by', 'stream', '--context', '24']
     const { stdout } = await runInside(['perplexity', '--text', text, '--windows', '2', ...args])

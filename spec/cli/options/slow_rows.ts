@@ -277,8 +277,8 @@ const benchShapes: CommandTable = {
   result: ({ json }) =>
     (json.rows as { model: string; shape: string }[]).map(({ model, shape }) => [model, shape]),
   rows: [
-    { flag: '--shape', values: [null, 'opt-350m'] },
-    { flag: '--layers', values: [null, '2'] },
+    { flag: '--shape', values: ['opt-125m', 'opt-350m'] },
+    { flag: '--layers', beside: '--shape opt-125m', values: [null, '2'] },
   ],
 }
 

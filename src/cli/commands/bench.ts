@@ -28,35 +28,36 @@ import { backendOption, threadsOption } from '../../backends/backend.ts'
 import { nameOption } from '../../tensor/option.ts'
 
 const help = `
+-m FILE.gguf measures that model, and no argument the embedded one. --shape has the sizes of known models with random weights. Predictors
+of shapes have random weights too: ShadowLLM's runs once for each prompt, DejaVu's (rank 1000 for neurons, 512 for heads) in every layer
+for every token, DejaVu-style's once for each prompt after a dense pass over it. --layers measures the first layers of a large shape in
+little time and memory.
+
 A table of depths follows: the dense model by the length of its text, each prompt read once, then eight tokens decoded after it.
 Lengths whose prompts would take longer than the time that is left (--depths) are named below it.
-
-Shapes have the sizes of known models and random weights. Their predictors have random weights too: ShadowLLM's runs
-once for each prompt, DejaVu's (rank 1000 for neurons, 512 for heads) in every layer for every token, DejaVu-style's once
-for each prompt after a dense pass over it. --layers measures the first layers of a large shape in little time and memory.
 
 All rows of one model are measured in interleaved rounds, in changing order; figures are medians over rounds, ratios are
 taken inside rounds. Tests have the names of llama-bench. Tests and columns:
 ${allLegendRows.join('\n')}
 
-ideal and of read count fc2 rows of zero neurons as read. After ReLU many are not, so that of read is an upper bound there.
-${listNames(({ skips }) => skips === 'channels')} skip no unit. Weights counts the rows of out and fc2 that meet their masked channels, and so do ideal and of
-read; the columns of q, k, v, fc1 and up that meet masked channels are read.
+ideal and reading count fc2 rows of zero neurons as read. After ReLU many are not, so that reading is an upper bound there.
+${listNames(({ skips }) => skips === 'channels')} skip no unit. Weights counts the rows of out and fc2 that meet their masked channels, and so do ideal and
+reading; the columns of q, k, v, fc1 and up that meet masked channels are read.
 
 Examples:
-  $ shadowllm bench --quick
+  $ shadowllm bench
+  $ shadowllm bench -m FILE.gguf
   $ shadowllm bench --shape opt-125m,opt-350m --planner shadow,dejavu --sparsity 0.5,0.9
   $ shadowllm bench --shape opt-1.3b --layers 4 --test tg32@100,tg32@2000 --planner dense
   $ shadowllm bench --quick --profile
   $ shadowllm bench -m FILE.gguf --depths 120
   $ shadowllm bench --quick --backend webgpu,wasm
-  $ shadowllm bench -m embedded --planner shadow --sparsity 0.5 --check 4
+  $ shadowllm bench --planner shadow --sparsity 0.5 --check 4
   $ shadowllm bench -m DIR --mask mask.safetensors --test tg64 --json > bench.json`
 
 /** The defaults. */
 const usual = {
-  shapes: ['opt-125m'],
-  planners: ['shadow', 'dejavu'],
+  planners: ['random'],
   sparsities: [0.5, 0.75, 0.9],
   tests: ['pp128', 'tg128'],
   rounds: 5,
@@ -66,15 +67,18 @@ const usual = {
 /** The defaults of `--quick`: less than a minute. */
 const quick = { ...usual, sparsities: [0.5, 0.9], tests: ['pp64', 'tg32'], rounds: 3, depths: 5 } as const
 
+/** The default planners of shapes, which have predictors; another model may have none. */
+const ofShapes = ['shadow', 'dejavu'] as const
+
 const sizes = 2 ** 20
 
 const modelFlags = [
   listOf(
     '--shape <names>',
-    `sizes with random weights instead, separated by commas: ${benchShapes.join(', ')} (default: opt-125m)`,
+    `instead of a model, sizes of known ones with random weights, separated by commas: ${benchShapes.join(', ')}`,
     nameOption('SHAPE', benchShapes),
   ),
-  ['--layers <count>', 'only the first layers of a shape (default: all)', whole(1, sizes)],
+  ['--layers <count>', 'only the first layers of each --shape (default: all)', whole(1, sizes)],
   listOf(
     '--storage <list>',
     `what weights are stored as, separated by commas: ${storages.join(', ')} (default: ${fileStorageWords})`,
@@ -82,7 +86,7 @@ const modelFlags = [
   ),
   listOf(
     '--planner <list>',
-    `planners that decide what is skipped, separated by commas: ${benchPlanners.join(', ')}; dense is always measured (default: ${usual.planners.join(',')}, and with --model random)`,
+    `planners to compare, separated by commas; "shadowllm planners" lists all, of which bench takes those without a loss of the text; dense is always measured (default: ${usual.planners.join(',')}, and with --shape ${ofShapes.join(',')})`,
     nameOption('PLANNER', benchPlanners),
   ),
   sharesOf(
@@ -133,7 +137,7 @@ type BenchFlags = FlagsOf<typeof modelFlags> &
 export function define(command: Command, session: Session): void {
   command.option(
     '-m, --model <name>',
-    'FILE.gguf, a folder in Hugging Face form, a name on the hub, or embedded (default: --shape)',
+    'FILE.gguf, a folder in Hugging Face form, a name on the hub, or embedded (default: embedded, without --shape)',
   )
   addFlags(command, 'hub')
   addOwnFlags(command, modelFlags)
@@ -196,13 +200,13 @@ async function show(session: Session, bench: Bench, { json, profile }: BenchFlag
 }
 
 async function optionsOf(session: Session, flags: BenchFlags): Promise<BenchOptions> {
-  const { model, mask, storage, backend: backends, threads, mode, cache, every, check, seed, graphs } = flags
+  const { shape, mask, storage, backend: backends, threads, mode, cache, every, check, seed, graphs } = flags
+  const { model = shape === undefined ? 'embedded' : undefined } = flags
   if (!graphs && !backends.some((name) => name.startsWith('cuda')))
     throw new UsageError('FLAGS', `--no-graphs: expected a CUDA backend, got ${backends.join(', ')}`)
   const otherwise = flags.quick ? quick : usual
   const options = {
-    // A checkpoint may have no predictor.
-    planners: flags.planner ?? (model === undefined ? otherwise.planners : ['random' as const]),
+    planners: flags.planner ?? (model === undefined ? ofShapes : otherwise.planners),
     sparsities: flags.sparsity ?? otherwise.sparsities,
     tests: flags.test ?? otherwise.tests.map(parseTest),
     rounds: flags.rounds ?? otherwise.rounds,
@@ -218,14 +222,12 @@ async function optionsOf(session: Session, flags: BenchFlags): Promise<BenchOpti
     depthSeconds: flags.depths ?? (flags.test === undefined ? otherwise.depths : 0),
     ...(mask !== undefined && { readMask: (shape: LanguageModel['shape']) => readMask(mask, shape) }),
   }
-  if (model === undefined) {
-    if (flags.revision !== undefined)
-      throw new UsageError('FLAGS', '--revision: expected --model beside it, got none')
-    return { ...options, storages: storage ?? ['f32'], subjects: shapesOf(flags, otherwise.shapes) }
-  }
-  for (const name of ['shape', 'layers'] as const)
-    if (flags[name] !== undefined)
-      throw new UsageError('FLAGS', `--${name}: expected no --model beside it, got one`)
+  if (flags.revision !== undefined && flags.model === undefined)
+    throw new UsageError('FLAGS', '--revision: expected --model beside it, got none')
+  if (flags.layers !== undefined && shape === undefined)
+    throw new UsageError('FLAGS', '--layers: expected --shape beside it, got none')
+  if (model === undefined) return { ...options, storages: storage ?? ['f32'], subjects: shapesOf(flags) }
+  if (shape !== undefined) throw new UsageError('FLAGS', '--shape: expected no --model beside it, got one')
   const { path, origin } = await findWithProgress(session, model, flags)
   const beside = (await kindOf(path)) === 'file' ? predictorBeside(path) : joinPath(path, predictorFile)
   const subject = await checkpointSubject(model, path, origin)
@@ -245,14 +247,11 @@ async function optionsOf(session: Session, flags: BenchFlags): Promise<BenchOpti
   }
 }
 
-function shapesOf(
-  { shape, layers, seed, predictor }: BenchFlags,
-  otherwise: readonly string[],
-): BenchSubject[] {
+function shapesOf({ shape = [], layers, seed, predictor }: BenchFlags): BenchSubject[] {
   if (predictor.length > 0)
     throw new UsageError(
       'FLAGS',
-      '--predictor: expected --model beside it, got none; random weights have none',
+      '--predictor: expected no --shape beside it, got one; random weights have none',
     )
-  return (shape ?? otherwise).map((name) => shapeSubject(name, { seed, layers }))
+  return shape.map((name) => shapeSubject(name, { seed, layers }))
 }

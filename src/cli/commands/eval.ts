@@ -63,7 +63,10 @@ type EvalFlags = FlagsOf<typeof ownFlags> &
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
   addFlags(command, 'model')
-  addOwnFlags(addTaskFlags(command, taskNames, 'tasks to ask, separated by commas', true), ownFlags)
+  addOwnFlags(
+    addTaskFlags(command, taskNames, `tasks to ask, separated by commas, of ${taskNames.join(', ')}`, true),
+    ownFlags,
+  )
   addPlannerFlags(command)
   addFlags(command, 'seed', 'backend', 'storage', 'threads')
   addFlags(addQueueFlags(command), 'report', 'quiet')

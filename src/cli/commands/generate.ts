@@ -8,7 +8,7 @@ import { defaultCache, type CacheStorage } from '../../engine/layer_cache.ts'
 import type { CheckCounts } from '../../engine/next_tokens.ts'
 import { expectTemperature } from '../../engine/sampling.ts'
 import type { HubOrigin } from '../../io/hub.ts'
-import { achievedSparsity } from '../../masks/achieved.ts'
+import { skippedShares } from '../../masks/achieved.ts'
 import type { Scope } from '../../masks/budget.ts'
 import type { UnitMask } from '../../masks/mask.ts'
 import type { Prefill } from '../../masks/planner.ts'
@@ -23,7 +23,7 @@ import { withModel } from '../open_model.ts'
 import { refuseWithoutMask, settlePlan } from '../planner_flags.ts'
 import { jsonText } from '../../results/json_text.ts'
 import { dim } from '../screen.ts'
-import { formatBytes, formatRate } from '../words.ts'
+import { checkedWords, formatBytes, formatRate, skippedWords } from '../words.ts'
 import { stepPrinter } from '../step_printer.ts'
 import type { Session } from '../session.ts'
 import {
@@ -134,7 +134,7 @@ interface Written {
   end: GenerateOutput['end']
   /** Milliseconds until each token. */
   readonly times: number[]
-  /** Sum over the tokens after the first one of the share of the layers' weights that was not read for it. */
+  /** Sum over the tokens after the first one of the share of the layers' weights that the mask skipped for it. */
   skipped: number
   /** How it was run; null until it has ended. */
   run: TextRun | null
@@ -182,7 +182,7 @@ async function runGenerate(
     if (flags.json && (end !== 'interrupted' || session.signal.aborted))
       await session.print(jsonText(summary(opt, prompt, flags, written, seconds)))
     if (!flags.json && !flags.quiet && end !== 'interrupted')
-      await session.note([describeSpeed(flags, measure(written)), ...heldWords(opt, flags)].join('; '))
+      await session.note([describeSpeed(flags, written), ...heldWords(opt, flags)].join('; '))
   }
 }
 
@@ -216,9 +216,7 @@ async function write(
     ...writingOptions(flags),
     session: saved,
     signal: session.signal,
-    // A text that is checked is computed whole, whatever the drafts skip.
-    onMask: (mask: UnitMask | null) =>
-      void (skipped = mask && !flags.check ? achievedSparsity(mask, opt.config).weights : 0),
+    onMask: (mask: UnitMask | null) => void (skipped = skippedShares(mask, opt.config).weights),
     onEnd: (run: TextRun) => void (written.run = run),
   }
   const text = textOf(opt, prompt, flags, options)
@@ -302,7 +300,9 @@ async function takeTurns(
 
 /** What a text cost. */
 export interface Speed {
-  /** The mean share of the layers' weights that was not read, of the tokens after the first one; null without such. */
+  /**
+   * The mean share of the layers' weights that the mask skips, of the tokens after the first one, also where the mask only drafts what --check runs dense; null without such.
+   */
   readonly skipped: number | null
   /** Of the tokens after the first one; null without such. */
   readonly tokensPerSecond: number | null
@@ -329,8 +329,12 @@ export function timesDense({ own, dense }: Turns): number | null {
 }
 
 /** The line after a text. */
-function describeSpeed(flags: GenerateFlags, speed: Speed): string {
-  return `${speedWords(flags, speed)}, ${samplingWords(writingOptions(flags))}`
+function describeSpeed(flags: GenerateFlags, written: Written): string {
+  const checked = written.run?.checked
+  return [
+    `${speedWords(flags, measure(written))}, ${samplingWords(writingOptions(flags))}`,
+    ...(checked ? [checkedWords(checked)] : []),
+  ].join('; ')
 }
 
 function speedWords(
@@ -339,8 +343,6 @@ function speedWords(
 ): string {
   if (skipped === null || tokensPerSecond === null) return 'no speed: fewer than two tokens'
   const rate = formatRate(tokensPerSecond)
-  if (planner === 'dense') return `dense, ${rate}`
-  if (check) return `checked dense, ${rate}`
   // The rate is that of the text; beside the ratio, which is measured afterwards, it would seem to deny it.
   const speed =
     timesDense === null
@@ -348,7 +350,7 @@ function speedWords(
       : timesDense === 1
         ? 'about as fast as dense'
         : `${timesDense.toFixed(1)} × as fast as dense`
-  return `${Math.round(100 * skipped)} % of the weights skipped, ${speed}`
+  return `${skippedWords(planner, skipped, check !== undefined)}, ${speed}`
 }
 
 /** What `--json` prints. */

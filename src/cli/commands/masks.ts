@@ -10,7 +10,7 @@ import { makeBudget, type Scope } from '../../masks/budget.ts'
 import type { UnitMask } from '../../masks/mask.ts'
 import { maskOverlap, type Overlap } from '../../masks/overlap.ts'
 import { selectMask } from '../../masks/selection.ts'
-import { keepsHeads, plannerNames, plannerOf, type PlannerName } from '../../planners/index.ts'
+import { keepsHeads, plannerOf, plannerOption, type PlannerName } from '../../planners/index.ts'
 import type { ShadowModel } from '../../library/shadow_model.ts'
 import type { HubOrigin } from '../../io/hub.ts'
 import { UsageError } from '../../tensor/errors.ts'
@@ -70,7 +70,7 @@ export function define(command: Command, session: Session): void {
   command.argument('[prompt]', 'text to decide by')
   addFlags(command, 'model')
   addOwnFlags(command, ownFlags)
-  addPlanFlags(command, plannerNames, 'shadow')
+  addPlanFlags(command, plannerOption, 'shadow')
   addFlags(command, 'backend', 'storage', 'json').option(
     '-o, --output <file>',
     'also write the mask, as safetensors',

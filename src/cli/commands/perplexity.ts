@@ -61,6 +61,9 @@ Examples:
   $ shadowllm perplexity -m DIR --by stream --context 256 --windows 32 --planner oracle,random --head-sparsity 0
   $ shadowllm perplexity -m DIR --planner static --calibration traces --text book.txt`
 
+/** Of fewer tokens a perplexity tells nothing of a model. */
+const FEW = 100
+
 /** Documents of the Brown corpus that are read unless told. */
 const defaultDocuments = 4
 
@@ -128,6 +131,12 @@ async function runPerplexity(session: Session, flags: PerplexityFlags): Promise<
   if (flags.output !== undefined) await checkOutput(flags.output)
   const text = await readText(flags)
   const report = await withModel(session, flags, (opt) => measure(session, opt, text, flags))
+  const { streamTokens, pageTokens } = report.whole
+  const scored = Math.max(streamTokens, pageTokens)
+  if (report.complete && scored < FEW && !flags.json && !flags.quiet)
+    await session.note(
+      `the perplexity of ${countOf(scored, 'token')} says little of the model: measure some thousands`,
+    )
   await showReport(session, flags, report, formatReport)
   if (!report.complete) session.signal.throwIfAborted()
 }

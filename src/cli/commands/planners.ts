@@ -20,6 +20,10 @@ Which one:
   gated  Llama, Mistral, Qwen2, SmolLM2: griffin; with a calibration glass, for heads too griffin-static; shadow if "shadowllm learn" made its predictor. Every mask costs much here, because neurons are never zero
   yours  measure it: shadowllm perplexity -m MODEL --text FILE --planner griffin,static,glass --calibration DIR --head-sparsity 0 --prefill dense
 
+With --sparsity and no --planner:
+  OPT    shadow
+  gated  griffin, or glass with --calibration. shadow with --predictor, with a predictor beside the model, or where --every, --prefill masked or a share of heads is asked for. The predictor of this package for SmolLM2-135M waits for --planner shadow: it was not measured to be better than griffin
+
 Examples:
   $ shadowllm planners
   $ shadowllm masks "The captain" --planner prompt-plainact --sparsity 0.5`

@@ -9,7 +9,7 @@ import { listen, loadBridge, type Listening } from '../../platform/http_server.t
 import { isLoopback } from '../../platform/loopback.ts'
 import {
   choiceOf,
-  generationPlanners,
+  generationOption,
   type GenerationPlanner,
   type PlannerChoice,
 } from '../../library/planner_options.ts'
@@ -17,6 +17,7 @@ import { amounts, usualTokens } from '../../server/amounts.ts'
 import type * as ServerModule from '../../server/app.ts'
 import type { Server } from '../../server/app.ts'
 import { REQUEST_TEMPERATURE } from '../../server/text_service.ts'
+import { ANY_SEED } from '../../server/requests.ts'
 import { refusalOf, type ErrorBody } from '../../server/refusals.ts'
 import { RequestError } from '../../server/request_error.ts'
 import type { ShadowModel } from '../../library/shadow_model.ts'
@@ -37,6 +38,7 @@ import {
 import type { Session } from '../session.ts'
 import { formatCount, formatPercent } from '../words.ts'
 import { now, runtime } from '../../platform/platform.ts'
+import { wholeOption } from '../../tensor/option.ts'
 import { number, whole, addOwnFlags, text } from '../values.ts'
 
 const help = `
@@ -49,6 +51,9 @@ Paths:
 Without max_tokens a completion has at most ${usualTokens.completion} tokens and an answer at most ${formatCount(usualTokens.chat)}, as far as the context leaves room. Unlike at OpenAI,
 temperature has no upper bound, and stop takes up to ${amounts.stops.most} texts. Settings of drawing that a request does not name are those of
 the model's makers (generation_config.json); without any, temperature is ${REQUEST_TEMPERATURE}. An unknown field is refused.
+
+A request that names no seed, or ${ANY_SEED} for any, gets the next one of a sequence that --seed begins: after each start the same, so that
+another --seed gives other texts. Each answer names its seed, with which a request repeats it.
 
 A request may set planner, sparsity, every and check. With check, a stream sends tokens once they are checked. Where a prompt is echoed
 with log-probabilities, its first tokens alone decide the mask: as many as --mask-tokens says, or mask_prompt_tokens of the request.
@@ -94,7 +99,7 @@ const CONNECTIONS = 512
 
 /** Gives the command its flags and action. */
 export function define(command: Command, session: Session): void {
-  addPlanFlags(addFlags(command, 'model'), generationPlanners, 'dense')
+  addPlanFlags(addFlags(command, 'model'), generationOption, 'dense')
   addOwnFlags(command, [
     [
       '--host <address>',
@@ -103,7 +108,7 @@ export function define(command: Command, session: Session): void {
       text('ADDRESS', 'an address of this machine'),
       '127.0.0.1',
     ],
-    ['--port <number>', 'the port; 0 for any that is free', whole(0, 65_535), 8080],
+    ['--port <number>', 'the port; 0 for any that is free', wholeOption('PORT', 0, 65_535), 8080],
     ['--name <name>', 'what clients call the model (default: the last part of --model)', text('NAME')],
     new Option(
       '--api-key <key>',

@@ -1,0 +1,48 @@
+/**
+ * Loops are found soon, and ordinary texts that repeat themselves are none.
+ */
+import { describe, expect, test } from 'vitest'
+import { RepetitionWatch, type Repetition } from '../../src/cli/repetition.ts'
+
+/** The first repetition that is found, and after how many tokens. @param text whose words and marks are its tokens */
+function found(text: string): (Repetition & { readonly after: number }) | null {
+  const ids = new Map<string, number>()
+  const watch = new RepetitionWatch()
+  for (const [i, [word]] of [...text.matchAll(/\w+|[^\w ]| +/g)].entries()) {
+    ids.set(word, ids.get(word) ?? ids.size)
+    const repetition = watch.push(ids.get(word) as number)
+    if (repetition) return { ...repetition, after: i + 1 }
+  }
+  return null
+}
+
+describe('a loop', () => {
+  test.each<[string, string, Repetition & { after: number }]>([
+    [
+      'of a few words',
+      'I saw a cat. '.concat('a cat in one, '.repeat(40)),
+      { length: 9, times: 14, after: 136 },
+    ],
+    ['of one token', 'No'.concat('!'.repeat(200)), { length: 1, times: 128, after: 129 }],
+    [
+      'of a whole sentence',
+      'The captain looked at the sea, and the men looked at him. '.repeat(20),
+      { length: 26, times: 12, after: 312 },
+    ],
+  ])('%s is found', (_, text, expected) => expect(found(text)).toEqual(expected))
+})
+
+describe('no loop is', () => {
+  const numbers = Array.from({ length: 60 }, (_, i) => i)
+  test.each<[string, string]>([
+    ['a numbered list of one word', numbers.map((i) => `${i}. apple\n`).join('')],
+    [
+      'a table with a ruler',
+      `|${' name |'.repeat(8)}\n|${' --- |'.repeat(8)}\n${numbers.map((i) => `| ${i} | 0 | 0 |\n`).join('')}`,
+    ],
+    ['a matrix of zeros', `[\n${`  [${'0, '.repeat(9)}0],\n`.repeat(10)}]`],
+    ['a refrain that comes eight times', 'Row, row, row your boat gently down the stream. '.repeat(8)],
+    ['code of lines that are alike', numbers.map((i) => `  values[${i}] = 0;\n`).join('')],
+    ['a row of 80 dashes', `Title\n${'-'.repeat(80)}\n`],
+  ])('%s', (_, text) => expect(found(text)).toBeNull())
+})
