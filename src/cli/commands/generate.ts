@@ -301,7 +301,8 @@ async function takeTurns(
 /** What a text cost. */
 export interface Speed {
   /**
-   * The mean share of the layers' weights that the mask skips, of the tokens after the first one, also where the mask only drafts what --check runs dense; null without such.
+   * The mean share of the layers' weights that the mask skips, of the tokens after the first one, also where the mask only drafts what
+   * --check runs dense; null without such.
    */
   readonly skipped: number | null
   /** Of the tokens after the first one; null without such. */
