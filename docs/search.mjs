@@ -1,7 +1,8 @@
 /**
- * A plugin of typedoc: what its search finds, and in which order, what each result says, and which part of the list of pages is seen. The sections of
- * guides are found too, and the
- * tasks that the start page lists, which lead to the call. Guides, functions and classes come before types, and these before members; names of the main module before the same of another; and the small words of
+ * A plugin of typedoc: what its search finds, and in which order, what each result says, and which part of the list of pages is
+ * seen. The sections of guides are found too, the tasks that the start page lists, which lead to the call, and the words that the live
+ * page explains. A section that uses a term such as KL or int4 comes before members of that name, and its result is the sentence. Guides, functions and
+ * classes come before types, and these before members; names of the main module before the same of another; and the small words of
  * English are ignored, but for `own`, which the tasks tell apart by.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
@@ -9,6 +10,7 @@ import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { deflateSync, inflateSync } from 'node:zlib'
 import { DocumentReflection, ReflectionKind } from 'typedoc'
+import { glossary } from '../src/web/view/glossary.ts'
 import { beginning } from './words.mjs'
 
 /** What typedoc searches with, which knows the small words of English. */
@@ -20,6 +22,31 @@ const { name: mainModule } = JSON.parse(readFileSync(new URL('../package.json', 
 const tasks = readFileSync(new URL('reference.md', import.meta.url), 'utf8').matchAll(
   /^- \[([^\]]+)\]\(site:reference\/([^)]+)\): (.*)$/gm,
 )
+
+/** A word with two capitals, or with a digit behind letters. */
+const TERM = /\b(?:[A-Z]{2,}|[a-z]+\d+)\b/g
+
+/** The sentences of a text in which terms stand first, by term in small letters. */
+function sentencesOf(text) {
+  const found = {}
+  for (const paragraph of text.replaceAll(/^```.*?^```/gms, '').split(/\n\s*\n|\n(?=- )/)) {
+    // No title and no table.
+    if (/^\s*[#|<]/.test(paragraph)) continue
+    for (const sentence of plain(paragraph.replace(/^\s*- /, '')).split(/(?<=[.:]) (?=[A-Z])/))
+      for (const [term] of sentence.matchAll(TERM)) found[term.toLowerCase()] ??= sentence
+  }
+  return found
+}
+
+/** Markdown without its marks, in one line. */
+function plain(text) {
+  return text
+    .replaceAll(/<!--.*?-->/g, '')
+    .replaceAll(/\[([^\]]*)\]\([^)]*\)/g, '$1')
+    .replaceAll(/[`*]/g, '')
+    .replaceAll(/\s+/g, ' ')
+    .trim()
+}
 
 /** How much a row counts by its kind; half for a member that is no method. */
 const standings = [
@@ -40,7 +67,7 @@ function wordsOfQuery(query, smallWords) {
  * In the browser: how high a row stands by its kind and its name. A name that is the query counts 3; each word of the query counts 1
  * as the last of a name (a `UnitMask` is a mask, `MaskOptions` are not), 0.75 as another one or in a title, 0.5 as the beginning of one.
  */
-function rankOfRow({ name, kind, parent = '' }, words, standings, mainModule) {
+function rankOfRow({ name, kind, parent = '', sentences = {} }, words, standings, mainModule) {
   const parts = name
     .replaceAll(/([a-z0-9])([A-Z])/g, '$1 $2')
     .toLowerCase()
@@ -54,12 +81,15 @@ function rankOfRow({ name, kind, parent = '' }, words, standings, mainModule) {
   const isQuery = name.toLowerCase() === words.join(' ')
   const fit = isQuery ? 3 : fits.reduce((sum, one) => sum + one, 0) / words.length
   const isMain = kind === guide || parent.split('.')[0] === mainModule
-  return fit * (standings.find(([kinds]) => kinds & kind)?.[1] ?? 0.5) * (isMain ? 1 : 0.5)
+  const rank = fit * (standings.find(([kinds]) => kinds & kind)?.[1] ?? 0.5) * (isMain ? 1 : 0.5)
+  // Before a member whose name is the query, which has half of 3.
+  return words.every((word) => word in sentences) ? Math.max(rank, 1.6) : rank
 }
 
-/** In the browser: the words of a row below its name. */
-function lineOfRow({ line }, escaped) {
-  return line ? `<span class="line">${escaped(line)}</span>` : ''
+/** In the browser: the words of a row below its name: the sentence that was looked for, or its own line. */
+function lineOfRow({ line, sentences = {} }, escaped, words) {
+  const shown = words.map((word) => sentences[word]).find(Boolean) ?? line
+  return shown ? `<span class="line">${escaped(shown)}</span>` : ''
 }
 
 /** What the list of results says of one: how its comment or its text begins, without marks. */
@@ -69,11 +99,7 @@ function lineOf(one) {
   const paragraphs = one.isDocument()
     ? all.split(/\n\s*\n/).filter((part) => /^[\w[`*]/.test(part.trim()))
     : [all]
-  const words = (paragraphs[0] ?? '')
-    .replaceAll(/\[([^\]]*)\]\([^)]*\)/g, '$1')
-    .replaceAll(/[`*]/g, '')
-    .replaceAll(/\s+/g, ' ')
-  const [{ text: line }] = beginning([{ kind: 'text', text: words.trim() }])
+  const [{ text: line }] = beginning([{ kind: 'text', text: plain(paragraphs[0] ?? '') }])
   return line.charAt(0).toUpperCase() + line.slice(1)
 }
 
@@ -97,7 +123,10 @@ const changes = [
   ['if(e&&!rt(e)){', 'if(e){'],
   ['document.querySelector(".site-menu").scrollTop=r', 'centre(document.querySelector(".site-menu"),e)'],
   // A result says what it is.
-  ['`<span class="text">${f}</span>`', '`<span class="text">${f}</span>${lineOfRow(c,te)}`'],
+  [
+    '`<span class="text">${f}</span>`',
+    '`<span class="text">${f}</span>${lineOfRow(c,te,wordsOfQuery(i,smallWords))}`',
+  ],
 ]
 
 /** Called by typedoc. */
@@ -105,6 +134,8 @@ export function load(app) {
   let smallWords = []
   /** What the rows of the index say, by their names and addresses. */
   let lines = new Map()
+  /** The sentences of guides and of their sections, likewise. */
+  let sentences = new Map()
   app.renderer.on('prepareIndex', (event) => {
     for (let i = event.searchResults.length - 1; i >= 0; i--) {
       const one = event.searchResults[i]
@@ -132,13 +163,25 @@ export function load(app) {
       addresses.set(one, address)
       event.searchResults.push(one)
     }
+    for (const [term, text] of Object.entries(glossary)) {
+      const name = text.startsWith(term.toUpperCase()) ? term.toUpperCase() : term
+      const one = new DocumentReflection(name, event.project, [{ kind: 'text', text }], {})
+      addresses.set(one, '../live/index.html')
+      event.searchResults.push(one)
+    }
     const addressOf = router.getFullUrl.bind(router)
     router.getFullUrl = (target) => addresses.get(target) ?? addressOf(target)
     // Of names that are as good, first those that are shown in use.
     for (const one of event.searchResults)
       if ([one, ...(one.signatures ?? [])].some(({ comment }) => comment?.getTag('@example')))
         one.relevanceBoost = 2
-    lines = new Map(event.searchResults.map((one) => [`${one.name} ${router.getFullUrl(one)}`, lineOf(one)]))
+    const keyOf = (one) => `${one.name} ${router.getFullUrl(one)}`
+    sentences = new Map(
+      event.searchResults
+        .filter((one) => one.isDocument())
+        .map((one) => [keyOf(one), sentencesOf(one.content.map(({ text }) => text).join(''))]),
+    )
+    lines = new Map(event.searchResults.map((one) => [keyOf(one), lineOf(one)]))
     smallWords = [...words].filter(
       (word) => word !== 'own' && lunr.stopWordFilter(new lunr.Token(word)) === undefined,
     )
@@ -150,7 +193,10 @@ export function load(app) {
     const [given] = packed.exec(text) ?? []
     if (given === undefined) throw new Error('search.js of typedoc: expected packed data, got none')
     const data = JSON.parse(inflateSync(Buffer.from(given, 'base64')))
-    for (const row of data.rows) row.line = lines.get(`${row.name} ${row.url}`)
+    for (const row of data.rows) {
+      row.line = lines.get(`${row.name} ${row.url}`)
+      row.sentences = sentences.get(`${row.name} ${row.url}`)
+    }
     writeFileSync(
       index,
       text.replace(packed, () => deflateSync(JSON.stringify(data)).toString('base64')),

@@ -46,7 +46,7 @@ try {
       if ('height' in lower) await page.addStyleTag({ content: `#layers { height: ${lower.height}px }` })
       const clip = await areaOf(page, first, last)
       const png = await page.screenshot({ fullPage: true, clip, style: SPEEDS_HIDDEN })
-      writeFileSync(`${folder}/${name}-${colorScheme}.webp`, await toWebp(page, png))
+      writeFileSync(`${folder}/${name}-${colorScheme}.webp`, await toWebp(page, png, MARGIN * scale))
       await page.close()
     }
 } finally {
@@ -81,20 +81,27 @@ async function areaOf(page: Page, first: string, last: readonly string[]): Promi
   return { x: 0, y: top, width: page.viewportSize()?.width ?? NaN, height: bottom - top }
 }
 
-/** A picture in fewer bytes, by the browser. */
-async function toWebp(page: Page, png: Buffer): Promise<Buffer> {
+/** A picture in fewer bytes, by the browser, without what is empty at its bottom but for a margin. */
+async function toWebp(page: Page, png: Buffer, margin: number): Promise<Buffer> {
   const text = await page.evaluate(
-    async ([data, quality]) => {
+    async ([data, quality, margin]) => {
       const image = new Image()
       image.src = `data:image/png;base64,${data}`
       await image.decode()
       const canvas = document.createElement('canvas')
       canvas.width = image.width
       canvas.height = image.height
-      canvas.getContext('2d')?.drawImage(image, 0, 0)
+      const context = canvas.getContext('2d')
+      if (context === null) throw new Error('canvas: expected a context, got none')
+      context.drawImage(image, 0, 0)
+      const colours = new Uint32Array(context.getImageData(0, 0, image.width, image.height).data.buffer)
+      const last = colours.findLastIndex((colour) => colour !== colours.at(-1))
+      // This empties the canvas.
+      canvas.height = Math.min(image.height, Math.floor(last / image.width) + 1 + margin)
+      context.drawImage(image, 0, 0)
       return canvas.toDataURL('image/webp', quality)
     },
-    [png.toString('base64'), QUALITY] as const,
+    [png.toString('base64'), QUALITY, margin] as const,
   )
   return Buffer.from(text.slice(text.indexOf(',') + 1), 'base64')
 }

@@ -100,7 +100,7 @@ const links = `<a href="{{source}}">Source code</a> <a href="../reference/">Refe
 
 /** The bar of a phone. @param hasFigures whether the page has figures, laws and settings */
 function bar(hasFigures: boolean): string {
-  const stops = `<span id="stops" class="stops" hidden><button type="button" aria-label="The function before">↑</button><button type="button" aria-label="The next function">↓</button> function <button type="button" class="of-figures" aria-label="The figure or law before">↑</button><button type="button" aria-label="The next figure or law">↓</button> figure</span> <a href="#try">Settings</a> `
+  const stops = `<span id="stops" class="stops" hidden><button type="button" aria-label="The function before">↑</button><button type="button" aria-label="The next function">↓</button> function <button type="button" class="of-figures" aria-label="The figure before">↑</button><button type="button" aria-label="The next figure">↓</button> figure</span> <a href="#try">Settings</a> `
   return `<nav class="to-top" aria-label="On this page"><a id="here" class="here" href="#contents" aria-label="Where you are" hidden></a> ${hasFigures ? stops : ''}<a href="#contents">Contents</a></nav>`
 }
 

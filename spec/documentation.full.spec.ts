@@ -4,11 +4,13 @@
  *
  * Each check also gets a wrong document, and must report it.
  */
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import * as documents from './harness/documents.ts'
 import { allExamples, programs } from './harness/all_examples.ts'
 import { commandLinesOf, runExamples } from './harness/examples.ts'
-import type { Source } from './harness/syntax.ts'
+import { root, type Source } from './harness/syntax.ts'
 
 /** A page of these lines. */
 function page(...lines: string[]): Source {
@@ -23,6 +25,8 @@ describe('examples of the documents run', () => {
       expect(programs.length).toBeGreaterThan(2)
       const others = allExamples().filter((example) => commandLinesOf(example) === null)
       expect(others.filter(({ run }) => run).length).toBeGreaterThan(10)
+      // Guides show what a first run prints, so nothing of an earlier run is left.
+      rmSync(join(root, 'build/guide'), { recursive: true, force: true })
       expect(await runExamples(others)).toEqual([])
     },
   )

@@ -82,6 +82,24 @@ describe('examples of the library run where the package is installed', () => {
   })
 })
 
+describe('the guide to begin with', () => {
+  const steps = examples.filter(({ at }) => at.startsWith('docs/guides/use.md:')).slice(0, 5)
+
+  test('opens with five short runs, each with what it prints', () => {
+    for (const { at, code, run, output } of steps) {
+      expect(run, at).toBe(true)
+      expect(code.trim().split('\n').length, at).toBeLessThanOrEqual(4)
+      expect(output?.replaceAll(/^\.\.\.$/gm, '').trim(), at).toBeTruthy()
+    }
+  })
+
+  test('shows what perplexity answers: dense, and under masks', () => {
+    const answers = steps.filter(({ code }) => code.includes('shadowllm perplexity'))
+    expect(answers.length).toBeGreaterThan(1)
+    for (const { at, output } of answers) expect(output, at).toMatch(/^planner .*\ndense .*\nshadow /m)
+  })
+})
+
 describe('command lines in documents print the output shown', () => {
   const shown = examples.flatMap((example) => {
     const lines = example.run ? commandLinesOf(example) : null

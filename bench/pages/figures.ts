@@ -30,7 +30,8 @@ const whens = {
 const needs = {
   calibration: 'a calibration',
   predictor: 'a predictor',
-  'prompt-loss': 'nothing',
+  // Computed from the prompt itself.
+  'prompt-loss': null,
   continuation: 'the text that follows',
 } as const
 
@@ -38,10 +39,8 @@ const needs = {
 function plannersTable(): string {
   const rows = planners.flatMap(({ name, help, by, needs: needed }) => {
     if (by === null) return []
-    const last = needed.at(-1)
-    return [
-      [`\`${name}\``, help.replace(/: --.*$/, ''), whens[by], last === undefined ? 'nothing' : needs[last]],
-    ]
+    const needWords = needed.map((need) => needs[need]).filter((words) => words !== null)
+    return [[`\`${name}\``, help.replace(/: --.*$/, ''), whens[by], needWords.join(' and ') || 'nothing']]
   })
   return markdownTable(['planner', 'what it does', 'decides', 'needs'], rows)
 }

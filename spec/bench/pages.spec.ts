@@ -8,7 +8,9 @@
  */
 import { describe, expect, test } from 'vitest'
 import { withoutDerived } from '../../bench/pages/derive.ts'
+import { figuresOf } from '../../bench/pages/figures.ts'
 import { Pages, type Page } from '../../bench/pages/pages.ts'
+import { planners } from '../../src/planners/index.ts'
 import { pathOfUrl } from '../../src/platform/platform.ts'
 
 const { pages, ...all } = ((): { pages: readonly Page[]; derived: readonly Page[] } => {
@@ -25,6 +27,21 @@ test('no figure within a sentence begins a line, which Markdown would take for a
   const beginning = (text: string): string[] => text.match(/^ *<!--= .* -->[^\n]*<!--\/-->/gm) ?? []
   expect(beginning("It costs\n<!--= kl('a', 'b', 50) -->0.3<!--/--> nats.")).toHaveLength(1)
   for (const { path, text } of pages) expect(beginning(text), path).toEqual([])
+})
+
+test('the table of planners names all that a planner needs', () => {
+  const { planners: table } = figuresOf(Pages.read(pathOfUrl(new URL('../../', import.meta.url)))) as {
+    planners: () => string
+  }
+  const needs = new Map(
+    Array.from(table().matchAll(/^\| `([\w-]+)`.* \| ([^|]*?) *\|$/gm), ([, name, words]) => [name, words]),
+  )
+  for (const { name, by, needs: needed } of planners)
+    if (by !== null)
+      expect(needs.get(name)?.includes('a calibration'), name).toBe(needed.includes('calibration'))
+  expect(needs.get('prompt-static')).toBe('a calibration')
+  expect(needs.get('prompt-plainact')).toBe('nothing')
+  expect(needs.get('shadow')).toBe('a predictor')
 })
 
 /** Numbers that were not measured. */

@@ -691,9 +691,18 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
       expect(state).toEqual(['The captain looked at the sea', '70 %', 'griffin', '0.5', '7'])
       // It decides once, from the whole prompt.
       expect(await page.locator('#decides').isDisabled()).toBe(true)
+      expect(await lineOf(page, 'decides-help')).toBe('This one decides once, from the whole prompt.')
+      // The ways to the other pages stand on top.
+      expect(await page.locator('header .links a').allInnerTexts()).toEqual([
+        'Paper',
+        'Source code',
+        'Specification',
+        'Home',
+        'Reference',
+      ])
       expect(new URL(page.url()).hash).toBe(given)
       // The link to the specification has them too.
-      const link = page.locator('footer a[data-spec]')
+      const link = page.locator('header a[data-spec]')
       await link.focus()
       expect(await link.getAttribute('href')).toMatch(
         /\/spec\/#prompt=The\+captain\+looked\+at\+the\+sea&sparsity=0\.7$/,

@@ -40,6 +40,14 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
     expect((await found('gguf'))[0]).toBe('Run a GGUF file')
   })
 
+  test('a term is explained before members of its name are listed, in the sentence that has it', async () => {
+    const linesOf = (): Promise<string[]> => searching.locator('#tsd-search-results .line').allInnerTexts()
+    expect((await found('KL'))[0]).toBe('KL')
+    expect((await linesOf())[0]).toMatch(/^KL, in nats: how far the next-word probabilities are/)
+    expect((await found('int4')).slice(0, 3).filter((name) => /^(?:\w+\.)*int4$/.test(name))).toEqual([])
+    for (const line of (await linesOf()).slice(0, 3)) expect(line).toMatch(/\bint4\b/i)
+  })
+
   test('a name of the main module is before the same of another, and none is listed twice', async () => {
     const names = await found('generate')
     const main = names.indexOf('shadowllm.ShadowModel.generate')
@@ -195,9 +203,39 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
         ])
         expect(source).toContain(`/${picture}-`)
         expect((box?.width ?? NaN) / (box?.height ?? NaN)).toBeCloseTo(Number(ratio), 1)
+        // The picture fills its frame: near its lower edge there is more than one colour.
+        const colours = await image.evaluate((one: HTMLImageElement) => {
+          const canvas = new OffscreenCanvas(one.naturalWidth, 24)
+          const context = canvas.getContext('2d')
+          context?.drawImage(one, 0, 60 - one.naturalHeight)
+          const { data } = context?.getImageData(0, 0, canvas.width, canvas.height) ?? { data: [] }
+          return new Set(Array.from(data, (value) => value >> 5)).size
+        })
+        expect(colours, picture).toBeGreaterThan(2)
       } finally {
         await page.close()
       }
+    }
+  })
+
+  test('the home page says what its words and its ± mean, in which numbers, and what a smaller format costs', async () => {
+    const page = await site.browser.newPage()
+    try {
+      await page.goto(site.url)
+      const words = (await page.locator('.result').innerText()).replaceAll(/\s+/g, ' ')
+      expect(words).toContain('± is one standard error')
+      expect(words).toContain('four-bit file, computed in float32')
+      expect(words).toMatch(
+        /eight bits in place of sixteen make this model [\d.]+ times as fast, at a KL of [\d.]+ nats/,
+      )
+      expect(words).not.toContain('learnt through the mask')
+      await page.locator('.result a', { hasText: 'the planner of the command line' }).click()
+      for (const name of ['static', 'griffin', 'griffin-static', 'glass', 'shadow'])
+        expect(await page.locator('td:first-child', { hasText: new RegExp(`^${name}$`) }).count(), name).toBe(
+          1,
+        )
+    } finally {
+      await page.close()
     }
   })
 
@@ -212,6 +250,23 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
       await expect.poll(async () => (await current.boundingBox())?.y).toBeCloseTo(middle ?? NaN, -2)
     } finally {
       await page.close()
+    }
+  })
+
+  test('the list of pages reaches the end of the window, and cuts no name of a module', async () => {
+    for (const width of [1000, 1280]) {
+      const page = await site.browser.newPage({ viewport: { width, height: 900 } })
+      try {
+        await page.goto(`${site.url}reference/documents/use.html`)
+        await page.locator('.site-menu a', { hasText: 'safetensors' }).first().waitFor({ state: 'attached' })
+        const list = width < 1200 ? '.col-sidebar' : '.site-menu'
+        const box = await page.locator(list).boundingBox()
+        expect((box?.y ?? NaN) + (box?.height ?? NaN)).toBeGreaterThan(895)
+        const isCut = await page.locator(list).evaluate((one) => one.scrollWidth > one.clientWidth)
+        expect(isCut).toBe(false)
+      } finally {
+        await page.close()
+      }
     }
   })
 

@@ -35,4 +35,5 @@ test('every word that is marked is explained, and every explanation has its word
   const marked = new Set(valuesOf('data-term'))
   expect([...marked].toSorted()).toEqual(Object.keys(glossary).toSorted())
   for (const words of Object.values(glossary)) expect(words.split(' ').length).toBeLessThanOrEqual(45)
+  expect(glossary.kl).toContain('of this text; another differs')
 })

@@ -279,6 +279,28 @@ describe.skipIf(cannotBrowse)(`the annotated specification${whyNotBrowsed}`, { t
         const here = page.locator('#here')
         await expect.poll(() => here.textContent()).toMatch(/^selectMask: /)
         expect(await here.getAttribute('href')).toBe('#select.selectMask')
+        // Buttons are high enough for a finger, and those of figures lead to figures alone.
+        const low = await page
+          .locator('button:visible')
+          .evaluateAll((all) =>
+            all.filter((one) => one.getBoundingClientRect().height < 40).map((one) => one.textContent),
+          )
+        expect(low).toEqual([])
+        const ledTo = await page.evaluate(() => {
+          const classes: string[] = []
+          Element.prototype.scrollIntoView = function (this: Element) {
+            classes.push(this.className)
+            scrollBy({ top: this.getBoundingClientRect().top - 32, behavior: 'instant' })
+          }
+          for (let i = 0; i < 3; i++)
+            document.querySelector<HTMLElement>('[aria-label="The next figure"]')?.click()
+          return classes
+        })
+        expect(ledTo).toHaveLength(3)
+        for (const classes of ledTo) expect(classes).toMatch(/\bfigure\b/)
+        await page.goto('about:blank')
+        await page.goto(`${site.url}#select.selectMask`)
+        await expect.poll(() => here.textContent()).toMatch(/^selectMask: /)
         // The next function is no type; the contents lead back to it.
         await page.getByLabel('The next function').click()
         await expect.poll(() => here.textContent()).not.toMatch(/^selectMask: /)

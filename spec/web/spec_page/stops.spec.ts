@@ -1,5 +1,5 @@
 /**
- * The buttons of a phone lead to the next figure or law, and to the one before; its bar says where the reader is.
+ * The buttons of a phone lead to the next figure, and to the one before; its bar says where the reader is.
  */
 import fc from 'fast-check'
 import { test } from 'vitest'

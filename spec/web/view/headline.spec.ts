@@ -114,4 +114,11 @@ describe('the KL in words', () => {
     expect(factsOf(withKl(0.1, null, 0.3), null, false)[2].value).toBe('0.20 nats')
     expect(factsOf(withKl(null), null, true)[2].value).toBe('…')
   })
+
+  test('tells the standard error over the compared tokens, and that another text differs', () => {
+    // Means 0.2; deviations -0.1, 0.1, 0: the variance is 0.01, and a third of it is that of the mean.
+    expect(factsOf(withKl(0.1, null, 0.3, 0.2), null, false)[2].words).toMatch(
+      /probability\. ± 0\.06 over the tokens of this text; another differs\.$/,
+    )
+  })
 })

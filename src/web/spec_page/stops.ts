@@ -1,7 +1,6 @@
 /**
- * The bar of a phone: where the reader is, or was before the contents, and buttons that lead from one function, or from one figure or
- * law, to the next. There the pages are as long as
- * ninety screens.
+ * The bar of a phone: where the reader is, or was before the contents, and buttons that lead from one function, or from one figure, to
+ * the next. There the pages are as long as ninety screens.
  */
 import { pageDocument } from '../../platform/platform.ts'
 import { byId, showInSight } from '../view/dom.ts'
@@ -23,7 +22,7 @@ export function placeAt(tops: readonly number[], height: number): number {
 }
 
 /** What the buttons lead to: the first two of the bar, and the others. */
-const stops = ['main .row[id]:not(.type)', 'main .figure, main .law'] as const
+const stops = ['main .row[id]:not(.type)', 'main .figure'] as const
 
 /** Says in the bar which chapter and which definition are on the screen, or before the first the one that was: the way back. */
 export function startHere(): void {

@@ -205,6 +205,15 @@ export function meanDivergence({ columns }: Pick<Trace, 'columns'>): number | nu
   return known.length === 0 ? null : known.reduce((sum, kl) => sum + kl, 0) / known.length
 }
 
+/** One standard error of the mean KL, over the compared tokens as if each were drawn by itself; null for fewer than two. */
+export function divergenceError(trace: Pick<Trace, 'columns'>): number | null {
+  const mean = meanDivergence(trace)
+  const known = trace.columns.flatMap(({ kl }) => kl ?? [])
+  if (mean === null || known.length < 2) return null
+  const squares = known.reduce((sum, kl) => sum + (kl - mean) ** 2, 0)
+  return Math.sqrt(squares / (known.length - 1) / known.length)
+}
+
 /** An empty trace. */
 export function emptyTrace(model: TraceModel, settings: TraceSettings): Trace {
   return {

@@ -175,7 +175,11 @@ export class Controls {
     const isOnce = neuronStudyPlanners.includes(planner)
     if (isOnce) this.#decides.value = 'once'
     this.#decides.disabled = isDense || isOnce
-    this.#decides.title = isOnce ? 'This one decides once, when it has seen the whole prompt.' : ''
+    byId('decides-help').textContent = isDense
+      ? 'Nobody decides.'
+      : isOnce
+        ? 'This one decides once, from the whole prompt.'
+        : 'Deciding again takes a pass over the whole text.'
     const isOfOracle = !criterionPlanners.includes(planner)
     byId('criterion-words').textContent = isOfOracle ? 'Criterion of the oracle' : 'Criterion'
     const help = criteria.find(({ name }) => name === criterion)?.help ?? ''

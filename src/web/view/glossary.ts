@@ -30,7 +30,7 @@ export const glossary = {
   sparsity:
     'The share of heads and of neurons to skip, counted over the layers after the first. The first layer is always computed, so the share of the whole model is smaller.',
   token: 'A token is a word or a piece of one. The model reads and writes tokens.',
-  kl: 'KL, in nats: how far the next-word probabilities are from those of the dense model. 0 is no difference. e to the power of −KL is the share of its probability that a word of the dense model typically keeps (a geometric mean).',
+  kl: 'KL, in nats: how far the next-word probabilities are from those of the dense model. 0 is no difference. e to the power of −KL is the share of its probability that a word typically keeps. It is that of this text; another differs.',
   temperature:
     'How freely words are drawn. 0 always takes the likeliest one. At 1 a word is drawn as often as the model gives it probability. 0.8 lies between.',
 } as const

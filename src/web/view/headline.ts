@@ -4,7 +4,7 @@
 import { achievedSparsity } from '../../masks/achieved.ts'
 import type { UnitMask } from '../../masks/mask.ts'
 import { judgeRatio, ratioInterval } from '../../results/interleaved_rounds.ts'
-import { meanDivergence, type Trace } from '../trace/trace.ts'
+import { divergenceError, meanDivergence, type Trace } from '../trace/trace.ts'
 import { byId, counted, make, percent } from './dom.ts'
 
 /** A number, what it counts, and where it comes from. */
@@ -92,7 +92,10 @@ function distance(trace: Trace | null, isWriting: boolean): Fact {
     mean < 0.0005
       ? 'Its words have the probabilities that the dense model gives them.'
       : `${nearness(kept)}: a word of the dense model typically keeps ${percent(kept)} of its probability.`
-  return { value: `${Math.max(0, mean).toFixed(2)} nats`, name, words }
+  const error = trace && divergenceError(trace)
+  const scatter =
+    error === null ? '' : ` ± ${error.toFixed(2)} over the tokens of this text; another differs.`
+  return { value: `${Math.max(0, mean).toFixed(2)} nats`, name, words: `${words}${scatter}` }
 }
 
 function nearness(kept: number): string {
