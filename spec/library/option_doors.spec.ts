@@ -11,7 +11,7 @@ import * as v from 'valibot'
 import { describe, expect, test } from 'vitest'
 import { makeProgram } from '../../src/cli/program.ts'
 import { chatKinds, maskKinds, openKinds } from '../../src/library/options.ts'
-import { bodies } from '../../src/server/requests.ts'
+import { anySeed, bodies } from '../../src/server/requests.ts'
 import type { Kind, OptionRecord } from '../../src/tensor/option.ts'
 import { readState } from '../../src/web/page_state.ts'
 import { lawForAll } from '../../src/verify/law.ts'
@@ -87,7 +87,8 @@ function fieldsOf(kind: 'completion' | 'chat'): Map<string, Door> {
       (text) => {
         const value = option.read(text)
         // JSON has no NaN and no infinity.
-        if (typeof value === 'number' && !Number.isFinite(value)) return record(option)(text)
+        if (typeof value === 'number' && !Number.isFinite(value))
+          return record(optionOf(`${kind} ${snake(name)}`))(text)
         const { success, issues } = v.safeParse(entries[snake(name)], value)
         return success ? null : issues[0].message
       },
@@ -133,6 +134,7 @@ const isTheOption = lawForAll(
 )
 
 const optionOf = (door: string): OptionRecord => {
+  if (fields.has(door) && door.endsWith(' seed')) return anySeed
   const name = door
     .split(' ')
     .at(-1)

@@ -57,7 +57,8 @@ const option = <Value>({
 
 /** What clients of llama.cpp send for any seed. */
 export const ANY_SEED = -1
-const anySeed: OptionRecord<number> = {
+/** A seed, or that. */
+export const anySeed: OptionRecord<number> = {
   ...seedOption,
   words: `${seedOption.words}, or ${ANY_SEED} for any`,
   holds: (value) => value === ANY_SEED || seedOption.holds(value),
