@@ -19,7 +19,7 @@ import { memorySource } from '../../src/tensor/memory_source.ts'
 import { Random } from '../../src/tensor/random.ts'
 import { compareMethods, type Method } from '../../src/results/method.ts'
 import { PartStore } from '../../src/results/part_store.ts'
-import type { NamedModel } from '../../src/results/provenance.ts'
+import type { MeasuredModel } from '../../src/results/provenance.ts'
 
 export const smallConfig: ModelConfig = makeConfig({
   layers: 3,
@@ -37,10 +37,8 @@ export function loadSmallModel(backend: Backend, config = smallConfig, seed = 3)
 }
 
 /** A loaded model, as measurements take it. */
-export interface SmallSource extends NamedModel {
-  readonly model: LanguageModel
+export interface SmallSource extends MeasuredModel {
   readonly encode: typeof encodeLetters
-  readonly prefixIds: readonly number[]
 }
 
 /**

@@ -117,7 +117,10 @@ test('differences are per token with errors over windows, so common variation ca
   expect(nats).toBeCloseTo(6 / 30, 12)
   // Per window 0.1, 0.2 and 0.3: deviation 0.1, over the root of three windows.
   expect(error).toBeCloseTo(0.1 / Math.sqrt(3), 12)
-  expect(compareScores(first.slice(0, 1), second).error).toBeNaN()
+  expect(compareScores(first.slice(0, 1), second.slice(0, 1)).error).toBeNull()
+  expect(() => compareScores(first.slice(0, 1), second)).toThrow(
+    `second: expected a score of each of the 1 windows of first, got ${second.length}`,
+  )
 })
 
 describe('decoding', () => {

@@ -2,7 +2,7 @@
  * Opens the model a command was asked for, with progress and ctrl-C, and sees to its end.
  */
 import { embeddedName, findModel, type FoundModel } from '../io/find_model.ts'
-import type { NamedModel } from '../results/provenance.ts'
+import type { MeasuredModel } from '../results/provenance.ts'
 import { ShadowModel } from '../library/shadow_model.ts'
 import type { ModelFlags } from './flags.ts'
 import type { Session } from './session.ts'
@@ -39,15 +39,8 @@ export async function withModel<T>(
   }
 }
 
-/** A model, as reports name it, and the way to its text. */
-export interface NamedSource extends NamedModel {
-  readonly model: ShadowModel['model']
-  readonly encode: (text: string) => ArrayLike<number>
-  readonly prefixIds: readonly number[]
-}
-
 /** What is measured of a model that was opened. */
-export function namedSource(opt: ShadowModel, { args }: Session): NamedSource {
+export function namedSource(opt: ShadowModel, { args }: Session): MeasuredModel {
   return { ...opt.measured, argv: args }
 }
 

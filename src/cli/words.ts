@@ -4,7 +4,7 @@
 
 import type { CheckCounts } from '../engine/next_tokens.ts'
 import type { Prefill } from '../masks/planner.ts'
-import { defaultPrefill, type PlannerName } from '../planners/index.ts'
+import { defaultPrefill, plannerNames, type PlannerName } from '../planners/index.ts'
 import { foldColumns, GAP, wrapLines, type Fit } from '../results/fold.ts'
 import { shownLine } from '../tensor/quote.ts'
 
@@ -104,16 +104,16 @@ export function methodCells({
   sparsity,
   achieved,
 }: {
-  readonly planner: PlannerName
+  readonly planner: string
   readonly leaky: boolean
   readonly prefill: Prefill
-  readonly sparsity: number
+  readonly sparsity: number | null
   readonly achieved: { readonly heads: number; readonly neurons: number }
 }): string[] {
-  const isUsual = leaky || prefill === defaultPrefill(planner)
+  const isUsual = leaky || plannerNames.every((name) => name !== planner || prefill === defaultPrefill(name))
   return [
     leaky ? `${planner} (leaky)` : isUsual ? planner : `${planner} (${prefill} prompt)`,
-    `${Math.round(1000 * sparsity) / 10} %`,
+    sparsity === null ? '-' : `${Math.round(1000 * sparsity) / 10} %`,
     formatPercent(achieved.heads),
     formatPercent(achieved.neurons),
   ]

@@ -4,6 +4,7 @@
 import { readWhole } from '../io/files.ts'
 import { fileNameOf } from '../platform/platform.ts'
 import { InputError } from '../tensor/errors.ts'
+import { kinds, listOption, recordOption, required, type Kind, type Kinds } from '../tensor/option.ts'
 import { inTurn, loadBrown, splitDocuments, type Document } from './corpus.ts'
 
 /** A page of a text: what is read, and what its perplexity is counted over. */
@@ -24,6 +25,24 @@ export interface PagedText {
   readonly pages: readonly Page[]
   /** The same text in one piece. */
   readonly stream: string
+}
+
+const pageFields: Kinds<Pick<Page, 'name' | 'text' | 'words' | 'bytes'>> = {
+  name: required(kinds.text),
+  text: required(kinds.text),
+  words: required(kinds.number),
+  bytes: required(kinds.number),
+}
+const textFields: Kinds<PagedText> = {
+  name: required(kinds.text),
+  pages: required(listOption('a list of pages', recordOption('a page', pageFields))),
+  stream: required(kinds.text),
+}
+const pagedText = recordOption('a text, or { name, stream, pages }', textFields)
+/** A text to measure perplexity on, or one without pages as it is. */
+export const textOption: Kind = {
+  ...pagedText,
+  holds: (value) => typeof value === 'string' || pagedText.holds(value),
 }
 
 /** The largest file of text that is read. */

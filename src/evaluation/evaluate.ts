@@ -7,7 +7,8 @@
  */
 import type { LanguageModel } from '../engine/language_model.ts'
 import { pause } from '../platform/pause.ts'
-import type { Method, MethodInputs } from '../results/method.ts'
+import type { MaskPlanner } from '../masks/planner.ts'
+import { isPlannerObject, type Method, type MethodInputs } from '../results/method.ts'
 import {
   WindowEvaluator,
   type EvaluatedText,
@@ -25,24 +26,34 @@ export interface EvaluateOptions extends EvaluatorOptions {
 }
 
 /**
- * The scores of each method in turn: for each text, of each of its windows.
+ * The scores of each method or planner object in turn: for each text, of each of its windows.
  * @throws the signal's reason; what planners throw
  */
 export async function* evaluate(
   model: LanguageModel,
-  methods: readonly Method[],
+  methods: readonly (Method | MaskPlanner)[],
   texts: readonly EvaluatedText[],
   { inputsOf, onScore, signal, ...options }: EvaluateOptions,
 ): AsyncGenerator<MethodScore[][], void, void> {
   const evaluators = texts.map((text) => new WindowEvaluator(model, text, options))
   for (const [turn, method] of methods.entries()) {
-    const inputs = await inputsOf(method)
+    const score = await scorerOf(method, inputsOf)
     const scores: MethodScore[][] = []
     for (const evaluator of evaluators) {
       await pause(signal)
-      scores.push(evaluator.score(method, inputs))
+      scores.push(score(evaluator))
       onScore?.(turn * texts.length + scores.length, methods.length * texts.length)
     }
     yield scores
   }
+}
+
+/** What scores a text under a method, whose inputs are read first, or under a planner object. */
+async function scorerOf(
+  method: Method | MaskPlanner,
+  inputsOf: EvaluateOptions['inputsOf'],
+): Promise<(evaluator: WindowEvaluator) => MethodScore[]> {
+  if (isPlannerObject(method)) return (evaluator) => evaluator.scoreUnder(method)
+  const inputs = await inputsOf(method)
+  return (evaluator) => evaluator.score(method, inputs)
 }

@@ -11,10 +11,14 @@ import type { UnitMask } from '../masks/mask.ts'
 import type { MaskPlanner } from '../masks/planner.ts'
 import { divergence, sumRow, type RowSum } from '../engine/divergence.ts'
 import { expectFinite } from '../engine/finite_logits.ts'
+import { modeOption } from '../engine/active_layer.ts'
 import { withSequence, type LanguageModel } from '../engine/language_model.ts'
+import { cacheOption } from '../engine/layer_cache.ts'
 import type { Sequence, SequenceOptions } from '../engine/sequence.ts'
 import { leakyMask } from '../planners/leaky.ts'
 import type { Window } from '../data/windows.ts'
+import { isObject } from '../tensor/arguments.ts'
+import { expectOption, kinds, orNull, recordOption, required } from '../tensor/option.ts'
 
 /** The part of a window that scoring needs. */
 export interface ScoredText extends Pick<Window, 'tokens' | 'promptLength' | 'words'> {
@@ -62,12 +66,25 @@ export interface WindowScore extends Cost, Partial<DenseDistance> {
   readonly decisions?: number
 }
 
+const windowOption = recordOption<ScoredText>('tokens, promptLength and words', {
+  tokens: required(kinds.idList),
+  promptLength: required(kinds.number),
+  words: required(kinds.number),
+  start: kinds.number,
+})
+const scoreOption = recordOption<ScoreOptions>('options of scoreWindow', {
+  planner: orNull({ words: 'a planner object', holds: (value) => isObject(value) && 'by' in value }),
+  dense: kinds.object,
+  mode: modeOption,
+  cache: cacheOption,
+})
+
 /**
  * The loss of one window of text, dense or under a planner, and with `dense` its distance from the dense model: what `textPerplexity`
  * sums up, for a loop of your own. `compareScores` compares lists of them. The last token is scored and never fed: there may be one more
  * than positions.
  * @param window its tokens, and how many of them are the prompt
- * @throws InputError LOGITS_NOT_FINITE
+ * @throws UsageError OPTION_TYPE for what is no model, window or option; InputError LOGITS_NOT_FINITE
  * @example
  * ```ts
  * import { makeBudget, randomPlanner, ShadowModel } from 'shadowllm'
@@ -86,8 +103,12 @@ export interface WindowScore extends Cost, Partial<DenseDistance> {
 export function scoreWindow(
   model: LanguageModel,
   window: ScoredText,
-  { dense, ...options }: ScoreOptions = {},
+  scored: ScoreOptions = {},
 ): WindowScore {
+  expectOption('model', model, kinds.model)
+  expectOption('window', window, windowOption)
+  expectOption('options', scored, scoreOption)
+  const { dense, ...options } = scored
   const { words } = window
   if (dense) {
     const read = readLogits(model, window, options)

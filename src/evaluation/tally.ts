@@ -10,6 +10,16 @@ import { denseMask, type UnitMask, type UnitShape } from '../masks/mask.ts'
 import type { LayerSparsity } from '../results/experiment_result.ts'
 import { pairedP } from '../results/paired_test.ts'
 import { ratioOf, type Ratio } from '../results/ratio.ts'
+import { UsageError } from '../tensor/errors.ts'
+import {
+  expectOption,
+  kinds,
+  listOption,
+  recordOption,
+  required,
+  type Kind,
+  type Kinds,
+} from '../tensor/option.ts'
 import type { ComparedCost, Cost } from './score_window.ts'
 
 /** The shares that a mask skips of a model of these sizes; no mask skips nothing. */
@@ -61,8 +71,8 @@ export function layersOf(name: string, scores: Parameters<typeof skippedBy>[0]):
 /** A difference in nats per token, and its standard error. */
 export interface Difference {
   readonly nats: number
-  /** Standard error over documents, where these are known, else over windows; NaN for fewer than two. */
-  readonly error: number
+  /** Standard error over documents, where these are known, else over windows; null for fewer than two. */
+  readonly error: number | null
 }
 
 /**
@@ -70,11 +80,26 @@ export interface Difference {
  * order (`scoreWindow`). What the windows have in common cancels, so small differences are visible; the error is that of a ratio of sums.
  * @param first scores of the method that is judged
  * @param second scores of the method that it is compared with, of the same windows
+ * @throws UsageError SCORES for what is no list of scores, or lists of different lengths
  */
 export function compareScores(first: readonly Cost[], second: readonly Cost[]): Difference {
-  const { value, error } = perToken(first, ({ nll }, i) => nll - second[i].nll)
-  return { nats: value, error }
+  for (const [name, scores] of Object.entries({ first, second })) expectOption(name, scores, scoresOption)
+  if (first.length !== second.length)
+    throw new UsageError(
+      'SCORES',
+      `second: expected a score of each of the ${first.length} windows of first, got ${second.length}`,
+    )
+  const { value: nats, error } = measured(perToken(first, ({ nll }, i) => nll - second[i].nll))
+  return { nats, error }
 }
+
+const costFields: Kinds<Pick<Cost, 'nll' | 'tokens'>> = {
+  nll: required(kinds.number),
+  tokens: required(kinds.number),
+}
+const scores = listOption('a list of what scoreWindow gives', recordOption('a score', costFields), 'SCORES')
+/** Scores of one window or more. */
+const scoresOption: Kind = { ...scores, holds: (value) => scores.holds(value) && (value as []).length > 0 }
 
 /** KL(dense || this) of windows, in nats per token; NaN for no windows. */
 export function klPerToken(scores: readonly ComparedCost[]): Ratio {

@@ -9,20 +9,34 @@
  * A leaky planner sees all that is fed; then everything is scored.
  */
 import type { AchievedSparsity } from '../masks/achieved.ts'
-import type { LanguageModel } from '../engine/language_model.ts'
-import type { Prefill } from '../masks/planner.ts'
+import type { Scope } from '../masks/budget.ts'
+import type { MaskPlanner, Prefill } from '../masks/planner.ts'
+import { modeOption } from '../engine/active_layer.ts'
 import type { SequenceOptions } from '../engine/sequence.ts'
 import type { Storage } from '../engine/storages/index.ts'
-import { defaultCache, type CacheStorage } from '../engine/layer_cache.ts'
+import { cacheOption, defaultCache, type CacheStorage } from '../engine/layer_cache.ts'
 import { now } from '../platform/platform.ts'
 import { UsageError } from '../tensor/errors.ts'
+import {
+  checkOptions,
+  expectListener,
+  kinds,
+  listOption,
+  nameOption,
+  required,
+  seedOption,
+  type Kinds,
+} from '../tensor/option.ts'
 import { Random } from '../tensor/random.ts'
 import { pause } from '../platform/pause.ts'
 import { evaluate } from './evaluate.ts'
 import {
   inputsFrom,
+  isPlannerObject,
+  measuredMethodsOption,
   methodRow,
   prefillOf,
+  sourcesOption,
   type Method,
   type MethodRow,
   type MethodSources,
@@ -31,16 +45,16 @@ import {
   hashFiles,
   hashTexts,
   makeProvenance,
+  measuredFields,
   modelSource,
-  type NamedModel,
+  type MeasuredModel,
   type Provenance,
 } from '../results/provenance.ts'
 import { DenseLogits, readLogits, type ComparedCost } from './score_window.ts'
 import { achievedBy, perplexityOf, Tally, type Measured, type UnitCost } from './tally.ts'
 import type { MethodScore } from './window_evaluator.ts'
-import type { PagedText } from '../data/texts.ts'
+import { expectText, textOption, type PagedText } from '../data/texts.ts'
 import { pageWindows, streamWindows, withPrefix, type TextWindow } from '../data/windows.ts'
-import type { Encode } from '../io/encode_pieces.ts'
 
 export const protocols = ['page', 'stream'] as const
 /** Per word of a page, or per token of the stream. */
@@ -51,17 +65,14 @@ export const prefixes = ['start', 'window', 'none'] as const
 export type Prefix = (typeof prefixes)[number]
 
 /** A text, and how it is measured. */
-export interface TextPerplexityOptions extends NamedModel, Pick<SequenceOptions, 'mode'> {
-  /** The model that reads the text. */
-  readonly model: LanguageModel
-  /** Text to ids, nothing added. */
-  readonly encode: Encode
-  /** What the model expects before a text: `prefix` says where the stream has it. A page begins with the model's first token. */
-  readonly prefixIds: readonly number[]
-  /** The text, as one stream and as pages. */
-  readonly text: PagedText
-  /** Dense first, a table row each. */
-  readonly methods: readonly Method[]
+export interface TextPerplexityOptions extends MeasuredModel, Pick<SequenceOptions, 'mode'> {
+  /** The text, as one stream and as pages; a text without pages may be given as it is. */
+  readonly text: PagedText | string
+  /**
+   * A table row each, dense first: methods of `makeMethod` or `compareMethods`, and planner objects as `generate` takes them, whose row has
+   * the planner's own name.
+   */
+  readonly methods: readonly (Method | MaskPlanner)[]
   /** The inputs of planners. */
   readonly sources?: MethodSources
   /** Default: both; the stream alone of a text without pages. */
@@ -85,6 +96,22 @@ export interface TextPerplexityOptions extends NamedModel, Pick<SequenceOptions,
   readonly seed?: number
 }
 
+const perplexityFields: Kinds<TextPerplexityOptions> = {
+  ...measuredFields,
+  text: required(textOption),
+  methods: required(measuredMethodsOption),
+  sources: sourcesOption,
+  protocols: listOption(`a list of ${protocols.join(', ')}`, nameOption('OPTION_TYPE', protocols)),
+  context: { ...kinds.number, code: 'CONTEXT_LENGTH' },
+  windows: { ...kinds.number, code: 'WINDOWS' },
+  stride: { ...kinds.number, code: 'STRIDE' },
+  prefix: nameOption('OPTION_TYPE', prefixes),
+  prompt: { ...kinds.number, code: 'PROMPT' },
+  mode: modeOption,
+  cache: cacheOption,
+  seed: seedOption,
+}
+
 /** Perplexities with their standard errors. What was not measured is null. */
 export interface Perplexities {
   /** Of the stream. */
@@ -97,8 +124,19 @@ export interface Perplexities {
   readonly bitsPerByte: number | null
 }
 
-/** One method. */
-export interface TextPerplexityRow extends MethodRow, Perplexities {
+/** One method or planner object. */
+export interface TextPerplexityRow extends Perplexities, Pick<MethodRow, 'criterion'> {
+  /** The name of the planner. */
+  readonly planner: string
+  /**
+   * Whether the planner is an object that the caller gave. Its name is the caller's own: it says nothing of how the planner decides, and the
+   * row cannot be made again by it.
+   */
+  readonly isGiven?: true
+  /** Null for a planner object, which decides that itself. */
+  readonly scope: Scope | null
+  /** The share that was asked for, `achieved` what was skipped; null for a planner object, which is asked for none. */
+  readonly sparsity: number | null
   readonly leaky: boolean
   /** Whether the prompt ran dense, or under the mask. */
   readonly prefill: Prefill
@@ -161,20 +199,39 @@ export type TextProgress = (protocol: Protocol, done: number, total: number, tok
 
 /**
  * Measures how well a model predicts a text, dense and under each of `methods`: perplexity, KL to the dense model, and the share that was
- * skipped, a row for each, as `shadowllm perplexity` does. `compareMethods` makes the methods and shows a call. For one number of the
- * dense model there is `ShadowModel.perplexity`.
+ * skipped, a row for each, as `shadowllm perplexity` does. `compareMethods` makes methods of planners by name; a planner of your own stands
+ * in the list itself. For one number of the dense model there is `ShadowModel.perplexity`.
  * @param signal stops it; what was finished is reported
  * @param onProgress is called before the first window of a protocol and after each
- * @throws UsageError STRIDE, PROMPT, CONTEXT_LENGTH, WINDOWS; what planners throw
+ * @throws UsageError CONTEXT_LENGTH for a `context` that is no whole number from 2 to the model's positions; WINDOWS for fewer than one window;
+ *   PROMPT for a `prompt` that leaves no token of the context to score; STRIDE for a `stride` below 1, or longer than what a window adds;
+ *   OPTIONS, OPTION_NAME, OPTION_TYPE for other names or types; InputError TEXT_EMPTY for an empty text; what planners throw
+ * @example
+ * ```ts
+ * import { makeBudget, randomPlanner, ShadowModel, type MaskPlanner } from 'shadowllm'
+ * import { compareMethods, textPerplexity } from 'shadowllm/eval'
+ *
+ * const opt = await ShadowModel.fromPretrained()
+ * // A planner of your own is any object of this type; this one changes the name of another.
+ * const mine: MaskPlanner = { ...randomPlanner(opt.model.shape, makeBudget(0.25), 1), name: 'mine' }
+ * const methods = [...compareMethods(opt.model, { planners: ['griffin'], sparsities: [0.5] }), mine]
+ * const text = 'Once upon a time, there was a little dog who liked to play in the park. '.repeat(20)
+ * const { rows } = await textPerplexity({ ...opt.measured, text, methods, context: 64, windows: 2 })
+ * for (const { planner, tokenPerplexity, klPerToken } of rows)
+ *   console.log(planner, tokenPerplexity?.toFixed(2), klPerToken.toFixed(2))
+ * await opt.dispose()
+ * ```
  */
 export async function textPerplexity(
   options: TextPerplexityOptions,
   onProgress: TextProgress = () => {},
   signal?: AbortSignal,
 ): Promise<TextPerplexityReport> {
+  checkOptions(options, perplexityFields)
+  expectListener(onProgress, signal)
   const started = now()
   const settings = withDefaults(options)
-  const usual = options.text.pages.length > 0 ? protocols : (['stream'] as const)
+  const usual = settings.text.pages.length > 0 ? protocols : (['stream'] as const)
   const parts = protocols
     .filter((protocol) => (options.protocols ?? usual).includes(protocol))
     .map((protocol) => makePart(protocol, settings))
@@ -191,6 +248,7 @@ export async function textPerplexity(
 
 /** Options with their defaults. */
 interface PerplexitySettings extends TextPerplexityOptions {
+  readonly text: PagedText
   readonly context: number
   readonly stride: number
   readonly prefix: Prefix
@@ -200,7 +258,7 @@ interface PerplexitySettings extends TextPerplexityOptions {
   readonly seen: number | null
 }
 
-/** @throws UsageError PROMPT, CONTEXT_LENGTH, WINDOWS */
+/** @throws UsageError PROMPT, CONTEXT_LENGTH, WINDOWS; InputError TEXT_EMPTY */
 function withDefaults(options: TextPerplexityOptions): PerplexitySettings {
   const { model, methods } = options
   const { positions } = model.config
@@ -213,15 +271,24 @@ function withDefaults(options: TextPerplexityOptions): PerplexitySettings {
   const prefix = prefixIds.length > 0 ? (options.prefix ?? 'start') : 'none'
   if (!(prompt >= 1 && prompt < context))
     throw new UsageError('PROMPT', `prompt: expected 1 to ${context - 1} tokens, got ${prompt}`)
+  const text =
+    typeof options.text === 'string' ? { name: 'text', pages: [], stream: options.text } : options.text
+  if (text.pages.length === 0) expectText(text.name, [{ text: text.stream }])
   return {
     ...options,
+    text,
     context,
     prefix,
     seed,
     stride: options.stride ?? context - (prefix === 'window' ? prefixIds.length : 0),
     cache: options.cache ?? defaultCache(model.weights.storage),
-    seen: methods.length > 1 && !methods.some(({ leaky }) => leaky) ? prompt : null,
+    seen: methods.some(isPlanned) && !methods.some(({ leaky }) => leaky) ? prompt : null,
   }
+}
+
+/** Whether a planner is shown the prompt. */
+function isPlanned(method: Method | MaskPlanner): boolean {
+  return isPlannerObject(method) || method.planner !== 'dense'
 }
 
 /** The windows of one protocol, and what each row has scored in them. */
@@ -321,12 +388,16 @@ async function makeReport(
       if (!measured) return []
       const main = measured.rows[i]
       const peer = methods.findIndex(
-        ({ planner, sparsity }) => planner === 'static' && sparsity === method.sparsity,
+        (one) =>
+          !isPlannerObject(one) &&
+          !isPlannerObject(method) &&
+          one.planner === 'static' &&
+          one.sparsity === method.sparsity,
       )
       const { tokenPerplexityError, wordPerplexityError, ...numbers } = numbersOf(({ rows }) => rows[i])
       return [
         {
-          ...methodRow(method),
+          ...(isPlannerObject(method) ? plannerRow(method) : methodRow(method)),
           leaky: method.leaky ?? false,
           prefill: prefillOf(method),
           seed,
@@ -362,11 +433,21 @@ async function makeReport(
     provenance: await makeProvenance({
       backend: model.backend,
       model: modelSource(modelName, await hashFiles(modelFiles), modelOrigin),
-      data: { name: text.name, hash: await hashTexts(text.pages) },
+      data: {
+        name: text.name,
+        hash: await hashTexts(text.pages.length > 0 ? text.pages : [{ name: text.name, text: text.stream }]),
+      },
       seed,
       argv,
     }),
   }
+}
+
+/** The first cells of the row of a planner object. */
+function plannerRow({
+  name,
+}: MaskPlanner): Pick<TextPerplexityRow, 'planner' | 'isGiven' | 'criterion' | 'scope' | 'sparsity'> {
+  return { planner: name, isGiven: true, criterion: 'none', scope: null, sparsity: null }
 }
 
 /** Perplexities of what was scored. @param sizes tokens of each page */

@@ -7,7 +7,7 @@ import { criterionByName } from '../criteria/index.ts'
 import type { AchievedSparsity } from '../masks/achieved.ts'
 import { wrapPlanner, type MaskPlanner } from '../masks/planner.ts'
 import { backendTopK, type UnitScores } from '../masks/selection.ts'
-import { defaultCache } from '../engine/layer_cache.ts'
+import { defaultCache, type CacheStorage } from '../engine/layer_cache.ts'
 import { withSequence, type LanguageModel } from '../engine/language_model.ts'
 import { makeSampler } from '../engine/sampling.ts'
 import type { SequenceOptions } from '../engine/sequence.ts'
@@ -227,27 +227,36 @@ export class WindowEvaluator {
 
   /** The cost of each window under a method. */
   score(method: Method, inputs: MethodInputs): MethodScore[] {
-    const { config, weights } = this.model
     const { known } = this.text
-    const { mode, cache = defaultCache(weights.storage) } = this.options
     const windows = windowsUnder(this.text, method)
     const dense = this.#denseLogits()
     // The dense logits are those of a cache of f32.
-    if (dense && method.planner === 'dense' && cache === 'f32') {
+    if (dense && method.planner === 'dense' && this.#cache === 'f32') {
       const [{ promptLength, start = promptLength, words }] = windows
-      return [{ ...dense.scoreFrom(start), words, achieved: achievedBy(null, config) }]
+      return [{ ...dense.scoreFrom(start), words, achieved: achievedBy(null, this.model.config) }]
     }
-    const scored = (texts: Pick<EvaluatedText, 'windows' | 'known'>): MethodScore[] => {
-      const plan: PlanText = (window) => this.#plannerOf(window).plan(method, inputs)
-      return scoreTogether(this.model, texts, plan, { mode, cache, dense }).map(({ mask, ...score }) => ({
-        ...score,
-        achieved: achievedBy(mask, config),
-      }))
-    }
-    if (!method.halves) return scored({ windows, known })
+    const plan: PlanText = (window) => this.#plannerOf(window).plan(method, inputs)
+    if (!method.halves) return this.#scoreUnder({ windows, known }, plan)
     return windows.map((window) =>
-      joinHalves(this.#halvesOf(window).map((half) => scored({ windows: [half] })[0])),
+      joinHalves(this.#halvesOf(window).map((half) => this.#scoreUnder({ windows: [half] }, plan)[0])),
     )
+  }
+
+  /** The cost of each window under a planner object, which decides itself. */
+  scoreUnder(planner: MaskPlanner): MethodScore[] {
+    return this.#scoreUnder(this.text, () => planner)
+  }
+
+  #scoreUnder(texts: Pick<EvaluatedText, 'windows' | 'known'>, plan: PlanText): MethodScore[] {
+    const how = { mode: this.options.mode, cache: this.#cache, dense: this.#denseLogits() }
+    return scoreTogether(this.model, texts, plan, how).map(({ mask, ...score }) => ({
+      ...score,
+      achieved: achievedBy(mask, this.model.config),
+    }))
+  }
+
+  get #cache(): CacheStorage {
+    return this.options.cache ?? defaultCache(this.model.weights.storage)
   }
 
   /** The halves of a window; the planner of each knows the other one. */

@@ -7,7 +7,7 @@ import { criteria, datasetCriteria } from '../criteria/index.ts'
 import type { ExampleSettings } from '../results/method.ts'
 import type { Experiment, ExperimentContext } from './experiment.ts'
 import { publishedCriteria } from './published.ts'
-import { percent, sayDifference } from '../results/cells.ts'
+import { formatError, percent, sayDifference } from '../results/cells.ts'
 import { comparisonExperiment, variant, type Comparison, type Measured, type Variant } from './variants.ts'
 
 /** At what sparsities criteria are compared. */
@@ -68,7 +68,7 @@ export const criteriaPredicted: Experiment = comparisonExperiment({
     const sayGain = (measured: Measured, name: string): string => {
       const words = shares.map((share) => {
         const { nats, error } = measured.difference(`${name}, predicted`, `${name}, static`, share)
-        return `${percent(share)} ${nats.toFixed(3)} ± ${error.toFixed(3)}`
+        return `${percent(share)} ${nats.toFixed(3)} ± ${formatError(error)}`
       })
       return `${name}: predicted minus static, nats per token: ${words.join(', ')}.`
     }

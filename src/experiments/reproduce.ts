@@ -308,9 +308,8 @@ function compareWithStatic(measured: readonly MeasuredMethod[]): Comparison[] {
     if (planner !== 'shadow' || isReleased(method)) return []
     const fixed = measured.filter(({ method: one }) => one.planner === 'static' && one.sparsity === sparsity)
     return fixed.map((other) => {
-      const { nats, error } = compareScores(scores, other.scores)
       const sameScores = other.method.examples?.pruned !== undefined
-      return { sparsity, sameScores, nats, error: Number.isNaN(error) ? null : error }
+      return { sparsity, sameScores, ...compareScores(scores, other.scores) }
     })
   })
 }

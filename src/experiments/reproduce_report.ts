@@ -189,7 +189,7 @@ export function describeReport(report: ReproduceReport): string[] {
 function describeComparison(report: ReproduceReport, comparison: Comparison): string {
   const { sparsity, nats, error, sameScores = false } = comparison
   const other = sameScores ? 'static pruning by the scores it learnt' : 'static'
-  const found = sayDifference('the predictor', other, { nats, error: error ?? NaN })
+  const found = sayDifference('the predictor', other, { nats, error })
   const isTold = error !== null && Math.abs(nats) >= 2 * error
   const closed = sameScores || !isTold ? null : gapClosed(report, sparsity)
   const gap =

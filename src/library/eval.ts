@@ -72,6 +72,7 @@ export {
   makeProvenance,
   type Provenance,
   type NamedModel,
+  type MeasuredModel,
   type Source,
   type ModelSource,
   type ProvenanceInputs,

@@ -16,7 +16,6 @@ export type {
   GenerateOptions,
   GenerateStep,
   MaskOptions,
-  MeasuredModel,
   OpenOptions,
   OpenProgress,
   Perplexity,
@@ -30,6 +29,7 @@ export {
 } from './planner_options.ts'
 export { backendNames, type BackendName } from '../backends/backend.ts'
 export { allowWide } from '../backends/select.ts'
+export type { MeasuredModel, NamedModel } from '../results/provenance.ts'
 export type { HubOrigin, HubOptions, DownloadProgress } from '../io/hub.ts'
 export type { ChatMessage, ChatPrompt } from '../io/chat_prompt.ts'
 export type { Tokenizer, TextStream, DecodeOptions, EncodeOptions } from '../io/tokenizer.ts'

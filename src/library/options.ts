@@ -4,11 +4,10 @@
 import { backendOption, threadsOption, type BackendName } from '../backends/backend.ts'
 import type { ChatMessage } from '../io/chat_prompt.ts'
 import type { ChatTemplate } from '../io/chat_template.ts'
-import type { HubOptions, HubOrigin } from '../io/hub.ts'
+import type { HubOptions } from '../io/hub.ts'
 import { variablesOption, type TemplateVariables } from '../io/template_variables.ts'
 import type { UnitMask } from '../masks/mask.ts'
 import type { MaskPlanner } from '../masks/planner.ts'
-import type { LanguageModel } from '../engine/language_model.ts'
 import { modeOption } from '../engine/active_layer.ts'
 import { maxTokensOption, type PromptRun, type TextRun } from '../engine/generate.ts'
 import { cacheOption, type CacheStorage } from '../engine/layer_cache.ts'
@@ -16,12 +15,12 @@ import { checkOption } from '../engine/next_tokens.ts'
 import { storageChoiceOption, type StorageChoice } from '../engine/storages/index.ts'
 import { makeSampler, samplingOptions, type Sampler, type SamplerOptions } from '../engine/sampling.ts'
 import type { LoadProgress } from '../engine/weight_reader.ts'
-import { choiceKinds, type Kinds, type PlannerChoice, type PlanOptions } from './planner_options.ts'
+import { choiceKinds, type PlannerChoice, type PlanOptions } from './planner_options.ts'
 import type { PlannerName } from '../planners/index.ts'
 import type { TextSession } from './text_session.ts'
 import { describeValue, isObject } from '../tensor/arguments.ts'
 import { InputError, UsageError } from '../tensor/errors.ts'
-import { kinds } from '../tensor/option.ts'
+import { kinds, type Kinds } from '../tensor/option.ts'
 import type { Ids, IdTable } from '../tensor/ndarrays.ts'
 
 /** The progress of opening a model: of its download, if it comes from the hub, then of its load. */
@@ -234,22 +233,6 @@ export function expectTemplate(model: string, template: ChatTemplate | null): Ch
     'CHAT_TEMPLATE_MISSING',
     `${model}: expected a model with a chat template, such as HuggingFaceTB/SmolLM2-135M-Instruct or a GGUF file of it, got none`,
   )
-}
-
-/** What measurements are told of a model: what computes it, what it is called and made of, and the way to its ids. */
-export interface MeasuredModel {
-  /** What reads the text. */
-  readonly model: LanguageModel
-  /** What the model is called in reports. */
-  readonly modelName: string
-  /** The files it was read from. */
-  readonly modelFiles: readonly string[]
-  /** Where on the hub they came from; null for a local model. */
-  readonly modelOrigin: HubOrigin | null
-  /** Text to ids, nothing added. */
-  readonly encode: (text: string) => number[]
-  /** The ids that the model expects before a text. */
-  readonly prefixIds: readonly number[]
 }
 
 /** The options of `perplexity`. */

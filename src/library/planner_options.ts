@@ -35,7 +35,7 @@ import type { PredictorKind } from '../predictor/predictor_config.ts'
 import type { LearntUse, Predictor } from '../predictor/predictor_file.ts'
 import { checkPredictor } from '../predictor/suitable.ts'
 import { MissingError, UsageError } from '../tensor/errors.ts'
-import { kinds, nameOption, seedOption, type Kind, type NameOption } from '../tensor/option.ts'
+import { kinds, nameOption, seedOption, type Kinds, type NameOption } from '../tensor/option.ts'
 import { recordOf } from '../tensor/records.ts'
 import { featureWidths, isGated } from '../engine/config.ts'
 import { sha256File } from '../platform/platform.ts'
@@ -177,9 +177,6 @@ export function expectPlanner(
   const kind = predictorKindOf(name)
   if (kind !== null && kind !== 'shadow' && named.predictor.length === 0) throw predictorMissing(kind)
 }
-
-/** The kind of every option of a call; a missing one does not type-check. */
-export type Kinds<Options> = Readonly<Record<keyof Options, Kind>>
 
 /** The options of `PlannerChoice`. */
 export const choiceKinds: Kinds<PlannerChoice> = {

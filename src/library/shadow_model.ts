@@ -48,7 +48,6 @@ import {
   type ChatOptions,
   type GenerateOptions,
   type GenerateStep,
-  type MeasuredModel,
   type MaskOptions,
   type OpenOptions,
   type OpenProgress,
@@ -70,7 +69,7 @@ import { checkOptions, expectOption, kinds } from '../tensor/option.ts'
 import { asNdarray, readIds, readIdTable, type FloatArray, type Ids } from '../tensor/ndarrays.ts'
 import { pause } from '../platform/pause.ts'
 import { runtime } from '../platform/platform.ts'
-import { hashFiles } from '../results/provenance.ts'
+import { hashFiles, type MeasuredModel } from '../results/provenance.ts'
 import type { SessionSettings } from './session_file.ts'
 import type { TextSession } from './text_session.ts'
 
@@ -88,7 +87,19 @@ interface Writing {
   readonly onPrompt?: (prompt: PromptRun) => void
 }
 
-/** A model that generates and scores text. Made by `fromPretrained`; free it with `dispose`. */
+/**
+ * A model that generates and scores text. Made by `fromPretrained`; free it with `dispose`.
+ * @example
+ * ```ts
+ * import { ShadowModel } from 'shadowllm'
+ *
+ * const opt = await ShadowModel.fromPretrained()
+ * let text = ''
+ * for await (const step of opt.generate('The captain looked at', { maxTokens: 12 })) text += step.text
+ * console.log(text)
+ * await opt.dispose()
+ * ```
+ */
 export class ShadowModel {
   /** The path of its folder, its name on the hub, or `embedded`. */
   readonly name: string
@@ -152,16 +163,6 @@ export class ShadowModel {
    * @throws InputError for an invalid file, with the reason as code; HubError HUB_* for a failed download or a model missing in
    *   the cache; MissingError BACKEND_MISSING, THREADS_MISSING, NODE_VERSION; UsageError MODEL_NAME, BACKEND_NAME, STORAGE, THREADS, HUB_*, and
    *   OPTIONS, OPTION_NAME, OPTION_TYPE for invalid options; the signal's reason
-   * @example
-   * ```ts
-   * import { ShadowModel } from 'shadowllm'
-   *
-   * const opt = await ShadowModel.fromPretrained()
-   * let text = ''
-   * for await (const step of opt.generate('The captain looked at', { maxTokens: 12 })) text += step.text
-   * console.log(text)
-   * await opt.dispose()
-   * ```
    */
   static async fromPretrained(
     pathOrName: string = embeddedName,

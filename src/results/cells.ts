@@ -23,17 +23,22 @@ export function percent(share: number): string {
   return `${Math.round(1000 * share) / 10} %`
 }
 
+/** A standard error in nats; ? if it is not known. */
+export function formatError(error: number | null): string {
+  return error === null ? '?' : error.toFixed(3)
+}
+
 /**
  * "a is 0.031 ± 0.006 nats per token better than b", or that chance could do as much: within two standard errors.
- * @param nats by which the first costs more than the second @param error one standard error; NaN if it is not known
+ * @param nats by which the first costs more than the second @param error one standard error; null if it is not known
  */
 export function sayDifference(
   first: string,
   second: string,
-  { nats, error }: { readonly nats: number; readonly error: number },
+  { nats, error }: { readonly nats: number; readonly error: number | null },
 ): string {
-  const size = `${Math.abs(nats).toFixed(3)} ± ${Number.isFinite(error) ? error.toFixed(3) : '?'} nats per token`
-  const isTold = Math.abs(nats) >= 2 * error
+  const size = `${Math.abs(nats).toFixed(3)} ± ${formatError(error)} nats per token`
+  const isTold = error !== null && Math.abs(nats) >= 2 * error
   return `${first} is ${size} ${nats <= 0 ? 'better' : 'worse'} than ${second}${isTold ? '' : ', which chance could do'}`
 }
 

@@ -13,9 +13,21 @@
 import { compensationBy } from '../compensation/compensate.ts'
 import type { HeldMoments } from '../compensation/held_moments.ts'
 import { criterionByName, MOMENTS_CRITERION } from '../criteria/index.ts'
-import { makeBudget, type Budget, type Scope } from '../masks/budget.ts'
-import type { Compensation, CompensationName } from '../masks/compensation.ts'
-import type { MaskPlanner, Prefill } from '../masks/planner.ts'
+import { makeBudget, scopeOption, shareOption, type Budget, type Scope } from '../masks/budget.ts'
+import {
+  compensateOption,
+  promptShareOption,
+  ridgeOption,
+  type Compensation,
+  type CompensationName,
+} from '../masks/compensation.ts'
+import {
+  everyOption,
+  isDensePrompt,
+  prefillOption,
+  type MaskPlanner,
+  type Prefill,
+} from '../masks/planner.ts'
 import { backendTopK, type UnitScores } from '../masks/selection.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import type { PredictorChoices } from '../predictor/make_predictor_config.ts'
@@ -25,6 +37,7 @@ import {
   keepsHeads,
   needs,
   plannerOf,
+  plannerOption,
   type Every,
   type PlannerName,
 } from '../planners/index.ts'
@@ -33,7 +46,22 @@ import { given, type PlannerSources } from '../planners/record.ts'
 import { denseLayers } from '../predictor/predictor_config.ts'
 import type { Predictor } from '../predictor/predictor_file.ts'
 import { predictorFor } from '../predictor/suitable.ts'
+import { isObject } from '../tensor/arguments.ts'
 import { UsageError } from '../tensor/errors.ts'
+import {
+  checkOptions,
+  expectOption,
+  kinds,
+  listOption,
+  nameOption,
+  orNull,
+  orWord,
+  recordOption,
+  required,
+  wholeOption,
+  type Kind,
+  type Kinds,
+} from '../tensor/option.ts'
 import { present } from '../tensor/records.ts'
 import type { TrainingOptions } from '../training/predictor_training.ts'
 
@@ -107,12 +135,67 @@ export interface Method {
   readonly denseLayers?: number
 }
 
+const everyOrOnce = orWord('once', everyOption)
+const methodFields: Kinds<Method> = {
+  planner: required({
+    ...plannerOption,
+    hint: (value) =>
+      kinds.planner.holds(value) && typeof value !== 'string'
+        ? ': textPerplexity takes a planner object itself in its list of methods'
+        : (plannerOption.hint?.(value) ?? ''),
+  }),
+  criterion: required(kinds.text),
+  sparsity: required(shareOption),
+  headSparsity: shareOption,
+  neuronSparsity: shareOption,
+  scope: required(scopeOption),
+  every: required(everyOrOnce),
+  prefill: prefillOption,
+  aggregation: nameOption('OPTION_TYPE', aggregations),
+  examples: kinds.object,
+  predictor: kinds.object,
+  samples: wholeOption('OPTION_TYPE', 1),
+  halves: kinds.flag,
+  leaky: kinds.flag,
+  paperCompatible: kinds.flag,
+  compensate: compensateOption,
+  ridge: ridgeOption,
+  promptShare: promptShareOption,
+  denseLayers: wholeOption('OPTION_TYPE', 0),
+}
+/** The fields that `makeMethod` is given; it says those that are left out. */
+const givenFields: Kinds<Parameters<typeof makeMethod>[0]> = {
+  ...methodFields,
+  criterion: kinds.text,
+  scope: scopeOption,
+  every: everyOrOnce,
+}
+
+const methodOption = recordOption('a method', methodFields, 'closed')
+/** A list of methods, as measurements take it. */
+export const methodsOption: Kind = listOption(
+  'a list of methods of makeMethod or compareMethods',
+  methodOption,
+)
+/** The same, with planner objects among them. */
+export const measuredMethodsOption: Kind = listOption(
+  'a list of methods of makeMethod or compareMethods, or planner objects',
+  {
+    words: 'a method or a planner object',
+    holds: (value) => (isPlannerObject(value) ? kinds.planner.holds(value) : methodOption.holds(value)),
+    hint: (value) =>
+      isPlannerObject(value) ? ' without a name for its row' : (methodOption.hint?.(value) ?? ''),
+  },
+)
+
 /**
  * One method to be measured: which planner decides, how much it skips, and when. It is plain data that `textPerplexity` and `runTasks`
  * take in the list `methods`; `compareMethods` makes a whole list and checks it. What is left out has its default: no criterion, global
  * scope, a decision when the planner decides by itself. Planners that rank neurons by the prompt do so within each layer, whatever
  * the scope.
  * @param given a planner and its sparsity, and what differs from the defaults
+ * @throws UsageError OPTIONS for no object, OPTION_NAME for a field that a method has not; PLANNER, SPARSITY and the code of each other field
+ *   for its value
  * @example
  * ```ts
  * import { ShadowModel } from 'shadowllm'
@@ -132,6 +215,7 @@ export interface Method {
  * ```
  */
 export function makeMethod(given: Pick<Method, 'planner' | 'sparsity'> & Partial<Method>): Method {
+  checkOptions(given, givenFields, 'field')
   const { planner, every = defaultEvery(planner), scope = 'global' } = given
   const { compensate: _by, ridge: _ridge, promptShare: _share, ...zeros } = given
   // Dense skips nothing, and makes up for nothing.
@@ -163,8 +247,10 @@ export function readsMoments({ planner, criterion, compensate = 'none' }: Method
   return compensate !== 'none' || (criterion === MOMENTS_CRITERION && needs(planner, 'calibration'))
 }
 
-/** How the prompt runs under a method. The mask of a leaky planner is known before the prompt runs. */
-export function prefillOf({ planner, prefill, leaky = false, promptShare = 0 }: Method): Prefill {
+/** How the prompt runs under a method or a planner object. The mask of a leaky planner is known before the prompt runs. */
+export function prefillOf(measured: Method | MaskPlanner): Prefill {
+  if (isPlannerObject(measured)) return isDensePrompt(measured) && !measured.leaky ? 'dense' : 'masked'
+  const { planner, prefill, leaky = false, promptShare = 0 } = measured
   return prefill ?? (leaky ? 'masked' : promptShare > 0 ? 'dense' : defaultPrefill(planner))
 }
 
@@ -175,6 +261,11 @@ export const denseMethod: Method = makeMethod({ planner: 'dense', sparsity: 0 })
 export function learns({ planner, criterion }: Method): boolean {
   const ranks = needs(planner, 'calibration') && criterion !== MOMENTS_CRITERION
   return ranks || needs(planner, 'predictor')
+}
+
+/** Whether what is measured is a planner object, and no method. */
+export function isPlannerObject(measured: unknown): measured is MaskPlanner {
+  return isObject(measured) && 'by' in measured
 }
 
 /** The cells of a table row that describe a method. */
@@ -365,11 +456,37 @@ export interface CompareOptions extends Partial<
   readonly learnt?: LearntUse | null
 }
 
+/** What planners decide by. */
+export const sourcesOption: Kind = recordOption<MethodSources>(
+  'mean scores, predictors and moments',
+  { mean: kinds.object, predictors: listOption('a list of predictors', kinds.object), moments: kinds.object },
+  'closed',
+)
+
+const compareFields: Kinds<CompareOptions> = {
+  planners: required(kinds.list),
+  sparsities: required(listOption('a list of numbers from 0 to 1', shareOption, 'SPARSITY')),
+  scope: scopeOption,
+  criterion: kinds.text,
+  sources: sourcesOption,
+  learnt: orNull(kinds.object),
+  every: everyOrOnce,
+  prefill: prefillOption,
+  leaky: kinds.flag,
+  paperCompatible: kinds.flag,
+  headSparsity: shareOption,
+  neuronSparsity: shareOption,
+  compensate: compensateOption,
+  ridge: ridgeOption,
+  promptShare: promptShareOption,
+}
+
 /**
  * The methods of a comparison: dense first, then every planner at every sparsity. Nothing is measured yet: `textPerplexity` and
  * `runTasks` take the list as `methods` and report a row for each. A planner that lacks what it decides by, such as a predictor, is
  * refused here, before any text is read.
- * @throws MissingError PLANNER_SOURCE if a planner has nothing to decide by; UsageError SPARSITY, SCOPE, CRITERION_NAME
+ * @throws MissingError PLANNER_SOURCE if a planner has nothing to decide by; UsageError PLANNER for an unknown one, SPARSITY, SCOPE,
+ *   CRITERION_NAME; OPTIONS, OPTION_NAME, OPTION_TYPE for options of other names or types
  * @example
  * ```ts
  * import { ShadowModel } from 'shadowllm'
@@ -392,10 +509,10 @@ export interface CompareOptions extends Partial<
  * griffin 0.5 4.10
  * ```
  */
-export function compareMethods(
-  model: LanguageModel,
-  { planners, sparsities, criterion = 'plainact', sources = {}, learnt, ...options }: CompareOptions,
-): Method[] {
+export function compareMethods(model: LanguageModel, compared: CompareOptions): Method[] {
+  expectOption('model', model, kinds.model)
+  checkOptions(compared, compareFields)
+  const { planners, sparsities, criterion = 'plainact', sources = {}, learnt, ...options } = compared
   const inputsOf = inputsFrom(sources)
   const methods = methodTable(planners, sparsities, options.scope ?? 'global', (planner, sparsity) => {
     const method = makeMethodAsLearnt({ planner, sparsity, ...options }, planner === 'shadow' ? learnt : null)

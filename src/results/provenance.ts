@@ -2,8 +2,11 @@
  * Where numbers come from: enough to tell whether two reports may be compared, and to make one again.
  */
 import type { Backend, BackendName } from '../backends/backend.ts'
+import type { LanguageModel } from '../engine/language_model.ts'
+import type { Encode } from '../io/encode_pieces.ts'
 import type { HubOrigin } from '../io/hub.ts'
 import { machine, readFile, runtime, sha256, sha256File } from '../platform/platform.ts'
+import { expectOption, kinds, orNull, required, type Kinds } from '../tensor/option.ts'
 
 /** Where the numbers of a report come from. */
 export interface Provenance {
@@ -50,6 +53,27 @@ export interface NamedModel {
   readonly argv?: readonly string[]
 }
 
+/** A loaded model that is measured: what computes it, what reports say of it, and the way from text to its ids. */
+export interface MeasuredModel extends NamedModel {
+  /** The model that reads the text. */
+  readonly model: LanguageModel
+  /** Text to ids, nothing added. */
+  readonly encode: Encode
+  /** The ids that the model expects before a text. */
+  readonly prefixIds: readonly number[]
+}
+
+/** The fields of a measured model. */
+export const measuredFields: Kinds<MeasuredModel> = {
+  model: required(kinds.model),
+  modelName: required(kinds.text),
+  modelFiles: required(kinds.texts),
+  modelOrigin: orNull(kinds.object),
+  argv: kinds.texts,
+  encode: required(kinds.call),
+  prefixIds: required(kinds.idList),
+}
+
 /** The description of a model in a report. */
 export function modelSource(name: string, hash: string, origin: HubOrigin | null = null): ModelSource {
   return { name, hash, ...(origin && { hub: origin }) }
@@ -84,8 +108,10 @@ export async function makeProvenance(inputs: ProvenanceInputs): Promise<Provenan
  * SHA-256 of a model's files, in hexadecimal, which `calibrateToFolder` takes as `modelHash`. One hash for several files: that of their
  * hashes, a line each. A single file has its own.
  * @param paths in order: those of `ShadowModel.files` give the hash of a model
+ * @throws UsageError OPTION_TYPE for no list of paths; InputError as for every file that is read
  */
 export async function hashFiles(paths: readonly string[]): Promise<string> {
+  expectOption('paths', paths, kinds.texts)
   const hashes: string[] = []
   for (const path of paths) hashes.push(await sha256File(path))
   return hashes.length === 1 ? hashes[0] : sha256(hashes.join('\n'))

@@ -16,6 +16,13 @@ export interface Kind {
   readonly code?: string
   /** What to add to the refusal of a value, or of the text that spells it. */
   readonly hint?: (value: unknown) => string
+  /** Whether it may not be left out. */
+  readonly isRequired?: true
+}
+
+/** The kind of every option of a call; a missing one does not type-check, nor one that must be there and is not `required`. */
+export type Kinds<Options> = {
+  readonly [Name in keyof Options]-?: object extends Pick<Options, Name> ? Kind : Kind & { isRequired: true }
 }
 
 /** An option that a text can spell. */
@@ -34,12 +41,30 @@ export interface NameOption<Name extends string> extends OptionRecord<Name> {
   readonly names: readonly Name[]
 }
 
+/** Whether a value is a list, for each entry of which something holds. */
+function isListOf(holds: (entry: unknown) => boolean): (value: unknown) => boolean {
+  return (value) => Array.isArray(value) && value.every(holds)
+}
+
+const isId = (value: unknown): boolean => Number.isInteger(value) && Number(value) >= 0
+
 /** What a text cannot spell, or may be anything of its type. */
 export const kinds = {
   text: { words: 'text', holds: (value) => typeof value === 'string' },
   flag: { words: 'true or false', holds: (value) => typeof value === 'boolean' },
   call: { words: 'a function', holds: (value) => typeof value === 'function' },
   signal: { words: 'an AbortSignal', holds: (value) => value instanceof AbortSignal },
+  number: { words: 'a number', holds: (value) => typeof value === 'number' },
+  list: { words: 'a list', holds: (value) => Array.isArray(value) },
+  texts: { words: 'a list of texts', holds: isListOf((one) => typeof one === 'string') },
+  object: { words: 'an object', holds: (value) => isObject(value) && !isList(value) },
+  idList: { words: 'a list of ids', holds: (value) => isList(value) && Array.from(value).every(isId) },
+  model: {
+    words: 'a loaded model',
+    holds: (value) => isObject(value) && 'weights' in value && 'begin' in value,
+    hint: (value) =>
+      isObject(value) && 'model' in value ? ': that of a ShadowModel is its field model' : '',
+  },
   ids: { words: 'text or ids', holds: (value) => typeof value === 'string' || isList(value) },
   planner: {
     words: "a planner's name, or an object with its name",
@@ -142,6 +167,68 @@ export function entriesOption<Value>(
   }
 }
 
+/** An option that may not be left out. */
+export function required(option: Kind): Kind & { isRequired: true } {
+  return { ...option, isRequired: true }
+}
+
+/** An option that may also be null. */
+export function orNull({ words, holds, code, hint }: Kind): Kind {
+  return { code, hint, words: `${words}, or null`, holds: (value) => value === null || holds(value) }
+}
+
+/** A list, each entry of which another option takes. @param words of the list */
+export function listOption(words: string, entry: Kind, code?: string): Kind {
+  return {
+    code,
+    words,
+    holds: isListOf(entry.holds),
+    hint: (value) => {
+      if (!Array.isArray(value)) return ''
+      const place = value.findIndex((one) => !entry.holds(one))
+      if (place < 0) return ''
+      return `, of which entry ${place} is ${describeValue(value[place])}${entry.hint?.(value[place]) ?? ''}`
+    },
+  }
+}
+
+/**
+ * An object with fields of these kinds.
+ * @param others whether it may have more fields
+ */
+export function recordOption<Fields>(
+  words: string,
+  fields: Kinds<Fields>,
+  others: 'open' | 'closed' = 'open',
+): Kind {
+  const known: Readonly<Record<string, Kind>> = fields
+  const fault = (value: object): string => {
+    const given = new Map(Object.entries(value))
+    const unknown = [...given.keys()].filter((name) => !Object.hasOwn(known, name))
+    const valueOf = (name: string): unknown => given.get(name) ?? Reflect.get(value, name)
+    const wrong = Object.entries(known).find(([name, kind]) => {
+      const one = valueOf(name)
+      return one === undefined ? kind.isRequired : !kind.holds(one)
+    })
+    const meant = (name: string): string | null => nearestName(name, Object.keys(known), 2)
+    if (wrong === undefined) {
+      if (others === 'open' || unknown.length === 0) return ''
+      const near = meant(unknown[0])
+      return ` with the unknown field ${unknown[0]}${near === null ? '' : ` (did you mean ${near}?)`}`
+    }
+    const [name, kind] = wrong
+    const one = valueOf(name)
+    if (one !== undefined) return ` whose ${name} is ${describeValue(one)}, not ${kind.words}`
+    const misspelt = unknown.find((other) => meant(other) === name)
+    return ` without ${name}${misspelt === undefined ? '' : ` (did you mean it by ${misspelt}?)`}`
+  }
+  return {
+    words,
+    holds: (value) => kinds.object.holds(value) && fault(value as object) === '',
+    hint: (value) => (kinds.object.holds(value) ? fault(value as object) : ''),
+  }
+}
+
 /** The seed of a generator: 32 bits. */
 export const seedOption: OptionRecord<number> = wholeOption('SEED', 0, 2 ** 32 - 1)
 
@@ -172,12 +259,25 @@ function refusedOption(name: string, option: Kind, got: string, value: unknown):
 }
 
 /**
- * Checks the options of a call: they are an object, every name is known, and every value is one that its option takes.
+ * Checks the options of a call: they are an object, every name is known, every value is one that its option takes, and none is left out
+ * that is required.
+ * @param what one of them is called
  * @throws UsageError OPTIONS if they are no object, OPTION_NAME for an unknown name (with the closest known one), and the codes
  *   of the options
  */
-export function checkOptions(options: unknown, known: Readonly<Record<string, Kind>>): void {
-  checkOptionNames(options, Object.keys(known))
-  for (const [name, value] of Object.entries(options as object))
-    if (value !== undefined) expectOption(name, value, known[name])
+export function checkOptions(
+  options: unknown,
+  known: Readonly<Record<string, Kind>>,
+  what: 'option' | 'field' = 'option',
+): void {
+  checkOptionNames(options, Object.keys(known), what)
+  const given = new Map(Object.entries(options as object))
+  for (const [name, value] of given) if (value !== undefined) expectOption(name, value, known[name])
+  for (const [name, kind] of Object.entries(known))
+    if (kind.isRequired && given.get(name) === undefined) expectOption(name, undefined, kind)
+}
+
+/** Checks the last arguments of a long call: who is told of its progress, and the signal that ends it. @throws UsageError OPTION_TYPE */
+export function expectListener(onProgress: unknown, signal: unknown): void {
+  checkOptions({ onProgress, signal }, { onProgress: kinds.call, signal: kinds.signal })
 }

@@ -9,7 +9,25 @@ import type { JobRunner } from '../../jobs/runner.ts'
 import type { AchievedSparsity } from '../../masks/achieved.ts'
 import type { Prefill } from '../../masks/planner.ts'
 import { now } from '../../platform/platform.ts'
-import { methodRow, prefillOf, type Method, type MethodRow } from '../../results/method.ts'
+import { modeOption } from '../../engine/active_layer.ts'
+import {
+  methodRow,
+  methodsOption,
+  prefillOf,
+  sourcesOption,
+  type Method,
+  type MethodRow,
+} from '../../results/method.ts'
+import {
+  checkOptions,
+  expectListener,
+  kinds,
+  listOption,
+  orNull,
+  required,
+  seedOption,
+  type Kinds,
+} from '../../tensor/option.ts'
 import { meanAchieved } from '../tally.ts'
 import type { Metric } from '../../data/tasks/task.ts'
 import type { Provenance } from '../../results/provenance.ts'
@@ -98,11 +116,24 @@ export interface RunOptions extends AskedTasks {
   readonly runner?: JobRunner | null
 }
 
+const runFields: Kinds<RunOptions> = {
+  model: required(kinds.model),
+  tasks: required(listOption('a list of what prepareTask makes ready', kinds.object)),
+  methods: required(methodsOption),
+  sources: sourcesOption,
+  seed: required(seedOption),
+  mode: modeOption,
+  config: required(kinds.object),
+  provenance: required(kinds.object),
+  logsSamples: kinds.flag,
+  runner: orNull(kinds.object),
+}
+
 /**
  * Measures accuracy on choice tasks: asks every question under every method, as `shadowllm eval` does. `compareMethods` makes the methods.
  * @param signal stops it; what was finished is reported
  * @param onProgress is called after each question, with its task
- * @throws what the runner throws, if one asks
+ * @throws UsageError OPTIONS, OPTION_NAME, OPTION_TYPE and SEED for options of other names or types; what the runner throws, if one asks
  * @example
  * ```ts
  * import { ShadowModel } from 'shadowllm'
@@ -139,6 +170,8 @@ export async function runTasks(
   onProgress: TaskProgress = () => {},
   signal?: AbortSignal,
 ): Promise<TasksReport> {
+  checkOptions(options, runFields)
+  expectListener(onProgress, signal)
   const started = now()
   const answers = options.tasks.map(() => options.methods.map((): Answer[] => []))
   let complete = false

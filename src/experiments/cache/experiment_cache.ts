@@ -30,7 +30,7 @@ import {
   hashTexts,
   makeProvenance,
   modelSource,
-  type NamedModel,
+  type MeasuredModel,
   type Provenance,
 } from '../../results/provenance.ts'
 import {
@@ -40,7 +40,6 @@ import {
   type Window,
   type WindowSizes,
 } from '../../data/windows.ts'
-import type { Encode } from '../../io/encode_pieces.ts'
 import { encodeHeld } from '../../compensation/moments_file.ts'
 import {
   learns,
@@ -65,11 +64,7 @@ import { remembered } from '../../tensor/records.ts'
  * The inputs of experiments. Predictors and mean scores that are given take the place of what is learnt, for methods that say nothing
  * of how to learn; the caller disposes them.
  */
-export interface CacheOptions extends NamedModel, WindowSizes, MethodSources {
-  /** The model of the experiment. */
-  readonly model: LanguageModel
-  /** Text to ids, nothing added. */
-  readonly encode: Encode
+export interface CacheOptions extends MeasuredModel, WindowSizes, MethodSources {
   /** Default: the Brown corpus. */
   readonly documents?: readonly Document[]
   /** Documents to evaluate on in place of those that the split keeps for it; nothing is learnt from them. */
