@@ -405,13 +405,13 @@ export async function withMethods<T>(
     checkKinds(planners, found)
     const sources = await files.sources(planners, { criterion, compensate })
     expectMomentsRead(asked.moments, sources.moments !== undefined)
-    const shares = { sparsities, headSparsity, neuronSparsity }
+    const shares = { headSparsity, neuronSparsity }
     const when = { every, prefill, leaky, paperCompatible, compensate, ridge, promptShare }
     const given = { planner: 'shadow', sparsity: sparsities[0], ...shares, scope, ...when } as const
     const learnt = planners.includes('shadow')
       ? await learntBy(session, asked, await shadowFile(opt, found), given)
       : null
-    const options = { planners, ...shares, scope, criterion, ...when, sources, learnt }
+    const options = { planners, sparsities, ...shares, scope, criterion, ...when, sources, learnt }
     return await work({ methods: compareMethods(opt.model, options), sources })
   } finally {
     files.dispose()
