@@ -73,8 +73,8 @@ const few = ['--max-tokens', '3', '--json']
 interface Extension {
   /** What commands know it by. */
   readonly name: string
-  /** A command whose help names it. */
-  readonly help?: string
+  /** What prints a text that names it. */
+  readonly help?: readonly string[]
   /** Spec files with its laws, and the titles of those. */
   readonly laws: readonly (readonly [file: string, titled?: string, tier?: Tier])[]
   /** Commands that print a JSON object. */
@@ -113,7 +113,7 @@ const extensions: Readonly<Record<string, Extension>> = {
   },
   'a storage': {
     name: 'e5m2',
-    help: 'generate',
+    help: ['generate', '--help', 'all'],
     laws: [['spec/engine/storages.spec.ts'], ['spec/engine/weight_reader.spec.ts'], ['spec/cost/']],
     commands: [
       ['generate', prompt, '--storage', 'e5m2', ...few],
@@ -140,7 +140,7 @@ const extensions: Readonly<Record<string, Extension>> = {
   },
   'a backend': {
     name: 'untyped',
-    help: 'generate',
+    help: ['generate', '--help', 'all'],
     laws: [
       ['spec/backends/others.spec.ts', 'untyped'],
       ['spec/backends/checked_ops.spec.ts', 'untyped', 'rest'],
@@ -152,13 +152,13 @@ const extensions: Readonly<Record<string, Extension>> = {
   },
   'a planner': {
     name: 'prompt-size',
-    help: 'masks',
+    help: ['planners'],
     laws: [['spec/planners/planners.spec.ts', 'by name']],
     commands: [['generate', prompt, '--planner', 'prompt-size', ...masked]],
   },
   'a criterion': {
     name: 'l1norm',
-    help: 'masks',
+    help: ['masks', '--help', 'all'],
     laws: [['spec/criteria/criteria.spec.ts', 'l1norm']],
     commands: [['masks', prompt, '--planner', 'prompt-plainact', '--criterion', 'l1norm', ...masked]],
   },
@@ -210,7 +210,7 @@ describe('a section is all that is needed for', () => {
     const own = added.filter((file) => file.endsWith('.spec.ts'))
     if (own.length + whole.length > 0) await passes(folder, [...own, ...whole])
     for (const [file, titled, tier] of laws) if (titled) await passes(folder, file, titled, tier)
-    if (help) expect(await run(folder, [command, help, '--help', 'all'])).toContain(name)
+    if (help) expect(await run(folder, [command, ...help])).toContain(name)
     for (const args of commands)
       expect(JSON.parse(await run(folder, [command, ...args]))).toBeTypeOf('object')
     await more?.(folder, (...args) => run(folder, args))
