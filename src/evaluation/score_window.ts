@@ -84,6 +84,7 @@ const scoreOption = recordOption<ScoreOptions>('options of scoreWindow', {
  * sums up, for a loop of your own. `compareScores` compares lists of them. The last token is scored and never fed: there may be one more
  * than positions.
  * @param window its tokens, and how many of them are the prompt
+ * @param scored the planner, if one decides, and what its logits are compared with
  * @throws UsageError OPTION_TYPE for what is no model, window or option; InputError LOGITS_NOT_FINITE
  * @example
  * ```ts

@@ -485,6 +485,7 @@ const compareFields: Kinds<CompareOptions> = {
  * The methods of a comparison: dense first, then every planner at every sparsity. Nothing is measured yet: `textPerplexity` and
  * `runTasks` take the list as `methods` and report a row for each. A planner that lacks what it decides by, such as a predictor, is
  * refused here, before any text is read.
+ * @param compared the planners and sparsities, what planners decide by, and settings of all methods
  * @throws MissingError PLANNER_SOURCE if a planner has nothing to decide by; UsageError PLANNER for an unknown one, SPARSITY, SCOPE,
  *   CRITERION_NAME; OPTIONS, OPTION_NAME, OPTION_TYPE for options of other names or types
  * @example
