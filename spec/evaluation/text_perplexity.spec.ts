@@ -7,10 +7,18 @@
  */
 import { beforeAll, describe, expect, test } from 'vitest'
 import { randomPredictor } from '../../src/bench/predictors.ts'
-import { compareMethods, type CompareOptions, type Method } from '../../src/results/method.ts'
+import {
+  compareMethods,
+  makeMethod,
+  planMethod,
+  type CompareOptions,
+  type Method,
+} from '../../src/results/method.ts'
 import { ratioOf } from '../../src/results/ratio.ts'
 import { DenseLogits, readLogits, scoreWindow, type ScoredLogits } from '../../src/evaluation/score_window.ts'
 import { perplexityOf } from '../../src/evaluation/tally.ts'
+import { taskByName } from '../../src/data/tasks/index.ts'
+import { runTasks, type RunOptions } from '../../src/evaluation/tasks/run.ts'
 import { WindowPlanner } from '../../src/evaluation/window_evaluator.ts'
 import {
   textPerplexity,
@@ -143,6 +151,114 @@ test('pages too short to be scored have no numbers, and the stream has its own',
       bitsPerByte: null,
     })
   }
+})
+
+describe('from JavaScript', () => {
+  const planner = (name: unknown): unknown => ({
+    name,
+    by: 'attention',
+    choose: () => denseMask(model.shape),
+  })
+  test.each<[string, object, string]>([
+    ['text: expected a text, or { name, stream, pages }, got a list of 1', { text: ['x'] }, 'OPTION_TYPE'],
+    [
+      'text: expected a text, or { name, stream, pages }, got an object without stream (did you mean it by streem?)',
+      { text: { name: 'a', pages: [], streem: 'b' } },
+      'OPTION_TYPE',
+    ],
+    ['unknown option method (did you mean methods?): expected a known one', { method: [] }, 'OPTION_NAME'],
+    [
+      'methods: expected a list of methods of makeMethod or compareMethods, or planner objects, got the text griffin',
+      { methods: 'griffin' },
+      'OPTION_TYPE',
+    ],
+    [
+      'methods: expected a list of methods of makeMethod or compareMethods, or planner objects, got a list of 1, of which entry 0 is an object without a name for its row',
+      { methods: [planner(undefined)] },
+      'OPTION_TYPE',
+    ],
+    ['model: expected a loaded model, got undefined', { model: undefined }, 'OPTION_TYPE'],
+    [
+      'model: expected a loaded model, got an object: that of a ShadowModel is its field model',
+      { model: { model: {} } },
+      'OPTION_TYPE',
+    ],
+    ['context: expected a number, got the text 9', { context: '9' }, 'CONTEXT_LENGTH'],
+  ])('%s', async (message, more, code) => {
+    await expect(measure(more)).rejects.toMatchObject({ message, code, exitCode: 2 })
+  })
+
+  test.each<[string, unknown, string]>([
+    [
+      'unknown option planner (did you mean planners?): expected a known one',
+      { planner: ['random'] },
+      'OPTION_NAME',
+    ],
+    ['planners: expected a list, got undefined', { sparsities: [0.5] }, 'OPTION_TYPE'],
+    [
+      'sparsities: expected a list of numbers from 0 to 1, got a list of 2, of which entry 1 is 7 (7 % is 0.07)',
+      { planners: ['random'], sparsities: [0.5, 7] },
+      'SPARSITY',
+    ],
+    ['options: expected an object, got undefined', undefined, 'OPTIONS'],
+  ])('compareMethods: %s', (message, options, code) => {
+    expect(() => compareMethods(model, options as CompareOptions)).toThrow(
+      expect.objectContaining({ message, code, exitCode: 2 }),
+    )
+  })
+
+  test('runTasks refuses a planner object, and names that are none of its options', async () => {
+    const run = (options: object): Promise<unknown> => runTasks(options as RunOptions)
+    await expect(run({ task: [] })).rejects.toThrow('unknown option task (did you mean tasks?)')
+    const rest = { model, tasks: [], seed: 0, config: {}, provenance: {} }
+    await expect(run({ ...rest, methods: [planner('mine')] })).rejects.toThrow(
+      /^methods: expected a list of methods .* entry 0 is an object without planner/,
+    )
+    expect(() => taskByName('piq')).toThrow(/^task: expected one of .*, got piq \(did you mean piqa\?\)$/)
+    expect(() => taskByName(Symbol('s') as never)).toThrow(expect.objectContaining({ code: 'TASK_NAME' }))
+  })
+
+  test('a method with a misspelt field is refused by the near name', () => {
+    expect(() => makeMethod({ planner: 'random', sparsty: 0.5 } as never)).toThrow(
+      'unknown field sparsty (did you mean sparsity?): expected a known one',
+    )
+    expect(() => makeMethod({ planner: 'random' } as never)).toThrow('sparsity: expected ')
+  })
+})
+
+test('a text given as it is is the stream of a text without pages, and the hash is that of its words', async () => {
+  const { stream } = text
+  const given = await measure({ text: stream, windows: 2 })
+  const { rows, provenance } = await measure({ text: { name: 'text', pages: [], stream }, windows: 2 })
+  expect(given.rows).toEqual(rows)
+  expect(given.protocol.windows).toEqual({ stream: 2 })
+  expect(given.provenance.data).toEqual(provenance.data)
+  const other = await measure({ text: `${stream}a`, windows: 2 })
+  expect(other.provenance.data.hash).not.toBe(provenance.data.hash)
+  await expect(measure({ text: ' ' })).rejects.toMatchObject({ code: 'TEXT_EMPTY' })
+})
+
+test('a planner object has a row with its own name, and the numbers of the method that would make it', async () => {
+  const [, griffin] = methodsOf({ planners: ['griffin'], criterion: 'none' })
+  const own = planMethod(model, griffin, {}) as MaskPlanner
+  const { rows } = await measure({
+    methods: [...methodsOf({ planners: ['griffin'] }), { ...own, name: 'mine' }],
+  })
+  const { planner, criterion, scope, sparsity, ...numbers } = rows[1]
+  expect(planner).toBe('griffin')
+  expect(scope).toBe('per-layer')
+  expect([criterion, sparsity]).toEqual(['none', 0.5])
+  expect(numbers.klPerToken).toBeGreaterThan(0)
+  expect(rows[2]).toEqual({
+    ...numbers,
+    planner: 'mine',
+    isGiven: true,
+    criterion: 'none',
+    scope: null,
+    sparsity: null,
+  })
+  const alone = await measure({ methods: [{ ...own, name: 'mine' }] })
+  expect(alone.rows).toEqual([rows[2]])
 })
 
 describe('rows', () => {

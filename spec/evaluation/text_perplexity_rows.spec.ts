@@ -23,7 +23,6 @@ import { makeConfig } from '../../src/engine/config.ts'
 import { initialWeights } from '../../src/engine/initial_weights.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
 import { scoreText } from '../../src/planners/prompt_plainact.ts'
-import { griffinPlanner } from '../../src/planners/griffin.ts'
 import { oraclePlanner } from '../../src/planners/oracle.ts'
 import { randomPlanner } from '../../src/planners/random.ts'
 import { memorySource } from '../../src/tensor/memory_source.ts'
@@ -319,54 +318,9 @@ describe('the rows of a perplexity report', () => {
     ).toMatchObject({ prompt: 128, stride: 1000, context: 1000 })
     long.dispose()
   })
-
-  test('of a planner object are those of the method of the same planner, under its own name', async () => {
-    const methods = compareMethods(model, { planners: ['griffin'], sparsities: [0.5] })
-    const mine = { ...griffinPlanner(model.shape, makeBudget(0.5)), name: 'mine' }
-    const { rows } = await measure({ methods: [...methods, mine] })
-    const { planner, scope, sparsity, criterion, ...numbers } = rows[1]
-    expect([planner, scope, sparsity, criterion]).toEqual(['griffin', 'per-layer', 0.5, 'none'])
-    const own = { planner: 'mine', isGiven: true, criterion: 'none', scope: null, sparsity: null }
-    expect(rows[2]).toEqual({ ...numbers, ...own })
-    expect(numbers.klPerToken).toBeGreaterThan(0)
-  })
 })
 
-describe('what is no text, method or score is refused in a line', () => {
-  const planner = { name: 'mine', by: 'tokens', choose: () => null }
-  test.each<[Record<string, unknown>, string]>([
-    [{ text: 5 }, 'text: expected a text, or { name, stream, pages }, got 5'],
-    [{ text: { stream: 'a', pagse: [] } }, 'got an object without name'],
-    [{ text: { name: 'a', stream: 'a', pagse: [] } }, 'without pages (did you mean it by pagse?)'],
-    [{ text: '' }, 'text: expected some text, got none'],
-    [
-      { methods: undefined },
-      'methods: expected a list of methods of makeMethod or compareMethods, or planner objects',
-    ],
-    [{ methods: ['griffin'] }, 'of which entry 0 is the text griffin'],
-    [{ methods: [planner, { planner: 'griffin' }] }, 'of which entry 1 is an object without criterion'],
-    [
-      { methods: [{ ...planner, name: undefined }] },
-      'of which entry 0 is an object without a name for its row',
-    ],
-    [{ model: {} }, 'model: expected a loaded model, got an object'],
-    [{ contxt: 8 }, 'unknown option contxt (did you mean context?)'],
-  ])('textPerplexity %j', async (wrong, message) => {
-    await expect(measure(wrong)).rejects.toThrow(message)
-  })
-
-  test.each<[unknown, string]>([
-    [undefined, 'options: expected an object'],
-    [{ planner: ['griffin'] }, 'unknown option planner (did you mean planners?)'],
-    [{ planners: 'griffin', sparsities: [0.5] }, 'planners: expected a list, got the text griffin'],
-    [
-      { planners: ['griffin'], sparsities: 0.5 },
-      'sparsities: expected a list of numbers from 0 to 1, got 0.5',
-    ],
-  ])('compareMethods %j', (wrong, message) => {
-    expect(() => compareMethods(model, wrong as CompareOptions)).toThrow(message)
-  })
-
+describe('what is no model, window or option is refused in a line', () => {
   test.each<[unknown[], string]>([
     [[{}], 'model: expected a loaded model'],
     [['model'], 'window: expected tokens, promptLength and words, got undefined'],

@@ -1,7 +1,7 @@
 /**
  * Every task whose questions come from rows, by name. (`continuation` makes its questions from any text.)
  */
-import { UsageError } from '../../tensor/errors.ts'
+import { expectOption, nameOption } from '../../tensor/option.ts'
 import { arcEasy } from './arc_easy.ts'
 import { copa } from './copa.ts'
 import { hellaswag } from './hellaswag.ts'
@@ -13,6 +13,10 @@ import { winogrande } from './winogrande.ts'
 
 /** The seven tasks of the paper, in its order. */
 export const tasks: readonly Task[] = [piqa, copa, openbookqa, winogrande, rte, hellaswag, arcEasy]
+const taskOption = nameOption(
+  'TASK_NAME',
+  tasks.map(({ name }) => name),
+)
 
 /**
  * The choice task of a name, which makes questions from rows, for `taskSource` and `runTasks`.
@@ -51,10 +55,6 @@ export const tasks: readonly Task[] = [piqa, copa, openbookqa, winogrande, rte, 
  * ```
  */
 export function taskByName(name: string): Task {
-  const found = tasks.find((task) => task.name === name)
-  if (found) return found
-  throw new UsageError(
-    'TASK_NAME',
-    `task: expected one of ${tasks.map((task) => task.name).join(', ')}, got ${name}`,
-  )
+  expectOption('task', name, taskOption)
+  return tasks.find((task) => task.name === name) as Task
 }

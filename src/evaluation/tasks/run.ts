@@ -24,6 +24,7 @@ import {
   kinds,
   listOption,
   orNull,
+  recordOption,
   required,
   seedOption,
   type Kinds,
@@ -116,9 +117,15 @@ export interface RunOptions extends AskedTasks {
   readonly runner?: JobRunner | null
 }
 
+const taskFields: Kinds<Pick<TaskRun, 'name' | 'metrics' | 'asked' | 'leftOut'>> = {
+  name: required(kinds.text),
+  metrics: required(kinds.texts),
+  asked: required(kinds.list),
+  leftOut: required(kinds.list),
+}
 const runFields: Kinds<RunOptions> = {
   model: required(kinds.model),
-  tasks: required(listOption('a list of what prepareTask makes ready', kinds.object)),
+  tasks: required(listOption('a list of tasks of prepareTask', recordOption('a task', taskFields))),
   methods: required(methodsOption),
   sources: sourcesOption,
   seed: required(seedOption),
