@@ -160,7 +160,7 @@ const needs: readonly Needs[] = [
   { permissions: ['--allow-read'], args: () => ['generate', 'a', '-q', '--max-tokens', '2'], without: [3] },
   {
     permissions: ['--allow-read', '--allow-sys'],
-    args: () => ['perplexity', '--text', text, '--limit', '1'],
+    args: () => ['perplexity', '-q', '--text', text, '--limit', '1'],
     without: [3, 4],
   },
   {
@@ -172,6 +172,7 @@ const needs: readonly Needs[] = [
     permissions: ['--allow-read', '--allow-write', '--allow-sys'],
     args: (output) => [
       'reproduce',
+      '-q',
       ...few,
       '--cache',
       join(output, 'cache'),
