@@ -69,8 +69,12 @@ test.each(['chat', 'generate', 'serve'])(
 test('a row goes on below its text, an example is broken before a flag', () => {
   const long = 'word '.repeat(12).trim()
   expect(wrapHelp(`  --flag  ${long}`, 40).split('\n')[1]).toMatch(/^ {10}word/)
-  expect(wrapHelp('  $ shadowllm generate "The old captain" --seed 7 --json', 40)).toBe(
+  expect(wrapHelp('  $ shadowllm generate "The old captain" --seed 7 --json', 44)).toBe(
     '  $ shadowllm generate "The old captain" \\\n      --seed 7 --json',
+  )
+  // Without a flag to break it before, between words, but not in a text.
+  expect(wrapHelp('  $ shadowllm chat "a b" one two three "four five six"', 40)).toBe(
+    '  $ shadowllm chat "a b" one two three \\\n      "four five six"',
   )
 })
 

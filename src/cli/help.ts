@@ -37,11 +37,13 @@ const indentOf = (line: string): number => line.search(/\S|$/)
 function wrapBlock(block: string, width: number): string {
   if (block.trimStart().startsWith('$')) {
     if (block.length <= width) return block
-    // Only where a flag, another command or a comment begins. The backslash that joins the lines takes two characters.
-    const held = block.replaceAll(/(?<=\S) +(?![-|>#])/g, '\u00a0')
-    return wrapLines(held, width - 2, ' '.repeat(6))
-      .replaceAll('\n', ' \\\n')
-      .replaceAll('\u00a0', ' ')
+    // Only where a flag, another command or a comment begins, or, if that is too long, where no quoted text is cut. The backslash that
+    // joins the lines takes two characters.
+    const wrapped = [/(?<=\S) +(?![-|>#])/g, /(?<=^[^"]*"[^"]*(?:"[^"]*"[^"]*)*) +/g].map((held) =>
+      wrapLines(block.replaceAll(held, '\u00a0'), width - 2, ' '.repeat(6)),
+    )
+    const fits = (text: string): boolean => text.split('\n').every((line) => line.length <= width - 2)
+    return (wrapped.find(fits) ?? wrapped[0]).replaceAll('\n', ' \\\n').replaceAll('\u00a0', ' ')
   }
   const [lead = ''] = /^ +\S.*? {2,}(?=\S)/.exec(block) ?? []
   const hanging = lead.length > LEAD_SHARE * width ? indentOf(block) + 4 : lead.length
