@@ -1,9 +1,9 @@
 /**
  * A plugin of typedoc: what its search finds, and in which order, what each result says, and which part of the list of pages is
  * seen. The sections of guides are found too, the tasks that the start page lists, which lead to the call, and the words that the live
- * page explains. A section that uses a term such as KL or int4 comes before members of that name, and its result is the sentence. Guides, functions and
- * classes come before types, and these before members; names of the main module before the same of another; and the small words of
- * English are ignored, but for `own`, which the tasks tell apart by.
+ * page explains. A section that uses a term such as KL or int4 comes before members of that name, and its result is the sentence.
+ * Guides, functions and classes come before types, and these before members; names of the main module before the same of another; and
+ * the small words of English are ignored, but for `own`, which the tasks tell apart by.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'

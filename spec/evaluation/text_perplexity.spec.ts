@@ -1,5 +1,6 @@
 /**
- * Perplexity of texts: every row scores the same tokens, masks see their prompt only, distances to dense are zero for dense.
+ * Perplexity of texts: every row scores the same tokens, masks see their prompt only, distances to dense are zero for dense. What is of
+ * another shape than types say is refused in a line, by it and the functions that are used with it.
  * text_perplexity_rows.spec.ts computes each number of a report by hand.
  *
  * Tests src/evaluation/evaluate.ts, src/evaluation/score_window.ts, src/evaluation/window_evaluator.ts,
@@ -216,6 +217,24 @@ describe('from JavaScript', () => {
     )
     expect(() => taskByName('piq')).toThrow(/^task: expected one of .*, got piq \(did you mean piqa\?\)$/)
     expect(() => taskByName(Symbol('s') as never)).toThrow(expect.objectContaining({ code: 'TASK_NAME' }))
+  })
+
+  test.each<[unknown[], string]>([
+    [[{}], 'model: expected a loaded model'],
+    [['model'], 'window: expected tokens, promptLength and words, got undefined'],
+    [
+      ['model', { tokens: [1.5], promptLength: 1, words: 1 }],
+      'whose tokens is a list of 1, not a list of ids',
+    ],
+    [
+      ['model', { tokens: [1, 2], promptLength: 1, words: 1 }, { planner: 'griffin' }],
+      'whose planner is the text griffin',
+    ],
+  ])('scoreWindow %j', (wrong, message) => {
+    const [first, window, options] = wrong.map((one) => (one === 'model' ? model : one)) as Parameters<
+      typeof scoreWindow
+    >
+    expect(() => scoreWindow(first, window, options)).toThrow(message)
   })
 
   test('a method with a misspelt field is refused by the near name', () => {

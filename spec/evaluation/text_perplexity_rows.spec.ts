@@ -13,7 +13,6 @@ import {
   type TextPerplexityOptions,
   type TextPerplexityReport,
 } from '../../src/evaluation/text_perplexity.ts'
-import { scoreWindow } from '../../src/evaluation/score_window.ts'
 import { WindowEvaluator } from '../../src/evaluation/window_evaluator.ts'
 import { textOfDocuments } from '../../src/data/texts.ts'
 import { makeBudget } from '../../src/masks/budget.ts'
@@ -317,25 +316,5 @@ describe('the rows of a perplexity report', () => {
       (await measure({ model: long, methods, prompt: undefined, stride: undefined })).protocol,
     ).toMatchObject({ prompt: 128, stride: 1000, context: 1000 })
     long.dispose()
-  })
-})
-
-describe('what is no model, window or option is refused in a line', () => {
-  test.each<[unknown[], string]>([
-    [[{}], 'model: expected a loaded model'],
-    [['model'], 'window: expected tokens, promptLength and words, got undefined'],
-    [
-      ['model', { tokens: [1.5], promptLength: 1, words: 1 }],
-      'whose tokens is a list of 1, not a list of ids',
-    ],
-    [
-      ['model', { tokens: [1, 2], promptLength: 1, words: 1 }, { planner: 'griffin' }],
-      'whose planner is the text griffin',
-    ],
-  ])('scoreWindow %j', (wrong, message) => {
-    const [first, window, options] = wrong.map((one) => (one === 'model' ? model : one)) as Parameters<
-      typeof scoreWindow
-    >
-    expect(() => scoreWindow(first, window, options)).toThrow(message)
   })
 })

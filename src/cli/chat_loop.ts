@@ -7,7 +7,7 @@
  * terminal ends an answer, of which the part so far stays in the conversation. Through a pipe ctrl-C ends
  * the program, as for every other command.
  */
-import { skippedShares } from '../masks/achieved.ts'
+import { achievedBy } from '../masks/achieved.ts'
 import type { UnitMask } from '../masks/mask.ts'
 import { isOneMask, type MaskPlanner } from '../masks/planner.ts'
 import { planners } from '../planners/index.ts'
@@ -569,7 +569,7 @@ class ChatLoop {
       prompt: run,
       planner,
       sparsity: planner === 'dense' ? 0 : sparsity,
-      skipped: skippedShares(mask, this.#opt.config).weights,
+      skipped: achievedBy(mask, this.#opt.config).weights,
       decisions,
       ...(checked && { checked }),
       temperature,

@@ -17,7 +17,7 @@ import { cacheOption } from '../engine/layer_cache.ts'
 import type { Sequence, SequenceOptions } from '../engine/sequence.ts'
 import { leakyMask } from '../planners/leaky.ts'
 import type { Window } from '../data/windows.ts'
-import { isObject } from '../tensor/arguments.ts'
+import { isPlannerObject } from '../results/method.ts'
 import { expectOption, kinds, orNull, recordOption, required } from '../tensor/option.ts'
 
 /** The part of a window that scoring needs. */
@@ -73,7 +73,7 @@ const windowOption = recordOption<ScoredText>('tokens, promptLength and words', 
   start: kinds.number,
 })
 const scoreOption = recordOption<ScoreOptions>('options of scoreWindow', {
-  planner: orNull({ words: 'a planner object', holds: (value) => isObject(value) && 'by' in value }),
+  planner: orNull({ words: 'a planner object', holds: isPlannerObject }),
   dense: kinds.object,
   mode: modeOption,
   cache: cacheOption,

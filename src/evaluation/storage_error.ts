@@ -8,7 +8,8 @@ import type { Storage } from '../engine/storages/index.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import type { Document } from '../data/corpus.ts'
 import { DenseLogits, readLogits } from './score_window.ts'
-import { achievedBy, perplexityOf, Tally } from './tally.ts'
+import { achievedBy } from '../masks/achieved.ts'
+import { perplexityOf, Tally } from './tally.ts'
 import type { Encode } from '../io/encode_pieces.ts'
 
 /** Tokens of a text at most. */

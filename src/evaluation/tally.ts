@@ -5,8 +5,7 @@
  * both ways: per token, exp(nll / tokens), which depends on the tokeniser; and per word, exp(nll / words), over the
  * whitespace-separated words that the scored tokens spell, which does not.
  */
-import { achievedSparsity, type AchievedSparsity, type LayerSizes, type Sparsity } from '../masks/achieved.ts'
-import { denseMask, type UnitMask, type UnitShape } from '../masks/mask.ts'
+import type { AchievedSparsity, Sparsity } from '../masks/achieved.ts'
 import type { LayerSparsity } from '../results/experiment_result.ts'
 import { pairedP } from '../results/paired_test.ts'
 import { ratioOf, type Ratio } from '../results/ratio.ts'
@@ -21,12 +20,6 @@ import {
   type Kinds,
 } from '../tensor/option.ts'
 import type { ComparedCost, Cost } from './score_window.ts'
-
-/** The shares that a mask skips of a model of these sizes; no mask skips nothing. */
-export function achievedBy(mask: UnitMask | null, sizes: UnitShape & LayerSizes): AchievedSparsity {
-  const { layers, heads, neurons } = sizes
-  return achievedSparsity(mask ?? denseMask({ layers, heads, neurons }), sizes)
-}
 
 /** The mean of skipped shares, of the whole model and of each layer. There must be at least one. */
 export function meanAchieved(all: readonly AchievedSparsity[]): AchievedSparsity {

@@ -8,7 +8,7 @@
  *
  * A leaky planner sees all that is fed; then everything is scored.
  */
-import type { AchievedSparsity } from '../masks/achieved.ts'
+import { achievedBy, type AchievedSparsity } from '../masks/achieved.ts'
 import type { Scope } from '../masks/budget.ts'
 import type { MaskPlanner, Prefill } from '../masks/planner.ts'
 import { modeOption } from '../engine/active_layer.ts'
@@ -51,7 +51,7 @@ import {
   type Provenance,
 } from '../results/provenance.ts'
 import { DenseLogits, readLogits, type ComparedCost } from './score_window.ts'
-import { achievedBy, perplexityOf, Tally, type Measured, type UnitCost } from './tally.ts'
+import { perplexityOf, Tally, type Measured, type UnitCost } from './tally.ts'
 import type { MethodScore } from './window_evaluator.ts'
 import { expectText, textOption, type PagedText } from '../data/texts.ts'
 import { pageWindows, streamWindows, withPrefix, type TextWindow } from '../data/windows.ts'

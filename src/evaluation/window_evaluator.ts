@@ -4,7 +4,7 @@
  */
 import { ScoreAggregate } from '../calibration/aggregate.ts'
 import { criterionByName } from '../criteria/index.ts'
-import type { AchievedSparsity } from '../masks/achieved.ts'
+import { achievedBy, type AchievedSparsity } from '../masks/achieved.ts'
 import { wrapPlanner, type MaskPlanner } from '../masks/planner.ts'
 import { backendTopK, type UnitScores } from '../masks/selection.ts'
 import { defaultCache, type CacheStorage } from '../engine/layer_cache.ts'
@@ -30,7 +30,7 @@ import {
   type ScoredText,
   type WindowScore,
 } from './score_window.ts'
-import { achievedBy, meanAchieved } from './tally.ts'
+import { meanAchieved } from './tally.ts'
 import { remembered } from '../tensor/records.ts'
 
 /** A prompt and what follows it, to plan for. */

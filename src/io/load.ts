@@ -155,7 +155,10 @@ const wellKnown: readonly (readonly [organisation: string, name: RegExp])[] = [
   ['HuggingFaceTB', /^SmolLM2-(?:135M|360M|1\.7B)(?:-Instruct)?$/],
 ]
 
-/** What to say of a name that is none of this machine: the whole name on the hub of a well-known model, else how names on the hub look; nothing of a path. */
+/**
+ * What to say of a name that is none of this machine: the whole name on the hub of a well-known model, else how names on the hub look;
+ * nothing of a path.
+ */
 function hubHint(name: string): string {
   const found = wellKnown.find(([, names]) => names.test(name))
   if (found !== undefined) return `; ${found[0]}/${name} is a name on the hub`

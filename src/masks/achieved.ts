@@ -15,7 +15,7 @@ import { keyHeadOf } from '../ops/attention.ts'
 import { describeValue } from '../tensor/arguments.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { maskedShare, type ChannelSite } from './channels.ts'
-import { expectMask, type UnitMask } from './mask.ts'
+import { denseMask, expectMask, type UnitMask, type UnitShape } from './mask.ts'
 
 /** Shares skipped, each in [0, 1]. */
 export interface Sparsity {
@@ -109,13 +109,12 @@ export function achievedSparsity(mask: UnitMask, sizes: LayerSizes): AchievedSpa
 }
 
 /**
- * The shares of the whole model that the mask of a text skips, zeros where everything is computed. Of a text that is checked dense they are those of its drafts.
- * @param mask null computes everything
- * @param sizes those of a layer
+ * The shares that the mask of a text skips; no mask skips nothing. Of a text that is checked dense they are those of its drafts.
  * @throws UsageError MASK_SHAPE, WIDTH
  */
-export function skippedShares(mask: UnitMask | null, sizes: LayerSizes): Sparsity {
-  return mask ? achievedSparsity(mask, sizes) : { heads: 0, neurons: 0, weights: 0 }
+export function achievedBy(mask: UnitMask | null, sizes: UnitShape & LayerSizes): AchievedSparsity {
+  const { layers, heads, neurons } = sizes
+  return achievedSparsity(mask ?? denseMask({ layers, heads, neurons }), sizes)
 }
 
 /** The mask of G key heads a layer: 0 for one that no kept head reads. */

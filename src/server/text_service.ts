@@ -9,7 +9,7 @@ import type { MaskMode } from '../engine/active_layer.ts'
 import type { CacheStorage } from '../engine/layer_cache.ts'
 import { fillSampling, samplingOptions, type SamplerOptions } from '../engine/sampling.ts'
 import type { Tokenizer } from '../io/tokenizer.ts'
-import { skippedShares } from '../masks/achieved.ts'
+import { achievedBy } from '../masks/achieved.ts'
 import { now } from '../platform/platform.ts'
 import type { MaskPlanner } from '../masks/planner.ts'
 import {
@@ -152,8 +152,8 @@ export class TextService {
     const { mode, cache, planning } = this.#options
     const n = asked.n ?? 1
     const sampling = fillSampling(samplingOf(asked), this.model.sampling, REQUEST_TEMPERATURE)
-    const { seed: named = ANY_SEED } = asked
-    const seed = named === null || named === ANY_SEED ? this.#seeds.uint32() : named
+    const named = asked.seed ?? ANY_SEED
+    const seed = named === ANY_SEED ? this.#seeds.uint32() : named
     const stops = typeof asked.stop === 'string' ? [asked.stop] : (asked.stop ?? [])
     const told = prompts.map(({ ids, echo, maxTokens }) => maxTokens + (echo === null ? 0 : ids.length))
     expectFewScores(n * told.reduce((total, count) => total + count, 0), how.likeliest)
@@ -265,7 +265,7 @@ export class TextService {
         const { done, value } = await seat.step(step)
         if (done) {
           const { end, tokens, mask, decisions, checked } = value
-          const skipped = skippedShares(mask, model.config)
+          const skipped = achievedBy(mask, model.config)
           this.#metrics.text(skipped)
           const seed = task.sampling.seed as number
           return yield { choice, end: { end, skipped, decisions, checked, seed }, tokens }

@@ -4,7 +4,7 @@
 import type { AskedTokens } from '../../../src/data/tasks/prompts.ts'
 import type { MaskMode } from '../../../src/engine/active_layer.ts'
 import type { LanguageModel } from '../../../src/engine/language_model.ts'
-import { achievedBy } from '../../../src/evaluation/tally.ts'
+import { achievedBy } from '../../../src/masks/achieved.ts'
 import { answerOf, textsOf, type Answer } from '../../../src/evaluation/tasks/score.ts'
 import { scoreTogether, type PlanText } from '../../../src/evaluation/window_evaluator.ts'
 

@@ -8,7 +8,7 @@ import { defaultCache, type CacheStorage } from '../../engine/layer_cache.ts'
 import type { CheckCounts } from '../../engine/next_tokens.ts'
 import { expectTemperature } from '../../engine/sampling.ts'
 import type { HubOrigin } from '../../io/hub.ts'
-import { skippedShares } from '../../masks/achieved.ts'
+import { achievedBy } from '../../masks/achieved.ts'
 import type { Scope } from '../../masks/budget.ts'
 import type { UnitMask } from '../../masks/mask.ts'
 import type { Prefill } from '../../masks/planner.ts'
@@ -216,7 +216,7 @@ async function write(
     ...writingOptions(flags),
     session: saved,
     signal: session.signal,
-    onMask: (mask: UnitMask | null) => void (skipped = skippedShares(mask, opt.config).weights),
+    onMask: (mask: UnitMask | null) => void (skipped = achievedBy(mask, opt.config).weights),
     onEnd: (run: TextRun) => void (written.run = run),
   }
   const text = textOf(opt, prompt, flags, options)

@@ -61,7 +61,7 @@ Examples:
   $ shadowllm perplexity -m DIR --by stream --context 256 --windows 32 --planner oracle,random --head-sparsity 0
   $ shadowllm perplexity -m DIR --planner static --calibration traces --text book.txt`
 
-/** Of fewer tokens a perplexity tells nothing of a model. */
+/** Of fewer tokens a perplexity says little of a model. */
 const FEW = 100
 
 /** Documents of the Brown corpus that are read unless told. */
