@@ -102,7 +102,8 @@ export class App {
       },
       toggle: () => this.#toggle(),
       open: openPredictor,
-      point: (what, at) => (what ? this.#tip.show(this.#describe(what), at) : this.#tip.hide()),
+      point: (what, at) =>
+        what ? this.#tip.show(this.#describe(what), byId('layers'), at) : this.#tip.hide(),
     })
     this.#texts = new TextsView(byId('sparse-text'), byId('dense-text'), (column) =>
       this.#choose(column, this.#cell),

@@ -53,7 +53,7 @@ function connect(button: HTMLElement, body: HTMLElement, tip: Tip): void {
   const words = glossary[term]
   if (!body.querySelector(`#${id}`)) body.append(make('span', { id, hidden: '', text: words }))
   button.setAttribute('aria-describedby', id)
-  const show = (): void => tip.show(words, button.getBoundingClientRect())
+  const show = (): void => tip.show(words, button)
   const hide = (): void => tip.hide()
   button.addEventListener('pointerenter', show)
   button.addEventListener('focus', show)
