@@ -17,7 +17,10 @@ const { shape } = opt.model
 /** Sum of sizes per unit, over all tokens: [U]. @param values [T, U, K] */
 function sizes(values: Float32Array, units: number, K: number): number[] {
   const sums = new Array<number>(units).fill(0)
-  values.forEach((value, i) => (sums[Math.floor(i / K) % units] += Math.abs(value)))
+  for (const [i, value] of values.entries()) {
+    const unit = Math.floor(i / K) % units
+    sums[unit] = (sums[unit] ?? 0) + Math.abs(value)
+  }
   return sums
 }
 
@@ -42,18 +45,15 @@ const sentences = [
 
 /** Scores of all sentences together. */
 function collect(criterion: Criterion): UnitScores {
-  const sum = {
-    shape,
-    heads: new Float32Array(shape.layers * shape.heads),
-    neurons: new Float32Array(shape.layers * shape.neurons),
-  }
+  let heads = new Float32Array(shape.layers * shape.heads)
+  let neurons = new Float32Array(shape.layers * shape.neurons)
   for (const sentence of sentences) {
     const ids = Int32Array.from(opt.encode(sentence))
     const scores = scoreText(opt.model, ids, ids, criterion)
-    scores.heads.forEach((score, i) => (sum.heads[i] += score))
-    scores.neurons.forEach((score, i) => (sum.neurons[i] += score))
+    heads = scores.heads.map((score, i) => score + (heads[i] ?? 0))
+    neurons = scores.neurons.map((score, i) => score + (neurons[i] ?? 0))
   }
-  return sum
+  return { shape, heads, neurons }
 }
 
 for (const criterion of [size, criterionByName('plainact')]) {

@@ -24,7 +24,7 @@ const loudest: MaskPlanner = {
     )
     const heads = Float32Array.from(
       { length: shape.layers * shape.heads },
-      (_, i) => loudness[i % shape.heads],
+      (_, i) => loudness[i % shape.heads] ?? 0,
     )
     const neurons = Float32Array.from({ length: shape.layers * shape.neurons }, (_, i) => i % 2)
     return selectMask({ shape, heads, neurons }, makeBudget(0.5, { scope: 'per-layer' }))

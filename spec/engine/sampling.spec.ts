@@ -44,6 +44,10 @@ const anyLogits = fc.oneof(
     .array(fc.constantFrom(0, 1, -1, -200, NaN, -Infinity), { minLength: 1, maxLength: 12 })
     .filter((values) => values.some(Number.isFinite))
     .map((values) => Float32Array.from(values)),
+  // More than a nucleus is first looked for in.
+  fc
+    .array(fc.float({ min: -2, max: 2, noNaN: true }), { minLength: 65, maxLength: 130, size: 'max' })
+    .map((values) => Float32Array.from(values)),
 )
 const someOptions: fc.Arbitrary<SamplerOptions> = fc.record(
   {
@@ -166,6 +170,7 @@ describe('drawing', () => {
         minP: Math.min(1, 1.5 * minP),
       }),
       'another temperature': (_, options) => ({ ...options, temperature: 2 * (options.temperature ?? 1) }),
+      'no more than 64 tokens': (_, options) => ({ ...options, topK: Math.min(options.topK ?? 64, 64) }),
       'another seed': (_, options) => ({ ...options, seed: (options.seed ?? 0) + 1 }),
     }),
   )('%s: killed', async (_, change) => {

@@ -52,7 +52,10 @@ export interface CriterionDescription {
  * // The sizes of what each unit of K numbers gives out, summed over the tokens of a text: from [T, U K] to [U].
  * const sizes = (values: Float32Array, U: number, K: number): number[] => {
  *   const sums = Array.from({ length: U }, () => 0)
- *   for (const [i, value] of values.entries()) sums[Math.floor(i / K) % U] += Math.abs(value)
+ *   for (const [i, value] of values.entries()) {
+ *     const unit = Math.floor(i / K) % U
+ *     sums[unit] = (sums[unit] ?? 0) + Math.abs(value)
+ *   }
  *   return sums
  * }
  * const layers = Array.from({ length: shape.layers }, (_, layer) => layer)

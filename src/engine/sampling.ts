@@ -239,11 +239,16 @@ function rank(logit: number): number {
 type Kept = Readonly<Required<Pick<SamplerOptions, 'topK' | 'topP' | 'minP'>>>
 
 function draw(logits: Float32Array, temperature: number, { topK, topP, minP }: Kept, random: Random): number {
-  const most = rank(logits[argmax(logits)])
-  if (!Number.isFinite(most)) return argmax(logits)
-  const weights = Float32Array.from(logits, (logit) => exp(fround(fround(rank(logit) - most) / temperature))) // [V]
-  // The likeliest token has the weight 1.
-  const kept = keepTop(logits, weights, topK, topP).filter((id) => weights[id] >= minP)
+  const likeliest = argmax(logits)
+  const most = rank(logits[likeliest])
+  if (!Number.isFinite(most)) return likeliest
+  const all = new Int32Array(logits.length)
+  for (let id = 0; id < all.length; id++) all[id] = id
+  const best = topK < all.length ? keepHighest(all, logits, topK) : all
+  const weights = new Float32Array(logits.length) // [V], of those in `best`. The likeliest token has the weight 1.
+  for (const id of best) weights[id] = exp(fround(fround(rank(logits[id]) - most) / temperature))
+  const nucleus = topP < 1 ? keepNucleus(best, logits, weights, topP) : best
+  const kept = minP > 0 ? nucleus.filter((id) => weights[id] >= minP) : nucleus
   let total = 0
   for (const id of kept) total += weights[id]
   let left = random.uniform() * total
@@ -252,14 +257,6 @@ function draw(logits: Float32Array, temperature: number, { topK, topP, minP }: K
     if (left < 0) return id
   }
   return kept.findLast((id) => weights[id] > 0) as number
-}
-
-/** The ids that may be drawn, best first wherever some are left out. */
-function keepTop(logits: Float32Array, weights: Float32Array, topK: number, topP: number): Int32Array {
-  const ids = Int32Array.from(logits.keys())
-  if (topK >= ids.length && topP === 1) return ids
-  const best = topK < ids.length ? keepHighest(ids, logits, topK) : ids
-  return topP < 1 ? keepNucleus(best, logits, weights, topP) : best
 }
 
 /** Unlike a difference, it also compares two infinities. */
@@ -272,14 +269,43 @@ function sortByLogit(ids: Int32Array, logits: Float32Array): Int32Array {
   return ids.sort((a, b) => compare(rank(logits[b]), rank(logits[a])) || a - b)
 }
 
-/** The `count` highest. Sorting the logits as plain numbers first leaves few ids to compare. */
+/** The `count` highest, best first. */
 function keepHighest(ids: Int32Array, logits: Float32Array, count: number): Int32Array {
-  const threshold = logits.map(rank).sort()[logits.length - count]
+  const values = new Float32Array(ids.length)
+  for (let i = 0; i < ids.length; i++) values[i] = rank(logits[ids[i]])
+  const threshold = nthHighest(values, count)
   return sortByLogit(
     ids.filter((id) => rank(logits[id]) >= threshold),
     logits,
   ).subarray(0, count)
 }
+
+/** The value at place `count` of the sorted values, highest first. It reorders them, and sorts only where that place is (quickselect). */
+function nthHighest(values: Float32Array, count: number): number {
+  let low = 0
+  let high = values.length - 1
+  while (low < high) {
+    const pivot = values[(low + high) >> 1]
+    let i = low
+    let j = high
+    while (i <= j) {
+      while (values[i] > pivot) i++
+      while (values[j] < pivot) j--
+      if (i > j) break
+      const value = values[i]
+      values[i++] = values[j]
+      values[j--] = value
+    }
+    if (count - 1 <= j) high = j
+    else if (count - 1 >= i) low = i
+    else break
+  }
+  return values[count - 1]
+}
+
+/** How many ids a nucleus is first looked for in, and how many times as many next. */
+const FEW = 64
+const MORE = 16
 
 /** The shortest best-first prefix, of one id at least, that holds `share` of the weight. */
 function keepNucleus(
@@ -290,15 +316,12 @@ function keepNucleus(
 ): Int32Array {
   let total = 0
   for (const id of ids) total += weights[id]
-  // All ids under this weight together hold less than what may be left out: they need no sorting.
-  const least = ((1 - share) * total) / ids.length
-  const likely = sortByLogit(
-    ids.filter((id) => weights[id] >= least),
-    logits,
-  )
-  let reached = 0
-  let count = 0
-  do reached += weights[likely[count++]]
-  while (count < likely.length && reached < share * total)
-  return likely.subarray(0, count)
+  for (let most = FEW; ; most *= MORE) {
+    const likely = keepHighest(ids, logits, Math.min(most, ids.length))
+    let reached = 0
+    let count = 0
+    do reached += weights[likely[count++]]
+    while (count < likely.length && reached < share * total)
+    if (reached >= share * total || likely.length === ids.length) return likely.subarray(0, count)
+  }
 }

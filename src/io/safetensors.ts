@@ -68,11 +68,9 @@ const HEADER_DEPTH = 4
  * import { openSafetensors } from 'shadowllm/io/safetensors'
  *
  * const opt = await ShadowModel.fromPretrained()
- * const [path] = opt.files.filter((file) => file.endsWith('.safetensors'))
- * const source = await openSafetensors(path)
+ * const source = await openSafetensors(opt.weightsFile)
  * for (const [name, { dtype, shape }] of source.tensors) console.log(name, dtype, shape.join(' x '))
- * const [first] = source.tensors.keys()
- * console.log((await source.read(first)).slice(0, 3))
+ * console.log((await source.read('model.decoder.final_layer_norm.weight')).slice(0, 3))
  * await source.close()
  * await opt.dispose()
  * ```

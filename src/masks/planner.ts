@@ -209,7 +209,7 @@ export interface PlannerSettings {
  *     const K = context.length / tokens / H
  *     const last = context.subarray((tokens - 1) * H * K)
  *     const loudness = Array.from({ length: H }, (_, h) => Math.hypot(...last.subarray(h * K, (h + 1) * K)))
- *     const heads = Float32Array.from({ length: layers * H }, (_, i) => loudness[i % H])
+ *     const heads = Float32Array.from({ length: layers * H }, (_, i) => loudness[i % H] ?? 0)
  *     const neurons = Float32Array.from({ length: layers * F }, (_, i) => i % 2)
  *     return selectMask({ shape, heads, neurons }, makeBudget(0.5, { scope: 'per-layer' }))
  *   },

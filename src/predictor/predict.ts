@@ -53,7 +53,8 @@ export function promptInput(config: ShadowConfig, features: PromptFeatures): Flo
  *   const truth = scores.get('plainact')
  *   if (truth === undefined) throw new Error('no scores')
  *   const predicted = predictScores(predictor, features)
- *   const [chosen, best] = [predicted, truth].map((one) => selectMask(one, makeBudget(0.5)))
+ *   const chosen = selectMask(predicted, makeBudget(0.5))
+ *   const best = selectMask(truth, makeBudget(0.5))
  *   console.log(spearman(predicted.neurons, truth.neurons))
  *   console.log(scoreKept(chosen.neurons, best.neurons, truth.neurons))
  * }

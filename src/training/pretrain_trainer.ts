@@ -41,12 +41,12 @@ const betas = { beta1: 0.9, beta2: 0.95 }
  * const config = makeConfig({ vocabulary: 10, width: 8, layers: 1, heads: 2, neurons: 16, positions: 8 })
  * const backend = await createBackend('wasm')
  * const model = await LanguageModel.load(config, memorySource(initialWeights(config)), backend)
- * const windows = Array.from({ length: 6 }, (_, i) => Int32Array.from({ length: 8 }, (_, t) => (i + t) % 10))
+ * const windowOf = (i: number): Int32Array => Int32Array.from({ length: 8 }, (_, t) => (i + t) % 10)
  *
  * const trainer = new LanguageTrainer(model, 0.1)
- * const [rateOf, batchOf] = [cosineSchedule(0.01, 20, 2), seededBatches(windows.length, 2, 0)]
+ * const [rateOf, batchOf] = [cosineSchedule(0.01, 20, 2), seededBatches(6, 2, 0)]
  * for (let step = 0; step < 20; step++) {
- *   console.log(await trainer.accumulate(Array.from(batchOf(step), (i) => windows[i])))
+ *   console.log(await trainer.accumulate(Array.from(batchOf(step), windowOf)))
  *   trainer.step(rateOf(step), 1)
  * }
  * trainer.dispose()

@@ -37,7 +37,7 @@ const taskOption = nameOption(
  * const keys = ['premise', 'question', 'choice1', 'choice2', 'label']
  * const row = (place: string, ...values: readonly (string | number)[]) => ({
  *   place,
- *   values: new Map(keys.map((key, i) => [key, values[i]])),
+ *   values: new Map(keys.map((key, i) => [key, values[i] ?? ''])),
  * })
  * const rows = [
  *   row('row 1', 'The man fell.', 'cause', 'The floor was wet.', 'He ate.', 0),
