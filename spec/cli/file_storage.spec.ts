@@ -92,6 +92,35 @@ test.each([
   expect(model.model.weights.storage).toBe(held)
 })
 
+test('perplexity measures float32 numbers, and says what the commands that write hold; --storage file measures that', async () => {
+  const [file, text] = [await fileOf('Q4_1'), join(folder, 'measured')]
+  await writeFile(text, 'a '.repeat(200))
+  const args = [
+    'perplexity',
+    '-m',
+    file,
+    '--text',
+    text,
+    '--by',
+    'page',
+    '--planner',
+    'dense',
+    '--context',
+    '16',
+  ]
+  const of = async (...more: string[]) => runInside([...args, ...more])
+  const usual = await of()
+  expect(usual.code, usual.stderr).toBe(0)
+  expect(usual.stdout).toContain('; weights as f32\n')
+  expect(usual.stderr).toContain(
+    'generate, chat and serve hold those of this file as int4, as --storage file does here',
+  )
+  expect((await of('--quiet')).stderr).toBe('')
+  const own = await of('--storage', 'file')
+  expect(own.stdout).toContain('; weights as int4\n')
+  expect(own.stderr).not.toContain('weights as')
+})
+
 test('calibrate, which has no --storage, scores the float32 numbers of such a file', async () => {
   const [file, wide, text] = [await fileOf('Q4_1'), join(folder, 'wide'), join(folder, 'text')]
   await writeFile(text, 'a '.repeat(200))

@@ -110,6 +110,16 @@ describe('help', () => {
       expect(await runInside(args), args.join(' ')).toEqual(run)
   })
 
+  test('the help of all commands is that of the program', async () => {
+    const run = await runInside(['--help'])
+    expect(run.stdout).toContain('Usage: shadowllm ')
+    for (const args of [
+      ['help', 'all'],
+      ['--help', 'all'],
+    ])
+      expect(await runInside(args), args.join(' ')).toEqual(run)
+  })
+
   test('the version is that of the package', async () => {
     expect(await runInside(['--version'])).toEqual({ code: 0, stdout: `${about.version}\n`, stderr: '' })
   })

@@ -552,7 +552,9 @@ class ChatLoop {
       }
     }
     if (tokens.length === 0 && end === 'interrupted')
-      return this.#session.note('[interrupted before the first token; the message is forgotten]')
+      return this.#session.note(
+        '[interrupted before the first token; the message is forgotten; the up key brings it back]',
+      )
     if (repetition && !this.#start.quiet) await this.#session.note(this.#loopWords(repetition))
     const { decisions, checked } = (text ?? { decisions: 0, checked: null }) as TextRun
     const { mask = null, ...run } = (prompt ?? { tokens: 0, reused: 0, mask: null }) as PromptRun

@@ -395,6 +395,11 @@ export async function withMethods<T>(
   const { sparsity: sparsities, paperCompatible, criterion, ...choice } = asked
   const { scope, every, prefill, leaky, headSparsity, neuronSparsity, compensate, ridge, promptShare } =
     choice
+  const { storage } = opt.model.weights
+  if (storage === 'f32' && opt.fileStorage !== storage)
+    await tell(session, asked, [
+      `weights as f32; generate, chat and serve hold those of this file as ${opt.fileStorage}, as --storage file does here`,
+    ])
   const { files, found } = await openPlannerFiles(opt.model, predictorBeside(opt.weightsFile), asked)
   try {
     const planners = asked.isPlannerImplied

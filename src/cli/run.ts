@@ -54,10 +54,12 @@ export async function runCommandLine(session: Session): Promise<number> {
       ...commands.map((command) => command.name()),
     ]
     try {
-      const asked = own.length === 0 ? args : helpArguments(args, subcommands)
+      const isOfAll = asksHelp(args) && called === ALL
+      const asked = isOfAll ? ['--help'] : own.length === 0 ? args : helpArguments(args, subcommands)
       expectHelpWord(asked)
       // Asked for the help of a command that is none, the parser would show that of the program.
-      const isUnknown = called !== undefined && called !== 'help' && !commandNames.includes(called)
+      const isUnknown =
+        called !== undefined && !isOfAll && called !== 'help' && !commandNames.includes(called)
       await program.parseAsync(isUnknown && asksHelp(args) ? [called] : asked, { from: 'user' })
     } finally {
       // The parser cannot wait, and ends with an error once help is shown.

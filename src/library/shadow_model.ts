@@ -26,7 +26,7 @@ import { generateTokens, type GenerateEnd, type PromptRun } from '../engine/gene
 import { shiftLabels } from '../engine/loss.ts'
 import { LanguageModel, withSequence } from '../engine/language_model.ts'
 import type { SamplerOptions } from '../engine/sampling.ts'
-import { chosenStorage } from '../engine/storages/index.ts'
+import { chosenStorage, type Storage } from '../engine/storages/index.ts'
 import type { LoadProgress } from '../engine/weight_reader.ts'
 import { NOT_SCORED } from '../ops/cross_entropy.ts'
 import { makersSampling } from '../io/known_models.ts'
@@ -109,6 +109,8 @@ export class ShadowModel {
   readonly files: readonly string[]
   /** The file by which it can be opened again: the weights or their index. */
   readonly weightsFile: string
+  /** What that file holds matrices as: how they are opened with `storage: 'file'`, which is the default. */
+  readonly fileStorage: Storage
   readonly config: ModelConfig
   readonly model: LanguageModel
   /** Null if the model's folder has none: then prompts are ids, and steps have no text. */
@@ -140,11 +142,12 @@ export class ShadowModel {
         'MODEL_NAME',
         'new ShadowModel: expected ShadowModel.fromPretrained, got the constructor',
       )
-    const { origin, files, tokenizer, chat, stopIds, sampling } = found
+    const { origin, files, source, tokenizer, chat, stopIds, sampling } = found
     this.name = name
     this.origin = origin
     this.files = files.all
     this.weightsFile = files.weights
+    this.fileStorage = chosenStorage('file', source)
     this.config = model.config
     this.model = model
     this.tokenizer = tokenizer ?? null

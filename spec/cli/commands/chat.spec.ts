@@ -496,7 +496,9 @@ describe('at a terminal', () => {
       return () => {}
     }
     const { notes, chats, exitCode, stdout } = await typed(['once', 'a'], {}, { takeInterrupts })
-    expect(notes[0]).toBe('[interrupted before the first token; the message is forgotten]')
+    expect(notes[0]).toBe(
+      '[interrupted before the first token; the message is forgotten; the up key brings it back]',
+    )
     expect(chats[1]).toEqual([{ role: 'user', content: 'a' }])
     expect([exitCode, notes.length]).toEqual([0, 2])
     expect(stdout.split('\n').length).toBeGreaterThan(2)
