@@ -691,7 +691,9 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
       expect(state).toEqual(['The captain looked at the sea', '70 %', 'griffin', '0.5', '7'])
       // It decides once, from the whole prompt.
       expect(await page.locator('#decides').isDisabled()).toBe(true)
-      expect(await lineOf(page, 'decides-help')).toBe('This one decides once, from the whole prompt.')
+      expect(await lineOf(page, 'decides-help')).toBe(
+        'This one decides once, from the whole prompt, within each layer.',
+      )
       // The ways to the other pages stand on top.
       expect(await page.locator('header .links a').allInnerTexts()).toEqual([
         'Paper',

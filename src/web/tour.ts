@@ -28,7 +28,7 @@ export const tourSteps: readonly TourStep[] = [
     about: 'settings',
     title: 'A prompt is read once',
     words:
-      'Layer 0 reads your prompt and is computed in full. What its heads give out at the last token goes to a small predictor, the diamond, which scores all heads and neurons of the layers after it.',
+      'Layer 0 reads your prompt and is computed in full. Where the predictor decides, what its heads give out at the last token goes to it, the diamond, and it scores all heads and neurons of the layers after it.',
   },
   {
     about: 'skip',

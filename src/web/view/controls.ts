@@ -170,15 +170,16 @@ export class Controls {
     this.#stop.disabled = !isWriting
     const { planner, criterion } = this.state
     const isDense = planner === 'dense'
-    for (const field of [this.#scope, this.#criterion, this.#sparsity]) field.disabled = isDense
-    // They decide from the whole prompt, which later words do not change.
+    for (const field of [this.#criterion, this.#sparsity]) field.disabled = isDense
+    // They decide from the whole prompt, which later words do not change, and within each layer.
     const isOnce = neuronStudyPlanners.includes(planner)
+    this.#scope.disabled = isDense || isOnce
     if (isOnce) this.#decides.value = 'once'
     this.#decides.disabled = isDense || isOnce
     byId('decides-help').textContent = isDense
       ? 'Nobody decides.'
       : isOnce
-        ? 'This one decides once, from the whole prompt.'
+        ? 'This one decides once, from the whole prompt, within each layer.'
         : 'Deciding again takes a pass over the whole text.'
     const isOfOracle = !criterionPlanners.includes(planner)
     byId('criterion-words').textContent = isOfOracle ? 'Criterion of the oracle' : 'Criterion'
