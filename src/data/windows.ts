@@ -11,7 +11,7 @@ import { makePieceEncoder, type Encode } from '../io/encode_pieces.ts'
 import { NOT_SCORED } from '../ops/cross_entropy.ts'
 import { Random } from '../tensor/random.ts'
 import { UsageError } from '../tensor/errors.ts'
-import { kinds, required, type Kinds } from '../tensor/option.ts'
+import { kinds, required, type Kind, type Kinds } from '../tensor/option.ts'
 import type { Document } from './corpus.ts'
 
 /** A prompt and its continuation. */
@@ -42,10 +42,12 @@ export interface WindowSizes {
   readonly prefixIds: readonly number[]
 }
 
-/** The fields of the sizes of windows; `cutWindows` says which sizes are too small. */
+/** The tokens of a part of a window; `cutWindows` says which are too few. */
+export const windowSizeOption: Kind = { ...kinds.number, code: 'WINDOW_SIZE' }
+/** The fields of the sizes of windows. */
 export const windowSizeFields: Kinds<WindowSizes> = {
-  prompt: required({ ...kinds.number, code: 'WINDOW_SIZE' }),
-  continuation: required({ ...kinds.number, code: 'WINDOW_SIZE' }),
+  prompt: required(windowSizeOption),
+  continuation: required(windowSizeOption),
   prefixIds: required(kinds.idList),
 }
 

@@ -30,7 +30,9 @@ import {
   temporaryName,
   writeFileAtomic,
 } from '../platform/platform.ts'
+import { isObject } from '../tensor/arguments.ts'
 import { ShadowError } from '../tensor/errors.ts'
+import type { Kind } from '../tensor/option.ts'
 
 /** What a part is the result of: a plain object of JSON values. */
 export type PartDescription = Readonly<Record<string, unknown>>
@@ -53,6 +55,12 @@ export async function openPartStore(
     await removeAbandoned(folder)
   })
   return new PartStore(folder)
+}
+
+/** A store. */
+export const storeOption: Kind = {
+  words: 'a store of openPartStore',
+  holds: (value) => isObject(value) && 'json' in value && 'folder' in value,
 }
 
 /** See the head of this file; `openPartStore` makes one. */
