@@ -32,7 +32,7 @@ import {
 } from '../platform/platform.ts'
 import { isObject } from '../tensor/arguments.ts'
 import { ShadowError } from '../tensor/errors.ts'
-import type { Kind } from '../tensor/option.ts'
+import { expectOption, kinds, type Kind } from '../tensor/option.ts'
 
 /** What a part is the result of: a plain object of JSON values. */
 export type PartDescription = Readonly<Record<string, unknown>>
@@ -45,11 +45,12 @@ export function partKey(description: PartDescription): Promise<string> {
 /**
  * Opens a store, and makes its folder where there is none.
  * @param folder default: `shadowllm/parts` in the user's cache folder
- * @throws ShadowError CACHE (exit code 5) if the folder cannot be made or read
+ * @throws ShadowError CACHE (exit code 5) if the folder cannot be made or read; UsageError PATH for a folder that is no text
  */
 export async function openPartStore(
   folder: string = joinPath(cacheFolder(), 'shadowllm', 'parts'),
 ): Promise<PartStore> {
+  expectOption('folder', folder, { ...kinds.text, code: 'PATH' })
   await asCache(folder, async () => {
     await makeFolder(folder)
     await removeAbandoned(folder)

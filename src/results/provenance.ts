@@ -94,7 +94,8 @@ export interface ProvenanceInputs extends Pick<Provenance, 'model' | 'data' | 's
 }
 
 const sourceFields: Kinds<Source> = { name: required(kinds.text), hash: required(kinds.text) }
-const inputFields: Kinds<ProvenanceInputs> = {
+/** The fields of what the run knows. */
+export const provenanceFields: Kinds<ProvenanceInputs> = {
   backend: required(
     recordOption<ProvenanceInputs['backend']>('a backend', {
       name: required(kinds.text),
@@ -114,7 +115,7 @@ const inputFields: Kinds<ProvenanceInputs> = {
  * @throws UsageError OPTIONS, OPTION_NAME, OPTION_TYPE, SEED for inputs of other names or types
  */
 export async function makeProvenance(inputs: ProvenanceInputs): Promise<Provenance> {
-  checkOptions(inputs, inputFields, 'field')
+  checkOptions(inputs, provenanceFields, 'field')
   const { processor, threads } = machine()
   const { backend, ...others } = inputs
   return {
