@@ -55,6 +55,23 @@ async function run(options: Partial<BenchOptions>): Promise<BenchRow[]> {
 const names = (rows: readonly BenchRow[]): unknown[] =>
   rows.map(({ test: name, planner, sparsity }) => [name, planner, sparsity.requested])
 
+test.each<[string, string, object | null]>([
+  ['OPTIONS', 'options: expected an object, got null', null],
+  ['OPTION_NAME', 'unknown option planer (did you mean planners?)', { planer: ['random'] }],
+  ['PLANNER', 'of which entry 0 is the text randm (did you mean random?)', { planners: ['randm'] }],
+  ['OPTION_TYPE', 'of which entry 0 is the text opt-125m', { subjects: ['opt-125m'] }],
+  ['OPTION_TYPE', 'tests: expected a list of tests of parseTest', { tests: ['tg3'] }],
+  ['BACKEND_NAME', 'backends: expected a list of backends, got the text wasm', { backends: 'wasm' }],
+  ['THREADS', 'of which entry 0 is 0', { threads: [0] }],
+  ['SPARSITY', 'of which entry 0 is 50 (50 % is 0.5)', { sparsities: [50] }],
+  ['OPTION_TYPE', 'rounds: expected a whole number from 1, got 0', { rounds: 0 }],
+  ['OPTION_TYPE', 'profile: expected true or false, got undefined', { profile: undefined }],
+])('a bench refuses other options by %s: %s', (code, message, change) => {
+  expect(() => new Bench((change && { ...usual, ...change }) as BenchOptions)).toThrow(
+    expect.objectContaining({ code, message: expect.stringContaining(message) as string, exitCode: 2 }),
+  )
+})
+
 describe('every method', () => {
   const planners = ['random', 'shadow', 'dejavu-style', 'dejavu'] as const
   // Of 12 heads and 72 neurons 8 and 48 are ranked; each ranked layer keeps a head.

@@ -251,3 +251,21 @@ describe('the bytes a token reads', () => {
     return makeMask(shape, heads.slice().fill(0, 0, 1), neurons)
   }
 })
+
+test.each<[string, string, unknown, unknown]>([
+  ['SHAPE', 'got opt-125 (did you mean opt-125m?)', 'opt-125', { seed: 0 }],
+  ['SHAPE', 'shape: expected one of opt-125m', null, { seed: 0 }],
+  ['OPTIONS', 'options: expected an object, got undefined', 'opt-125m', undefined],
+  ['SEED', 'seed: expected a whole number from 0 to 4294967295, got -1', 'opt-125m', { seed: -1 }],
+  ['OPTION_NAME', 'unknown option layer (did you mean layers?)', 'opt-125m', { seed: 0, layer: 1 }],
+  ['LAYERS', 'layers: expected a whole number from 1, got 0', 'opt-125m', { seed: 0, layers: 0 }],
+])('a shape is refused by %s: %s', (code, message, shape, options) => {
+  expect(() => shapeSubject(shape as never, options as never)).toThrow(
+    expect.objectContaining({ code, message: expect.stringContaining(message) as string, exitCode: 2 }),
+  )
+})
+
+test('a checkpoint whose folder or name is no text is refused', async () => {
+  await expect(checkpointSubject('opt', null as never)).rejects.toMatchObject({ code: 'PATH', exitCode: 2 })
+  await expect(checkpointSubject(5 as never, 'opt')).rejects.toThrow('model: expected text, got 5')
+})

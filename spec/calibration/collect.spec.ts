@@ -235,6 +235,61 @@ describe('another calibration is not mixed in', () => {
     })
     expect(readdirSync(top)).not.toContain(folder.slice(top.length + 1))
   })
+
+  test.each<[string, string, object | null]>([
+    ['OPTIONS', 'options: expected an object, got null', null],
+    ['OPTION_NAME', 'unknown option sead (did you mean seed?): expected a known one', { sead: 1 }],
+    [
+      'OPTION_TYPE',
+      'model: expected a loaded model, got an object: that of a ShadowModel is its field model',
+      { model: { model: {} } },
+    ],
+    ['OPTION_TYPE', 'modelHash: expected 64 hexadecimal digits, got the text opt', { modelHash: 'opt' }],
+    [
+      'OPTION_TYPE',
+      'source: expected a source of textSource or taskSource, got an object without windows (did you mean it by window?)',
+      { source: { name: 'pages', window: [] } },
+    ],
+    [
+      'OPTION_TYPE',
+      'pages, window 0: expected a window, got an object without promptLength',
+      { source: { name: 'pages', windows: [{ tokens: [1, 2], words: 1, document: 'a', genre: 'b' }] } },
+    ],
+    ['WINDOWS', 'examples: expected a whole number from 1, got the text 2', { examples: '2' }],
+    ['PATH', 'folder: expected text, got null', { folder: null }],
+    ['OPTION_TYPE', 'criteria: expected a list of texts, got the text plainact', { criteria: 'plainact' }],
+    ['SEED', 'seed: expected a whole number from 0 to 4294967295, got -1', { seed: -1 }],
+    ['OPTION_TYPE', 'shardExamples: expected a whole number from 1, got 0', { shardExamples: 0 }],
+    ['MASK_SHAPE', 'mask: expected a shape and two tables, got an object without a shape', { mask: {} }],
+    [
+      'OPTION_TYPE',
+      'threads: expected the path and backend of a model, got an object whose backend is the text wsm, not one of',
+      { threads: { path: 'opt', backend: 'wsm' } },
+    ],
+  ])('%s from JavaScript: %s', async (code, message, change) => {
+    const folder = newFolder()
+    const options = (change && { ...base(folder), ...change }) as CalibrateOptions
+    await expect(calibrateToFolder(options)).rejects.toMatchObject({
+      code,
+      message: expect.stringContaining(message) as string,
+      exitCode: 2,
+    })
+    expect(readdirSync(top)).not.toContain(folder.slice(top.length + 1))
+  })
+
+  test('a listener or a signal of another type, and a folder to read that is no text', async () => {
+    const options = base(newFolder())
+    await expect(calibrateToFolder(options, 5 as never)).rejects.toThrow(
+      'onProgress: expected a function, got 5',
+    )
+    await expect(calibrateToFolder(options, undefined, {} as never)).rejects.toThrow(
+      'signal: expected an AbortSignal, got an object',
+    )
+    await expect(openCalibration(undefined as never)).rejects.toMatchObject({
+      code: 'PATH',
+      message: 'folder: expected text, got undefined',
+    })
+  })
 })
 
 describe('a calibration that is read', () => {

@@ -309,6 +309,37 @@ describe('reproduce', () => {
       'text: expected documents of 22 tokens or more in both parts, got none',
     )
   })
+
+  test.each<[string, string, object | null]>([
+    ['OPTIONS', 'options: expected an object, got null', null],
+    ['OPTION_NAME', 'unknown option planer (did you mean planners?)', { planer: ['random'] }],
+    ['PLANNER', 'of which entry 0 is the text randm (did you mean random?)', { planners: ['randm'] }],
+    ['PLANNER', 'of which entry 0 is the text griffin', { planners: ['griffin'] }],
+    [
+      'OPTION_TYPE',
+      'size: expected one of quick, usual, full, got quik (did you mean quick?)',
+      { size: 'quik' },
+    ],
+    ['OPTION_TYPE', 'store: expected a store of openPartStore, got the text parts', { store: 'parts' }],
+    ['OPTION_TYPE', 'model: expected a loaded model, got undefined', { model: undefined }],
+    ['OPTION_TYPE', 'of which entry 0 is an object without name', { documents: [{}] }],
+    ['OPTION_NAME', 'unknown field promt (did you mean prompt?)', { settings: { promt: 12 } }],
+    ['SPARSITY', 'of which entry 0 is 50 (50 % is 0.5)', { settings: { sparsities: [50] } }],
+    ['WINDOWS', 'evaluation: expected a whole number from 1, got 0', { settings: { evaluation: 0 } }],
+    ['OPTION_TYPE', 'decode: expected the sizes of decoded texts', { settings: { decode: { prompt: 4 } } }],
+  ])('refuses what is no option or setting, %s: %s', async (code, message, change) => {
+    const options = (change && { ...optionsOf(), ...change }) as ReproduceOptions
+    await expect(reproduce(options)).rejects.toMatchObject({
+      code,
+      message: expect.stringContaining(message) as string,
+      exitCode: 2,
+    })
+  })
+
+  test('refuses a listener and a signal of another type', async () => {
+    await expect(reproduce(optionsOf(), 5 as never)).rejects.toThrow('onProgress: expected a function, got 5')
+    await expect(reproduce(optionsOf(), undefined, {} as never)).rejects.toThrow('signal: expected an')
+  })
 })
 
 describe('a report', () => {

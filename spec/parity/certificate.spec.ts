@@ -116,3 +116,17 @@ test('of a failed run does not hold', async () => {
     exitCode: 1,
   })
 })
+
+test.each<[string, string, object | null]>([
+  ['OPTIONS', 'options: expected an object, got null', null],
+  ['OPTION_TYPE', 'backend: expected a backend, got the text wasm', { backend: 'wasm' }],
+  ['OPTION_TYPE', 'ops: expected a list of outcomes of runOps, got a list of 1', { ops: ['add'] }],
+  ['OPTION_TYPE', 'model: expected an object, or null, got undefined', { model: undefined }],
+  ['OPTION_NAME', 'unknown field sourse (did you mean source?)', { sourse: {} }],
+])('is not made of other fields, %s: %s', async (code, message, change) => {
+  await expect(makeCertificate((change && { ...run, ...change }) as never)).rejects.toMatchObject({
+    code,
+    message: expect.stringContaining(message) as string,
+    exitCode: 2,
+  })
+})

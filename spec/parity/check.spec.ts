@@ -140,3 +140,13 @@ describe('the check', () => {
     },
   )
 })
+
+test('arguments of other types are refused in a line', async () => {
+  expect(() => checkParity({} as never, new Map())).toThrow(
+    'a: expected a Map of tensors, as of readParityFile',
+  )
+  expect(() => checkParity(new Map(), new Map(), -1)).toThrow(
+    'tolerance: expected a number from 0, or null, got -1',
+  )
+  await expect(exportParity({} as never, {} as never)).rejects.toThrow('model: expected a loaded model')
+})

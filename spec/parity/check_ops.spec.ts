@@ -352,3 +352,24 @@ describe('a common mistake is named', () => {
     expect(await verdictOn('relu', odd)).toMatchObject({ passed: false, hint: null })
   })
 })
+
+test.each<[string, string, unknown[]]>([
+  ['PATH', 'expectedFolder: expected text, got undefined', []],
+  ['OPTIONS', 'options: expected an object, got undefined', ['a', 'b']],
+  [
+    'OPTION_TYPE',
+    'owed: expected row, relaxed, fast or { share }, got the text rows',
+    ['a', 'b', { owed: 'rows' }],
+  ],
+  [
+    'OPTION_NAME',
+    'unknown option strickt (did you mean strict?)',
+    ['a', 'b', { owed: 'row', strickt: true }],
+  ],
+])('wrong arguments are refused by %s: %s', async (code, message, given) => {
+  await expect(checkOps(...(given as Parameters<typeof checkOps>))).rejects.toMatchObject({
+    code,
+    message: expect.stringContaining(message) as string,
+    exitCode: 2,
+  })
+})

@@ -317,3 +317,17 @@ test('a run that is told to stop stops', async () => {
   await expect(run()).rejects.toThrow(/abort/i)
   expect(outcomes).toEqual(['add'])
 })
+
+test('arguments of other names and types are refused in a line', async () => {
+  const first = (...given: unknown[]): Promise<unknown> =>
+    runOps(...(given as Parameters<typeof runOps>)).next()
+  const backend = { name: 'wasm', liveBuffers: 0 }
+  await expect(first('wasm')).rejects.toThrow(
+    'backend: expected a backend of createBackend, got the text wasm',
+  )
+  await expect(first(backend, null)).rejects.toThrow('options: expected an object, got null')
+  await expect(first(backend, { ops: ['lineer'], seed: 0 })).rejects.toThrow('(did you mean linear?)')
+  await expect(runModel({} as never, {} as never, {} as never)).rejects.toThrow(
+    'model: expected a loaded model',
+  )
+})

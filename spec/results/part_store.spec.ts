@@ -286,3 +286,11 @@ test('the default is in the cache folder of the user', () => {
     else process.env.XDG_CACHE_HOME = kept
   }
 })
+
+test('a folder that is no text is refused', async () => {
+  await expect(openPartStore(null as never)).rejects.toMatchObject({
+    code: 'PATH',
+    message: 'folder: expected text, got null',
+    exitCode: 2,
+  })
+})

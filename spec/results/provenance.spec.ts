@@ -48,6 +48,25 @@ test('a model has its origin on the hub only if it came from there', () => {
   expect(modelSource('m', 'h', hub)).toEqual({ name: 'm', hash: 'h', hub })
 })
 
+test.each<[string, string, unknown]>([
+  ['OPTIONS', 'options: expected an object, got undefined', undefined],
+  ['OPTION_TYPE', 'backend: expected a backend, got the text wasm', { backend: 'wasm' }],
+  [
+    'OPTION_TYPE',
+    'model: expected { name, hash } of a model, got an object without hash (did you mean it by hsh?)',
+    { model: { name: 'm', hsh: 'h' } },
+  ],
+  ['OPTION_TYPE', 'data: expected { name, hash } of the data, got the text d', { data: 'd' }],
+  ['SEED', 'seed: expected a whole number from 0 to 4294967295, got undefined', { seed: undefined }],
+  ['OPTION_TYPE', 'argv: expected a list of texts, got the text eval', { argv: 'eval' }],
+  ['OPTION_NAME', 'unknown field args (did you mean argv?): expected a known one', { args: [] }],
+])('what is not known of a run is refused, %s: %s', async (code, message, change) => {
+  const source = { name: 'm', hash: 'h' }
+  const all = { backend: { name: 'wasm' }, model: source, data: source, seed: 0, argv: [] }
+  const given = (change && { ...all, ...change }) as never
+  await expect(makeProvenance(given)).rejects.toMatchObject({ code, message, exitCode: 2 })
+})
+
 test('a run is completed with the package, the commit of the checkout, the backend and the time', async () => {
   const inputs = {
     model: { name: 'm', hash: 'h' },

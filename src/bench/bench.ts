@@ -3,20 +3,35 @@
  * interleaved rounds, the speed of reading memory included. A bench that is stopped keeps what was measured.
  */
 import type { Backend, BackendName } from '../backends/backend.ts'
+import { backendOption, threadsOption } from '../backends/backend.ts'
 import { createBackend } from '../backends/select.ts'
 import type { UnitMask, UnitShape } from '../masks/mask.ts'
 import type { TopK } from '../masks/selection.ts'
-import type { MaskMode } from '../engine/active_layer.ts'
-import type { CacheStorage } from '../engine/layer_cache.ts'
-import type { Storage } from '../engine/storages/index.ts'
+import { everyOption } from '../masks/planner.ts'
+import { modeOption, type MaskMode } from '../engine/active_layer.ts'
+import { cacheOption, type CacheStorage } from '../engine/layer_cache.ts'
+import { checkOption } from '../engine/next_tokens.ts'
+import { storageOption, type Storage } from '../engine/storages/index.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import type { PredictorKind } from '../predictor/predictor_config.ts'
 import type { Predictor } from '../predictor/predictor_file.ts'
-import { kindsNeeded, type PlannerName } from '../planners/index.ts'
+import { kindsNeeded, plannerOption, type PlannerName } from '../planners/index.ts'
 import { predictorFor } from '../predictor/suitable.ts'
 import { pause } from '../platform/pause.ts'
 import { hashTexts, makeProvenance, modelSource, type Provenance } from '../results/provenance.ts'
 import { interleave } from '../results/interleaved_rounds.ts'
+import { sparsitiesOption } from '../results/method.ts'
+import {
+  checkOptions,
+  expectListener,
+  kinds,
+  listOption,
+  recordOption,
+  required,
+  seedOption,
+  wholeOption,
+  type Kinds,
+} from '../tensor/option.ts'
 import { benchMethods, planOf, type BenchInputs } from './methods.ts'
 import { measureDepths, type DepthRow, type Depths } from './depths.ts'
 import { Job, randomIds, type Threads } from './job.ts'
@@ -63,6 +78,41 @@ export interface BenchOptions {
   readonly readPredictors?: (model: LanguageModel, kinds: readonly PredictorKind[]) => Promise<Predictor[]>
   /** Bytes that are read to measure the speed of reading. */
   readonly readBytes?: number
+}
+
+const subjectOption = recordOption<Pick<BenchSubject, 'model' | 'config' | 'open' | 'hash'>>('a subject', {
+  model: required(kinds.text),
+  config: required(kinds.object),
+  open: required(kinds.call),
+  hash: required(kinds.call),
+})
+const testOption = recordOption<BenchTest>('a test of parseTest', {
+  name: required(kinds.text),
+  kind: required(kinds.text),
+  tokens: required(kinds.number),
+  context: required(kinds.number),
+  keepsPrompt: required(kinds.flag),
+})
+const benchFields: Kinds<BenchOptions> = {
+  subjects: required(listOption('a list of subjects of shapeSubject or checkpointSubject', subjectOption)),
+  storages: required(listOption('a list of storages', storageOption, storageOption.code)),
+  planners: required(listOption('a list of planners', plannerOption, plannerOption.code)),
+  sparsities: required(sparsitiesOption),
+  tests: required(listOption('a list of tests of parseTest', testOption)),
+  rounds: required(wholeOption('OPTION_TYPE', 1)),
+  backends: required(listOption('a list of backends', backendOption, backendOption.code)),
+  threads: required(listOption('a list of numbers of threads', threadsOption, threadsOption.code)),
+  mode: required(modeOption),
+  cache: cacheOption,
+  every: everyOption,
+  check: checkOption,
+  seed: required(seedOption),
+  graphs: kinds.flag,
+  profile: required(kinds.flag),
+  depthSeconds: kinds.number,
+  readMask: kinds.call,
+  readPredictors: kinds.call,
+  readBytes: wholeOption('OPTION_TYPE', 1),
 }
 
 /** How far the bench is. */
@@ -135,12 +185,15 @@ export class Bench {
    * @param options what is measured
    * @param onProgress is called before each measurement
    * @param signal ends the run before the next measurement
+   * @throws UsageError OPTIONS, OPTION_NAME, OPTION_TYPE and the codes of options for options of other names or types
    */
   constructor(
     options: BenchOptions,
     onProgress: (progress: BenchProgress) => void = () => {},
     signal?: AbortSignal,
   ) {
+    checkOptions(options, benchFields)
+    expectListener(onProgress, signal)
     this.#options = options
     this.#onProgress = onProgress
     this.#signal = signal

@@ -10,6 +10,16 @@ import { parameterShapes } from '../engine/program.ts'
 import { LanguageModel } from '../engine/language_model.ts'
 import type { LoadOptions } from '../engine/weight_reader.ts'
 import { UsageError } from '../tensor/errors.ts'
+import {
+  checkOptions,
+  expectOption,
+  kinds,
+  nameOption,
+  required,
+  seedOption,
+  wholeOption,
+  type Kinds,
+} from '../tensor/option.ts'
 import { closing, type TensorSource } from '../tensor/tensor_source.ts'
 import {
   architectureByName,
@@ -61,17 +71,19 @@ export interface ShapeOptions {
   readonly layers?: number
 }
 
+const shapeOption = nameOption('SHAPE', benchShapes)
+const shapeFields: Kinds<ShapeOptions> = { seed: required(seedOption), layers: wholeOption('LAYERS', 1) }
+
 /**
  * Random weights in the sizes of a known model, for `Bench`.
  * @param shape the name of the model, such as `opt-125m`
- * @throws UsageError SHAPE for an unknown name, LAYERS for more layers than it has
+ * @param options the seed of the weights, and how many layers
+ * @throws UsageError SHAPE for an unknown name, LAYERS for no layers, or more than it has; OPTIONS, OPTION_NAME, SEED for wrong options
  */
-export function shapeSubject(shape: string, { seed, layers }: ShapeOptions): BenchSubject {
-  if (!benchShapes.some((name) => name === shape))
-    throw new UsageError(
-      'SHAPE',
-      `shape: expected one of ${benchShapes.join(', ')}, got ${shape || 'nothing'}`,
-    )
+export function shapeSubject(shape: string, options: ShapeOptions): BenchSubject {
+  expectOption('shape', shape, shapeOption)
+  checkOptions(options, shapeFields)
+  const { seed, layers } = options
   const whole = architectureByName(shape)
   if (layers !== undefined && layers > whole.layers)
     throw new UsageError('LAYERS', `layers: expected 1 to ${whole.layers} of ${shape}, got ${layers}`)
@@ -99,13 +111,15 @@ export function randomSubject(name: string, config: ModelConfig, seed: number): 
  * @param model what it is called in the rows
  * @param folder of a model in Hugging Face form
  * @param origin where on the hub it came from, if it did
- * @throws what `openModelFolder` and `parseConfig` throw
+ * @throws UsageError OPTION_TYPE, PATH for a name or folder that is no text; what `openModelFolder` and `parseConfig` throw
  */
 export async function checkpointSubject(
   model: string,
   folder: string,
   origin: HubOrigin | null = null,
 ): Promise<BenchSubject> {
+  expectOption('model', model, kinds.text)
+  expectOption('folder', folder, { ...kinds.text, code: 'PATH' })
   const { configJson, files, source } = await openModelFolder(folder)
   await source.close()
   return {

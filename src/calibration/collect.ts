@@ -17,16 +17,29 @@ import {
   type DatasetScores,
 } from '../criteria/index.ts'
 import { calibrationCost, type CalibrationCost, type CollectTimes } from '../cost/calibration_cost.ts'
+import { backendOption } from '../backends/backend.ts'
 import { featureWidths } from '../engine/config.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
+import { checkMask } from '../engine/unit_lists.ts'
 import type { UnitMask } from '../masks/mask.ts'
 import { now } from '../platform/platform.ts'
 import { methodHash } from '../results/method_hash.ts'
 import { UsageError } from '../tensor/errors.ts'
+import {
+  checkOptions,
+  expectListener,
+  kinds,
+  orNull,
+  recordOption,
+  required,
+  seedOption,
+  wholeOption,
+  type Kinds,
+} from '../tensor/option.ts'
 import { defaultFileExamples, planFiles } from './calibration_files.ts'
 import { collectExamples, type Helpers } from './collect_examples.ts'
 import { collectMoments } from './collect_moments.ts'
-import { takeWindows, type CalibrationSource } from './examples.ts'
+import { sourceOption, takeWindows, type CalibrationSource } from './examples.ts'
 import { CalibrationFolder } from './folder.ts'
 import { claimFolder, describeCalibration, storeManifest, type CalibrationManifest } from './manifest.ts'
 
@@ -56,6 +69,27 @@ export interface CalibrateOptions extends Helpers {
   readonly shardExamples?: number
   /** Called with the planned output before the first window runs. */
   readonly onPlan?: (plan: CalibrationPlan) => void | Promise<void>
+}
+
+const calibrateFields: Kinds<CalibrateOptions> = {
+  model: required(kinds.model),
+  modelHash: required(kinds.hash),
+  source: required(sourceOption),
+  examples: required(wholeOption('WINDOWS', 1)),
+  folder: required({ ...kinds.text, code: 'PATH' }),
+  criteria: required(kinds.texts),
+  seed: seedOption,
+  mask: orNull(kinds.object),
+  keepSequence: kinds.flag,
+  moments: kinds.flag,
+  shardExamples: wholeOption('OPTION_TYPE', 1),
+  threads: recordOption<NonNullable<Helpers['threads']>>('the path and backend of a model', {
+    path: required(kinds.text),
+    backend: required(backendOption),
+    count: wholeOption('THREADS', 1),
+  }),
+  runner: orNull(kinds.object),
+  onPlan: kinds.call,
 }
 
 /** The planned output of a calibration. */
@@ -93,9 +127,9 @@ export interface CalibrationReport extends CalibrationPlan {
  * are trained on. `openCalibration` reads it; the example of `trainPredictor` goes from here to a predictor.
  * @param onProgress is called after each step, with how many of how many are done
  * @param signal ends the calibration; a later call with the same options goes on
- * @throws UsageError CRITERION_NAME, CRITERIA for no or repeated criteria, WINDOWS, CONTEXT_LENGTH, OUTPUT for a folder
- *   with other files; InputError CALIBRATION_DIFFERS for another calibration, CALIBRATION_FORMAT for an invalid manifest;
- *   the signal's reason, finished examples are kept; the system's own error if a file cannot be written
+ * @throws UsageError CRITERION_NAME, CRITERIA for no or repeated criteria, WINDOWS, CONTEXT_LENGTH, MASK_SHAPE, OUTPUT for a folder
+ *   with other files; OPTIONS, OPTION_NAME, OPTION_TYPE and the codes of options for options of other names or types; InputError
+ *   CALIBRATION_DIFFERS for another calibration, CALIBRATION_FORMAT for an invalid manifest; the signal's reason, finished examples are kept; the system's own error if a file cannot be written
  * @specified `calibrate`
  */
 export async function calibrateToFolder(
@@ -103,9 +137,12 @@ export async function calibrateToFolder(
   onProgress: (progress: CalibrateProgress) => void = () => {},
   signal?: AbortSignal,
 ): Promise<CalibrationReport> {
+  checkOptions(options, calibrateFields)
+  expectListener(onProgress, signal)
   const started = now()
   const { model, modelHash: hash, source, seed = 0, keepSequence = false, mask = null } = options
   const { threads, runner, onPlan } = options
+  if (mask) checkMask(mask, model.shape)
   const { criteria, sets } = splitCriteria(options.criteria)
   const windows = await takeWindows(source, options.examples)
   for (const { tokens } of windows) model.checkTokens(tokens, 0)

@@ -17,9 +17,11 @@ import { traceForward, type Trace } from '../engine/trace.ts'
 import { now } from '../platform/platform.ts'
 import type { CalibrationExample, PromptFeatures } from '../predictor/example.ts'
 import { lastTokenContext, meanContext } from '../predictor/features.ts'
+import { isObject } from '../tensor/arguments.ts'
 import { UsageError } from '../tensor/errors.ts'
+import { expectOption, kinds, recordOption, required, type Kind } from '../tensor/option.ts'
 import { Random } from '../tensor/random.ts'
-import { continuationLabels, type Window } from '../data/windows.ts'
+import { continuationLabels, windowFields, type Window } from '../data/windows.ts'
 import { contextWidth } from '../engine/config.ts'
 
 /** A source of windows. */
@@ -32,7 +34,22 @@ export interface CalibrationSource {
   readonly needs?: string
 }
 
-/** The first `count` windows, or all if there are fewer. @throws UsageError WINDOWS if there are none */
+/** A source of windows; `takeWindows` checks each window. */
+export const sourceOption: Kind = recordOption<CalibrationSource>('a source of textSource or taskSource', {
+  name: required(kinds.text),
+  windows: required({
+    words: 'a list of windows, or an iterable',
+    holds: (value) => isObject(value) && (Symbol.iterator in value || Symbol.asyncIterator in value),
+  }),
+  needs: kinds.text,
+})
+const windowOption = recordOption<Window>('a window', {
+  ...windowFields,
+  document: required(kinds.text),
+  genre: required(kinds.text),
+})
+
+/** The first `count` windows, or all if there are fewer. @throws UsageError WINDOWS if there are none, OPTION_TYPE for what is no window */
 export async function takeWindows(
   { name, windows, needs }: CalibrationSource,
   count: number,
@@ -40,6 +57,7 @@ export async function takeWindows(
   const taken: Window[] = []
   if (count > 0)
     for await (const window of windows) {
+      expectOption(`${name}, window ${taken.length}`, window, windowOption)
       taken.push(window)
       if (taken.length === count) break
     }

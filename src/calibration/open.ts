@@ -8,6 +8,7 @@ import { joinPath } from '../platform/platform.ts'
 import { isThere } from '../io/files.ts'
 import { refusal } from '../io/refusal.ts'
 import { InputError, UsageError } from '../tensor/errors.ts'
+import { expectOption, kinds } from '../tensor/option.ts'
 import type { Aggregation } from '../results/method.ts'
 import { ScoreAggregate } from './aggregate.ts'
 import type { GroupedExample } from './examples.ts'
@@ -27,9 +28,10 @@ import { describeWidths } from '../engine/config.ts'
  * `staticPlanner`. No file stays open.
  * @param folder what `shadowllm calibrate` or `calibrateToFolder` wrote
  * @throws InputError CALIBRATION_FORMAT, JSON_*, FILE_* for an invalid manifest, CALIBRATION_INCOMPLETE if the
- *   calibration is not finished
+ *   calibration is not finished; UsageError PATH for a folder that is no text
  */
 export async function openCalibration(folder: string): Promise<Calibration> {
+  expectOption('folder', folder, { ...kinds.text, code: 'PATH' })
   const stored = await readManifest(folder)
   const { manifest } = stored
   const expect = async (name: string): Promise<void> => {

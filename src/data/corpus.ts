@@ -8,6 +8,7 @@
  */
 import { folderOf, joinPath, packageFile, readFile } from '../platform/platform.ts'
 import { MissingError } from '../tensor/errors.ts'
+import { kinds, listOption, recordOption, required, type Kind } from '../tensor/option.ts'
 
 /** A text with a name and a kind. */
 export interface Document {
@@ -18,6 +19,14 @@ export interface Document {
   /** The whole text. */
   readonly text: string
 }
+
+const documentOption = recordOption<Document>('a document', {
+  name: required(kinds.text),
+  genre: required(kinds.text),
+  text: required(kinds.text),
+})
+/** A list of documents, as sources of windows take it. */
+export const documentsOption: Kind = listOption('a list of documents { name, genre, text }', documentOption)
 
 /** Letter of a sample's name, its genre, how many samples there are. */
 const GENRES: readonly [string, string, number][] = [

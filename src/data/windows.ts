@@ -11,6 +11,7 @@ import { makePieceEncoder, type Encode } from '../io/encode_pieces.ts'
 import { NOT_SCORED } from '../ops/cross_entropy.ts'
 import { Random } from '../tensor/random.ts'
 import { UsageError } from '../tensor/errors.ts'
+import { kinds, required, type Kind, type Kinds } from '../tensor/option.ts'
 import type { Document } from './corpus.ts'
 
 /** A prompt and its continuation. */
@@ -24,6 +25,13 @@ export interface Window {
   readonly words: number
 }
 
+/** The fields of a window that scoring reads. */
+export const windowFields: Kinds<Pick<Window, 'tokens' | 'promptLength' | 'words'>> = {
+  tokens: required(kinds.idList),
+  promptLength: required(kinds.number),
+  words: required(kinds.number),
+}
+
 /** How windows are cut. */
 export interface WindowSizes {
   /** Most tokens of a prompt, `prefixIds` included. */
@@ -32,6 +40,15 @@ export interface WindowSizes {
   readonly continuation: number
   /** What every window begins with: the ids that the model expects before a text. */
   readonly prefixIds: readonly number[]
+}
+
+/** The tokens of a part of a window; `cutWindows` says which are too few. */
+export const windowSizeOption: Kind = { ...kinds.number, code: 'WINDOW_SIZE' }
+/** The fields of the sizes of windows. */
+export const windowSizeFields: Kinds<WindowSizes> = {
+  prompt: required(windowSizeOption),
+  continuation: required(windowSizeOption),
+  prefixIds: required(kinds.idList),
 }
 
 /**

@@ -16,9 +16,9 @@ import { withSequence, type LanguageModel } from '../engine/language_model.ts'
 import { cacheOption } from '../engine/layer_cache.ts'
 import type { Sequence, SequenceOptions } from '../engine/sequence.ts'
 import { leakyMask } from '../planners/leaky.ts'
-import type { Window } from '../data/windows.ts'
+import { windowFields, type Window } from '../data/windows.ts'
 import { isPlannerObject } from '../results/method.ts'
-import { expectOption, kinds, orNull, recordOption, required } from '../tensor/option.ts'
+import { expectOption, kinds, orNull, recordOption } from '../tensor/option.ts'
 
 /** The part of a window that scoring needs. */
 export interface ScoredText extends Pick<Window, 'tokens' | 'promptLength' | 'words'> {
@@ -67,9 +67,7 @@ export interface WindowScore extends Cost, Partial<DenseDistance> {
 }
 
 const windowOption = recordOption<ScoredText>('tokens, promptLength and words', {
-  tokens: required(kinds.idList),
-  promptLength: required(kinds.number),
-  words: required(kinds.number),
+  ...windowFields,
   start: kinds.number,
 })
 const scoreOption = recordOption<ScoreOptions>('options of scoreWindow', {

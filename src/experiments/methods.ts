@@ -37,7 +37,7 @@ export const sparsePlanners: readonly PlannerName[] = [
 
 /** What the methods have in common. */
 export interface ComparisonOptions {
-  /** Which planners are compared; default: all. */
+  /** Which planners are compared, of `dense` and {@link sparsePlanners}; default: all of these. */
   readonly planners?: readonly PlannerName[]
   /** The criterion of scores, such as `plainact`. */
   readonly criterion: string

@@ -18,8 +18,35 @@ import { now } from '../platform/platform.ts'
 import { predictorKindOf } from '../planners/index.ts'
 import type { ShadowPredictor } from '../predictor/shadow.ts'
 import { UsageError } from '../tensor/errors.ts'
-import { comparisonMethods, type ComparisonOptions } from './methods.ts'
-import { isReleased, learns, methodRow, type Method } from '../results/method.ts'
+import {
+  checkOptions,
+  expectListener,
+  kinds,
+  listOption,
+  nameOption,
+  orNull,
+  recordOption,
+  required,
+  seedOption,
+  wholeOption,
+  type Kinds,
+} from '../tensor/option.ts'
+import { comparisonMethods, sparsePlanners, type ComparisonOptions } from './methods.ts'
+import {
+  isReleased,
+  learns,
+  methodRow,
+  sourceFields,
+  sparsitiesOption,
+  type Method,
+} from '../results/method.ts'
+import { storeOption } from '../results/part_store.ts'
+import { measuredFields } from '../results/provenance.ts'
+import { documentsOption } from '../data/corpus.ts'
+import { windowSizeOption } from '../data/windows.ts'
+import type { DecodeSizes } from '../evaluation/decode.ts'
+import { scopeOption, shareOption } from '../masks/budget.ts'
+import { featureScalings, poolings, targetScalings } from '../predictor/features.ts'
 import {
   ExperimentCache,
   type CacheOptions,
@@ -62,6 +89,57 @@ export interface ReproduceOptions
   readonly onPredictor?: (predictor: ShadowPredictor) => void | Promise<void>
 }
 
+const reproduceFields: Kinds<ReproduceOptions> = {
+  ...measuredFields,
+  ...sourceFields,
+  documents: documentsOption,
+  evaluated: documentsOption,
+  dataName: kinds.text,
+  store: required(storeOption),
+  runner: orNull(kinds.object),
+  planners: listOption(
+    'a list of planners of the main comparison',
+    nameOption('PLANNER', ['dense', ...sparsePlanners]),
+    'PLANNER',
+  ),
+  criterion: kinds.text,
+  scope: scopeOption,
+  size: nameOption('OPTION_TYPE', Object.keys(settingsBySize)),
+  settings: kinds.object,
+  seed: seedOption,
+  speed: kinds.flag,
+  onPredictor: kinds.call,
+}
+const whole = wholeOption('OPTION_TYPE', 1)
+const settingsFields: Kinds<Partial<Settings>> = {
+  prompt: windowSizeOption,
+  continuation: windowSizeOption,
+  pruned: sparsitiesOption,
+  calibration: wholeOption('WINDOWS', 1),
+  evaluation: wholeOption('WINDOWS', 1),
+  sparsities: sparsitiesOption,
+  features: nameOption('OPTION_TYPE', featureScalings),
+  targets: nameOption('OPTION_TYPE', targetScalings),
+  sourceLayer: wholeOption('OPTION_TYPE', 0),
+  pooling: nameOption('OPTION_TYPE', poolings),
+  headHidden: whole,
+  neuronHidden: whole,
+  training: recordOption<Settings['training']>('how networks are trained', {
+    epochs: required(whole),
+    batch: required(whole),
+    rate: required(kinds.number),
+    decay: required(kinds.number),
+    heldOut: required(shareOption),
+    patience: required(whole),
+    spread: nameOption('OPTION_TYPE', ['all', 'unit']),
+  }),
+  decode: recordOption<DecodeSizes>('the sizes of decoded texts', {
+    prompt: required(whole),
+    tokens: required(whole),
+    rounds: required(whole),
+  }),
+}
+
 export type ReproduceStage = 'prepare' | CacheStage
 
 /** How far a run is. */
@@ -81,7 +159,8 @@ export interface ReproduceProgress {
  * @param signal stops it; what was finished is reported
  * @param onProgress is called after each step of a stage
  * @throws UsageError SETTINGS for windows longer than the positions of the model, WINDOWS for text too short, CRITERION_NAME,
- *   SPARSITY; MissingError CORPUS_MISSING
+ *   SPARSITY; PLANNER for one that the main comparison has not; OPTIONS, OPTION_NAME, OPTION_TYPE and the codes of options for options or
+ *   settings of other names or types; MissingError CORPUS_MISSING
  * @example
  * ```ts
  * import { ShadowModel } from 'shadowllm'
@@ -115,6 +194,9 @@ export async function reproduce(
   onProgress: (progress: ReproduceProgress) => void = () => {},
   signal?: AbortSignal,
 ): Promise<ReproduceReport> {
+  checkOptions(options, reproduceFields)
+  if (options.settings !== undefined) checkOptions(options.settings, settingsFields, 'field')
+  expectListener(onProgress, signal)
   const started = now()
   const { model, criterion = 'plainact', scope = 'global', seed = 0 } = options
   const settings: Settings = { ...settingsBySize[options.size ?? 'usual'], ...options.settings }

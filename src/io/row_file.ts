@@ -7,6 +7,7 @@
 import { openFile, readExactly, readWhole, TEXT_LIMIT } from './files.ts'
 import { objectOf, parseJson, type JsonMap } from './json.ts'
 import { decodeParquet } from './parquet_decoder.ts'
+import { kinds, listOption, recordOption, required, type Kind } from '../tensor/option.ts'
 import { refusal } from './refusal.ts'
 
 /** A row and its place in errors. */
@@ -15,6 +16,13 @@ export interface PlacedRow {
   readonly place: string
   readonly values: JsonMap
 }
+
+const rowOption = recordOption<PlacedRow>('a row', {
+  place: required(kinds.text),
+  values: required({ words: 'a Map of its fields', holds: (value) => value instanceof Map }),
+})
+/** A list of rows. */
+export const rowsOption: Kind = listOption('a list of rows { place, values }', rowOption)
 
 /** The maximal size of a file. */
 const FILE_LIMIT = 512_000_000

@@ -9,7 +9,7 @@ import * as v from 'valibot'
 import { describeJson, parseJson, toPlain, type JsonValue } from './json.ts'
 import { quote, refusal } from './refusal.ts'
 import { InputError, type UsageError } from '../tensor/errors.ts'
-import { rangeOption, seedOption, wholeOption, type OptionRecord } from '../tensor/option.ts'
+import { kinds, rangeOption, seedOption, wholeOption, type OptionRecord } from '../tensor/option.ts'
 
 /** Of a key of an object, if it has its own: the code of its refusal, and what to add to it for a value. */
 export type KeyAbout = (key: unknown) => Partial<Pick<OptionRecord, 'code' | 'hint'>>
@@ -150,7 +150,4 @@ function unsignedZero(schema: v.GenericSchema<number>): v.GenericSchema<number> 
 export const seedNumber: v.GenericSchema<number> = valueOf(seedOption)
 
 /** A SHA-256: 64 hexadecimal digits. */
-export const sha256Text: v.GenericSchema<string> = valueThat(
-  (value) => typeof value === 'string' && /^[0-9a-f]{64}$/.test(value),
-  '64 hexadecimal digits',
-)
+export const sha256Text: v.GenericSchema<string> = valueThat(kinds.hash.holds, kinds.hash.words)

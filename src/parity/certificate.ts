@@ -12,8 +12,17 @@ import { parseJson, toPlain } from '../io/json.ts'
 import { checkSchema, sha256Text } from '../io/schema.ts'
 import { sha256 } from '../platform/platform.ts'
 import { ShadowError } from '../tensor/errors.ts'
+import {
+  checkOptions,
+  kinds,
+  listOption,
+  orNull,
+  recordOption,
+  required,
+  type Kinds,
+} from '../tensor/option.ts'
 import { hashPlaces } from '../results/method_hash.ts'
-import { makeProvenance, type ModelSource, type Provenance } from '../results/provenance.ts'
+import { makeProvenance, provenanceFields, type ModelSource, type Provenance } from '../results/provenance.ts'
 import type { ModelOutcome } from './run_model.ts'
 import type { OpOutcome } from './run_ops.ts'
 
@@ -48,6 +57,23 @@ export interface CertifiedRun {
   readonly model: ModelOutcome | null
 }
 
+const runFields: Kinds<CertifiedRun> = {
+  backend: provenanceFields.backend,
+  source: provenanceFields.model,
+  seed: provenanceFields.seed,
+  argv: provenanceFields.argv,
+  ops: required(
+    listOption(
+      'a list of outcomes of runOps',
+      recordOption<Pick<OpOutcome, 'op' | 'passed'>>('an outcome', {
+        op: required(kinds.text),
+        passed: required(kinds.flag),
+      }),
+    ),
+  ),
+  model: required(orNull(kinds.object)),
+}
+
 /** Whether everything that was tried agrees. */
 export function hasPassed({ ops, model }: Pick<CertifiedRun, 'ops' | 'model'>): boolean {
   return ops.every(({ passed }) => passed) && (model?.passed ?? true)
@@ -55,6 +81,7 @@ export function hasPassed({ ops, model }: Pick<CertifiedRun, 'ops' | 'model'>): 
 
 /**
  * The certificate of a backend, as `shadowllm certify` writes it, from what `runOps` and `runModel` found. `readCertificate` reads one.
+ * @throws UsageError OPTIONS, OPTION_NAME, OPTION_TYPE, SEED for fields of other names or types
  * @example
  * ```ts
  * import { writeFile } from 'node:fs/promises'
@@ -80,6 +107,7 @@ export function hasPassed({ ops, model }: Pick<CertifiedRun, 'ops' | 'model'>): 
  * ```
  */
 export async function makeCertificate(run: CertifiedRun): Promise<Certificate> {
+  checkOptions(run, runFields, 'field')
   const { backend, source, seed, argv, ops, model } = run
   const { definitions, kernels } = await hashesOf(backend.name)
   const provenance = await makeProvenance({

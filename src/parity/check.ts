@@ -6,6 +6,7 @@
  * nothing in common are refused, because comparing nothing proves nothing.
  */
 import { InputError } from '../tensor/errors.ts'
+import { expectOption, orNull, rangeOption, type Kind } from '../tensor/option.ts'
 import { isKnownName, kindOf, type Measure, type TensorKind } from './kinds.ts'
 
 /** A tensor of a parity file. */
@@ -50,19 +51,26 @@ export interface ParityReport {
   readonly worst: TensorComparison | null
 }
 
+const tensorsOption: Kind = {
+  words: 'a Map of tensors, as of readParityFile',
+  holds: (value) => value instanceof Map,
+}
+
 /**
  * Compares two runs of the same model on the same cases, tensor by tensor, each within its bound: this engine's (`exportParity`) and, say,
  * that of PyTorch (`readParityFile`). What only one has is listed and not judged.
  * @param tolerance if given, the one bound for every tensor but the inputs, relative to its largest value; 0 asks for equality
  * @param a tensors of one file
  * @param b tensors of the other, by the same names
- * @throws InputError PARITY_NOTHING if no output is in both
+ * @throws InputError PARITY_NOTHING if no output is in both; UsageError OPTION_TYPE for what is no tensors or bound
  */
 export function checkParity(
   a: ParityTensors,
   b: ParityTensors,
   tolerance: number | null = null,
 ): ParityReport {
+  for (const [name, tensors] of Object.entries({ a, b })) expectOption(name, tensors, tensorsOption)
+  expectOption('tolerance', tolerance, orNull(rangeOption('OPTION_TYPE', 0)))
   const padding = paddingOf(a, b)
   const tensors: TensorComparison[] = []
   for (const [name, left] of a) {

@@ -13,6 +13,8 @@ import { joinPath, list } from '../platform/platform.ts'
 import { closing, type RawTensorSource } from '../tensor/tensor_source.ts'
 import { InputError } from '../tensor/errors.ts'
 import { pause } from '../platform/pause.ts'
+import { isObject } from '../tensor/arguments.ts'
+import { checkOptions, expectOption, kinds, required, type Kinds } from '../tensor/option.ts'
 import { compareOutputs, type Owed } from '../testing/op_agreement.ts'
 import { arraysOf } from '../testing/op_case.ts'
 import { openOpFile, opFileName, opsOfFiles, readNumbers, type StoredCase } from './op_files.ts'
@@ -51,13 +53,25 @@ export interface CheckOpsOptions {
   readonly onProgress?: (done: number, total: number, op: KernelName | null) => void
 }
 
+const checkFields: Kinds<CheckOpsOptions> = {
+  owed: required({
+    words: 'row, relaxed, fast or { share }',
+    holds: (value) =>
+      isObject(value) ? 'share' in value : value === 'row' || value === 'relaxed' || value === 'fast',
+  }),
+  strict: kinds.flag,
+  signal: kinds.signal,
+  onProgress: kinds.call,
+}
+
 /**
  * Judges ops that another program computed: compares its files with those of the reference, of the ops that both folders have.
  * @param expectedFolder files of cases with the numbers of the reference
  * @param actualFolder files of the same names with the numbers that are judged
  * @throws InputError FILE_MISSING, FILE_KIND, FILE_READ for what is no folder, PARITY_NOTHING if they have none in common,
  *   PARITY_OP_FILE and what `openSafetensors` throws for a
- *   file of expected numbers that is not one; the signal's reason
+ *   file of expected numbers that is not one; UsageError PATH, OPTIONS, OPTION_NAME, OPTION_TYPE for arguments of other names or types;
+ *   the signal's reason
  * @example
  * ```ts no-run
  * import { checkOps } from 'shadowllm/eval'
@@ -70,8 +84,12 @@ export interface CheckOpsOptions {
 export async function checkOps(
   expectedFolder: string,
   actualFolder: string,
-  { owed, strict = false, signal, onProgress }: CheckOpsOptions,
+  options: CheckOpsOptions,
 ): Promise<OpsReport> {
+  for (const [name, folder] of Object.entries({ expectedFolder, actualFolder }))
+    expectOption(name, folder, { ...kinds.text, code: 'PATH' })
+  checkOptions(options, checkFields)
+  const { owed, strict = false, signal, onProgress } = options
   const [expected, actual] = await Promise.all([listFiles(expectedFolder), listFiles(actualFolder)])
   const common = opsOfFiles(expected.filter((name) => actual.includes(name)))
   if (common.length === 0)

@@ -23,6 +23,17 @@ import { layerOf, siteIn } from '../engine/plan.ts'
 import { traceForward, type Trace } from '../engine/trace.ts'
 import { InputError } from '../tensor/errors.ts'
 import { pause } from '../platform/pause.ts'
+import { isList } from '../tensor/arguments.ts'
+import {
+  checkOptions,
+  expectOption,
+  kinds,
+  orNull,
+  recordOption,
+  required,
+  wholeOption,
+  type Kind,
+} from '../tensor/option.ts'
 import type { ParityTensor } from './check.ts'
 import type { ParityCases } from './files.ts'
 import { BatchScores } from './scores.ts'
@@ -36,11 +47,23 @@ export interface ExportOptions {
   readonly onProgress?: (done: number, total: number) => void
 }
 
+const numbers: Kind = { words: 'a list of numbers', holds: isList }
+const casesOption = recordOption<ParityCases>('cases of readParityCases', {
+  B: required(wholeOption('OPTION_TYPE', 1)),
+  T: required(wholeOption('OPTION_TYPE', 1)),
+  inputIds: required(numbers),
+  attentionMask: required(numbers),
+  labels: required(orNull(numbers)),
+  headMask: required(orNull(kinds.object)),
+  ffnMask: required(orNull(kinds.object)),
+})
+
 /**
  * Runs a model on cases and gives every tensor that another implementation can be compared by: `writeSafetensors` writes them,
  * `readParityFile` reads them, `checkParity` compares.
  * @throws InputError MASK_NOT_CONTIGUOUS, PARITY_MASK if a mask is not of the model's shape; UsageError TOKENS,
- *   INDEX_RANGE for ids outside the vocabulary, CONTEXT_LENGTH; the signal's reason
+ *   INDEX_RANGE for ids outside the vocabulary, CONTEXT_LENGTH; OPTIONS, OPTION_NAME, OPTION_TYPE for arguments of other names or types;
+ *   the signal's reason
  * @example
  * ```ts
  * import { ShadowModel } from 'shadowllm'
@@ -68,6 +91,9 @@ export async function exportParity(
   cases: ParityCases,
   options: ExportOptions = {},
 ): Promise<TensorsToWrite> {
+  expectOption('model', model, kinds.model)
+  expectOption('cases', cases, casesOption)
+  checkOptions(options, { signal: kinds.signal, onProgress: kinds.call })
   const { B, T } = cases
   const sequences = unpad(cases.inputIds, cases.attentionMask, B, T)
   const labels = labelsOf(sequences, cases)

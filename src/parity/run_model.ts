@@ -16,6 +16,7 @@ import { generateTokens } from '../engine/generate.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import { NOT_SCORED } from '../ops/cross_entropy.ts'
 import { now } from '../platform/platform.ts'
+import { checkOptions, expectOption, kinds, required, seedOption, type Kinds } from '../tensor/option.ts'
 import { Random } from '../tensor/random.ts'
 import { checkParity, type ParityReport, type ParityTensor } from './check.ts'
 import { exportParity } from './export.ts'
@@ -52,6 +53,13 @@ export interface RunModelOptions {
   readonly onProgress?: (done: number, total: number, what: string) => void
 }
 
+const runFields: Kinds<RunModelOptions> = {
+  seed: required(seedOption),
+  strict: required(kinds.flag),
+  signal: kinds.signal,
+  onProgress: kinds.call,
+}
+
 /** Tokens of the longer of two sequences, and how many the other has less; tokens written after a prompt. */
 const LENGTH = 24
 const PADDING = 7
@@ -61,13 +69,15 @@ const WRITTEN = 16
  * Judges a backend on a whole model: compares forward passes, gradients and texts with the same model in the reference backend.
  * `makeCertificate` takes the outcome.
  * @param reference the same weights in the backend `reference`
- * @throws the signal's reason
+ * @throws UsageError OPTIONS, OPTION_NAME, OPTION_TYPE, SEED for arguments of other names or types; the signal's reason
  */
 export async function runModel(
   model: LanguageModel,
   reference: LanguageModel,
   options: RunModelOptions,
 ): Promise<ModelOutcome> {
+  for (const [name, one] of Object.entries({ model, reference })) expectOption(name, one, kinds.model)
+  checkOptions(options, runFields)
   const tell = (done: number, what: string): void => options.onProgress?.(done, 3, what)
   const cases = drawCases(reference, options.seed)
   tell(0, 'reference')

@@ -7,10 +7,21 @@
 import type { Backend, Buffer } from '../backends/backend.ts'
 import { BufferScope } from '../backends/buffer_scope.ts'
 import { opCall, type Argument, type FlatArgument } from '../backends/calls.ts'
-import { kernels, type KernelName } from '../ops/catalog.ts'
+import { kernelNames, kernels, type KernelName } from '../ops/catalog.ts'
 import { bufferShape, type Kernel, type Sizes } from '../ops/op.ts'
 import { now } from '../platform/platform.ts'
 import { pause } from '../platform/pause.ts'
+import {
+  checkOptions,
+  expectOption,
+  kinds,
+  listOption,
+  nameOption,
+  required,
+  seedOption,
+  type Kinds,
+} from '../tensor/option.ts'
+import { isObject } from '../tensor/arguments.ts'
 import { aligned, callAll, sizesOf, type RawCall, type Values } from '../testing/op_call.ts'
 import { boundOf, compareOutputs, evaluate, owedBy, type Comparison } from '../testing/op_agreement.ts'
 import { batchesOf, casesOf, type OpCase, type SuiteOptions } from './op_suite.ts'
@@ -43,12 +54,22 @@ export interface RunOpsOptions extends SuiteOptions {
   readonly onProgress?: (done: number, total: number, op: KernelName | null) => void
 }
 
+const runFields: Kinds<RunOpsOptions> = {
+  ops: required(listOption('a list of ops', nameOption('OPTION_TYPE', kernelNames))),
+  seed: required(seedOption),
+  small: kinds.flag,
+  signal: kinds.signal,
+  onProgress: kinds.call,
+}
+
 /**
  * Judges a backend op by op: runs each on drawn cases, compares with its definition, and gives one outcome after the other.
  * `makeCertificate` takes them.
- * @throws the signal's reason
+ * @throws UsageError OPTIONS, OPTION_NAME, OPTION_TYPE, SEED for arguments of other names or types; the signal's reason
  */
 export async function* runOps(backend: Backend, options: RunOpsOptions): AsyncGenerator<OpOutcome> {
+  expectOption('backend', backend, { words: 'a backend of createBackend', holds: isBackend })
+  checkOptions(options, runFields)
   const { ops, signal, onProgress } = options
   for (const [index, op] of ops.entries()) {
     onProgress?.(index, ops.length, op)
@@ -56,6 +77,10 @@ export async function* runOps(backend: Backend, options: RunOpsOptions): AsyncGe
     yield runOp(backend, op, options)
   }
   onProgress?.(ops.length, ops.length, null)
+}
+
+function isBackend(value: unknown): boolean {
+  return isObject(value) && 'name' in value && 'liveBuffers' in value
 }
 
 /** The call of a case. */

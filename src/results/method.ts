@@ -456,16 +456,21 @@ export interface CompareOptions extends Partial<
   readonly learnt?: LearntUse | null
 }
 
+/** The fields of what planners decide by. */
+export const sourceFields: Kinds<MethodSources> = {
+  mean: kinds.object,
+  predictors: listOption('a list of predictors', kinds.object),
+  moments: kinds.object,
+}
 /** What planners decide by. */
-export const sourcesOption: Kind = recordOption<MethodSources>(
-  'mean scores, predictors and moments',
-  { mean: kinds.object, predictors: listOption('a list of predictors', kinds.object), moments: kinds.object },
-  'closed',
-)
+export const sourcesOption: Kind = recordOption('mean scores, predictors and moments', sourceFields, 'closed')
+
+/** A list of sparsities. */
+export const sparsitiesOption: Kind = listOption('a list of numbers from 0 to 1', shareOption, 'SPARSITY')
 
 const compareFields: Kinds<CompareOptions> = {
   planners: required(kinds.list),
-  sparsities: required(listOption('a list of numbers from 0 to 1', shareOption, 'SPARSITY')),
+  sparsities: required(sparsitiesOption),
   scope: scopeOption,
   criterion: kinds.text,
   sources: sourcesOption,

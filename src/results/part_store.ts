@@ -30,7 +30,9 @@ import {
   temporaryName,
   writeFileAtomic,
 } from '../platform/platform.ts'
+import { isObject } from '../tensor/arguments.ts'
 import { ShadowError } from '../tensor/errors.ts'
+import { expectOption, kinds, type Kind } from '../tensor/option.ts'
 
 /** What a part is the result of: a plain object of JSON values. */
 export type PartDescription = Readonly<Record<string, unknown>>
@@ -43,16 +45,23 @@ export function partKey(description: PartDescription): Promise<string> {
 /**
  * Opens a store, and makes its folder where there is none.
  * @param folder default: `shadowllm/parts` in the user's cache folder
- * @throws ShadowError CACHE (exit code 5) if the folder cannot be made or read
+ * @throws ShadowError CACHE (exit code 5) if the folder cannot be made or read; UsageError PATH for a folder that is no text
  */
 export async function openPartStore(
   folder: string = joinPath(cacheFolder(), 'shadowllm', 'parts'),
 ): Promise<PartStore> {
+  expectOption('folder', folder, { ...kinds.text, code: 'PATH' })
   await asCache(folder, async () => {
     await makeFolder(folder)
     await removeAbandoned(folder)
   })
   return new PartStore(folder)
+}
+
+/** A store. */
+export const storeOption: Kind = {
+  words: 'a store of openPartStore',
+  holds: (value) => isObject(value) && 'json' in value && 'folder' in value,
 }
 
 /** See the head of this file; `openPartStore` makes one. */

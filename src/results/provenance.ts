@@ -6,7 +6,16 @@ import type { LanguageModel } from '../engine/language_model.ts'
 import type { Encode } from '../io/encode_pieces.ts'
 import type { HubOrigin } from '../io/hub.ts'
 import { machine, readFile, runtime, sha256, sha256File } from '../platform/platform.ts'
-import { expectOption, kinds, orNull, required, type Kinds } from '../tensor/option.ts'
+import {
+  checkOptions,
+  expectOption,
+  kinds,
+  orNull,
+  recordOption,
+  required,
+  seedOption,
+  type Kinds,
+} from '../tensor/option.ts'
 
 /** Where the numbers of a report come from. */
 export interface Provenance {
@@ -84,10 +93,29 @@ export interface ProvenanceInputs extends Pick<Provenance, 'model' | 'data' | 's
   readonly backend: Pick<Backend, 'name' | 'device'>
 }
 
+const sourceFields: Kinds<Source> = { name: required(kinds.text), hash: required(kinds.text) }
+/** The fields of what the run knows. */
+export const provenanceFields: Kinds<ProvenanceInputs> = {
+  backend: required(
+    recordOption<ProvenanceInputs['backend']>('a backend', {
+      name: required(kinds.text),
+      device: orNull(kinds.text),
+    }),
+  ),
+  model: required(
+    recordOption<ModelSource>('{ name, hash } of a model', { ...sourceFields, hub: kinds.object }),
+  ),
+  data: required(recordOption<Source>('{ name, hash } of the data', sourceFields)),
+  seed: required(seedOption),
+  argv: required(kinds.texts),
+}
+
 /**
  * What a report says of where its numbers come from: what the run knows, completed by version, runtime, system, processor and date.
+ * @throws UsageError OPTIONS, OPTION_NAME, OPTION_TYPE, SEED for inputs of other names or types
  */
 export async function makeProvenance(inputs: ProvenanceInputs): Promise<Provenance> {
+  checkOptions(inputs, provenanceFields, 'field')
   const { processor, threads } = machine()
   const { backend, ...others } = inputs
   return {

@@ -58,6 +58,10 @@ export const kinds = {
   list: { words: 'a list', holds: (value) => Array.isArray(value) },
   texts: { words: 'a list of texts', holds: isListOf((one) => typeof one === 'string') },
   object: { words: 'an object', holds: (value) => isObject(value) && !isList(value) },
+  hash: {
+    words: '64 hexadecimal digits',
+    holds: (value) => typeof value === 'string' && /^[0-9a-f]{64}$/.test(value),
+  },
   idList: { words: 'a list of ids', holds: (value) => isList(value) && Array.from(value).every(isId) },
   model: {
     words: 'a loaded model',

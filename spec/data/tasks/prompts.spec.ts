@@ -6,7 +6,7 @@
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { taskSource } from '../../../src/calibration/sources.ts'
+import { taskSource, textSource } from '../../../src/calibration/sources.ts'
 import { taskByName } from '../../../src/data/tasks/index.ts'
 import { askRows, taskWindows, type PromptOptions, type Request } from '../../../src/data/tasks/prompts.ts'
 import type { Window } from '../../../src/data/windows.ts'
@@ -254,5 +254,52 @@ describe('windows of tasks for a calibration', () => {
   test('are the first of more windows', () => {
     const all = source(20, 9, 1)
     for (let count = 1; count <= 10; count++) expect(source(count, 9, 1)).toEqual(all.slice(0, count))
+  })
+})
+
+describe('a source, from JavaScript', () => {
+  const shared = { name: 'pages', encode, count: 2, seed: 0, prefixIds: [2] }
+  const sizes = { ...shared, prompt: 4, continuation: 2 }
+  const how = { ...shared, shots: 0, emptyId: 2, positions: 32 }
+  const page = { name: 'page', genre: 'prose', text: 'a b c' }
+  const own = { task: piqa, rows: numbered(2) }
+
+  test.each<[string, string, unknown, unknown]>([
+    [
+      'OPTION_TYPE',
+      'documents: expected a list of documents { name, genre, text }, got the text a',
+      'a',
+      sizes,
+    ],
+    ['OPTION_TYPE', 'of which entry 1 is an object without genre', [page, { name: 'a', text: 'b' }], sizes],
+    ['OPTIONS', 'options: expected an object, got undefined', [page], undefined],
+    ['OPTION_NAME', 'unknown option promt (did you mean prompt?)', [page], { ...sizes, promt: 4 }],
+    ['WINDOWS', 'count: expected a whole number from 1, got -1', [page], { ...sizes, count: -1 }],
+    ['WINDOW_SIZE', 'prompt: expected a number, got undefined', [page], { ...sizes, prompt: undefined }],
+    ['SEED', 'seed: expected a whole number', [page], { ...sizes, seed: '0' }],
+    ['OPTION_TYPE', 'encode: expected a function, got null', [page], { ...sizes, encode: null }],
+  ])('of texts is refused by %s: %s', (code, message, documents, options) => {
+    expect(() => textSource(documents as never, options as never)).toThrow(
+      expect.objectContaining({ code, message: expect.stringContaining(message) as string, exitCode: 2 }),
+    )
+  })
+
+  test.each<[string, string, unknown, unknown]>([
+    ['OPTION_TYPE', 'tasks: expected a list of tasks with their rows, got an object', own, how],
+    ['OPTION_TYPE', 'whose task is the text piqa, not a task of taskByName', [{ ...own, task: 'piqa' }], how],
+    [
+      'OPTION_TYPE',
+      'whose rows is a list of 1, not a list of rows { place, values }',
+      [{ ...own, rows: [{ place: 'row', values: { goal: 'a' } }] }],
+      how,
+    ],
+    ['OPTION_NAME', 'unknown option shot (did you mean shots?)', [own], { ...how, shot: 1 }],
+    ['SHOTS', 'shots: expected a whole number from 0, got -1', [own], { ...how, shots: -1 }],
+    ['OPTION_TYPE', 'positions: expected a whole number from 1, got 0', [own], { ...how, positions: 0 }],
+    ['OPTION_TYPE', 'prefixIds: expected a list of ids, got null', [own], { ...how, prefixIds: null }],
+  ])('of tasks is refused by %s: %s', (code, message, tasks, options) => {
+    expect(() => taskSource(tasks as never, options as never)).toThrow(
+      expect.objectContaining({ code, message: expect.stringContaining(message) as string, exitCode: 2 }),
+    )
   })
 })

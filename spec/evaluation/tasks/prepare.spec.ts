@@ -97,6 +97,31 @@ test('continuations are drawn from the documents, as many as the limit says', as
   expect((await prepareTask('continuation', { ...other, limit: 3 })).source.hash).not.toBe(source.hash)
 })
 
+test.each<[string, string, string, unknown]>([
+  ['TASK_NAME', 'got piqq (did you mean piqa?)', 'piqq', null],
+  ['OPTIONS', 'options: expected an object, got undefined', 'continuation', undefined],
+  ['OPTION_NAME', 'unknown option promt (did you mean prompt?)', 'continuation', { promt: 8 }],
+  ['OPTION_TYPE', 'limit: expected a whole number from 1, or null, got 0', 'piqa', { limit: 0 }],
+  ['SHOTS', 'shots: expected a whole number from 0, got -1', 'piqa', { shots: -1 }],
+  ['WINDOW_SIZE', 'prompt: expected a number, got the text 8', 'continuation', { prompt: '8' }],
+  ['OPTION_TYPE', "config: expected a model's configuration, got an object without", 'piqa', { config: {} }],
+  ['OPTION_TYPE', 'rows: expected a Map of files by task, got an object', 'piqa', { rows: { piqa: 'a' } }],
+  ['OPTION_TYPE', 'documents: expected a function, got a list of 0', 'continuation', { documents: [] }],
+  [
+    'OPTION_TYPE',
+    'documents: expected a text { name, documents }, got an object whose documents is a list of 1, not a list of documents',
+    'continuation',
+    { documents: () => ({ name: 'pages', documents: ['a'] }) },
+  ],
+])('from JavaScript, %s: %s', async (code, message, name, change) => {
+  const given = (change && { ...options, ...change }) as PrepareOptions
+  await expect(prepareTask(name, given)).rejects.toMatchObject({
+    code,
+    message: expect.stringContaining(message) as string,
+    exitCode: 2,
+  })
+})
+
 test('a task without rows, and rows that fit no model, are refused by name', async () => {
   await expect(prepareTask('piqa', options)).rejects.toMatchObject({
     code: 'DATA',

@@ -6,8 +6,9 @@
  * harness's own default; an empty context is the model's first token, which is `</s>` of OPT.
  */
 import { UsageError } from '../../tensor/errors.ts'
+import { kinds, orNull, required, seedOption, wholeOption, type Kinds } from '../../tensor/option.ts'
 import { Random } from '../../tensor/random.ts'
-import type { PlacedRow } from '../../io/row_file.ts'
+import { rowsOption, type PlacedRow } from '../../io/row_file.ts'
 import { stripEnd } from '../python_text.ts'
 import type { Encode } from '../../io/encode_pieces.ts'
 import type { Window } from '../windows.ts'
@@ -63,6 +64,18 @@ export interface PromptOptions {
   readonly emptyId: number
   /** Most tokens a model takes. */
   readonly positions: number
+}
+
+/** The fields of these options. */
+export const promptFields: Kinds<PromptOptions> = {
+  encode: required(kinds.call),
+  shots: wholeOption('SHOTS', 0),
+  shotRows: rowsOption,
+  seed: seedOption,
+  limit: orNull(wholeOption('OPTION_TYPE', 1)),
+  prefixIds: kinds.idList,
+  emptyId: required(wholeOption('OPTION_TYPE', 0)),
+  positions: required(wholeOption('OPTION_TYPE', 1)),
 }
 
 /**

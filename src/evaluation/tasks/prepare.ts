@@ -4,9 +4,10 @@
 import type { ModelConfig } from '../../engine/config.ts'
 import { fileNameOf } from '../../platform/platform.ts'
 import { InputError, UsageError } from '../../tensor/errors.ts'
-import type { Document } from '../../data/corpus.ts'
+import { checkOptions, expectOption, kinds, recordOption, required, type Kinds } from '../../tensor/option.ts'
+import { documentsOption, type Document } from '../../data/corpus.ts'
 import { hashFiles, hashTexts, type Source } from '../../results/provenance.ts'
-import { makeWordEncoder, type WindowSizes } from '../../data/windows.ts'
+import { makeWordEncoder, windowSizeFields, type WindowSizes } from '../../data/windows.ts'
 import {
   askContinuations,
   continuationMetrics,
@@ -15,8 +16,8 @@ import {
 } from '../../data/tasks/continuation.ts'
 import { findRows, findTrainRows, readRows } from '../../data/tasks/find_rows.ts'
 import { taskByName } from '../../data/tasks/index.ts'
-import { askRows, type PromptOptions } from '../../data/tasks/prompts.ts'
-import { countCharacters } from '../../data/tasks/task.ts'
+import { askRows, promptFields, type PromptOptions } from '../../data/tasks/prompts.ts'
+import { countCharacters, type Task } from '../../data/tasks/task.ts'
 import type { TaskRun } from './asking.ts'
 
 /** The inputs of tasks; the sizes are those of the continuation task. */
@@ -36,6 +37,29 @@ export interface PrepareOptions
   readonly documents: () => Promise<{ name: string; documents: readonly Document[] }>
 }
 
+const prepareFields: Kinds<PrepareOptions> = {
+  ...windowSizeFields,
+  encode: promptFields.encode,
+  shots: promptFields.shots,
+  seed: promptFields.seed,
+  limit: promptFields.limit,
+  config: required(
+    recordOption<Pick<ModelConfig, 'positions' | 'bosId'>>("a model's configuration", {
+      positions: required(kinds.number),
+      bosId: required(kinds.number),
+    }),
+  ),
+  decode: required(kinds.call),
+  data: kinds.text,
+  rows: { words: 'a Map of files by task', holds: (value) => value instanceof Map },
+  bos: kinds.flag,
+  documents: required(kinds.call),
+}
+const textOption = recordOption<Awaited<ReturnType<PrepareOptions['documents']>>>(
+  'a text { name, documents }',
+  { name: required(kinds.text), documents: required(documentsOption) },
+)
+
 /** Questions of the continuation task by default. */
 const defaultContinuations = 200
 
@@ -45,21 +69,20 @@ const defaultContinuations = 200
  * @param name of one of {@link tasks}, whose rows are in `data` or `rows`; or `continuation`, whose questions are made from `documents`
  * @param options the model's configuration and tokenizer, where the rows or documents are, and how many questions are asked
  * @throws UsageError TASK_NAME, SHOTS, DATA if a task has no rows named; those of `findRows` and `askRows`;
- *   InputError TASK_LENGTH if every answer is too long for the model
+ *   OPTIONS, OPTION_NAME, OPTION_TYPE and the codes of options for options of other names or types; InputError TASK_LENGTH if every answer is too long for the model
  */
 export async function prepareTask(
   name: string,
   options: PrepareOptions,
 ): Promise<{ task: TaskRun; source: Source }> {
-  return name === continuationName ? prepareContinuation(options) : prepareRows(name, options)
+  const task = name === continuationName ? null : taskByName(name)
+  checkOptions(options, prepareFields)
+  return task === null ? prepareContinuation(options) : prepareRows(task, options)
 }
 
-async function prepareRows(
-  name: string,
-  options: PrepareOptions,
-): Promise<{ task: TaskRun; source: Source }> {
+async function prepareRows(task: Task, options: PrepareOptions): Promise<{ task: TaskRun; source: Source }> {
   const { config, encode, data, rows: named, shots = 0, seed, limit, bos = false } = options
-  const task = taskByName(name)
+  const { name } = task
   const file = named?.get(name)
   if (file === undefined && data === undefined)
     throw new UsageError('DATA', `task ${name}: expected --data or --rows ${name}=FILE, got neither`)
@@ -106,7 +129,9 @@ async function prepareRows(
 
 async function prepareContinuation(options: PrepareOptions): Promise<{ task: TaskRun; source: Source }> {
   const { config, encode, prefixIds, decode, seed = 0, limit, prompt, continuation } = options
-  const { name, documents } = await options.documents()
+  const text = await options.documents()
+  expectOption('documents', text, textOption)
+  const { name, documents } = text
   const asked = askContinuations({
     documents,
     count: limit ?? defaultContinuations,
