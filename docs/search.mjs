@@ -26,9 +26,15 @@ const tasks = readFileSync(new URL('reference.md', import.meta.url), 'utf8').mat
 /** A word with two capitals, or with a digit behind letters. */
 const TERM = /\b(?:[A-Z]{2,}|[a-z]+\d+)\b/g
 
-/** The sentences of a text in which terms stand first, by term in small letters. */
+/** A table of planners, and a row of it: a name and what it says of it. */
+const PLANNERS = /^\| planner +\| what it does .*\n(?:\|.*\n)+/gm
+const NAMED_ROW = /^\|\s*`([a-z][a-z-]*)`\s*\|([^|]+)/gm
+
+/** The sentences of a text in which terms stand first, and what its table of planners says, by term in small letters. */
 function sentencesOf(text) {
   const found = {}
+  for (const [table] of text.matchAll(PLANNERS))
+    for (const [, name, words] of table.matchAll(NAMED_ROW)) found[name] ??= plain(words)
   for (const paragraph of text.replaceAll(/^```.*?^```/gms, '').split(/\n\s*\n|\n(?=- )/)) {
     // No title and no table.
     if (/^\s*[#|<]/.test(paragraph)) continue
@@ -67,8 +73,10 @@ function wordsOfQuery(query, smallWords) {
  * In the browser: how high a row stands by its kind and its name. A name that is the query counts 3; each word of the query counts 1
  * as the last of a name (a `UnitMask` is a mask, `MaskOptions` are not), 0.75 as another one or in a title, 0.5 as the beginning of one.
  */
-function rankOfRow({ name, kind, parent = '', sentences = {} }, words, standings, mainModule) {
-  const parts = name
+function rankOfRow({ name, kind, url, parent = '', sentences = {} }, words, standings, mainModule) {
+  // A guide is found by the name of its file too, which is that of its address.
+  const file = kind === standings[0][0] && !url.includes('#') ? url.replace(/^.*\/|\.html$/g, '') : ''
+  const parts = `${name} ${file}`
     .replaceAll(/([a-z0-9])([A-Z])/g, '$1 $2')
     .toLowerCase()
     .split(/[^a-z0-9]+/)
@@ -76,7 +84,9 @@ function rankOfRow({ name, kind, parent = '', sentences = {} }, words, standings
   const [[guide]] = standings
   const fits = words.map((word) => {
     if (parts.at(-1) === word && kind !== guide) return 1
-    return parts.includes(word) ? 0.75 : parts.some((part) => part.startsWith(word)) ? 0.5 : 0
+    // Compensate is the beginning of compensation, but for an end.
+    const begins = (part) => part.startsWith(word) || (word.length > 5 && part.startsWith(word.slice(0, -1)))
+    return parts.includes(word) ? 0.75 : parts.some(begins) ? 0.5 : 0
   })
   const isQuery = name.toLowerCase() === words.join(' ')
   const fit = isQuery ? 3 : fits.reduce((sum, one) => sum + one, 0) / words.length
@@ -140,6 +150,8 @@ export function load(app) {
     for (let i = event.searchResults.length - 1; i >= 0; i--) {
       const one = event.searchResults[i]
       if (one.isDeclaration() && (one.isReference() || one.inheritedFrom)) event.removeResult(i)
+      // The list of changes has all words, and explains none.
+      if (one.isDocument() && one.name === 'Changes') event.removeResult(i)
     }
     const { router } = app.renderer
     const addresses = new Map()

@@ -38,6 +38,14 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
     expect((await found('calibrate train')).slice(0, 3)).toContain(guide)
     expect((await found('sparsity')).slice(0, 3).join()).toContain('What a sparsity costs')
     expect((await found('gguf'))[0]).toBe('Run a GGUF file')
+    // Of its file, and of what it holds; the list of changes is none.
+    expect((await found('evidence'))[0]).toBe('How published figures are made')
+    expect((await found('install'))[0]).toBe('Install it')
+    expect((await found('griffin')).slice(0, 3).join()).toContain('Planners')
+    expect((await found('least squares')).slice(0, 3).join()).toContain('made up for by least squares')
+    for (const query of ['compensate', 'griffin', 'sampler'])
+      expect((await found(query)).filter((name) => name.startsWith('Changes'))).toEqual([])
+    expect((await found('compensate')).slice(0, 3).join()).toContain('What takes the place of a skipped unit')
   })
 
   test('a term is explained before members of its name are listed, in the sentence that has it', async () => {
@@ -60,7 +68,7 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
 
   test('a mask is found where it is chosen, made and read, by a question too', async () => {
     for (const query of ['mask', 'how to choose a mask'])
-      expect((await found(query)).slice(0, 6)).toEqual(
+      expect((await found(query)).slice(0, 7)).toEqual(
         expect.arrayContaining([
           'Use the library in a program.A mask, read and given back',
           'shadowllm.makeMask',
@@ -87,6 +95,7 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
       .evaluateAll((items) => items.map((item) => item.querySelector('a')?.href ?? ''))
     const titles = await list.locator('li > a:first-child').allInnerTexts()
     expect(titles).toEqual([
+      'Install it',
       'Choose a mask',
       'Open a GGUF file',
       'Stream a text',
@@ -106,7 +115,7 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
       const read = async (link: string): Promise<[link: string, hasPlace: boolean, hasExample: boolean]> => {
         const page = new DOMParser().parseFromString(await (await fetch(link)).text(), 'text/html')
         const { hash } = new URL(link)
-        const isGuide = link.includes('/documents/')
+        const isGuide = /\/documents\/|\/index\.html/.test(link)
         const headings = [...page.querySelectorAll('h4')]
         return [
           link,
