@@ -83,9 +83,7 @@ function distanceWords(trace: Trace, isWriting: boolean): string {
     trace.divergence === null
       ? `The texts agree in all ${trace.columns.length} tokens.`
       : `They differ from token ${trace.divergence + 1} on.`
-  const { temperature } = trace.settings
-  const drawn = temperature > 0 ? ` Both are drawn at temperature ${temperature}, by the same numbers.` : ''
-  return `${parts} KL from dense: ${mean.toFixed(3)} nats per token, mean of ${trace.columns.length}.${drawn}`
+  return `${parts} KL from dense: ${mean.toFixed(3)} nats per token, mean of ${trace.columns.length}.`
 }
 
 function showColumn({ columns }: Trace, column: number, byHand: readonly UnitSwitch[]): void {
