@@ -13,7 +13,7 @@ import { specificationAddress } from './spec_page/settings.ts'
 import { sameCell, type Cell } from './view/cells.ts'
 import { Controls } from './view/controls.ts'
 import { brief, byId, perFrame, showInSight, tellProblem } from './view/dom.ts'
-import { Inspector, placeWords, type InspectorState } from './view/inspector.ts'
+import { Inspector, type InspectorState } from './view/inspector.ts'
 import { startGlossary } from './view/glossary.ts'
 import { factsOf, showHeadline } from './view/headline.ts'
 import { NetworkView } from './view/network_view.ts'
@@ -434,7 +434,7 @@ export class App {
     if (!facts.ranked) return `${title}: ${state}.`
     const { score, rank, of } = facts.ranked
     const best = count > 1 ? ` The best, ${unit.index}: score` : ' Score'
-    return `${title}: ${state}.${best} ${brief(score)}, rank ${placeWords(score, rank, of)}.`
+    return `${title}: ${state}.${best} ${brief(score)}, rank ${rank.toLocaleString('en')} of ${of.toLocaleString('en')}.`
   }
 
   /** The unit that represents some: the one with the highest score. */

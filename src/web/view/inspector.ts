@@ -218,14 +218,8 @@ function rankRows({ kept, ranked }: UnitFacts, names: readonly [string, string, 
     : !kept && keptBelow > 0
       ? `; ${keptBelow} of lower rank ${keptBelow === 1 ? 'is' : 'are'} kept, as each layer keeps its best`
       : ''
-  const values = [brief(score), placeWords(score, rank, of), `${cut}${why}`]
+  const values = [brief(score), `${rank.toLocaleString('en')} of ${of.toLocaleString('en')}`, `${cut}${why}`]
   return names.map((name, i) => [name, values[i]])
-}
-
-/** A rank; many units may have the score 0, whose order says nothing. */
-export function placeWords(score: number, rank: number, of: number): string {
-  const place = `${rank.toLocaleString('en')} of ${of.toLocaleString('en')}`
-  return score === 0 ? `${place}, by number among those of score 0` : place
 }
 
 /** The bars of some tokens; the second share of each is that with switches, if there are any. */
