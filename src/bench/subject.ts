@@ -119,7 +119,7 @@ export async function checkpointSubject(
   origin: HubOrigin | null = null,
 ): Promise<BenchSubject> {
   expectOption('model', model, kinds.text)
-  expectOption('folder', folder, { ...kinds.text, code: 'PATH' })
+  expectOption('folder', folder, kinds.path)
   const { configJson, files, source } = await openModelFolder(folder)
   await source.close()
   return {

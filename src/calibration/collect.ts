@@ -76,7 +76,7 @@ const calibrateFields: Kinds<CalibrateOptions> = {
   modelHash: required(kinds.hash),
   source: required(sourceOption),
   examples: required(wholeOption('WINDOWS', 1)),
-  folder: required({ ...kinds.text, code: 'PATH' }),
+  folder: required(kinds.path),
   criteria: required(kinds.texts),
   seed: seedOption,
   mask: orNull(kinds.object),

@@ -31,7 +31,7 @@ import { describeWidths } from '../engine/config.ts'
  *   calibration is not finished; UsageError PATH for a folder that is no text
  */
 export async function openCalibration(folder: string): Promise<Calibration> {
-  expectOption('folder', folder, { ...kinds.text, code: 'PATH' })
+  expectOption('folder', folder, kinds.path)
   const stored = await readManifest(folder)
   const { manifest } = stored
   const expect = async (name: string): Promise<void> => {

@@ -553,7 +553,7 @@ class ChatLoop {
     }
     if (tokens.length === 0 && end === 'interrupted')
       return this.#session.note(
-        '[interrupted before the first token; the message is forgotten; the up key brings it back]',
+        '[interrupted before the first token; the message is forgotten, and the up key brings it back]',
       )
     if (repetition && !this.#start.quiet) await this.#session.note(this.#loopWords(repetition))
     const { decisions, checked } = (text ?? { decisions: 0, checked: null }) as TextRun

@@ -37,7 +37,9 @@ function helpArguments(args: readonly string[], commands: readonly string[]): re
  * @returns the exit code
  */
 export async function runCommandLine(session: Session): Promise<number> {
-  const { args } = session
+  // The help of all is that of the program.
+  const isOfAll = asksHelp(session.args) && calledCommand(session.args) === ALL
+  const args = isOfAll ? session.args.filter((word) => word !== ALL) : session.args
   let known: string[] = []
   try {
     expectNode()
@@ -54,12 +56,10 @@ export async function runCommandLine(session: Session): Promise<number> {
       ...commands.map((command) => command.name()),
     ]
     try {
-      const isOfAll = asksHelp(args) && called === ALL
-      const asked = isOfAll ? ['--help'] : own.length === 0 ? args : helpArguments(args, subcommands)
+      const asked = own.length === 0 ? args : helpArguments(args, subcommands)
       expectHelpWord(asked)
       // Asked for the help of a command that is none, the parser would show that of the program.
-      const isUnknown =
-        called !== undefined && !isOfAll && called !== 'help' && !commandNames.includes(called)
+      const isUnknown = called !== undefined && called !== 'help' && !commandNames.includes(called)
       await program.parseAsync(isUnknown && asksHelp(args) ? [called] : asked, { from: 'user' })
     } finally {
       // The parser cannot wait, and ends with an error once help is shown.

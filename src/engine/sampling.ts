@@ -8,6 +8,7 @@
  * lower id, top-k keeps exactly k, and top-p keeps the shortest prefix whose probability reaches p. Probabilities use
  * this project's own `exp`: a seed draws the same tokens on every engine and backend.
  */
+import { nthLargest } from '../masks/ranks.ts'
 import { exp } from '../ops/float32.ts'
 import {
   entriesOption,
@@ -273,34 +274,11 @@ function sortByLogit(ids: Int32Array, logits: Float32Array): Int32Array {
 function keepHighest(ids: Int32Array, logits: Float32Array, count: number): Int32Array {
   const values = new Float32Array(ids.length)
   for (let i = 0; i < ids.length; i++) values[i] = rank(logits[ids[i]])
-  const threshold = nthHighest(values, count)
+  const threshold = nthLargest(values, count)
   return sortByLogit(
     ids.filter((id) => rank(logits[id]) >= threshold),
     logits,
   ).subarray(0, count)
-}
-
-/** The value at place `count` of the sorted values, highest first. It reorders them, and sorts only where that place is (quickselect). */
-function nthHighest(values: Float32Array, count: number): number {
-  let low = 0
-  let high = values.length - 1
-  while (low < high) {
-    const pivot = values[(low + high) >> 1]
-    let i = low
-    let j = high
-    while (i <= j) {
-      while (values[i] > pivot) i++
-      while (values[j] < pivot) j--
-      if (i > j) break
-      const value = values[i]
-      values[i++] = values[j]
-      values[j--] = value
-    }
-    if (count - 1 <= j) high = j
-    else if (count - 1 >= i) low = i
-    else break
-  }
-  return values[count - 1]
 }
 
 /** How many ids a nucleus is first looked for in, and how many times as many next. */

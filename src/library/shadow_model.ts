@@ -222,7 +222,7 @@ export class ShadowModel {
    */
   async loadPredictor(path: string): Promise<PredictorKind> {
     this.#expectLive()
-    expectOption('predictor', path, { ...kinds.text, code: 'PATH' })
+    expectOption('predictor', path, kinds.path)
     return this.#planners.loadPredictor(path)
   }
 
@@ -234,7 +234,7 @@ export class ShadowModel {
    */
   async loadCalibration(folder: string): Promise<void> {
     this.#expectLive()
-    expectOption('calibration', folder, { ...kinds.text, code: 'PATH' })
+    expectOption('calibration', folder, kinds.path)
     await this.#planners.loadCalibration(folder)
   }
 
@@ -246,7 +246,7 @@ export class ShadowModel {
    */
   addMoments(path: string): void {
     this.#expectLive()
-    expectOption('moments', path, { ...kinds.text, code: 'PATH' })
+    expectOption('moments', path, kinds.path)
     this.#planners.addMoments(path)
   }
 
@@ -327,7 +327,7 @@ export class ShadowModel {
    */
   async openSession(path: string, answering?: ChatOptions): Promise<TextSession> {
     this.#expectLive()
-    expectOption('session', path, { ...kinds.text, code: 'PATH' })
+    expectOption('session', path, kinds.path)
     if (answering !== undefined) checkOptions(answering, chatKinds)
     const { TextSession } = await import('./text_session.ts')
     this.#hash ??= hashFiles(this.files)

@@ -87,7 +87,7 @@ export async function checkOps(
   options: CheckOpsOptions,
 ): Promise<OpsReport> {
   for (const [name, folder] of Object.entries({ expectedFolder, actualFolder }))
-    expectOption(name, folder, { ...kinds.text, code: 'PATH' })
+    expectOption(name, folder, kinds.path)
   checkOptions(options, checkFields)
   const { owed, strict = false, signal, onProgress } = options
   const [expected, actual] = await Promise.all([listFiles(expectedFolder), listFiles(actualFolder)])

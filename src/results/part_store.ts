@@ -50,7 +50,7 @@ export function partKey(description: PartDescription): Promise<string> {
 export async function openPartStore(
   folder: string = joinPath(cacheFolder(), 'shadowllm', 'parts'),
 ): Promise<PartStore> {
-  expectOption('folder', folder, { ...kinds.text, code: 'PATH' })
+  expectOption('folder', folder, kinds.path)
   await asCache(folder, async () => {
     await makeFolder(folder)
     await removeAbandoned(folder)

@@ -51,6 +51,7 @@ const isId = (value: unknown): boolean => Number.isInteger(value) && Number(valu
 /** What a text cannot spell, or may be anything of its type. */
 export const kinds = {
   text: { words: 'text', holds: (value) => typeof value === 'string' },
+  path: { words: 'text', holds: (value) => typeof value === 'string', code: 'PATH' },
   flag: { words: 'true or false', holds: (value) => typeof value === 'boolean' },
   call: { words: 'a function', holds: (value) => typeof value === 'function' },
   signal: { words: 'an AbortSignal', holds: (value) => value instanceof AbortSignal },

@@ -497,7 +497,7 @@ describe('at a terminal', () => {
     }
     const { notes, chats, exitCode, stdout } = await typed(['once', 'a'], {}, { takeInterrupts })
     expect(notes[0]).toBe(
-      '[interrupted before the first token; the message is forgotten; the up key brings it back]',
+      '[interrupted before the first token; the message is forgotten, and the up key brings it back]',
     )
     expect(chats[1]).toEqual([{ role: 'user', content: 'a' }])
     expect([exitCode, notes.length]).toEqual([0, 2])
