@@ -6,6 +6,7 @@
  */
 import { expect, test } from 'vitest'
 import { exactKernels } from '../../../src/backends/webgpu/exact_kernels.ts'
+import { fastKernels } from '../../../src/backends/webgpu/fast_kernels.ts'
 import { float32Wgsl } from '../../../src/backends/webgpu/float32_wgsl.ts'
 import { UNIFORM_BYTES } from '../../../src/backends/webgpu/gpu_protocol.ts'
 import { shaderText, uniformHead } from '../../../src/backends/webgpu/shader.ts'
@@ -18,6 +19,17 @@ test.each(kernelNames)(
     const found = new Set(runs === undefined ? ['main'] : runs(() => 3).map(({ pass }) => pass))
     expect([...found].sort()).toEqual(Object.keys(passes).sort())
     expect(4 * (uniformHead.length + kernels[name].params.length + 1)).toBeLessThanOrEqual(UNIFORM_BYTES)
+  },
+)
+
+test.each(Object.entries({ exact: exactKernels, fast: fastKernels }))(
+  'a kernel of the %s ones has words of scratch if and only if a pass writes there',
+  (_, all) => {
+    for (const [name, { passes, scratch }] of Object.entries(all))
+      expect(
+        Object.values(passes).some((code) => code.includes('set_scratch(')),
+        name,
+      ).toBe((scratch?.(() => 3) ?? 0) > 0)
   },
 )
 
