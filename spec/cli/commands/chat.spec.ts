@@ -702,6 +702,8 @@ describe('at a terminal', () => {
     const words = { path: 'b', messages: [said('user', 'a'), said('assistant', 'word '.repeat(80))] }
     const shown = (await typed([], { saved: words as unknown as TextSession })).stdout
     expect(shown).toMatch(/\n(word ){59}word …\n$/)
+    const whole = { path: 'c', messages: [said('user', 'a'), said('assistant', '長'.repeat(300))] }
+    expect((await typed([], { saved: whole as unknown as TextSession })).stdout).not.toContain('…')
     for (const silent of [{ quiet: true }, { json: true }])
       expect((await typed([], { saved, ...silent })).stdout).toBe('')
   })

@@ -90,6 +90,14 @@ describe('perplexity', () => {
     expect(one).toMatch(/first other: the first scored token/)
     expect(one).not.toContain('±')
     expect((await runInside([...pages, '--windows', '4'])).stdout).toContain('± is one standard error.')
+
+    const [, ...flags] = [...pages, '--windows', '1']
+    const report = (await runJson(...flags)) as unknown as TextPerplexityReport
+    const klOverStatic = { value: 0.5, error: null }
+    const overStatic = { ...report, rows: report.rows.map((row) => ({ ...row, klOverStatic })) }
+    const explained = 'Over static: KL less that of static at the same sparsity, window by window.'
+    expect(formatReport(overStatic, { columns: 200 } as Screen)).toContain(`\n${explained}\n`)
+    expect(one).not.toContain('Over static')
   })
 
   test('a small KL has its error beside it, in two digits as well', async () => {
