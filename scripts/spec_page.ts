@@ -34,9 +34,14 @@ async function defaultSteps(): Promise<SomeSteps> {
   return steps
 }
 
-/** What stands beside definitions, by address: laws, and figures of steps. */
+/** Before the first chapter that is not about the method or a model. */
+const secondStop =
+  '<p class="enough"><b>Stop here if the method and its models are what you came for.</b> The rest defines their operations and derivatives, and two methods to compare with.</p>'
+
+/** What stands beside definitions and before chapters, by address: laws, figures of steps, and where a reader may stop. */
 function drawAsides(steps: SomeSteps): Map<string, string> {
   const asides = new Map(proofs.map((proof) => [proof.address, setProof(proof)]))
+  asides.set('before.program', secondStop)
   for (const { address, draw } of figures) {
     const html = draw(steps, defaultSettings)?.html
     if (html === undefined) throw new Error(`${address}: expected values, got none`)
@@ -100,8 +105,14 @@ const links = `<a href="{{source}}">Source code</a> <a href="../reference/">Refe
 
 /** The bar of a phone. @param hasFigures whether the page has figures, laws and settings */
 function bar(hasFigures: boolean): string {
-  const stops = `<span id="stops" class="stops" hidden><button type="button" aria-label="The function before">↑</button><button type="button" aria-label="The next function">↓</button> function <button type="button" class="of-figures" aria-label="The figure before">↑</button><button type="button" aria-label="The next figure">↓</button> figure</span> <a href="#try">Settings</a> `
-  return `<nav class="to-top" aria-label="On this page"><a id="here" class="here" href="#contents" aria-label="Where you are" hidden></a> ${hasFigures ? stops : ''}<a href="#contents">Contents</a></nav>`
+  const pairs = ['function', 'figure'].map(
+    (name) =>
+      `<span><button type="button" aria-label="The ${name} before">↑</button>${name}<button type="button" aria-label="The next ${name}">↓</button></span>`,
+  )
+  const [settings, stops] = hasFigures
+    ? ['<a href="#try">Settings</a> ', `<span id="stops" class="stops" hidden>${pairs.join('')}</span>`]
+    : ['', '']
+  return `<nav class="to-top" aria-label="On this page"><span class="ways"><a id="here" class="here" href="#contents" aria-label="Where you are" hidden></a> ${settings}<a href="#contents">Contents</a></span>${stops}</nav>`
 }
 
 /** Puts the parts of a page where it has a comment with their name. */

@@ -52,7 +52,7 @@ export function addressOf(path: string, name: string | null = null): string {
 
 /**
  * The parts of a page.
- * @param asides what is shown beside a definition, by address
+ * @param asides what is shown beside a definition, by address; before a chapter, by `before.` and its address
  * @param references the page of the library's reference about a definition of the same name, by address
  */
 export function pageParts(
@@ -119,7 +119,7 @@ function sectionOf(
     beside += row.names.map((name) => asides.get(addressOf(path, name)) ?? '').join('')
   }
   close()
-  return `<section class="chapter" id="${addressOf(path)}" data-path="${path}">
+  return `${asides.get(`before.${addressOf(path)}`) ?? ''}<section class="chapter" id="${addressOf(path)}" data-path="${path}">
 <header><p class="path"><a href="../source/${path}.html">${path}</a></p><h2>${titleOf(chapter, page)}</h2></header>
 <div class="head words">${setWords(head, find)}</div>
 ${asides.get(addressOf(path)) ?? ''}

@@ -12,8 +12,9 @@ import { expect, test } from 'vitest'
 import { logitsDivergence } from '../../../src/engine/divergence.ts'
 import { Random } from '../../../src/tensor/random.ts'
 import type { Markup } from '../../../src/experiments/report/markup.ts'
-import { brief, percent, visible } from '../../../src/web/view/dom.ts'
-import { figures, type Figure } from '../../../src/web/spec_page/figures.ts'
+import { brief, percent, rankWords, visible } from '../../../src/web/view/dom.ts'
+import { rankUnits } from '../../../src/web/trace/ranking.ts'
+import { curve, figures, type Figure } from '../../../src/web/spec_page/figures.ts'
 import type { SomeSteps, Steps } from '../../../src/web/spec_page/method.ts'
 import { packValues, unpackValues } from '../../../src/web/spec_page/given_values.ts'
 import { budgetOf, randomScores } from '../../../src/web/spec_page/quick_steps.ts'
@@ -103,12 +104,21 @@ const captionOf = (html: string): string => /<figcaption>(.*?)<\/figcaption>/s.e
 const ranked = (rows: readonly Float32Array[]): Float32Array[] => rows.slice(1)
 const sum = (row: ArrayLike<number>): number => Array.from(row).reduce((total, x) => total + x, 0)
 
-/** The maps of scores in place and in order, and their table. */
+/** The scale of a map: its ends, and among what colours rank. */
+function checkScale(html: string, rows: readonly Float32Array[], among: string): void {
+  const all = rows.flatMap((row) => [...row])
+  const scales = html.matchAll(/class="scale">(\S+) <svg.*?<\/svg> (\S+): colour by rank among (.*?)</gs)
+  const [, least, most] = [...scales].find(([, , , own]) => own === among) ?? []
+  expect([least, most]).toEqual([Math.min(...all), Math.max(...all)].map(brief))
+}
+
+/** The maps of scores in place and in order, their scales, and their table. */
 function checkUnits(html: string, units: Steps['scores'], key: string): void {
   for (const kind of kinds) {
     expect(readMap(html, `${key}.${kind}`)).toEqual(shadesOf(ranked(units[kind])))
     const inOrder = ranked(units[kind]).map((row) => row.toSorted().toReversed())
     expect(readMap(html, `${key}.${kind}.sorted`)).toEqual(shadesOf(inOrder))
+    checkScale(html, inOrder, `the ${kind} of all layers`)
   }
   const [, ...rows] = readTable(html)
   expect(rows).toEqual(
@@ -141,6 +151,7 @@ const checks: Readonly<Record<string, (html: string) => void>> = {
       }),
     )
     expect(readMap(html, 'context')).toEqual(shadesOf(lengths))
+    checkScale(html, lengths, 'all heads and tokens')
     expect(readTable(html)).toEqual([
       ['head', ...steps.tokens.pieces.map(visible)],
       ...lengths.map((row, h) => [String(h), ...Array.from(row, brief)]),
@@ -184,7 +195,7 @@ const checks: Readonly<Record<string, (html: string) => void>> = {
       const leading = units.findIndex((unit) => unit.kept === 0)
       expect(html).toContain(`${kept} of ${count} kept`)
       if (leading > 0) expect(html).toContain(`the best ${leading}`)
-      expect(html).toContain(`<span>${kind}, highest score first →</span>`)
+      expect(html).toContain(`<span>${kind}, highest first →</span>`)
       const kind1 = new RegExp(`Scores of ${kind}, sorted(.*?)</svg>`, 's').exec(html)?.[1] ?? ''
       const [, cut] = /class="cut" d="M([\d.]+) 0V40"/.exec(kind1) ?? []
       expect(Number(cut)).toBeCloseTo((100 * leading) / count, 2)
@@ -197,6 +208,9 @@ const checks: Readonly<Record<string, (html: string) => void>> = {
       const curve = /<path d="M([^"]*)"\/><path class="cut"/.exec(kind1)?.[1] ?? ''
       const points = curve.split('L').map((point) => point.split(' ').map(Number))
       const least = Math.min(0, sorted[count - 1])
+      // So few scores leave none above the picture; those of eight times as many units do.
+      expect(html).toContain(`<p>${brief(sorted[0])} ↑ score</p>`)
+      expect(html).toContain(`<p><span>${brief(least)}</span> <span>${kind}, `)
       expect(points.length).toBe(count)
       points.forEach(([x, y], i) => {
         expect(x).toBeCloseTo((100 * i) / count, 1)
@@ -292,6 +306,19 @@ test.each(
     expect(() => checks[address](drawn(draw, { ...steps, ...wrong })), address).toThrow('expected')
 })
 
+test('a curve whose highest fiftieth leaves the picture says the ends of its axis, and its highest score', () => {
+  const scores = Float32Array.from({ length: 100 }, (_, i) => 200 - i)
+  const kept = scores.map((_, i) => Number(i < 50))
+  const { html } = curve('neurons', rankUnits(scores, kept))
+  expect(html).toContain('<p>198 ↑ score (highest 200)</p>')
+  expect(html).toContain('<p><span>0</span> <span>neurons, ')
+})
+
+test('a rank among equal scores is that of all of them', () => {
+  expect(rankWords(0, 0, 56)).toBe('rank 1 of 56')
+  expect(rankWords(2018, 5149, 7168)).toBe('rank 2,019 to 7,168 of 7,168, tied with 5,149')
+})
+
 // ---- The strip, and what the page carries -----------------------------------------------------------------
 
 /** The strip for some scores, by the address of the definition. */
@@ -308,6 +335,8 @@ test('the small figures show what their steps hold, and lead to figures of the p
   for (const address of Object.keys(html)) expect(figures.map((own) => own.address)).toContain(address)
   expect(html['opt.opt']).toContain(`>${steps.tokens.pieces.slice(1).map(visible).join('')}<`)
   expect(html['predictor.features']).toContain(`${heads * size} features: ${heads} heads of ${size}`)
+  checkScale(html['predictor.predict'], ranked(steps.predicted.neurons), 'the neurons of all layers')
+  expect(html['opt.layer']).toContain('colour by rank among all heads and tokens')
   expect(html['predictor.predict']).toContain(`${(layers - 1) * (heads + neurons)} predicted scores`)
   const kept = sum(ranked(steps.mask.neurons).map(sum))
   const all = (layers - 1) * neurons
@@ -330,7 +359,7 @@ test('the strip speaks of the predictor and shows its features only where it dec
     const html = stripOf(source)
     expect(html['predictor.features']).not.toMatch(/◆|features/)
     expect(html['predictor.predict']).not.toContain('predicted')
-    const [, drawnMap] = /(<path.*)<\/svg>/s.exec(html['predictor.predict']) ?? []
+    const [, drawnMap] = /(<path.*?)<\/svg>/s.exec(html['predictor.predict']) ?? []
     const shades = (units: Steps['scores']): string => drawn(figures[4].draw, { ...steps, predicted: units })
     expect(shades(steps.scores)).toContain(drawnMap)
     expect(shades(steps.predicted)).not.toContain(drawnMap)

@@ -131,6 +131,10 @@ describe.skipIf(cannotBrowse)(`the annotated specification${whyNotBrowsed}`, { t
     const order = ['class="steps"', 'class="strip"', 'Stop here', 'class="symbols"', 'id="break"', '<main>']
     const places = order.map((part) => html.indexOf(part))
     expect(places).toEqual(places.filter((place) => place > 0).toSorted((a, b) => a - b))
+    // And again before what the models are written in; how code is read, before the code.
+    expect(html).toMatch(/Stop here if the method[^\n]*<section class="chapter" id="program"/)
+    expect(html.indexOf('underlined in code')).toBeLessThan(html.indexOf('<main>'))
+    expect(html.indexOf('claims that are tested')).toBeLessThan(html.indexOf('class="steps"'))
     await inPage('?sparsity=0.5&scores=oracle&order=sorted', async (page) => {
       await computed(page)
       expect(await page.locator('figure').count()).toBe(figures.length)
@@ -327,6 +331,9 @@ describe.skipIf(cannotBrowse)(`the annotated specification${whyNotBrowsed}`, { t
         await expect
           .poll(() => page.locator('[data-readout="predicted"]').textContent(), { timeout })
           .toMatch(/^layer 1, head 0: /)
+        expect(await page.locator('[data-map="predicted.heads"] .hit').getAttribute('x')).toBe('0')
+        // The bar is one row of buttons high.
+        expect((await page.locator('.to-top').boundingBox())?.height).toBeLessThan(56)
         // A line that is broken goes on behind its indent, and a line of code is copied as it is.
         const lines = await page.locator('.row > pre .line').evaluateAll((all) =>
           all

@@ -138,6 +138,15 @@ function inBothOrders(place: Markup, order: Markup): Markup {
   return markup`<div class="in-place">${place}</div><div class="in-order">${order}</div>`
 }
 
+/** The scale of a heat map: its lowest and its highest number around the shades, and among what a number's rank is its colour. */
+function scale(rows: readonly Float32Array[], among: string): Markup {
+  const [least, most] = [Math.min, Math.max].map((end) =>
+    end(...rows.map((row) => row.reduce((a, b) => end(a, b)))),
+  )
+  const steps = paths([Array.from({ length: SHADES }, (_, shade) => shade)])
+  return markup`<p class="scale">${brief(least)} <svg aria-hidden="true" viewBox="0 0 ${SHADES} 1" preserveAspectRatio="none">${steps}</svg> ${brief(most)}: colour by rank among ${among}</p>`
+}
+
 /** Scores of both kinds over [layer, unit], in place and sorted, with the line under the pointer. */
 function unitMaps(name: string, units: Units, key: string): Markup {
   // Layer 0 is dense and has no score.
@@ -147,14 +156,16 @@ function unitMaps(name: string, units: Units, key: string): Markup {
     const ordered = `${name} of ${kind}, best first in each layer`
     const best = rows.map((row) => row.toSorted((a, b) => b - a))
     const order = heatMap(ordered, best, `${key}.${kind}.sorted`)
-    return markup`<div class="kind"><p class="label">${kind}</p>${inBothOrders(place, order)}</div>`
+    return markup`<div class="kind"><p class="label">${kind}</p>${inBothOrders(place, order)}${scale(rows, `the ${kind} of all layers`)}</div>`
   })
   return markup`<div class="maps">${maps}</div><p class="readout" role="status" data-readout="${key}">Layers 1 to ${units.heads.length - 1} from top to bottom. Point at a unit or tap it, or focus a map and use the arrow keys.</p>`
 }
 
-/** Scores of neurons as a picture alone. */
+/** Scores of neurons as a picture with its scale alone. */
 export function unitMap(name: string, { neurons }: Units, key: string): Markup {
-  return heatMap(`${name} of neurons, layer by layer`, neurons.slice(1), `${key}.neurons`, false)
+  const rows = neurons.slice(1)
+  const map = heatMap(`${name} of neurons, layer by layer`, rows, `${key}.neurons`, false)
+  return markup`${map}${scale(rows, 'the neurons of all layers')}`
 }
 
 /** The units of the ranked layers, best first. */
@@ -197,10 +208,11 @@ function contextLengths({ values, heads }: Steps['context'], { pieces }: Steps['
   )
 }
 
-/** The context of layer 0 as a picture alone. */
-export function contextMap(context: Steps['context'], tokens: Steps['tokens']): Markup {
+/** The context of layer 0 as a picture with its scale. @param isRead as for `heatMap` */
+export function contextMap(context: Steps['context'], tokens: Steps['tokens'], isRead = false): Markup {
   const label = 'The length of what each head of layer 0 gives out, by head and token'
-  return heatMap(label, contextLengths(context, tokens), 'context', false)
+  const lengths = contextLengths(context, tokens)
+  return markup`${heatMap(label, lengths, 'context', isRead)}${scale(lengths, 'all heads and tokens')}`
 }
 
 function drawContext(context: Steps['context'], tokens: Steps['tokens']): Markup {
@@ -209,10 +221,9 @@ function drawContext(context: Steps['context'], tokens: Steps['tokens']): Markup
   const K = values.length / pieces.length / heads
   const lengths = contextLengths(context, tokens)
   const rows = lengths.map((row, h) => [String(h), ...Array.from(row, brief)])
-  const label = 'The length of what each head of layer 0 gives out, by head and token'
   return figure(
     `What the ${heads} heads of layer 0 give out: the length of each head's ${K} numbers (down), at each token (across). The predictor reads the last column.`,
-    markup`<div class="context">${heatMap(label, lengths, 'context')}</div>`,
+    markup`<div class="context">${contextMap(context, tokens, true)}</div>`,
     table(['head', ...pieces.map(visible)], rows),
   )
 }
@@ -239,7 +250,7 @@ function drawPredicted(predicted: Units, source: ScoreSource): Markup {
       ? 'The mask will keep the strongest.'
       : `The predictor's mask would keep the strongest; now ${sources[source]} decide.`
   return figure(
-    `Predicted scores: the stronger the colour, the higher among all layers. ${use}`,
+    `Predicted scores: the stronger the colour, the higher the rank; equal steps of colour are equal numbers of units. ${use}`,
     unitMaps('Predicted scores', predicted, 'predicted'),
     unitTable(predicted),
   )
@@ -294,7 +305,7 @@ function recallLine(mask: Units, plainact: Units): string {
 }
 
 /**
- * Scores sorted, with the names of both axes, the kept units shaded, and the cut after those that come before every skipped one. Few scores are far above the
+ * Scores sorted, with the names of both axes and the ends of the scores' axis, the kept units shaded, and the cut after those that come before every skipped one. Few scores are far above the
  * others: the highest fiftieth ends at the top.
  */
 export function curve(kind: UnitKind, ranking: Ranking): Markup {
@@ -321,7 +332,8 @@ export function curve(kind: UnitKind, ranking: Ranking): Markup {
   const label = `Scores of ${kind}, sorted: ${keptWords(ranking)}`
   const cut = ((100 * leading) / N).toFixed(2)
   const plot = markup`<svg class="curve" role="img" aria-label="${label}" viewBox="0 0 100 40" preserveAspectRatio="none"><path class="kept" d="${shaded}"/><path d="M${points(0, N).join('L')}"/><path class="cut" d="M${cut} 0V40"/></svg>`
-  return markup`<div class="plot"><span>score ↑</span>${plot}<span>${kind}, highest score first →</span></div>`
+  const above = scores[0] > most ? ` (highest ${brief(scores[0])})` : ''
+  return markup`<div class="plot"><p>${brief(most)} ↑ score${above}</p>${plot}<p><span>${brief(least)}</span> <span>${kind}, highest first →</span></p></div>`
 }
 
 /** Which units are kept. */

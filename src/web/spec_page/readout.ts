@@ -3,7 +3,7 @@
  */
 import type { UnitKind } from '../../spec/program.ts'
 import { pageDocument } from '../../platform/platform.ts'
-import { brief } from '../view/dom.ts'
+import { brief, rankWords } from '../view/dom.ts'
 import { bestFirst, sources } from './figures.ts'
 import type { SomeSteps } from './method.ts'
 import type { ScoreSource } from './settings.ts'
@@ -29,7 +29,9 @@ export function startReadouts(shown: () => Shown): void {
     const [key] = (map.dataset.map ?? '').split('.')
     const line = page.querySelector(`[data-readout="${key}"]`)
     const words = wordsOf(map.dataset.map ?? '', cell, shown())
-    if (line && words !== null) line.textContent = words
+    if (!line || words === null) return
+    line.textContent = words
+    mark(map, cell)
   }
   const point = ({ target, clientX, clientY }: PointerEvent): void => {
     const map = mapOf(target)
@@ -54,6 +56,15 @@ export function startReadouts(shown: () => Shown): void {
   })
 }
 
+/** Outlines a cell: a finger hides what it hits, and cells are narrower than a pointer. */
+function mark(map: SVGSVGElement, { row, column }: Cell): void {
+  const there = pageDocument().querySelector('.map .hit')
+  const hit = there ?? pageDocument().createElementNS(map.namespaceURI, 'rect')
+  for (const [name, value] of Object.entries({ class: 'hit', x: column, y: row, width: 1, height: 1 }))
+    hit.setAttribute(name, String(value))
+  map.append(hit)
+}
+
 const moves: Readonly<Record<string, readonly [number, number]>> = {
   ArrowUp: [-1, 0],
   ArrowDown: [1, 0],
@@ -75,10 +86,14 @@ function wordsOf(key: string, { row, column }: Cell, { steps, source }: Shown): 
   const l = row + 1
   const scores = units[kind][l]
   const unit = order === 'sorted' ? bestFirst(scores)[column] : column
-  const all = units[kind]
-    .slice(1)
-    .reduce((higher, own) => higher + own.filter((score) => score > scores[unit]).length, 0)
-  const total = scores.length * (units[kind].length - 1)
+  const others = units[kind].slice(1)
+  const countOf = (isCounted: (score: number) => boolean): number =>
+    others.reduce((sum, own) => sum + own.filter(isCounted).length, 0)
+  const rank = rankWords(
+    countOf((score) => score > scores[unit]),
+    countOf((score) => score === scores[unit]) - 1,
+    scores.length * others.length,
+  )
   const state = steps.mask && (steps.mask[kind][l][unit] === 1 ? 'kept' : 'skipped')
   const isRanked = source === (name === 'predicted' ? 'predicted' : 'oracle')
   const kept = state ? `; ${state}${isRanked ? '' : ` by the mask of ${sources[source]}`}` : ''
@@ -91,5 +106,5 @@ function wordsOf(key: string, { row, column }: Cell, { steps, source }: Shown): 
     name === 'predicted'
       ? `row ${(l - 1) * scores.length + unit} of W2 times the hidden numbers, plus b2`
       : `Σ over the tokens of |${kind === 'heads' ? 'Σ over its numbers of ' : ''}a g|`
-  return `${place}: ${brief(scores[unit])}, rank ${all + 1} of ${total}${kept}. It is ${origin}. Beside it ${neighbours}.`
+  return `${place}: ${brief(scores[unit])}, ${rank}${kept}. It is ${origin}. Beside it ${neighbours}.`
 }

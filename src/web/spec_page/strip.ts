@@ -45,7 +45,7 @@ export const stations: readonly Station[] = [
     title: () => '2 Layer 0, computed whole',
     draw: ({ context, tokens }) =>
       context && tokens
-        ? markup`${contextMap(context, tokens)}<p>${context.heads} heads, each token; stronger: larger</p>`
+        ? markup`${contextMap(context, tokens)}<p>${context.heads} heads (down), each token (across)</p>`
         : null,
   },
   {

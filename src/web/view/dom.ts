@@ -67,6 +67,19 @@ export function brief(value: number): string {
   return Math.abs(value) < 1e-3 || Math.abs(value) >= 1e5 ? value.toExponential(2) : value.toPrecision(3)
 }
 
+/**
+ * The rank of a unit in words: the number of units above it, of others with its score, and of all. The order among equal scores is
+ * that of the index and is not told.
+ */
+export function rankWords(above: number, ties: number, all: number): string {
+  const [first, last, others, total] = [above + 1, above + 1 + ties, ties, all].map((n) =>
+    n.toLocaleString('en'),
+  )
+  return ties === 0
+    ? `rank ${first} of ${total}`
+    : `rank ${first} to ${last} of ${total}, tied with ${others}`
+}
+
 /** Runs at most once per frame. */
 export function perFrame(work: () => void): () => void {
   let waits = false
