@@ -72,6 +72,13 @@ describe('a failure is one line and an exit code', () => {
     ],
     ["unknown option '--tokens'\n(Did you mean --moments?)", '--tokens: unknown option'],
     ["unknown command 'list'\n(Did you mean cost?)", 'list: unknown command; --help lists them'],
+    ["unknown option '-n'", '-n: unknown option (did you mean --max-tokens?)'],
+    [
+      "unknown option '--prompt'\n(Did you mean --prompt-share?)",
+      '--prompt: unknown option; a prompt is written without a flag: "a prompt"',
+    ],
+    ["unknown option '--prompts'", '--prompts: unknown option'],
+    ["unknown command 'run'", 'run: unknown command (did you mean chat or generate?); --help lists them'],
     [
       "unknown command 'chatt'\n(Did you mean chat?)",
       'chatt: unknown command (did you mean chat?); --help lists them',

@@ -99,4 +99,8 @@ const reworded: readonly (readonly [form: RegExp, words: string])[] = [
   // Of another first letter a command or a flag is not what was meant.
   [/^((?:--)?.)(.*: unknown (?:command|option)) \(did you mean (?!\1|one of ).*\)$/, '$1$2'],
   [/: unknown command.*$/, '$&; --help lists them'],
+  // What programs of this kind call it elsewhere.
+  [/^(run: unknown command);/, '$1 (did you mean chat or generate?);'],
+  [/^(-n: unknown option).*$/, '$1 (did you mean --max-tokens?)'],
+  [/^(-p|--prompt)(: unknown option).*$/, '$1$2; a prompt is written without a flag: "a prompt"'],
 ]
