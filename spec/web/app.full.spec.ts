@@ -89,12 +89,12 @@ const lineOf = (page: Page, id: string): Promise<string> => page.locator(`#${id}
 const barsOf = (page: Page): Promise<string[]> => page.locator('.bars tr').allInnerTexts()
 
 /** What is of the text that was generated under other settings or switches: two numbers of the headline, and what is told of them. */
-const formerNumbers = ['outcome', 'sparse-speed', 'distance', 'div', 'div']
+const formerNumbers = ['outcome', 'distance', 'div', 'div']
 
 /** The numbers that are pale, as they are of other settings. In one call: each frame may make the headline anew. */
 const paleOf = (page: Page): Promise<string[]> =>
   page.evaluate(() =>
-    [...document.querySelectorAll('#headline div, #sparse-speed, #dense-speed, #distance, #outcome')]
+    [...document.querySelectorAll('#headline div, #distance, #outcome')]
       .filter((one) => getComputedStyle(one).opacity !== '1')
       .map(({ id, localName }) => id || localName),
   )
@@ -192,7 +192,7 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
       const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT)
       for (let node = texts.nextNode(); node; node = texts.nextNode()) {
         const parent = node.parentElement as HTMLElement
-        const isSpeed = parent.closest('#headline, #sparse-speed, #dense-speed') !== null
+        const isSpeed = parent.closest('#headline') !== null
         if (!isSpeed && parent.checkVisibility({ visibilityProperty: true })) words.push(node.textContent)
       }
       const values = fields.map(({ value, checked }) => [value, checked])
@@ -293,10 +293,10 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
       const count = (await tokensOf(page)).length
       expect(count).toBeGreaterThan(1)
       expect((await tokensOf(page, 'dense-text')).length).toBeLessThanOrEqual(count)
-      for (const id of ['sparse-speed', 'dense-speed'])
-        expect(await lineOf(page, id)).toMatch(/^[\d,]+ tokens\/s$/)
+      for (const id of ['sparse-drawn', 'dense-drawn'])
+        expect(await lineOf(page, id)).toBe('drawn, temperature 0.8')
       expect(await lineOf(page, 'distance')).toMatch(
-        /(They differ from token \d+ on|The texts agree in all \d+ tokens)\. KL from dense: \d\.\d{3} nats/,
+        /(They differ from token \d+ on|The texts agree in all \d+ tokens)\. KL from dense: \d\.\d{3} nats per token, mean of \d+, with 44 % of the weights skipped\.$/,
       )
       expect(await page.locator('#headline .value').allInnerTexts()).toEqual([
         '44 %',
@@ -504,7 +504,7 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
       expect(await lineOf(page, 'column-line')).toMatch(/; 1 unit switched by hand$/)
       const row = page.locator('#layer-table tbody tr').nth(4).locator('td').first()
       expect(await row.textContent()).toMatch(/^\d of 8, 1 by hand$/)
-      const before = { text: await tokensOf(page), words: await lineOf(page, 'achieved') }
+      const before = { text: await tokensOf(page), words: await lineOf(page, 'share') }
       const slider = page.locator('#sparsity')
       // Held: masks change, the text does not.
       await slider.evaluate((input: HTMLInputElement) => {
@@ -512,10 +512,12 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
         input.dispatchEvent(new Event('input', { bubbles: true }))
       })
       await page.waitForFunction(
-        (words) => document.getElementById('achieved')?.innerText !== words,
+        (words) => document.getElementById('share')?.innerText !== words,
         before.words,
       )
-      expect(await lineOf(page, 'achieved')).toContain('Skipped: 78 % of heads, 79 % of neurons')
+      expect(await lineOf(page, 'share')).toBe(
+        'of the ranked units: 78 % of all heads, 79 % of neurons, as layer 0 is dense',
+      )
       expect(await tokensOf(page)).toEqual(before.text)
       await isMarked()
       await rewritten(page, () => slider.dispatchEvent('change'))
@@ -524,7 +526,7 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
       // The text is written under the switch, which is counted.
       expect(await lineOf(page, 'sparse-title')).toBe('With units skipped, 1 switched by hand')
       expect(await paleOf(page)).toEqual([])
-      expect(await lineOf(page, 'achieved')).toContain('weights, 1 unit by hand;')
+      expect(await lineOf(page, 'achieved')).toMatch(/^1 unit of the text by hand\. Recall/)
       await page.locator('#unswitch').click()
       await eventually(() => lineOf(page, 'switched')).toBe('No unit is switched by hand.')
       expect(await lineOf(page, 'sparse-title')).toBe('With units skipped, with your former switches')

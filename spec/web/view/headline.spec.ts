@@ -35,8 +35,12 @@ test('what is skipped is counted by weights, and told by units', () => {
   expect(factsOf(empty, mask, false)[0]).toEqual({
     value: '25 %',
     name: 'of the layers’ weights skipped',
-    words: '25 % of the heads and 25 % of the neurons are never read.',
+    words: '25 % of the heads and of the neurons are never read.',
   })
+  const heads = makeMask(shape, Float32Array.of(1, 1, 0, 1), Float32Array.of(1, 1, 1, 1, 1, 1, 1, 1))
+  expect(factsOf(empty, heads, false)[0].words).toBe(
+    '25 % of the heads and 0 % of the neurons are never read.',
+  )
   expect(factsOf(empty, denseMask(shape), false)[0].value).toBe('0 %')
 })
 

@@ -42,7 +42,10 @@ function skipped(trace: Trace | null, mask: UnitMask | null): Fact {
   return {
     value: percent(weights),
     name,
-    words: `${percent(heads)} of the heads and ${percent(neurons)} of the neurons are never read.`,
+    words:
+      percent(heads) === percent(neurons)
+        ? `${percent(heads)} of the heads and of the neurons are never read.`
+        : `${percent(heads)} of the heads and ${percent(neurons)} of the neurons are never read.`,
   }
 }
 
