@@ -1,7 +1,8 @@
 /**
  * A plugin of typedoc: what its search finds, and in which order, what each result says, and which part of the list of pages is
- * seen. The sections of guides are found too, the tasks that the start page lists, which lead to the call, and the words that the live
- * page explains. A section that uses a term such as KL or int4 comes before members of that name, and its result is the sentence.
+ * seen. The sections of guides are found too, the tasks that the start page lists, which lead to the call, and the words that it
+ * explains, by all of their words. A section that uses a term such as KL or int4 comes before members of that name, and its result is the
+ * sentence.
  * Guides, functions and classes come before types, and these before members; names of the main module before the same of another; and
  * the small words of English are ignored, but for `own`, which the tasks tell apart by.
  */
@@ -10,7 +11,6 @@ import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { deflateSync, inflateSync } from 'node:zlib'
 import { DocumentReflection, ReflectionKind } from 'typedoc'
-import { glossary } from '../src/web/view/glossary.ts'
 import { beginning } from './words.mjs'
 
 /** What typedoc searches with, which knows the small words of English. */
@@ -18,10 +18,13 @@ const lunr = createRequire(import.meta.resolve('typedoc'))('lunr')
 
 const { name: mainModule } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'))
 
+const startPage = readFileSync(new URL('reference.md', import.meta.url), 'utf8')
+
 /** The tasks that the start page lists: title, address from the folder of the reference, and words. */
-const tasks = readFileSync(new URL('reference.md', import.meta.url), 'utf8').matchAll(
-  /^- \[([^\]]+)\]\(site:reference\/([^)]+)\): (.*)$/gm,
-)
+const tasks = startPage.matchAll(/^- \[([^\]]+)\]\(site:reference\/([^)]+)\): (.*)$/gm)
+
+/** The words that it explains: each and its explanation, whose item has the word as its anchor (titles.mjs). */
+const explained = startPage.matchAll(/^- \*\*(\w+)\*\*: (.*(?:\n {2}.*)*)$/gm)
 
 /** A word with two capitals, or with a digit behind letters. */
 const TERM = /\b(?:[A-Z]{2,}|[a-z]+\d+)\b/g
@@ -42,6 +45,12 @@ function sentencesOf(text) {
       for (const [term] of sentence.matchAll(TERM)) found[term.toLowerCase()] ??= sentence
   }
   return found
+}
+
+/** A text by each of its words, in small letters. */
+function byWord(text) {
+  const line = plain(text)
+  return Object.fromEntries(Array.from(line.toLowerCase().matchAll(/[a-z]\w+/g), ([word]) => [word, line]))
 }
 
 /** Markdown without its marks, in one line. */
@@ -156,6 +165,8 @@ export function load(app) {
     const { router } = app.renderer
     const addresses = new Map()
     const words = new Set()
+    /** What the start page lists. */
+    const listed = new Set()
     for (const guide of event.searchResults.filter((one) => one.isDocument())) {
       const text = guide.content.map((part) => part.text).join('')
       for (const [word] of text.toLowerCase().matchAll(/[a-z]+/g)) words.add(word)
@@ -173,12 +184,15 @@ export function load(app) {
       // Behind a guide that fits a query as well.
       one.relevanceBoost = 0.5
       addresses.set(one, address)
+      listed.add(one)
       event.searchResults.push(one)
     }
-    for (const [term, text] of Object.entries(glossary)) {
-      const name = text.startsWith(term.toUpperCase()) ? term.toUpperCase() : term
-      const one = new DocumentReflection(name, event.project, [{ kind: 'text', text }], {})
-      addresses.set(one, '../live/index.html')
+    for (const [, word, text] of explained) {
+      const one = new DocumentReflection(word, event.project, [{ kind: 'text', text }], {})
+      // Before a section of that name.
+      one.relevanceBoost = 2
+      addresses.set(one, `index.html#${word.toLowerCase()}`)
+      listed.add(one)
       event.searchResults.push(one)
     }
     const addressOf = router.getFullUrl.bind(router)
@@ -191,7 +205,10 @@ export function load(app) {
     sentences = new Map(
       event.searchResults
         .filter((one) => one.isDocument())
-        .map((one) => [keyOf(one), sentencesOf(one.content.map(({ text }) => text).join(''))]),
+        .map((one) => {
+          const text = one.content.map((part) => part.text).join('')
+          return [keyOf(one), listed.has(one) ? byWord(text) : sentencesOf(text)]
+        }),
     )
     lines = new Map(event.searchResults.map((one) => [keyOf(one), lineOf(one)]))
     smallWords = [...words].filter(

@@ -2,8 +2,9 @@
  * A plugin of typedoc. Documents that guides link to are pages too, and have the text and the links of the site; a document has the
  * title that its first line gives it, and keeps its address, which is its file's name; a module has the name by which it is imported;
  * lists of names say of each how its comment begins; a name leads to its definition on the site, to that of the annotated specification
- * which has the same name or the one of its tag `@specified`, and to the guides, programs and examples that use it; and every page leads to
- * the other pages of the site from its header.
+ * which has the same name or the one of its tag `@specified`, and to the guides, programs and examples that use it; every page leads to
+ * the other pages of the site from its header; formulas, which documents write as `<var>`, are MathML; and a line of code that is too
+ * long goes on further in.
  */
 import { readFileSync } from 'node:fs'
 import { relative } from 'node:path'
@@ -11,6 +12,7 @@ import { fileURLToPath } from 'node:url'
 import { CommentTag, Converter, MinimalSourceFile, ReflectionKind } from 'typedoc'
 import { lineAddress, linkedDocuments, siteText, specificationAddresses } from '../scripts/site_links.ts'
 import { allExamples } from '../spec/harness/all_examples.ts'
+import { typeset } from '../scripts/spec_page/mathematics.ts'
 import { beginning } from './words.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -79,6 +81,12 @@ function placesOfUse(project, router) {
   return places
 }
 
+/** A block of code with each line as an element, whose second row style sets in. */
+function codeLines(block) {
+  const lines = block.replace(/(?:\n|<br\/>)$/, '').split(/\n|<br\/>/)
+  return lines.map((line) => `<span class="code-line">${line || '<br/>'}</span>`).join('')
+}
+
 /** Called by typedoc. */
 export function load(app) {
   let besides = []
@@ -87,7 +95,7 @@ export function load(app) {
     besides = linkedDocuments(guides).filter((path) => path !== OVERVIEW && !guides.includes(path))
     app.options.setValue(
       'projectDocuments',
-      [...guides, OVERVIEW].map((path) => `${root}${path}`),
+      [OVERVIEW, ...guides].map((path) => `${root}${path}`),
     )
     app.options.setValue('blockTags', [...app.options.getValue('blockTags'), '@specified'])
   })
@@ -177,6 +185,15 @@ export function load(app) {
       )
       .replaceAll(/(?<=<code class="(?:sh|bash|console)">).*?(?=<\/code>)/gs, (block) =>
         block.replaceAll(/(?<=>)[^<]+/g, wholeFlags),
+      )
+    page.contents = page.contents
+      ?.replaceAll(/<var>(.*?)<\/var>/gs, (_, formula) => typeset(formula))
+      .replaceAll(/(<pre><code[^>]*>)(.*?)(?=<\/code>)/gs, (_, start, block) => start + codeLines(block))
+    // The search leads to a word that the start page explains.
+    if (page.url === 'index.html')
+      page.contents = page.contents?.replaceAll(
+        /<li>(?=<strong>(\w+)<\/strong>: )/g,
+        (_, word) => `<li id="${word.toLowerCase()}">`,
       )
     const links = Object.entries(others).map(([name, address]) => `<a href="${up}${address}">${name}</a>`)
     page.contents = page.contents?.replace(

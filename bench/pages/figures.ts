@@ -9,6 +9,7 @@ import type { Row } from '../../src/results/experiment_result.ts'
 import { armsOf, type Frontier, type FrontierArm } from '../frontier/data.ts'
 import { frontierTable, nats } from '../frontier/figure.ts'
 import { InputError } from '../../src/tensor/errors.ts'
+import { glossary } from '../../src/web/view/glossary.ts'
 import { compensatedTable, contextTable, type Context } from './compensated_table.ts'
 import { Grid, type GridRun, type Where } from './grid.ts'
 import { commandsOf, tablesOf } from './grid_table.ts'
@@ -73,6 +74,8 @@ export function figuresOf(results: Results): object {
     cell,
     pair,
     planners: plannersTable,
+    /** What a word of the live page means. */
+    term: (name: keyof typeof glossary) => glossary[name],
     modelsInWords,
     modelsTable: () => modelsTable(results.resultOf('agreement') as Agreements),
     /** KL from dense, nats per token. */
@@ -98,6 +101,11 @@ export function figuresOf(results: Results): object {
     perplexity: (name: string, planner: string, asked: number, where?: Where) => {
       const { perplexity, perplexityError } = cell(name, planner, asked, where)
       return pair(perplexity, perplexityError, 1)
+    },
+    /** From how many windows the planner of a row learnt. */
+    examples: (name: string, planner: string, asked: number) => {
+      const { cell: measured } = grid(name).cells[grid(name).find(planner, asked)]
+      return measured?.method.examples?.count
     },
     windows: (name: string) => grid(name).cells[0].scores.length,
     documents: (name: string) => new Set(grid(name).cells[0].scores.map(({ document }) => document)).size,

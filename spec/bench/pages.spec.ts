@@ -61,7 +61,7 @@ const known: Readonly<Record<string, readonly RegExp[]>> = {
   'CHANGELOG.md': [/./],
   'docs/guides/evidence.md': [/43\.0 %|48\.1 %/, /± is one standard error/],
   'docs/guides/read.md': [/highest rate|decay, d|share of the texts|share that is skipped/],
-  'docs/guides/use.md': [/cosine lower than usual by 0\.1/],
+  'docs/guides/planners.md': [/cosine lower than usual by 0\.1/],
   'docs/guides/serve.md': [/a body that takes more than 60 seconds/],
   'spec/README.md': [/torch wrote before 1\.6/, /at most 5 %/, /less than 0\.001 nat/],
   'spec/parity.md': [/0\.5, 1\)|0\.707106781186547524/],

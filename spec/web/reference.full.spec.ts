@@ -41,6 +41,7 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
     // Of its file, and of what it holds; the list of changes is none.
     expect((await found('evidence'))[0]).toBe('How published figures are made')
     expect((await found('install'))[0]).toBe('Install it')
+    expect((await found('obs')).slice(0, 3)).toContain('Make up for skipped units')
     expect((await found('griffin')).slice(0, 3).join()).toContain('Planners')
     expect((await found('least squares')).slice(0, 3).join()).toContain('made up for by least squares')
     for (const query of ['compensate', 'griffin', 'sampler'])
@@ -75,7 +76,7 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
           'shadowllm.selectMask',
         ]),
       )
-    expect((await found('mask'))[0]).toBe('shadowllm.ShadowModel.mask')
+    expect((await found('mask')).slice(0, 2)).toEqual(['mask', 'shadowllm.ShadowModel.mask'])
     expect((await found('the')).length).toBeGreaterThan(0)
     // Each result says what it is, in one line.
     await found('mask')
@@ -88,18 +89,60 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
     expect(lines.filter((line) => !/^\S.{10,} 1$/.test(line))).toEqual([])
   })
 
+  test('the start page explains its words before the tasks, and the search leads to each', async () => {
+    const headings = await searching.locator('.tsd-typography h2').allInnerTexts()
+    expect(headings.map((text) => text.trim()).slice(0, 2)).toEqual(['Words', 'Tasks'])
+    const words = await searching.locator('.tsd-typography ul').first().locator('strong').allInnerTexts()
+    expect(words).toEqual(
+      expect.arrayContaining([
+        'unit',
+        'mask',
+        'budget',
+        'planner',
+        'criterion',
+        'calibration',
+        'scope',
+        'KL',
+      ]),
+    )
+    const places: string[] = []
+    for (const word of words) {
+      expect((await found(word))[0], word).toBe(word)
+      const address = await searching.locator('#tsd-search-results a').first().getAttribute('href')
+      places.push(address?.replace(/^.*index\.html/, '') ?? '')
+    }
+    expect(places).toEqual(words.map((word) => `#${word.toLowerCase()}`))
+    for (const place of places) expect(await searching.locator(`li${place}`).count(), place).toBe(1)
+  })
+
+  test.each([
+    ['browser', 'Use a GPU'],
+    ['quantize', 'Save memory, or use more threads'],
+    ['memory', 'Save memory, or use more threads'],
+    ['threads', 'Save memory, or use more threads'],
+    ['benchmark', 'Measure speed'],
+    ['own model', 'Use your own model'],
+    ['exit code', 'Handle an error'],
+    ['plainact', 'criterion'],
+    ['gpu', 'Use a GPU'],
+  ])('a newcomer who looks for %s finds the task', async (query, task) =>
+    expect((await found(query)).slice(0, 5)).toContain(task),
+  )
+
   test('the start page lists tasks, each leads to the page with its call, and the search finds them first', async () => {
-    const list = searching.locator('.tsd-typography ul').first()
+    const list = searching.locator('.tsd-typography ul').nth(1)
     const links = await list
       .locator('li')
       .evaluateAll((items) => items.map((item) => item.querySelector('a')?.href ?? ''))
     const titles = await list.locator('li > a:first-child').allInnerTexts()
     expect(titles).toEqual([
       'Install it',
+      'Use your own model',
       'Choose a mask',
       'Open a GGUF file',
       'Stream a text',
       'Choose a planner',
+      'Make up for skipped units',
       'Write your own planner',
       'Write your own criterion',
       'Write your own backend',
@@ -108,9 +151,14 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
       'Measure speed',
       'Measure perplexity',
       'Compare planners',
+      'Measure accuracy on tasks',
+      'Save memory, or use more threads',
+      'Use a GPU',
+      'Handle an error',
     ])
-    // The names beside them are links too.
-    expect(await list.locator('code:not(a code)').allInnerTexts()).toEqual(['planner'])
+    // The names beside them are links too, but for options.
+    const bare = await list.locator('code:not(a code)').allInnerTexts()
+    expect(bare.filter((name) => !name.startsWith('--'))).toEqual(['obs', 'planner'])
     const places = await searching.evaluate((all) => {
       const read = async (link: string): Promise<[link: string, hasPlace: boolean, hasExample: boolean]> => {
         const page = new DOMParser().parseFromString(await (await fetch(link)).text(), 'text/html')
@@ -303,6 +351,69 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
         return found
       }, pages)
       expect(wide).toEqual([])
+    } finally {
+      await page.close()
+    }
+  })
+
+  test('formulas of documents are set, and a long line of code goes on further in', async () => {
+    const page = await site.browser.newPage({ viewport: { width: 375, height: 667 } })
+    try {
+      await page.goto(`${site.url}reference/documents/smaller.html`)
+      const formulas = await page
+        .locator('math')
+        .evaluateAll((all) => all.map((one) => one.getAttribute('alttext')))
+      expect(formulas).toContain('B = C_SK (C_KK + λ mean(diag C) I)⁻¹')
+      expect(await page.locator('var').count()).toBe(0)
+      const starts = await page.locator('.code-line', { hasText: '--all-layers' }).evaluate((line) => {
+        const range = document.createRange()
+        range.selectNodeContents(line)
+        return [...range.getClientRects()].map(({ left }) => left)
+      })
+      expect(new Set(starts.slice(1)).has(starts[0])).toBe(false)
+      // An empty line is one, also when it is copied.
+      expect(await page.locator('pre code').first().innerText()).toMatch(/--quiet\n\n# The neurons/)
+    } finally {
+      await page.close()
+    }
+  })
+
+  test('on a phone the names of rows stay while a table is scrolled, and the menu has settings last', async () => {
+    const page = await site.browser.newPage({ viewport: { width: 390, height: 844 } })
+    try {
+      await page.goto(`${site.url}reference/documents/planners.html`)
+      const table = page.locator('.tsd-typography table').first()
+      const left = async (): Promise<number | undefined> =>
+        (await table.locator('tbody td').first().boundingBox())?.x
+      const before = await left()
+      expect(await table.evaluate((one) => (one.scrollLeft = 1000) && one.scrollLeft)).toBeGreaterThan(0)
+      expect(await left()).toBe(before)
+      // Rows without colour, so that the shadow at the edge is seen whole.
+      const colours = await table
+        .locator('tr')
+        .evaluateAll((all) => all.map((one) => getComputedStyle(one).backgroundColor))
+      expect(new Set(colours).size).toBe(1)
+      await page.locator('#tsd-toolbar-menu-trigger').click()
+      const top = async (part: string): Promise<number> => (await page.locator(part).boundingBox())?.y ?? NaN
+      expect(await top('.settings')).toBeGreaterThan(await top('.site-menu'))
+    } finally {
+      await page.close()
+    }
+  })
+
+  test('the header names the project, the list of pages begins with the overview, and no path ends in a slash', async () => {
+    expect(await searching.locator('.tsd-page-toolbar .title').innerText()).toContain('shadowllm')
+    const page = await site.browser.newPage()
+    try {
+      await page.goto(`${site.url}reference/classes/library.ShadowModel.html`)
+      const first = page.locator('#tsd-nav-container > li').first()
+      await first.waitFor()
+      expect(await first.locator('a').first().innerText()).toBe('Overview')
+      const end = await page
+        .locator('.tsd-breadcrumb li')
+        .last()
+        .evaluate((one) => getComputedStyle(one, '::after').content)
+      expect(end).toBe('none')
     } finally {
       await page.close()
     }
