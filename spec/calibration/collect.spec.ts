@@ -11,6 +11,7 @@ import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Backend } from '../../src/backends/backend.ts'
 import { createBackend } from '../../src/backends/select.ts'
+import { windowsToMeasure } from '../../src/cost/calibration_cost.ts'
 import { criterionByName, datasetCriteria } from '../../src/criteria/index.ts'
 import { calibrateToFolder, type CalibrateOptions } from '../../src/calibration/collect.ts'
 import { defaultFileExamples, exampleForms } from '../../src/calibration/calibration_files.ts'
@@ -21,10 +22,13 @@ import { makeConfig } from '../../src/engine/config.ts'
 import type { LanguageModel } from '../../src/engine/language_model.ts'
 import { safetensorsSize } from '../../src/io/safetensors_writer.ts'
 import { InputError } from '../../src/tensor/errors.ts'
+import { makeDoJob } from '../../src/evaluation/jobs/do_job.ts'
+import { methodHash } from '../../src/results/method_hash.ts'
 import { law, type Drawn } from '../harness/seed.ts'
 import { casesAtTier } from '../harness/tier.ts'
 import { temporaryFolder } from '../harness/temporary_folder.ts'
 import { answerOf, refusalOf } from '../io/hostile.ts'
+import { inlineRunner } from '../jobs/inline_runner.ts'
 import { filesOf, makeSmallModel, makeWindows, smallConfig, smallOptions } from './small_calibration.ts'
 
 const top = temporaryFolder()
@@ -175,6 +179,21 @@ describe('an interrupted calibration', () => {
     await calibrateSome(calibrateToFolder, smallOptions(model, folder, windows, { shardExamples: 2 }), 3)
     expect(await refusalOf(() => openCalibration(folder))).toMatchObject({ code: 'CALIBRATION_INCOMPLETE' })
     expect(readdirSync(folder)).toEqual([manifestName, 'example-00002.safetensors', 'part-00000.safetensors'])
+  })
+
+  test('has its examples from the runner that is given, but for those that are measured here', async () => {
+    const many = makeWindows(windowsToMeasure + 3)
+    const work = makeDoJob({ model, hash: '0'.repeat(64), method: await methodHash() })
+    let jobs = 0
+    const runner = inlineRunner((...job) => {
+      jobs++
+      return work(...job)
+    })
+    const [here, there] = [newFolder(), newFolder()]
+    await calibrateToFolder(smallOptions(model, here, many))
+    await calibrateToFolder(smallOptions(model, there, many, { runner }))
+    expect(jobs).toBe(3)
+    expect(filesOf(there)).toEqual(filesOf(here))
   })
 
   test('may run in two processes at once', async () => {

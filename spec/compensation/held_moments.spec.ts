@@ -2,8 +2,8 @@
  * Texts are mixed by how well they explain the prompt; and moments in memory are those of their bytes.
  */
 import fc from 'fast-check'
-import { expect } from 'vitest'
-import { HeldMoments, mixMoments } from '../../src/compensation/held_moments.ts'
+import { expect, test } from 'vitest'
+import { HeldMoments, mixMoments, ONE, summarize } from '../../src/compensation/held_moments.ts'
 import { encodeHeld, parseHeld } from '../../src/compensation/moments_file.ts'
 import { makeConfig } from '../../src/engine/config.ts'
 import { near, sameBits } from '../../src/verify/compare.ts'
@@ -190,4 +190,14 @@ killsByLaw(laws, {
         right.copy(new HeldMoments(shape, [texts[0], ...texts.slice(1).map(() => texts[0])])),
     },
   },
+})
+
+test('a correlation is rounded to the nearest of its steps, either side of zero', () => {
+  // Of two units of variance 1 each: half a step more and less than whole numbers of steps.
+  const steps = [100.4, 100.6, -100.4, -100.6]
+  const kept = steps.map((step) => {
+    const second = Float32Array.of(1, step / ONE, step / ONE, 1)
+    return summarize({ first: new Float32Array(2), second }, 1).correlations[0]
+  })
+  expect(kept).toEqual([100, 101, -100, -101])
 })

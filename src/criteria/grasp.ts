@@ -25,13 +25,14 @@ import { maskGradients } from './plainact.ts'
 /** The largest change of a mask. */
 const MAX_MOVE = 2 ** -6
 
-/** The Hessian of the loss in the masks, times a direction. @param direction not all zeros */
+/** The Hessian of the loss in the masks, times a direction. */
 function hessianTimes(input: CriterionInput, direction: UnitScores): UnitScores {
   const { shape } = direction
   const largest = [direction.heads, direction.neurons].reduce(
     (largest, table) => table.reduce((sofar, value) => Math.max(sofar, Math.abs(value)), largest),
     0,
   )
+  if (largest === 0) return direction
   const step = MAX_MOVE / largest
   const moved = (by: number): UnitScores => {
     const table = (kind: UnitKind): Float32Array => direction[kind].map((value) => 1 + by * value)
@@ -53,14 +54,7 @@ export const grasp: Criterion = {
   formula: '-m (H g), g = dL/dm, H = d²L/dm², at m = 1',
   cost: { forward: 2, backward: 2 },
   score: (input) => {
-    const gradient = maskGradients(input)
-    const { shape, heads, neurons } = gradient
-    if (heads.every((value) => value === 0) && neurons.every((value) => value === 0)) return gradient
-    const product = hessianTimes(input, gradient)
-    return {
-      shape,
-      heads: product.heads.map((value) => -value),
-      neurons: product.neurons.map((value) => -value),
-    }
+    const { shape, heads, neurons } = hessianTimes(input, maskGradients(input))
+    return { shape, heads: heads.map((value) => 0 - value), neurons: neurons.map((value) => 0 - value) }
   },
 }
