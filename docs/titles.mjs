@@ -81,10 +81,12 @@ function placesOfUse(project, router) {
   return places
 }
 
-/** A block of code with each line as an element, whose second row style sets in. */
+/** A block of code with each line as an element, whose second row style sets in; what separates lines stays, to be copied. */
 function codeLines(block) {
-  const lines = block.replace(/(?:\n|<br\/>)$/, '').split(/\n|<br\/>/)
-  return lines.map((line) => `<span class="code-line">${line || '<br/>'}</span>`).join('')
+  const parts = block.split(/(\n|<br\/>)/)
+  return parts
+    .map((part, i) => (i % 2 === 1 || part === '' ? part : `<span class="code-line">${part}</span>`))
+    .join('')
 }
 
 /** Called by typedoc. */

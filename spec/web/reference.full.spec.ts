@@ -43,10 +43,11 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
     expect((await found('install'))[0]).toBe('Install it')
     expect((await found('obs')).slice(0, 3)).toContain('Make up for skipped units')
     expect((await found('griffin')).slice(0, 3).join()).toContain('Planners')
-    expect((await found('least squares')).slice(0, 3).join()).toContain('made up for by least squares')
+    expect((await found('least squares'))[0]).toBe('Make up for skipped units')
     for (const query of ['compensate', 'griffin', 'sampler'])
       expect((await found(query)).filter((name) => name.startsWith('Changes'))).toEqual([])
-    expect((await found('compensate')).slice(0, 3).join()).toContain('What takes the place of a skipped unit')
+    expect((await found('compensate'))[0]).toBe('Make up for skipped units')
+    expect((await found('compensate')).slice(0, 5).join()).toContain('What takes the place of a skipped unit')
   })
 
   test('a term is explained before members of its name are listed, in the sentence that has it', async () => {
@@ -69,7 +70,7 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
 
   test('a mask is found where it is chosen, made and read, by a question too', async () => {
     for (const query of ['mask', 'how to choose a mask'])
-      expect((await found(query)).slice(0, 7)).toEqual(
+      expect((await found(query)).slice(0, 8)).toEqual(
         expect.arrayContaining([
           'Use the library in a program.A mask, read and given back',
           'shadowllm.makeMask',
@@ -116,7 +117,7 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
   })
 
   test.each([
-    ['browser', 'Use a GPU'],
+    ['browser', 'Use it in a web page'],
     ['quantize', 'Save memory, or use more threads'],
     ['memory', 'Save memory, or use more threads'],
     ['threads', 'Save memory, or use more threads'],
@@ -141,6 +142,7 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
       'Choose a mask',
       'Open a GGUF file',
       'Stream a text',
+      'Use it in a web page',
       'Choose a planner',
       'Make up for skipped units',
       'Write your own planner',
@@ -158,7 +160,7 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
     ])
     // The names beside them are links too, but for options.
     const bare = await list.locator('code:not(a code)').allInnerTexts()
-    expect(bare.filter((name) => !name.startsWith('--'))).toEqual(['obs', 'planner'])
+    expect(bare.filter((name) => !name.startsWith('--'))).toEqual(['shadowllm/worker', 'obs', 'planner'])
     const places = await searching.evaluate((all) => {
       const read = async (link: string): Promise<[link: string, hasPlace: boolean, hasExample: boolean]> => {
         const page = new DOMParser().parseFromString(await (await fetch(link)).text(), 'text/html')
@@ -368,9 +370,11 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
       const starts = await page.locator('.code-line', { hasText: '--all-layers' }).evaluate((line) => {
         const range = document.createRange()
         range.selectNodeContents(line)
-        return [...range.getClientRects()].map(({ left }) => left)
+        const [first, ...others] = range.getClientRects()
+        const below = others.filter(({ top }) => top > first.bottom - 1)
+        return [first.left, Math.min(...below.map(({ left }) => left))]
       })
-      expect(new Set(starts.slice(1)).has(starts[0])).toBe(false)
+      expect(starts[1]).toBeGreaterThan(starts[0] + 10)
       // An empty line is one, also when it is copied.
       expect(await page.locator('pre code').first().innerText()).toMatch(/--quiet\n\n# The neurons/)
     } finally {
@@ -386,8 +390,9 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
       const left = async (): Promise<number | undefined> =>
         (await table.locator('tbody td').first().boundingBox())?.x
       const before = await left()
-      expect(await table.evaluate((one) => (one.scrollLeft = 1000) && one.scrollLeft)).toBeGreaterThan(0)
-      expect(await left()).toBe(before)
+      await table.evaluate((one) => one.scrollTo(1000, 0))
+      expect(await table.evaluate((one) => one.scrollLeft)).toBeGreaterThan(0)
+      expect(Math.abs(((await left()) ?? NaN) - (before ?? NaN))).toBeLessThan(1)
       // Rows without colour, so that the shadow at the edge is seen whole.
       const colours = await table
         .locator('tr')
@@ -438,7 +443,7 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
         expect((await linesOf(page, '.flag')).filter((lines) => lines > 1)).toEqual([])
         // Those of commands in blocks too.
         const inBlocks = await page.locator('pre .flag').count()
-        if (name === 'documents/use') expect(inBlocks).toBeGreaterThan(50)
+        if (name === 'documents/use') expect(inBlocks).toBeGreaterThan(20)
       }
       // What a link leads to is below the head; a family of codes keeps its star.
       await page.goto(`${site.url}reference/classes/library.ShadowModel.html#generate`)
