@@ -89,12 +89,12 @@ const lineOf = (page: Page, id: string): Promise<string> => page.locator(`#${id}
 const barsOf = (page: Page): Promise<string[]> => page.locator('.bars tr').allInnerTexts()
 
 /** What is of the text that was generated under other settings or switches: two numbers of the headline, and what is told of them. */
-const formerNumbers = ['outcome', 'sparse-speed', 'distance', 'div', 'div']
+const formerNumbers = ['outcome', 'distance', 'div', 'div']
 
 /** The numbers that are pale, as they are of other settings. In one call: each frame may make the headline anew. */
 const paleOf = (page: Page): Promise<string[]> =>
   page.evaluate(() =>
-    [...document.querySelectorAll('#headline div, #sparse-speed, #dense-speed, #distance, #outcome')]
+    [...document.querySelectorAll('#headline div, #distance, #outcome')]
       .filter((one) => getComputedStyle(one).opacity !== '1')
       .map(({ id, localName }) => id || localName),
   )
@@ -192,7 +192,7 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
       const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT)
       for (let node = texts.nextNode(); node; node = texts.nextNode()) {
         const parent = node.parentElement as HTMLElement
-        const isSpeed = parent.closest('#headline, #sparse-speed, #dense-speed') !== null
+        const isSpeed = parent.closest('#headline') !== null
         if (!isSpeed && parent.checkVisibility({ visibilityProperty: true })) words.push(node.textContent)
       }
       const values = fields.map(({ value, checked }) => [value, checked])
@@ -293,10 +293,12 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
       const count = (await tokensOf(page)).length
       expect(count).toBeGreaterThan(1)
       expect((await tokensOf(page, 'dense-text')).length).toBeLessThanOrEqual(count)
-      for (const id of ['sparse-speed', 'dense-speed'])
-        expect(await lineOf(page, id)).toMatch(/^[\d,]+ tokens\/s$/)
+      // The texts differ for two reasons: units are skipped, and words are drawn.
+      for (const id of ['sparse-drawn', 'dense-drawn'])
+        expect(await lineOf(page, id)).toBe('drawn, temperature 0.8')
+      expect(await lineOf(page, 'share')).toBe('of ranked units; 44 % of all: layer 0 is dense')
       expect(await lineOf(page, 'distance')).toMatch(
-        /(They differ from token \d+ on|The texts agree in all \d+ tokens)\. KL from dense: \d\.\d{3} nats/,
+        /(They differ from token \d+ on|The texts agree in all \d+ tokens)\. KL from dense: \d\.\d{3} nats [^]* with 44 % of the weights skipped\.$/,
       )
       expect(await page.locator('#headline .value').allInnerTexts()).toEqual([
         '44 %',
@@ -515,7 +517,9 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
         (words) => document.getElementById('achieved')?.innerText !== words,
         before.words,
       )
-      expect(await lineOf(page, 'achieved')).toContain('Skipped: 78 % of heads, 79 % of neurons')
+      expect(await lineOf(page, 'share')).toContain('; 78 % of all heads, 79 % of all neurons: layer')
+      // The KL is that of the text, with what was skipped in it.
+      expect(await lineOf(page, 'distance')).toContain('with 44 % of the weights skipped.')
       expect(await tokensOf(page)).toEqual(before.text)
       await isMarked()
       await rewritten(page, () => slider.dispatchEvent('change'))
@@ -524,7 +528,7 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
       // The text is written under the switch, which is counted.
       expect(await lineOf(page, 'sparse-title')).toBe('With units skipped, 1 switched by hand')
       expect(await paleOf(page)).toEqual([])
-      expect(await lineOf(page, 'achieved')).toContain('weights, 1 unit by hand;')
+      expect(await lineOf(page, 'achieved')).toMatch(/^1 unit switched by hand in the text\. Recall/)
       await page.locator('#unswitch').click()
       await eventually(() => lineOf(page, 'switched')).toBe('No unit is switched by hand.')
       expect(await lineOf(page, 'sparse-title')).toBe('With units skipped, with your former switches')
@@ -540,7 +544,12 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
       expect(await isFormer()).toBe(false)
       expect(await lineOf(page, 'switched')).toBe('No unit is switched by hand.')
       await page.getByRole('button', { name: 'Settings' }).click()
+      const height = async (): Promise<number> =>
+        (await page.locator('#timeline').boundingBox())?.height ?? NaN
+      const low = await height()
       await rewritten(page, () => page.locator('#decides').selectOption('always'))
+      // Columns that differ are drawn larger than equal ones.
+      expect(await height()).toBeGreaterThan(2 * low)
       expect((await tokensOf(page)).length).toBeGreaterThan(0)
       await page.keyboard.press('Escape')
       await eventually(() => page.locator('#more').isVisible()).toBe(false)
@@ -1028,7 +1037,7 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
       await eventually(() => lineOf(page, 'model-line')).toMatch(line)
       // It has no predictor, so that another planner decides.
       await eventually(() => lineOf(page, 'problem')).toMatch(/^This model has no predictor\./)
-      await written(page, 'layer 0 is dense.')
+      await written(page, '')
       expect(await lineOf(page, 'model-line')).toContain('int4 weights')
       expect(await page.locator('#compare').isDisabled()).toBe(true)
       expect(await page.locator('#planner').inputValue()).toBe('griffin')
@@ -1172,7 +1181,18 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
           await page.locator('#layers').tap({ position: { x: 50, y: 100 } })
           await eventually(() => page.locator('#inspector h3').innerText()).toMatch(/^Head \d of layer 1$/)
           expect(await page.locator('#tip').isVisible()).toBe(false)
-          await page.locator('#inspector .close').click()
+          // Another example closes it.
+          await page
+            .locator('#presets button')
+            .first()
+            .evaluate((button: HTMLButtonElement) => button.click())
+          await eventually(() => page.locator('#inspector').isVisible()).toBe(false)
+          await written(page)
+          // What the cut is made of stands before the cut.
+          const tops = await page
+            .locator('#features, #sorted-heads')
+            .evaluateAll((all) => all.map((one) => one.getBoundingClientRect().top))
+          expect(tops[0]).toBeLessThan(tops[1])
         }
         await page.getByRole('button', { name: 'Settings' }).click()
         expect(await page.evaluate(cutWords)).toEqual([])

@@ -12,12 +12,12 @@ import { messageOf, type Session } from './session.ts'
 import { specificationAddress } from './spec_page/settings.ts'
 import { sameCell, type Cell } from './view/cells.ts'
 import { Controls } from './view/controls.ts'
-import { brief, byId, perFrame, showInSight, tellProblem } from './view/dom.ts'
+import { brief, byId, perFrame, rankWords, showInSight, tellProblem } from './view/dom.ts'
 import { Inspector, type InspectorState } from './view/inspector.ts'
 import { startGlossary } from './view/glossary.ts'
 import { factsOf, showHeadline } from './view/headline.ts'
 import { NetworkView } from './view/network_view.ts'
-import { showOverview, showSwitched } from './view/overview.ts'
+import { showDrawn, showOverview, showSwitched } from './view/overview.ts'
 import { plannerNames, showPlanner } from './view/planner_words.ts'
 import { PredictorView } from './view/predictor_view.ts'
 import { TextsView } from './view/texts.ts'
@@ -80,7 +80,10 @@ export class App {
     this.#session = session
     this.#controls = new Controls({
       write: () => void this.write(),
-      chooseExample: () => this.#switches.clear(),
+      chooseExample: () => {
+        this.#switches.clear()
+        this.#inspector.close()
+      },
       type: this.#refresh,
       select: (isFinal) => {
         clearTraceAnswer()
@@ -360,8 +363,10 @@ export class App {
     pageDocument().body.classList.toggle('stale', isOfOther)
     showPlanner(trace?.settings ?? settings, trace, isWriting, isAhead)
     showOverview(trace, masks, inText && { mask: inText, byHand }, this.#column, isWriting)
+    showDrawn((trace?.settings ?? settings).temperature)
     showSwitched(this.#switches.size)
     this.#texts.show(trace, this.#column)
+    byId('timeline').classList.toggle('equal', settings.decides === 'once')
     this.#timeline.show({
       trace,
       masks: masks && { of: masks, compares: this.#compares, switches: byHand },
@@ -432,9 +437,9 @@ export class App {
             : 'skipped'
     const { unit, facts } = this.#best(units, trace, this.#masks, mask)
     if (!facts.ranked) return `${title}: ${state}.`
-    const { score, rank, of } = facts.ranked
+    const { score, above, ties, of } = facts.ranked
     const best = count > 1 ? ` The best, ${unit.index}: score` : ' Score'
-    return `${title}: ${state}.${best} ${brief(score)}, rank ${rank.toLocaleString('en')} of ${of.toLocaleString('en')}.`
+    return `${title}: ${state}.${best} ${brief(score)}, ${rankWords(above, ties, of)}.`
   }
 
   /** The unit that represents some: the one with the highest score. */
@@ -450,7 +455,7 @@ export class App {
       facts: scores ? unitFacts(unit, scores, mask, budget) : { kept: true, ranked: null },
     }))
     return all.reduce((best, own) =>
-      (own.facts.ranked?.rank ?? 0) < (best.facts.ranked?.rank ?? 0) ? own : best,
+      (own.facts.ranked?.above ?? 0) < (best.facts.ranked?.above ?? 0) ? own : best,
     )
   }
 

@@ -19,7 +19,10 @@ const preset = (name: string, words: string, changes: Partial<PageState> = {}): 
 
 /** All of them; the first is the default. */
 export const presets: readonly Preset[] = [
-  preset('A story', 'Half of the ranked units are skipped, and the story goes on.'),
+  preset(
+    'A story',
+    'Half of the ranked units are skipped: the text stays a story, and some sentences break.',
+  ),
   preset('At sea', 'Another prompt needs other units: compare the two pictures.', {
     prompt: 'The captain looked at the sea and said,',
   }),

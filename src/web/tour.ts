@@ -41,7 +41,7 @@ export const tourSteps: readonly TourStep[] = [
     about: 'texts',
     title: 'Does it still write well?',
     words:
-      'The same model writes twice from the same random numbers: with units skipped, and in full. A line marks the first word that differs, and beside each heading is its speed in this browser.',
+      'The same model writes twice from the same random numbers: with units skipped, and in full. A line marks the first word that differs. Unless the temperature is 0, words are drawn, so a small difference soon leads to another text.',
   },
   {
     about: 'compare-place',

@@ -242,7 +242,12 @@ const saysTheTruth = lawForAll(
     )
     const table = given[kind]
     const own = Float32Array.from(places, (one) => table[one])
-    expect(ranked?.rank).toBe(rankOf(own, places.indexOf(place)))
+    const rank = rankOf(own, places.indexOf(place))
+    const ties = places.flatMap((one, i) =>
+      Object.is(table[one] + 0, table[place] + 0) ? rankOf(own, i) : [],
+    )
+    expect(ranked?.above).toBe(Math.min(...ties) - 1)
+    expect(ranked?.ties).toBe(ties.length - 1)
     expect(ranked?.of).toBe(places.length)
     expect(ranked?.score).toBe(table[place])
     const isKept = (i: number): boolean => mask[kind][places[i]] === 1
@@ -254,9 +259,9 @@ const saysTheTruth = lawForAll(
     // Adding 0 leaves nothing of the sign of a zero.
     else expect((Number.isNaN(cutOff) ? -Infinity : (cutOff as number)) + 0).toBe(Math.min(...numbers) + 0)
     // Kept, though one that comes before it is not.
-    const before = places.filter((_, i) => rankOf(own, i) < (ranked?.rank ?? 0))
+    const before = places.filter((_, i) => rankOf(own, i) < rank)
     expect(ranked?.byFloor).toBe(kept && before.some((one) => mask[kind][one] === 0))
-    const after = places.filter((_, i) => rankOf(own, i) > (ranked?.rank ?? 0))
+    const after = places.filter((_, i) => rankOf(own, i) > rank)
     expect(ranked?.keptBelow).toBe(after.filter((one) => mask[kind][one] === 1).length)
   },
   { runs: 300 },
@@ -264,8 +269,9 @@ const saysTheTruth = lawForAll(
 stateLaw(saysTheTruth, unitFacts)
 
 killsEach('a mutant that %s: killed', saysTheTruth, {
-  'counts ranks from 0': (...args) =>
-    change(unitFacts(...args), (ranked) => ({ ...ranked, rank: ranked.rank - 1 })),
+  'counts itself as above': (...args) =>
+    change(unitFacts(...args), (ranked) => ({ ...ranked, above: ranked.above + 1 })),
+  'knows no ties': (...args) => change(unitFacts(...args), (ranked) => ({ ...ranked, ties: 0 })),
   'ranks over all layers in every scope': (unit, given, mask, budget) =>
     unitFacts(unit, given, mask, { ...budget, scope: 'global' }),
   'takes its own score for the cut-off': (...args) =>
@@ -276,7 +282,7 @@ killsEach('a mutant that %s: killed', saysTheTruth, {
       cutOff: Math.min(...scores[unit.kind].filter((_, i) => mask[unit.kind][i] === 1)),
     })),
   'counts skipped units of lower rank as kept': (...args) =>
-    change(unitFacts(...args), (ranked) => ({ ...ranked, keptBelow: ranked.of - ranked.rank })),
+    change(unitFacts(...args), (ranked) => ({ ...ranked, keptBelow: ranked.of - ranked.above - 1 })),
   'knows no floor': (...args) => change(unitFacts(...args), (ranked) => ({ ...ranked, byFloor: false })),
 })
 

@@ -25,15 +25,16 @@ export interface UnitFacts {
   /** Its score and rank; null in a dense layer. */
   readonly ranked: {
     readonly score: number
-    /** 1 is the best. Ties go to the lower index, NaN is last, as in selection. */
-    readonly rank: number
+    /** How many units have a higher score, and how many others have the same; NaN is the lowest. Of ties, selection takes the lower index. */
+    readonly above: number
+    readonly ties: number
     /** The number of competing units, itself included. */
     readonly of: number
     /** The cut-off: the lowest score of those kept units that rank before every skipped one; null if there are none. */
     readonly cutOff: number | null
     /** Whether it was kept only by the floor of its layer. */
     readonly byFloor: boolean
-    /** How many kept units rank lower. */
+    /** How many kept units come after it, ties of a higher index among them. */
     readonly keptBelow: number
   } | null
 }
@@ -54,11 +55,13 @@ export function unitFacts(unit: Unit, scores: UnitScores, mask: UnitMask, budget
   const alone = budget.scope === 'per-layer'
   const start = alone ? layer * units : budget.denseLayers * units
   const end = alone ? start + units : table.length
-  let [rank, keptBelow] = [1, 0]
+  let [above, ties, keptBelow] = [0, 0, 0]
   let skipped: number | null = null // the best of them
   for (let other = start; other < end; other++) {
-    if (other !== place && isBetter(table, other, place)) rank++
-    else if (other !== place && mask[kind][other] !== 0) keptBelow++
+    const isBefore = isBetter(table, other, place)
+    if (other !== place && isTie(table, other, place)) ties++
+    else if (isBefore) above++
+    if (other !== place && !isBefore && mask[kind][other] !== 0) keptBelow++
     if (mask[kind][other] === 0 && (skipped === null || isBetter(table, other, skipped))) skipped = other
   }
   const isAbove = (other: number): boolean => skipped === null || isBetter(table, other, skipped)
@@ -67,15 +70,19 @@ export function unitFacts(unit: Unit, scores: UnitScores, mask: UnitMask, budget
     if (mask[kind][other] !== 0 && isAbove(other) && (cutOff === null || worth(table[other]) < worth(cutOff)))
       cutOff = table[other]
   const byFloor = kept && !isAbove(place)
-  return { kept, ranked: { score: table[place], rank, of: end - start, cutOff, byFloor, keptBelow } }
+  return { kept, ranked: { score: table[place], above, ties, of: end - start, cutOff, byFloor, keptBelow } }
 }
 
 /** Whether one unit ranks before another. */
 function isBetter(table: Float32Array, one: number, other: number): boolean {
   const [a, b] = [table[one], table[other]]
   if (a > b) return true
-  const isTie = a === b || (Number.isNaN(a) && Number.isNaN(b))
-  return isTie ? one < other : Number.isNaN(b)
+  return isTie(table, one, other) ? one < other : Number.isNaN(b)
+}
+
+function isTie(table: Float32Array, one: number, other: number): boolean {
+  const [a, b] = [table[one], table[other]]
+  return a === b || (Number.isNaN(a) && Number.isNaN(b))
 }
 
 /** NaN ranks below every number. */

@@ -68,16 +68,19 @@ export function brief(value: number): string {
 }
 
 /**
- * The rank of a unit in words: the number of units above it, of others with its score, and of all. The order among equal scores is
- * that of the index and is not told.
+ * The rank of a unit, or the ranks that it shares with all of its score: the order among these is that of the index, and is not told.
+ * @param above how many units have a higher score
+ * @param ties how many others have the same
  */
+export function rankRange(above: number, ties: number, all: number): string {
+  const [first, last, total] = [above + 1, above + 1 + ties, all].map((n) => n.toLocaleString('en'))
+  return `${first}${ties === 0 ? '' : ` to ${last}`} of ${total}`
+}
+
+/** The same in words. */
 export function rankWords(above: number, ties: number, all: number): string {
-  const [first, last, others, total] = [above + 1, above + 1 + ties, ties, all].map((n) =>
-    n.toLocaleString('en'),
-  )
-  return ties === 0
-    ? `rank ${first} of ${total}`
-    : `rank ${first} to ${last} of ${total}, tied with ${others}`
+  const tied = ties === 0 ? '' : `, tied with ${ties.toLocaleString('en')}`
+  return `rank ${rankRange(above, ties, all)}${tied}`
 }
 
 /** Runs at most once per frame. */

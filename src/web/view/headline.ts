@@ -42,7 +42,10 @@ function skipped(trace: Trace | null, mask: UnitMask | null): Fact {
   return {
     value: percent(weights),
     name,
-    words: `${percent(heads)} of the heads and ${percent(neurons)} of the neurons are never read.`,
+    words:
+      percent(heads) === percent(neurons)
+        ? 'The same share of the heads as of the neurons is never read.'
+        : `${percent(heads)} of the heads and ${percent(neurons)} of the neurons are never read.`,
   }
 }
 

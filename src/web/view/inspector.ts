@@ -6,7 +6,7 @@ import { unitKinds, type UnitKind, type UnitShape } from '../../masks/mask.ts'
 import type { NextToken } from '../engine/model_info.ts'
 import { refusalOf } from '../page_state.ts'
 import type { Unit, UnitFacts } from '../trace/unit_facts.ts'
-import { brief, fillSelect, make, visible } from './dom.ts'
+import { brief, fillSelect, make, rankRange, visible } from './dom.ts'
 import { undoWords } from './overview.ts'
 
 /** The content of the inspector. */
@@ -195,6 +195,9 @@ export class Inspector {
 function verdict({ facts, oracle, isOn, isSwitched }: InspectorState): string {
   if (isSwitched) return isOn ? 'Switched on by hand.' : 'Switched off by hand.'
   if (!facts.ranked) return 'Its layer is dense.'
+  const { score, ties } = facts.ranked
+  if (facts.kept && score === 0)
+    return `Kept to fill the budget: its score 0 is tied with ${ties.toLocaleString('en')}.`
   if (!oracle) return facts.kept ? 'Kept.' : 'Skipped.'
   if (oracle.ranked?.score === 0) return `${facts.kept ? 'Kept' : 'Skipped'}; its oracle score is 0.`
   if (facts.kept) return oracle.kept ? 'Kept, as by the oracle.' : 'Kept, but not by the oracle.'
@@ -211,14 +214,14 @@ function factRows({ planner, criterion, facts, oracle }: InspectorState): [strin
 
 function rankRows({ kept, ranked }: UnitFacts, names: readonly [string, string, string]): [string, string][] {
   if (!ranked) return []
-  const { score, rank, of, cutOff, byFloor, keptBelow } = ranked
+  const { score, above, ties, of, cutOff, byFloor, keptBelow } = ranked
   const cut = cutOff === null ? 'none' : brief(cutOff)
   const why = byFloor
     ? '; kept although below, as a layer keeps its best'
     : !kept && keptBelow > 0
       ? `; ${keptBelow} of lower rank ${keptBelow === 1 ? 'is' : 'are'} kept, as each layer keeps its best`
       : ''
-  const values = [brief(score), `${rank.toLocaleString('en')} of ${of.toLocaleString('en')}`, `${cut}${why}`]
+  const values = [brief(score), rankRange(above, ties, of), `${cut}${why}`]
   return names.map((name, i) => [name, values[i]])
 }
 

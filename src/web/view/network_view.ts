@@ -66,8 +66,9 @@ const LIGHTING = 900
 /** The part of that time in which one layer does. */
 const ONE_LAYER = 0.3
 
-/** The opacity of the lowest quarter of the computed units. */
+/** The opacity of the lowest quarter of the computed units, and of those of score 0, which only fill the budget. */
 const FAINTEST = 0.4
+const FILLING = 0.15
 
 /** The view. */
 export class NetworkView {
@@ -178,6 +179,7 @@ export class NetworkView {
     return ({ kind, layer, span }) => {
       const place = placeOf({ kind, layer, index: span.start }, mask)
       if (layer < denseLayers || span.end - span.start > 1 || mask[kind][place] === 0) return 1
+      if (scores[kind][place] === 0) return FILLING
       return FAINTEST + ((1 - FAINTEST) * quarterOf(scores[kind][place], kind, quarters)) / 3
     }
   }

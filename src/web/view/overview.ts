@@ -1,14 +1,13 @@
 /**
- * The texts around the map: achieved sparsity, speed, divergence and the current token; and the table.
+ * The texts around the map: achieved sparsity, divergence and the current token; and the table.
  */
 import { achievedSparsity } from '../../masks/achieved.ts'
 import { unitKinds, type UnitMask } from '../../masks/mask.ts'
 import { maskOverlap } from '../../masks/overlap.ts'
 import { tallySpan, type Tally } from '../trace/bins.ts'
-import { median, medianRatio } from '../../results/interleaved_rounds.ts'
 import { neuronStudyPlanners } from '../engine/study_types.ts'
-import type { UnitSwitch } from '../engine/unit_switches.ts'
-import { meanDivergence, type Masks, type Trace } from '../trace/trace.ts'
+import { switchUnits, type UnitSwitch } from '../engine/unit_switches.ts'
+import { Masks, meanDivergence, type Trace } from '../trace/trace.ts'
 import type { CellMasks } from './cells.ts'
 import { byId, counted, make, percent, visible } from './dom.ts'
 
@@ -26,9 +25,9 @@ export function showOverview(
   column: number,
   isWriting: boolean,
 ): void {
-  showSpeeds(trace)
   if (!trace || !masks || !switched) return
-  byId('achieved').textContent = skippedWords(trace, masks, switched)
+  byId('share').textContent = shareWords(trace, switched.mask)
+  byId('achieved').textContent = recallWords(trace, masks, switched)
   // Beside the texts, and in the settings, which can cover them.
   for (const id of ['distance', 'outcome']) byId(id).textContent = distanceWords(trace, isWriting)
   showColumn(trace, column, switched.byHand)
@@ -52,27 +51,39 @@ export function undoWords(count: number): string {
   return count > 1 ? `Undo all ${count}` : 'Undo'
 }
 
-function skippedWords(trace: Trace, masks: Masks, { mask, byHand }: SwitchedMask): string {
-  const { heads, neurons, weights } = achievedSparsity(mask, trace.model)
+/** What the share on the slider is of all units. */
+function shareWords(trace: Trace, mask: UnitMask): string {
+  const { heads, neurons } = achievedSparsity(mask, trace.model)
   const first =
     trace.denseLayers === 1 ? 'layer 0 is dense' : `layers 0 to ${trace.denseLayers - 1} are dense`
-  const skipped = `Skipped: ${percent(heads)} of heads, ${percent(neurons)} of neurons, ${percent(weights)} of the layers’ weights${byHand.length > 0 ? `, ${counted(byHand.length, 'unit')} by hand` : ''}; ${first}.`
+  if (trace.denseLayers >= trace.model.shape.layers) return 'nothing is skipped'
+  const [ofHeads, ofNeurons] = [heads, neurons].map((share) => percent(share))
+  const skipped =
+    ofHeads === ofNeurons ? `${ofHeads} of all` : `${ofHeads} of all heads, ${ofNeurons} of all neurons`
+  return `of ranked units; ${skipped}: ${first}`
+}
+
+function recallWords(trace: Trace, masks: Masks, { mask, byHand }: SwitchedMask): string {
+  const hand = byHand.length > 0 ? `${counted(byHand.length, 'unit')} switched by hand in the text. ` : ''
   const oracle = masks.needed(trace)
-  if (!oracle || trace.denseLayers >= trace.model.shape.layers) return skipped
+  if (!oracle || trace.denseLayers >= trace.model.shape.layers) return hand || '\u00a0'
   const overlap = maskOverlap(mask, oracle, trace.denseLayers)
   // Who keeps all heads finds those of the oracle too.
   const kinds = neuronStudyPlanners.includes(trace.settings.planner) ? (['neurons'] as const) : unitKinds
   const shares = kinds.map((kind) => `${percent(overlap[kind].recall)} of ${kind}`)
-  return `${skipped}\nRecall against the oracle: ${shares.join(', ')}.`
+  return `${hand}Recall against the oracle: ${shares.join(', ')}.`
 }
 
-/** The speed of the dense model, and that of the other by the ratio of the headline: other work may take both medians apart. */
-function showSpeeds(trace: Trace | null): void {
-  const { dense, sparse } = trace?.rounds ?? { dense: [], sparse: [] }
-  const speed = 1000 / median(dense)
-  const speeds = { 'dense-speed': speed, 'sparse-speed': speed * medianRatio(dense, sparse) }
-  for (const [id, own] of Object.entries(speeds))
-    byId(id).textContent = Number.isNaN(own) ? '\u00a0' : `${Math.round(own).toLocaleString('en')} tokens/s`
+/** How the words of both texts are chosen, beside their headings: one reason why they differ. */
+export function showDrawn(temperature: number): void {
+  const words = temperature === 0 ? 'likeliest words' : `drawn, temperature ${temperature}`
+  for (const id of ['sparse-drawn', 'dense-drawn']) byId(id).textContent = words
+}
+
+/** The share of the weights that is skipped in the text as it was generated. */
+function skippedShare(trace: Trace): number {
+  const decided = new Masks(trace, trace.settings).ofColumn(trace, 0)
+  return achievedSparsity(switchUnits(decided, trace.switches), trace.model).weights
 }
 
 function distanceWords(trace: Trace, isWriting: boolean): string {
@@ -83,7 +94,7 @@ function distanceWords(trace: Trace, isWriting: boolean): string {
     trace.divergence === null
       ? `The texts agree in all ${trace.columns.length} tokens.`
       : `They differ from token ${trace.divergence + 1} on.`
-  return `${parts} KL from dense: ${mean.toFixed(3)} nats per token, mean of ${trace.columns.length}.`
+  return `${parts} KL from dense: ${mean.toFixed(3)} nats per token, mean of ${trace.columns.length}, with ${percent(skippedShare(trace))} of the weights skipped.`
 }
 
 function showColumn({ columns }: Trace, column: number, byHand: readonly UnitSwitch[]): void {

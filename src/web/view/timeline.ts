@@ -30,7 +30,11 @@ const GUTTER = 34
 /** What the frame of the current token takes beside the last column. */
 const FRAME = 2
 const KL_HEIGHT = 40
-const GAP = 6
+/** The KL at the top of its axis, unless that of a token is higher. */
+const LEAST_KL = 0.25
+/** Of bands that are low the gaps are too. */
+const GAPS = { low: 2, high: 6 } as const
+const LOW = 300
 const LABEL_HEIGHT = 11
 /** Rows of bins in a band. */
 const BINS = 12
@@ -90,14 +94,15 @@ export class Timeline {
   *#cells(trace: Trace, x: number, width: number, height: number): Generator<{ cell: Cell; box: Box }> {
     const { layers, heads, neurons } = trace.model.shape
     const bins = binsOf(neurons, BINS)
-    const band = (height - KL_HEIGHT - (layers - 1) * GAP) / layers
+    const gap = height < LOW ? GAPS.low : GAPS.high
+    const band = (height - KL_HEIGHT - (layers - 1) * gap) / layers
     // A row of heads is as high as a row of bins; very many heads share half of the band.
     const row = Math.min(band / (heads + bins.length), band / 2 / Math.min(heads, bins.length))
     const headRow = heads <= bins.length ? row : band / 2 / heads
     const binRow = (band - heads * headRow - 2) / bins.length
-    const line = (size: number): number => Math.max(0.5, size - 0.75)
+    const line = (size: number): number => Math.max(0.75 * size, size - 0.75)
     for (let layer = 0; layer < layers; layer++) {
-      const top = KL_HEIGHT + layer * (band + GAP)
+      const top = KL_HEIGHT + layer * (band + gap)
       for (let head = 0; head < heads; head++)
         yield {
           cell: { kind: 'heads', layer, span: { start: head, end: head + 1 } },
@@ -117,7 +122,8 @@ export class Timeline {
     if (!trace || !masks) return
     const step = this.#columnWidth(width)
     const cellWidth = Math.max(1, step - Math.min(2, step / 5))
-    this.#drawLabels({ context, width, height, colours }, trace)
+    const most = trace.columns.reduce((most, { kl }) => Math.max(most, kl ?? 0), LEAST_KL)
+    this.#drawLabels({ context, width, height, colours }, trace, most)
     const given = new Map<UnitMask, CellMasks>()
     const masksOf = (decided: UnitMask): CellMasks => {
       const mask = masks.switches.length === 0 ? decided : switchUnits(decided, masks.switches)
@@ -130,7 +136,7 @@ export class Timeline {
       for (const { cell, box } of this.#cells(trace, GUTTER + c * step, cellWidth, height))
         drawDot(context, own, cell, box, colours)
     }
-    this.#drawDistances(context, trace, step, cellWidth, colours.soft)
+    this.#drawDistances(context, trace, most, { step, width: cellWidth, colour: colours.soft })
     if (trace.divergence !== null) {
       const x = GUTTER + trace.divergence * step - (step - cellWidth) / 2
       context.fillStyle = colours.ink
@@ -143,11 +149,13 @@ export class Timeline {
       if (contains(cell, chosen)) outline(context, box, colours.ink)
   }
 
-  #drawLabels({ context, width, height, colours }: Drawing, trace: Trace): void {
+  /** @param most the KL at the top of its axis */
+  #drawLabels({ context, width, height, colours }: Drawing, trace: Trace, most: number): void {
     context.fillStyle = colours.soft
     context.font = '11px system-ui, sans-serif'
     context.textBaseline = 'top'
-    context.fillText('KL', 0, 12)
+    for (const [i, words] of [most.toFixed(2), 'KL', '0'].entries())
+      context.fillText(words, 0, i * LABEL_HEIGHT)
     context.fillRect(GUTTER, KL_HEIGHT - 8, width - GUTTER, 0.5)
     // Names of bands that are lower than a line stand beside every second, third … of them, and all of them inside.
     let [last, free] = [-1, -Infinity]
@@ -163,11 +171,9 @@ export class Timeline {
   #drawDistances(
     context: CanvasRenderingContext2D,
     { columns }: Trace,
-    step: number,
-    width: number,
-    colour: string,
+    most: number,
+    { step, width, colour }: { readonly step: number; readonly width: number; readonly colour: string },
   ): void {
-    const most = columns.reduce((most, { kl }) => Math.max(most, kl ?? 0), 0.25)
     context.fillStyle = colour
     for (const [c, { kl }] of columns.entries()) {
       const size = ((kl ?? 0) / most) * (KL_HEIGHT - 12)
