@@ -300,6 +300,11 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
       expect(await lineOf(page, 'distance')).toMatch(
         /(They differ from token \d+ on|The texts agree in all \d+ tokens)\. KL from dense: \d\.\d{3} nats [^]* with 44 % of the weights skipped\.$/,
       )
+      // What colours mean is told before the picture.
+      const tops = await page
+        .locator('.legend, #layers')
+        .evaluateAll((all) => all.map((one) => one.getBoundingClientRect().top))
+      expect(tops[0]).toBeLessThan(tops[1])
       expect(await page.locator('#headline .value').allInnerTexts()).toEqual([
         '44 %',
         expect.stringMatching(/^(\d\.\d\d ×|No difference|No speed)$/),
@@ -752,6 +757,13 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
       expect(await tokensOf(page)).not.toEqual(text)
       await rewritten(page, () => page.getByRole('button', { name: 'Ask the oracle' }).click())
       expect(await lineOf(page, 'how-other')).toContain(oracleWords)
+      // A unit of score 0 is none that it chose, and has the rank of all others of that score.
+      await page.getByLabel('Layer, and heads or neurons').selectOption('Layer 1, neurons')
+      await page.getByLabel('Number of the unit').fill('0')
+      await page.keyboard.press('Enter')
+      await eventually(() => lineOf(page, 'inspector')).toMatch(
+        /Kept to fill the budget: its score 0 is tied with [\d,]+\.[^]*Rank\s+[\d,]+ to 7,168 of 7,168/,
+      )
       // It agrees with itself, also in the units of score 0 that fill the budget.
       const agreed = await page.locator('#layer-table td:nth-of-type(even)').allTextContents()
       expect(agreed.length).toBe(16)
