@@ -293,11 +293,18 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
       const count = (await tokensOf(page)).length
       expect(count).toBeGreaterThan(1)
       expect((await tokensOf(page, 'dense-text')).length).toBeLessThanOrEqual(count)
+      // The texts differ for two reasons: units are skipped, and words are drawn.
       for (const id of ['sparse-drawn', 'dense-drawn'])
         expect(await lineOf(page, id)).toBe('drawn, temperature 0.8')
+      expect(await lineOf(page, 'share')).toBe('of ranked units; 44 % of all: layer 0 is dense')
       expect(await lineOf(page, 'distance')).toMatch(
-        /(They differ from token \d+ on|The texts agree in all \d+ tokens)\. KL from dense: \d\.\d{3} nats per token, mean of \d+, with 44 % of the weights skipped\.$/,
+        /(They differ from token \d+ on|The texts agree in all \d+ tokens)\. KL from dense: \d\.\d{3} nats [^]* with 44 % of the weights skipped\.$/,
       )
+      // What colours mean is told before the picture.
+      const tops = await page
+        .locator('.legend, #layers')
+        .evaluateAll((all) => all.map((one) => one.getBoundingClientRect().top))
+      expect(tops[0]).toBeLessThan(tops[1])
       expect(await page.locator('#headline .value').allInnerTexts()).toEqual([
         '44 %',
         expect.stringMatching(/^(\d\.\d\d ×|No difference|No speed)$/),
@@ -504,7 +511,7 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
       expect(await lineOf(page, 'column-line')).toMatch(/; 1 unit switched by hand$/)
       const row = page.locator('#layer-table tbody tr').nth(4).locator('td').first()
       expect(await row.textContent()).toMatch(/^\d of 8, 1 by hand$/)
-      const before = { text: await tokensOf(page), words: await lineOf(page, 'share') }
+      const before = { text: await tokensOf(page), words: await lineOf(page, 'achieved') }
       const slider = page.locator('#sparsity')
       // Held: masks change, the text does not.
       await slider.evaluate((input: HTMLInputElement) => {
@@ -512,12 +519,12 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
         input.dispatchEvent(new Event('input', { bubbles: true }))
       })
       await page.waitForFunction(
-        (words) => document.getElementById('share')?.innerText !== words,
+        (words) => document.getElementById('achieved')?.innerText !== words,
         before.words,
       )
-      expect(await lineOf(page, 'share')).toBe(
-        'of the ranked units: 78 % of all heads, 79 % of neurons, as layer 0 is dense',
-      )
+      expect(await lineOf(page, 'share')).toContain('; 78 % of all heads, 79 % of all neurons: layer')
+      // The KL is that of the text, with what was skipped in it.
+      expect(await lineOf(page, 'distance')).toContain('with 44 % of the weights skipped.')
       expect(await tokensOf(page)).toEqual(before.text)
       await isMarked()
       await rewritten(page, () => slider.dispatchEvent('change'))
@@ -526,7 +533,7 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
       // The text is written under the switch, which is counted.
       expect(await lineOf(page, 'sparse-title')).toBe('With units skipped, 1 switched by hand')
       expect(await paleOf(page)).toEqual([])
-      expect(await lineOf(page, 'achieved')).toMatch(/^1 unit of the text by hand\. Recall/)
+      expect(await lineOf(page, 'achieved')).toMatch(/^1 unit switched by hand in the text\. Recall/)
       await page.locator('#unswitch').click()
       await eventually(() => lineOf(page, 'switched')).toBe('No unit is switched by hand.')
       expect(await lineOf(page, 'sparse-title')).toBe('With units skipped, with your former switches')
@@ -542,7 +549,12 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
       expect(await isFormer()).toBe(false)
       expect(await lineOf(page, 'switched')).toBe('No unit is switched by hand.')
       await page.getByRole('button', { name: 'Settings' }).click()
+      const height = async (): Promise<number> =>
+        (await page.locator('#timeline').boundingBox())?.height ?? NaN
+      const low = await height()
       await rewritten(page, () => page.locator('#decides').selectOption('always'))
+      // Columns that differ are drawn larger than equal ones.
+      expect(await height()).toBeGreaterThan(2 * low)
       expect((await tokensOf(page)).length).toBeGreaterThan(0)
       await page.keyboard.press('Escape')
       await eventually(() => page.locator('#more').isVisible()).toBe(false)
@@ -745,6 +757,13 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
       expect(await tokensOf(page)).not.toEqual(text)
       await rewritten(page, () => page.getByRole('button', { name: 'Ask the oracle' }).click())
       expect(await lineOf(page, 'how-other')).toContain(oracleWords)
+      // A unit of score 0 is none that it chose, and has the rank of all others of that score.
+      await page.getByLabel('Layer, and heads or neurons').selectOption('Layer 1, neurons')
+      await page.getByLabel('Number of the unit').fill('0')
+      await page.keyboard.press('Enter')
+      await eventually(() => lineOf(page, 'inspector')).toMatch(
+        /Kept to fill the budget: its score 0 is tied with [\d,]+\.[^]*Rank\s+[\d,]+ to 7,168 of 7,168/,
+      )
       // It agrees with itself, also in the units of score 0 that fill the budget.
       const agreed = await page.locator('#layer-table td:nth-of-type(even)').allTextContents()
       expect(agreed.length).toBe(16)
@@ -1030,7 +1049,7 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
       await eventually(() => lineOf(page, 'model-line')).toMatch(line)
       // It has no predictor, so that another planner decides.
       await eventually(() => lineOf(page, 'problem')).toMatch(/^This model has no predictor\./)
-      await written(page, 'layer 0 is dense.')
+      await written(page, '')
       expect(await lineOf(page, 'model-line')).toContain('int4 weights')
       expect(await page.locator('#compare').isDisabled()).toBe(true)
       expect(await page.locator('#planner').inputValue()).toBe('griffin')
@@ -1174,7 +1193,18 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
           await page.locator('#layers').tap({ position: { x: 50, y: 100 } })
           await eventually(() => page.locator('#inspector h3').innerText()).toMatch(/^Head \d of layer 1$/)
           expect(await page.locator('#tip').isVisible()).toBe(false)
-          await page.locator('#inspector .close').click()
+          // Another example closes it.
+          await page
+            .locator('#presets button')
+            .first()
+            .evaluate((button: HTMLButtonElement) => button.click())
+          await eventually(() => page.locator('#inspector').isVisible()).toBe(false)
+          await written(page)
+          // What the cut is made of stands before the cut.
+          const tops = await page
+            .locator('#features, #sorted-heads')
+            .evaluateAll((all) => all.map((one) => one.getBoundingClientRect().top))
+          expect(tops[0]).toBeLessThan(tops[1])
         }
         await page.getByRole('button', { name: 'Settings' }).click()
         expect(await page.evaluate(cutWords)).toEqual([])

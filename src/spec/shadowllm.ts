@@ -2,7 +2,7 @@
  * ShadowLLM (Akhauri et al. 2024, arXiv 2406.16635), the whole method.
  *
  *   calibrate   run texts forward, and back from the loss after the prompt; plainact scores each unit by how much this loss needs it
- *   train       teach a small predictor those scores from the context of layer 0: what its heads give out, before its matrix `out`
+ *   train       teach a small predictor those scores from the context of layer 0: what its heads give out, before the matrix `out` mixes them
  *   plan        run layer 0 over a prompt; predict; keep the best units within the budget
  *   generate    write text under this one mask
  *

@@ -37,8 +37,8 @@ test('what is skipped is counted by weights, and told by units', () => {
     name: 'of the layers’ weights skipped',
     words: '25 % of the heads and of the neurons are never read.',
   })
-  const heads = makeMask(shape, Float32Array.of(1, 1, 0, 1), Float32Array.of(1, 1, 1, 1, 1, 1, 1, 1))
-  expect(factsOf(empty, heads, false)[0].words).toBe(
+  const others = makeMask(shape, mask.heads, denseMask(shape).neurons)
+  expect(factsOf(empty, others, false)[0].words).toBe(
     '25 % of the heads and 0 % of the neurons are never read.',
   )
   expect(factsOf(empty, denseMask(shape), false)[0].value).toBe('0 %')

@@ -56,14 +56,15 @@ function shareWords(trace: Trace, mask: UnitMask): string {
   const { heads, neurons } = achievedSparsity(mask, trace.model)
   const first =
     trace.denseLayers === 1 ? 'layer 0 is dense' : `layers 0 to ${trace.denseLayers - 1} are dense`
+  if (trace.denseLayers >= trace.model.shape.layers) return 'nothing is skipped'
   const [ofHeads, ofNeurons] = [heads, neurons].map((share) => percent(share))
   const skipped =
-    ofHeads === ofNeurons ? `${ofHeads} of all units` : `${ofHeads} of all heads, ${ofNeurons} of neurons`
-  return `of the ranked units: ${skipped}, as ${first}`
+    ofHeads === ofNeurons ? `${ofHeads} of all` : `${ofHeads} of all heads, ${ofNeurons} of all neurons`
+  return `of ranked units; ${skipped}: ${first}`
 }
 
 function recallWords(trace: Trace, masks: Masks, { mask, byHand }: SwitchedMask): string {
-  const hand = byHand.length > 0 ? `${counted(byHand.length, 'unit')} of the text by hand. ` : ''
+  const hand = byHand.length > 0 ? `${counted(byHand.length, 'unit')} switched by hand in the text. ` : ''
   const oracle = masks.needed(trace)
   if (!oracle || trace.denseLayers >= trace.model.shape.layers) return hand || '\u00a0'
   const overlap = maskOverlap(mask, oracle, trace.denseLayers)

@@ -7,7 +7,7 @@ import type { UnitScores } from '../../masks/selection.ts'
 import type { PredictorParts } from '../engine/predictor_parts.ts'
 import { binsOf } from '../trace/bins.ts'
 import { keptWords, rankUnits, type Ranking } from '../trace/ranking.ts'
-import { byId } from './dom.ts'
+import { brief, byId } from './dom.ts'
 import { recordOf } from '../../tensor/records.ts'
 import { Stage, type Drawing } from './stage.ts'
 
@@ -120,6 +120,12 @@ export class PredictorView {
     }
     context.fillStyle = colours.ink
     context.fillRect(Math.min(width - 2, (width * leading) / sorted.length - 1), 0, 2, height)
+    // Where the scores are low there is space for the end of their axis.
+    context.fillStyle = colours.soft
+    context.font = '11px system-ui, sans-serif'
+    context.textAlign = 'right'
+    context.textBaseline = 'top'
+    context.fillText(`top: score ${brief(most)}`, width, 0)
   }
 }
 
