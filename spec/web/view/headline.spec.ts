@@ -35,7 +35,7 @@ test('what is skipped is counted by weights, and told by units', () => {
   expect(factsOf(empty, mask, false)[0]).toEqual({
     value: '25 %',
     name: 'of the layers’ weights skipped',
-    words: '25 % of the heads and of the neurons are never read.',
+    words: 'The same share of the heads as of the neurons is never read.',
   })
   const others = makeMask(shape, mask.heads, denseMask(shape).neurons)
   expect(factsOf(empty, others, false)[0].words).toBe(

@@ -44,7 +44,7 @@ function skipped(trace: Trace | null, mask: UnitMask | null): Fact {
     name,
     words:
       percent(heads) === percent(neurons)
-        ? `${percent(heads)} of the heads and of the neurons are never read.`
+        ? 'The same share of the heads as of the neurons is never read.'
         : `${percent(heads)} of the heads and ${percent(neurons)} of the neurons are never read.`,
   }
 }
