@@ -409,12 +409,12 @@ function watch(model: LanguageModel, planner: MaskPlanner, { show, tell }: Subje
       let failure: unknown = null
       let result: unknown
       try {
-        result = name === 'feedInSteps' ? atOnce(call(...args) as Steps) : call(...args)
+        result = name.endsWith('InSteps') ? atOnce(call(...args) as Steps) : call(...args)
       } catch (error) {
         failure = error
       }
       if (failure instanceof UsageError) throw failure
-      parts = [...parts, { tokens, how: name === 'feedDense' ? name : 'feed' }]
+      parts = [...parts, { tokens, how: name.startsWith('feedDense') ? 'feedDense' : 'feed' }]
       if (parts.length > 1) stepped += tokens.length
       sameData('questions', calls, fresh?.questions(parts) ?? [])
       if (failure) throw failure
@@ -440,7 +440,7 @@ function watch(model: LanguageModel, planner: MaskPlanner, { show, tell }: Subje
 }
 
 /** The calls that feed a sequence. */
-const feeds = ['feed', 'feedInSteps', 'feedDense', 'score']
+const feeds = ['feed', 'feedInSteps', 'feedDense', 'feedDenseInSteps', 'score']
 type Steps = ReturnType<Sequence['feedInSteps']>
 
 /** A feed in steps that has run: what is asked in between does not depend on them (spec/engine/sequence.spec.ts). */
