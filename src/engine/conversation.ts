@@ -157,15 +157,9 @@ export class Conversation implements TextPlace {
         kept.cache === cache &&
         kept.rewinds === rewinds &&
         kept.compensation === compensation
-      if (
-        kept &&
-        shared > 0 &&
-        isAlike &&
-        decidesLate &&
-        !kept.sequence.mask &&
-        kept.sequence.canRewind(shared)
-      ) {
-        const { sequence } = kept
+      const usable = kept && shared > 0 && isAlike && kept.sequence.canRewind(shared) ? kept : null
+      if (usable && decidesLate && !usable.sequence.mask) {
+        const { sequence } = usable
         const decided = yield* this.#runUnless(model, prompt, options, planner, (mask) => mask !== null)
         if ('mask' in decided && decided.mask) {
           sequence.rewind(shared, null)
@@ -175,14 +169,15 @@ export class Conversation implements TextPlace {
           return this.#started(sequence, logits, shared, prompt, running)
         }
       }
-      if (kept && shared > 0 && isAlike && decidesOnce && kept.sequence.canRewind(shared)) {
-        const decided = planner ? yield* this.#runUnlessSame(kept, prompt, options, planner) : { mask }
+      if (usable && decidesOnce) {
+        const { sequence } = usable
+        const decided = planner ? yield* this.#runUnlessSame(usable, prompt, options, planner) : { mask }
         if ('sequence' in decided) return this.#started(decided.sequence, decided.logits, 0, prompt, running)
-        if (sameMask(decided.mask, kept.sequence.mask)) {
-          kept.sequence.rewind(shared, decided.mask)
-          const logits = yield* kept.sequence.feedInSteps(prompt.subarray(shared), 'last')
+        if (sameMask(decided.mask, sequence.mask)) {
+          sequence.rewind(shared, decided.mask)
+          const logits = yield* sequence.feedInSteps(prompt.subarray(shared), 'last')
           isUsed = true
-          return this.#started(kept.sequence, logits, shared, prompt, running)
+          return this.#started(sequence, logits, shared, prompt, running)
         }
       }
     } finally {

@@ -305,8 +305,8 @@ function recallLine(mask: Units, plainact: Units): string {
 }
 
 /**
- * Scores sorted, with the names of both axes and the ends of the scores' axis, the kept units shaded, and the cut after those that come before every skipped one. Few scores are far above the
- * others: the highest fiftieth ends at the top.
+ * Scores sorted, with the names of both axes and the ends of the scores' axis, the kept units shaded, and the cut after those that come
+ * before every skipped one. Few scores are far above the others: the highest fiftieth ends at the top.
  */
 export function curve(kind: UnitKind, ranking: Ranking): Markup {
   const { scores, kept, leading } = ranking

@@ -58,10 +58,12 @@ export function unitFacts(unit: Unit, scores: UnitScores, mask: UnitMask, budget
   let [above, ties, keptBelow] = [0, 0, 0]
   let skipped: number | null = null // the best of them
   for (let other = start; other < end; other++) {
-    const isBefore = isBetter(table, other, place)
-    if (other !== place && isTie(table, other, place)) ties++
-    else if (isBefore) above++
-    if (other !== place && !isBefore && mask[kind][other] !== 0) keptBelow++
+    if (other !== place) {
+      const isBefore = isBetter(table, other, place)
+      if (isTie(table, other, place)) ties++
+      else if (isBefore) above++
+      if (!isBefore && mask[kind][other] !== 0) keptBelow++
+    }
     if (mask[kind][other] === 0 && (skipped === null || isBetter(table, other, skipped))) skipped = other
   }
   const isAbove = (other: number): boolean => skipped === null || isBetter(table, other, skipped)
