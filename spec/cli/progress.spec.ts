@@ -1,8 +1,14 @@
 /**
  * The progress line: says the stage, the share and the time left; draws nothing where nobody watches.
  */
-import { describe, expect, test } from 'vitest'
-import { formatProgress, formatSeconds, makeProgressLine } from '../../src/cli/progress.ts'
+import { describe, expect, test, vi } from 'vitest'
+import {
+  formatProgress,
+  formatSeconds,
+  makeProgressLine,
+  showWaiting,
+  type ProgressUpdate,
+} from '../../src/cli/progress.ts'
 import { plainScreen, render } from '../../src/cli/screen.ts'
 import { formatShare } from '../../src/cli/words.ts'
 
@@ -41,6 +47,28 @@ describe('the line', () => {
     [75, '1:15'],
     [3700, '1:01:40'],
   ])('%d seconds are %s', (seconds, text) => expect(formatSeconds(seconds)).toBe(text))
+})
+
+test('work without a known end shows how long it has taken, not before a third of a second, until it ends', () => {
+  vi.useFakeTimers()
+  try {
+    const seen: (ProgressUpdate | null)[] = []
+    const line = {
+      update: (update: ProgressUpdate) => void seen.push(update),
+      clear: () => void seen.push(null),
+    }
+    showWaiting(line, 'reading')()
+    expect(seen).toEqual([null])
+    const end = showWaiting(line, 'reading')
+    vi.advanceTimersByTime(600)
+    end()
+    vi.advanceTimersByTime(600)
+    expect(seen).toHaveLength(4)
+    expect(seen.at(-1)).toBeNull()
+    expect(formatProgress(seen[2] as ProgressUpdate, 0)).toMatch(/^reading {2}0\.\d s$/)
+  } finally {
+    vi.useRealTimers()
+  }
 })
 
 describe('the screen', () => {

@@ -62,6 +62,7 @@ type Decider =
   | 'again'
   | 'byLayer'
   | 'afterPrompt'
+  | 'behindPrompt'
 const deciders: readonly Decider[] = [
   'dense',
   'mask',
@@ -72,6 +73,7 @@ const deciders: readonly Decider[] = [
   'again',
   'byLayer',
   'afterPrompt',
+  'behindPrompt',
 ]
 
 function decided(loaded: LanguageModel, by: Decider): SequenceOptions {
@@ -101,6 +103,10 @@ function decided(loaded: LanguageModel, by: Decider): SequenceOptions {
           choose: () => someMask(loaded, 1),
         },
       }
+    case 'behindPrompt':
+      return planner(({ tokens, context }) => someMask(loaded, tokens + Math.abs(context[0] * 1e6), 0), {
+        prefill: 'dense',
+      })
     case 'again':
       return planner(({ tokens }) => someMask(loaded, tokens), { every: 2 })
     default: {
@@ -289,6 +295,11 @@ describe('the tokens used again are all that are shared', () => {
       'after a dense prompt: none',
       [turn('afterPrompt'), turn('afterPrompt'), turn('mask'), turn('afterPrompt')],
       [0, 0, 0, 0],
+    ],
+    [
+      'under masks behind dense prompts: the last prompt, and all of a dense text',
+      [turn('behindPrompt'), turn('behindPrompt'), turn('dense'), turn('dense'), turn('behindPrompt')],
+      [0, 3, 8, 15, 20],
     ],
     ['layer by layer: none', [turn('byLayer'), turn('byLayer'), turn('dense')], [0, 0, 0]],
     ['with another storage: none', [turn('dense'), turn('dense', { cache: 'int8' })], [0, 0]],

@@ -9,7 +9,7 @@
  */
 import { achievedBy } from '../masks/achieved.ts'
 import type { UnitMask } from '../masks/mask.ts'
-import { isOneMask, type MaskPlanner } from '../masks/planner.ts'
+import { isMaskAfterPrompt, isOneMask, type MaskPlanner } from '../masks/planner.ts'
 import { planners } from '../planners/index.ts'
 import type { PromptRun, TextRun } from '../engine/generate.ts'
 import type { CheckCounts } from '../engine/next_tokens.ts'
@@ -35,6 +35,7 @@ import { formatMask } from './mask_picture.ts'
 import { dim, type Text } from './screen.ts'
 import { flagDefaults, listNames } from './flags.ts'
 import { costWords } from './planner_flags.ts'
+import { showWaiting } from './progress.ts'
 import { RepetitionWatch, type Repetition } from './repetition.ts'
 import { stepPrinter } from './step_printer.ts'
 import type { Session } from './session.ts'
@@ -193,9 +194,18 @@ function isBeforehand({ by, needs }: (typeof planners)[number]): boolean {
   return by === null || (by === 'attention' && needs.every((need) => need === 'calibration'))
 }
 
-/** Whether a planner lets what was read of a conversation be used again. */
-function keepsRead(planner: MaskPlanner): boolean {
-  return isOneMask(planner) && planners.some((record) => record.name === planner.name && isBeforehand(record))
+/** Why each answer reads the whole conversation under a planner; null where what was read of it is used again. */
+function readsAnew(planner: MaskPlanner): string | null {
+  if (isMaskAfterPrompt(planner)) return null
+  if (isOneMask(planner))
+    return planners.some((record) => record.name === planner.name && isBeforehand(record))
+      ? null
+      : 'an answer under another mask reads the whole conversation anew, as what was read depends on the mask'
+  const why =
+    planner.by === 'attention'
+      ? 'the mask changes within an answer'
+      : 'the planner sees all of it in every layer'
+  return `each answer reads the whole conversation anew, as ${why}`
 }
 
 class ChatLoop {
@@ -436,12 +446,9 @@ class ChatLoop {
 
   /** What becomes under another mask of what was read and said before; each note is told once in a conversation. */
   #maskNotes(made: MaskPlanner | null): string[] {
+    const anew = made && readsAnew(made)
     const notes = [
-      ...(made === null || keepsRead(made)
-        ? []
-        : [
-            `${isOneMask(made) ? 'an answer under another mask' : 'each answer'} reads the whole conversation anew; ${listNames(isBeforehand)} keep what was read`,
-          ]),
+      ...(anew === null ? [] : [`${anew}; ${listNames(isBeforehand)} keep what was read`]),
       ...(this.#messages.length > 0
         ? ['earlier answers stay: /again replaces the last one, /new forgets all']
         : []),
@@ -520,9 +527,13 @@ class ChatLoop {
     let [answer, thinking, first, end] = ['', '', 0, 'interrupted']
     const shown = stepPrinter(this.#session, true)
     const release = this.#lines.isTerminal ? this.#session.takeInterrupts(() => stop.abort()) : () => {}
+    const read = this.#lines.isTerminal
+      ? showWaiting(this.#session.progress, 'reading the conversation')
+      : () => {}
     try {
       while (!stop.signal.aborted) {
         const { done, value } = await steps.next()
+        if (tokens.length === 0) read()
         if (done) {
           end = value
           break
@@ -541,6 +552,7 @@ class ChatLoop {
     } catch (error) {
       if (this.#session.signal.aborted || error !== stop.signal.reason) throw error
     } finally {
+      read()
       release()
       await steps.return('length')
       await shown.end()

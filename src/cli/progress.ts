@@ -4,6 +4,7 @@
  * On a terminal it is drawn at most ten times a second, and removed before anything else is written. Elsewhere it is a line of its own
  * for each half minute.
  */
+import { now } from '../platform/platform.ts'
 import { shownLine } from '../tensor/quote.ts'
 import { ERASE_LINE, type Text } from './screen.ts'
 
@@ -11,6 +12,7 @@ import { ERASE_LINE, type Text } from './screen.ts'
 export interface ProgressUpdate {
   readonly stage: string
   readonly done: number
+  /** Infinity where it is not known: then there is no bar. */
   readonly total: number
   /** The time left of the whole work, if the work estimates it; default: by the pace of the stage. */
   readonly secondsLeft?: number | null
@@ -35,6 +37,7 @@ export interface ProgressScreen {
 
 const redrawAfter = 100 // ms
 const tellAfter = 30_000 // ms
+const tellWaiting = 300 // ms
 const barWidth = 24
 
 /** A progress line. */
@@ -46,16 +49,16 @@ export function makeProgressLine(screen: ProgressScreen): ProgressLine {
   let drawn = false
   return {
     update(update) {
-      const now = screen.now()
+      const time = screen.now()
       const isNew = update.stage !== stage
       if (isNew) {
         stage = update.stage
-        stageStart = now
+        stageStart = time
       }
-      if (watched ? !isNew && now - drawnAt < redrawAfter : now - drawnAt < tellAfter) return
-      drawnAt = now
+      if (watched ? !isNew && time - drawnAt < redrawAfter : time - drawnAt < tellAfter) return
+      drawnAt = time
       drawn = watched
-      const text = shownLine(formatProgress(update, now - stageStart))
+      const text = shownLine(formatProgress(update, time - stageStart))
       screen.write(watched ? [ERASE_LINE, text.slice(0, Math.max(0, screen.columns() - 1))] : [text, '\n'])
     },
     clear() {
@@ -70,6 +73,7 @@ export function makeProgressLine(screen: ProgressScreen): ProgressLine {
 /** The line itself; `elapsed` is the milliseconds its stage has taken. */
 export function formatProgress(update: ProgressUpdate, elapsed: number): string {
   const { stage, done, total, secondsLeft, note } = update
+  if (total === Infinity) return note === undefined ? stage : `${stage}  ${note}`
   const share = total > 0 ? Math.min(1, Math.max(0, done / total)) : 0
   const filled = Math.round(share * barWidth)
   const bar = '#'.repeat(filled) + '-'.repeat(barWidth - filled)
@@ -88,4 +92,16 @@ export function formatSeconds(seconds: number): string {
   const hours = Math.floor(whole / 3600)
   const minutes = Math.floor(whole / 60) % 60
   return hours > 0 ? `${hours}:${two(minutes)}:${two(whole % 60)}` : `${minutes}:${two(whole % 60)}`
+}
+
+/** Shows a stage whose end is not known, and how long it has taken, once it takes long enough to be noticed. @returns ends and removes it */
+export function showWaiting({ update, clear }: ProgressLine, stage: string): () => void {
+  const start = now()
+  const tell = (): void =>
+    update({ stage, done: 0, total: Infinity, note: `${((now() - start) / 1000).toFixed(1)} s` })
+  const timer = setInterval(tell, tellWaiting)
+  return () => {
+    clearInterval(timer)
+    clear()
+  }
 }

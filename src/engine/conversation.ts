@@ -9,12 +9,14 @@
  * - under a planner that decides once: the source layer runs for the whole prompt, since the planner is
  *   asked there. If it decides the mask in force (as `static` and `random` do), every shared token is used
  *   again. Else none is: keys and values of the deeper layers depend on the mask;
+ * - under a planner by attention that decides once and leaves the prompt dense: the last prompt is used again, and the answer, whose
+ *   keys and values depend on the mask, runs again. The source layer runs for the whole prompt;
  * - where a window has slid past what the next tokens see, nothing is used again;
- * - under a planner that decides again later, or layer by layer, or leaves the prompt dense: nothing is used again.
+ * - under a planner that decides again later, or reads the prompt in every layer: nothing is used again.
  */
 import type { Compensation } from '../masks/compensation.ts'
 import { expectMask, sameMask, type UnitMask } from '../masks/mask.ts'
-import { isOneMask, wrapPlanner, type MaskPlanner } from '../masks/planner.ts'
+import { isMaskAfterPrompt, isOneMask, wrapPlanner, type MaskPlanner } from '../masks/planner.ts'
 import type { MaskMode } from './active_layer.ts'
 import { defaultCache, type CacheStorage } from './layer_cache.ts'
 import type { LanguageModel } from './language_model.ts'
@@ -87,11 +89,11 @@ interface Kept extends Running {
   readonly tokens: readonly number[]
 }
 
-/** Thrown through a feed when the planner decides the mask of the kept sequence. */
-class SameMask extends Error {
+/** Thrown through a feed when the planner has decided, and the rest of the feed is not needed. */
+class Decided extends Error {
   readonly mask: UnitMask | null
   constructor(mask: UnitMask | null) {
-    super('the mask of the kept sequence')
+    super('the planner has decided')
     this.mask = mask
   }
 }
@@ -104,7 +106,7 @@ export class Conversation implements TextPlace {
   /** A turn is one prompt. */
   readonly tokens: readonly number[] = []
   readonly #keeps: boolean
-  /** How those run whose planner decides once. */
+  /** How those run of which a later turn may use something again. */
   readonly #running = new WeakMap<Sequence, Running>()
   #kept: Kept | null = null
   /** What it was made from, until the first turn. */
@@ -141,9 +143,10 @@ export class Conversation implements TextPlace {
   ): Generator<null, BegunSequence, void> {
     const { planner = null, mask = null, mode = 'auto', rewinds = false } = options
     const { cache = defaultCache(model.weights.storage) } = options
+    const decidesLate = planner !== null && isMaskAfterPrompt(planner)
     const decidesOnce = planner === null || isOneMask(planner)
     const compensation = planner?.compensation ?? options.compensation ?? null
-    const running = decidesOnce ? { model, mode, cache, compensation, rewinds } : null
+    const running = decidesOnce || decidesLate ? { model, mode, cache, compensation, rewinds } : null
     const kept = this.#take() ?? this.#restore(model, compensation)
     const shared = kept ? sharedLength(kept.tokens, prompt) : 0
     let isUsed = false
@@ -154,6 +157,24 @@ export class Conversation implements TextPlace {
         kept.cache === cache &&
         kept.rewinds === rewinds &&
         kept.compensation === compensation
+      if (
+        kept &&
+        shared > 0 &&
+        isAlike &&
+        decidesLate &&
+        !kept.sequence.mask &&
+        kept.sequence.canRewind(shared)
+      ) {
+        const { sequence } = kept
+        const decided = yield* this.#runUnless(model, prompt, options, planner, (mask) => mask !== null)
+        if ('mask' in decided && decided.mask) {
+          sequence.rewind(shared, null)
+          const logits = yield* sequence.feedDenseInSteps(prompt.subarray(shared), 'last')
+          sequence.decide(decided.mask)
+          isUsed = true
+          return this.#started(sequence, logits, shared, prompt, running)
+        }
+      }
       if (kept && shared > 0 && isAlike && decidesOnce && kept.sequence.canRewind(shared)) {
         const decided = planner ? yield* this.#runUnlessSame(kept, prompt, options, planner) : { mask }
         if ('sequence' in decided) return this.#started(decided.sequence, decided.logits, 0, prompt, running)
@@ -174,10 +195,11 @@ export class Conversation implements TextPlace {
   /** A turn has ended. @param tokens what the sequence was fed, or was to be fed */
   keep(sequence: Sequence, tokens: readonly number[]): void {
     const running = this.#running.get(sequence)
-    const { length } = sequence
-    if (!this.#keeps || this.#disposed || !running || length === 0) return sequence.dispose()
+    if (!this.#keeps || this.#disposed || !running || sequence.length === 0) return sequence.dispose()
     this.#take()?.sequence.dispose()
-    this.#kept = { ...running, sequence, tokens: tokens.slice(0, length) }
+    // Tokens under a mask that was decided after a dense prompt are not used again.
+    if (!sequence.forgetMask()) return sequence.dispose()
+    this.#kept = { ...running, sequence, tokens: tokens.slice(0, sequence.length) }
   }
 
   /** Frees the kept sequence; nothing is kept afterwards. Safe to call twice. */
@@ -224,20 +246,33 @@ export class Conversation implements TextPlace {
     options: SequenceOptions,
     planner: MaskPlanner,
   ): Generator<null, { sequence: Sequence; logits: Float32Array } | { mask: UnitMask | null }, void> {
-    // A planner that decides once is asked nothing but this.
+    return yield* this.#runUnless(kept.model, prompt, options, planner, (mask) => {
+      if (sameMask(mask, kept.sequence.mask)) return true
+      // Two caches at once are avoided.
+      kept.sequence.dispose()
+      return false
+    })
+  }
+
+  /** Runs a prompt under a planner that is asked once. @param isEnough whether its mask is all that is needed */
+  *#runUnless(
+    model: LanguageModel,
+    prompt: Int32Array,
+    options: SequenceOptions,
+    planner: MaskPlanner,
+    isEnough: (mask: UnitMask | null) => boolean,
+  ): Generator<null, { sequence: Sequence; logits: Float32Array } | { mask: UnitMask | null }, void> {
     const watched = wrapPlanner(planner, (ask) => {
       const mask = (ask() ?? null) as UnitMask | null
       if (mask) expectMask(mask)
-      if (sameMask(mask, kept.sequence.mask)) throw new SameMask(mask)
-      // Two caches at once are avoided.
-      kept.sequence.dispose()
+      if (isEnough(mask)) throw new Decided(mask)
       return mask as ReturnType<typeof ask>
     })
-    const sequence = kept.model.begin({ ...options, planner: watched })
+    const sequence = model.begin({ ...options, planner: watched })
     try {
       return { sequence, logits: yield* feedFirst(sequence, prompt) }
     } catch (error) {
-      if (error instanceof SameMask) return { mask: error.mask }
+      if (error instanceof Decided) return { mask: error.mask }
       throw error
     }
   }

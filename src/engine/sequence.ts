@@ -127,6 +127,8 @@ export class Sequence {
   #length = 0
   /** Tokens of the first feed. */
   #prompt = 0
+  /** Whether `decide` has put a mask in force, behind tokens that ran dense. */
+  #decidedLate = false
   #preparing = 0
   #decisions = 0
   #disposed = false
@@ -274,13 +276,28 @@ export class Sequence {
    * @throws UsageError PREFILL if the tokens so far did not begin with a dense prompt, as `feed`
    */
   feedDense(tokens: Int32Array, logits: LogitsWanted = 'last'): Float32Array {
-    const isDense = this.#schedule ? isDensePrompt(this.#schedule.planner) : this.#mask === null
-    if (!isDense || this.#length === 0)
+    return finish(this.feedDenseInSteps(tokens, logits))
+  }
+
+  /**
+   * Runs tokens as `feedDense` does, and yields as `feedInSteps`.
+   * @param tokens [T], at least one
+   * @param logits as in `feed`
+   * @throws as `feedDense`
+   */
+  *feedDenseInSteps(tokens: Int32Array, logits: LogitsWanted = 'last'): Generator<null, Float32Array, void> {
+    if (!this.#isPromptDense || this.#length === 0)
       throw new UsageError(
         'PREFILL',
         'dense feed: expected a prompt that ran dense before it, so that the cache has all heads, got another',
       )
-    return finish(this.#feed(tokens, logits, true))
+    return yield* this.#feed(tokens, logits, true)
+  }
+
+  /** Whether the tokens of the first feed ran dense. */
+  get #isPromptDense(): boolean {
+    if (this.#decidedLate) return true
+    return this.#schedule ? isDensePrompt(this.#schedule.planner) : this.#mask === null
   }
 
   *#feed(tokens: Int32Array, logits: LogitsWanted, unmasked: boolean): Generator<null, Float32Array, void> {
@@ -339,7 +356,8 @@ export class Sequence {
   rewind(length: number, decided?: UnitMask | null): void {
     const { every = 1, shift, name } = this.#schedule?.planner ?? {}
     const isSame = decided !== undefined
-    if (isSame && !(this.#schedule?.decidesOnce ?? true))
+    // Where no mask was in force, all ran dense, whoever was to decide later.
+    if (isSame && this.#mask && !(this.#schedule?.decidesOnce ?? true))
       throw new UsageError(
         'REWIND',
         `planner ${name}: expected one that decides once, for the prompt too, got another`,
@@ -363,6 +381,36 @@ export class Sequence {
     this.#length = length
     this.#prompt = Math.min(this.#prompt, length)
     this.#schedule?.cutPrompt(length)
+  }
+
+  /**
+   * Forgets the mask, and what was fed under it after a prompt that ran dense: a dense sequence of the prompt remains. Where no mask is
+   * in force, or the prompt ran under it, nothing changes.
+   * @returns whether it can: false where a window slid past the end of the prompt
+   */
+  forgetMask(): boolean {
+    if (!this.#mask || !this.#isPromptDense) return true
+    if (!this.canRewind(this.#prompt)) return false
+    this.rewind(this.#prompt)
+    this.#unmask()
+    this.#decidedLate = false
+    this.#decisions = 0
+    return true
+  }
+
+  /**
+   * Puts a mask in force for the tokens to come, as a planner that decides once does at the end of a dense prompt. All tokens so far are the
+   * prompt then.
+   * @param mask of the model's shape
+   * @throws UsageError PREFILL where a mask is in force, MASK_SHAPE
+   */
+  decide(mask: UnitMask): void {
+    if (this.#mask)
+      throw new UsageError('PREFILL', 'sequence: expected tokens that ran dense, got some under a mask')
+    this.#adopt(mask, { T: 1, steps: Math.max(0, this.#expectedTokens - 1) })
+    this.#decidedLate = true
+    this.#prompt = this.#length
+    this.#decisions = 1
   }
 
   /** Whether the caches still hold what tokens after the first `length` see: those over which a window slid may not. */

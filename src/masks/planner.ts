@@ -247,6 +247,19 @@ export function isOneMask(planner: MaskPlanner): boolean {
 }
 
 /**
+ * Whether one mask, decided by attention, holds for all tokens after a prompt that runs dense: the prompt then has the keys and values of a
+ * dense text.
+ */
+export function isMaskAfterPrompt(planner: MaskPlanner): boolean {
+  return (
+    planner.by === 'attention' &&
+    planner.every === undefined &&
+    isDensePrompt(planner) &&
+    planner.compensation?.seesPrompt !== true
+  )
+}
+
+/**
  * A planner that always answers with this mask, so that a mask that was read or changed can run again: pass it to `generate` as
  * `planner`. Under an unchanged mask the text is the one that `planner` gave: the prompt runs dense or masked as it did there, and the
  * same takes the place of skipped units.

@@ -116,6 +116,26 @@ describe('through a pipe', () => {
     expect([refused.code, refused.stderr]).toEqual([2, expect.stringContaining('check: expected a planner')])
   })
 
+  test('under a mask after a dense prompt the last prompt is used again, and the answers are those of a chat that reads all anew', async () => {
+    const flags = ['--json', '--planner', 'random', '--sparsity', '0.75', '--prefill', 'dense']
+    const input = ['once', 'upon', 'a time']
+    const turns = turnsOf(await chat(input, ...flags))
+    expect(turns.map(({ prompt }) => prompt.reused)).toEqual([
+      0,
+      turns[0].prompt.tokens,
+      turns[1].prompt.tokens,
+    ])
+    const dense = turnsOf(await chat(input, '--json'))
+    const checked = turnsOf(await chat(input, ...flags, '--check', '3'))
+    expect(checked.map(({ answer }) => answer)).toEqual(dense.map(({ answer }) => answer))
+    expect(checked[2].prompt.reused).toBe(checked[1].prompt.tokens)
+    const saved = ['--session', join(folder, 'dense-prompt')]
+    const first = turnsOf(await chat(input.slice(0, 2), ...flags, ...saved))
+    const [last] = turnsOf(await chat(input.slice(2), ...flags, ...saved))
+    expect([...first, last].map(({ tokens }) => tokens)).toEqual(turns.map(({ tokens }) => tokens))
+    expect(last.prompt).toEqual(turns[2].prompt)
+  })
+
   test('/again answers the last message in place of its answer, which stays if there is no other', async () => {
     const asked = ['once', 'a', '/planner random', '/again', '/planner dense', 'b']
     const [once, first, again, next] = turnsOf(await chat(asked, '--json'))
@@ -529,6 +549,25 @@ describe('at a terminal', () => {
     expect((await typed(['once'], { quiet: true })).notes).toEqual([])
   })
 
+  test('until the first token a line says that the conversation is read; a pipe gets none', async () => {
+    const timers = vi.spyOn(globalThis, 'setInterval').mockImplementation((tell) => {
+      tell()
+      return 0 as never
+    })
+    const seen: (string | null)[] = []
+    const progress = {
+      update: ({ stage }: { stage: string }) => void seen.push(stage),
+      clear: () => void seen.push(null),
+    }
+    const { stdout } = await typed(['once'], {}, { progress })
+    expect(stdout).not.toBe('')
+    expect(seen.slice(0, 2)).toEqual(['reading the conversation', null])
+    timers.mockClear()
+    await chat(['once'])
+    expect(timers).not.toHaveBeenCalled()
+    timers.mockRestore()
+  })
+
   test('a share alone asks for the planner that the model means', async () => {
     const input = ['/sparsity 0.5', 'once', '/sparsity 0.25', '/planner dense', '/sparsity 0']
     const more = ['/new', '/planner griffin', '/sparsity 0.75']
@@ -536,7 +575,8 @@ describe('at a terminal', () => {
     const { stdout, notes } = await typed([...input, ...more])
     usual.mockRestore()
     const stays = 'earlier answers stay: /again replaces the last one, /new forgets all'
-    const anew = 'each answer reads the whole conversation anew; dense, static and random keep what was read'
+    const anew =
+      'each answer reads the whole conversation anew, as the planner sees all of it in every layer; dense, static and random keep what was read'
     expect(stdout).toContain(`griffin, 50.0 %; it skips neurons alone; ${anew}\n`)
     expect(stdout).toContain(`griffin, 25.0 %; ${stays}\n`)
     expect(stdout.split('dense: nothing is skipped')).toHaveLength(4)
