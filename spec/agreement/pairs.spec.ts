@@ -27,7 +27,7 @@ import { isQuick } from '../harness/tier.ts'
 import { writeSmallFiles } from '../cli/options/small_files.ts'
 import { ask, complete, serverOf, type Completion, type Refused } from '../server/served.ts'
 
-type Shared = Exclude<keyof GenerateOptions, 'signal' | 'session' | 'sampler' | 'onMask' | 'onEnd'>
+type Shared = Exclude<keyof GenerateOptions, 'signal' | 'session' | 'stop' | 'sampler' | 'onMask' | 'onEnd'>
 
 /** Values of each option; undefined is "not given". Each list has one that is refused beside some others, or none. */
 const values: Readonly<Record<Shared, readonly unknown[]>> = {
@@ -60,8 +60,8 @@ const values: Readonly<Record<Shared, readonly unknown[]>> = {
   logitBias: [undefined, { 5: 2.5, 9: -100 }],
 }
 
-test('every option of generate but its functions and its session has values', () => {
-  const listeners = ['signal', 'session', 'sampler', 'onMask', 'onEnd']
+test('every option of generate but its functions, its session and its stop texts, which the command line has not, has values', () => {
+  const listeners = ['signal', 'session', 'stop', 'sampler', 'onMask', 'onEnd']
   expect(Object.keys(values).toSorted()).toEqual(
     Object.keys(generateKinds)
       .filter((name) => !listeners.includes(name))

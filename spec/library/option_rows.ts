@@ -65,6 +65,7 @@ export const generateTable: OptionTable<GenerateOptions> = {
     'what follows in a session has the bits of an unbroken text: laws of session_file.spec.ts state it',
   onMask: apart,
   maxTokens: [{ values: [1, 2, 30] }],
+  stop: 'it cuts the text, wherever that is: a test of generate cuts one at each of its parts',
   sampler: 'a function has no spelling, and stays in its process: a test of chats states what it chooses',
   temperature: [{ values: [undefined, 1, 2] }],
   topK: [{ beside: drawn, values: [undefined, 1, 2] }],

@@ -229,6 +229,23 @@ test('a mask in place of a planner is refused, and givenMask is named', async ()
   await expect(refused).rejects.toThrow('a mask is given back by givenMask')
 })
 
+test('a stop text ends the text before it, wherever tokens begin; the end is stop', async () => {
+  const prompt = 'Once upon a time'
+  const whole = await collectText(opt.generate(prompt, { maxTokens: 12 }))
+  const { text } = whole
+  for (let start = 0; start < text.length; start++)
+    for (const length of [1, 3, 7]) {
+      const stop = text.slice(start, start + length)
+      const cut = await collectText(opt.generate(prompt, { maxTokens: 12, stop: ['\u0001', stop] }))
+      expect(cut.text).toBe(text.slice(0, text.indexOf(stop)))
+      expect(cut.end).toBe('stop')
+      expect(whole.tokens.slice(0, cut.tokens.length)).toEqual(cut.tokens)
+    }
+  // What may begin a stop text is held back, and shown at the end.
+  const held = await collectText(opt.generate(prompt, { maxTokens: 12, stop: `${text.slice(-4)}\u0001` }))
+  expect(held).toEqual(whole)
+})
+
 describe('forward', () => {
   test('padding changes nothing', async () => {
     const ids = [5, 6, 7]
@@ -266,6 +283,9 @@ describe('every argument is checked', () => {
     ['an unknown planner', 'PLANNER', generate('a', { planner: 'oracle' as 'random' })],
     ['an unknown mode', 'MODE', generate('a', { mode: 'guess' as 'skip' })],
     ['an unknown cache', 'CACHE', generate('a', { cache: 'int4' as 'int8' })],
+    ['an empty stop text', 'STOP', generate('a', { stop: ['b', ''] })],
+    ['half a surrogate pair as a stop text', 'STOP', generate('a', { stop: '\ud800' })],
+    ['a misspelt stop', 'OPTION_NAME', generate('a', { stopSequences: ['b'] } as object)],
     ['a negative temperature', 'TEMPERATURE', generate('a', { temperature: -1 })],
     ['a top-k of 0', 'TOP_K', generate('a', { temperature: 1, topK: 0 })],
     ['a top-p below 0', 'TOP_P', generate('a', { temperature: 1, topP: -0.1 })],

@@ -60,6 +60,14 @@ describe('the library', () => {
     expect(session.messages).toEqual([...messages, { role: 'assistant', content: answer }])
   })
 
+  test('a stop text ends the answer, not the thinking', async () => {
+    const stop = [...thought].find((letter) => !answer.includes(letter)) as string
+    const ended = await collectText(opt.chat(messages, { ...thinks, stop }))
+    expect([ended.thinking, ended.text]).toEqual([thought, answer])
+    const cut = await collectText(opt.chat(messages, { ...thinks, stop: answer.slice(1) }))
+    expect([cut.thinking, cut.text, cut.end]).toEqual([thought, answer.slice(0, 1), 'stop'])
+  })
+
   test('generate knows no thinking', async () => {
     const { text, thinking } = await collectText(opt.generate(ids, { maxTokens: 8 }))
     expect(thinking).toBeUndefined()

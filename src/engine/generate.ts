@@ -65,7 +65,7 @@ export interface GeneratedToken extends ChosenToken {
 
 /** Why a text ended. */
 export type GenerateEnd =
-  /** The model wrote a token that ends a text. */
+  /** The model wrote a token that ends a text; of `ShadowModel`, also a stop text. */
   | 'stop'
   /** The limit of tokens or the end of the context was reached. */
   | 'length'

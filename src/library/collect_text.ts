@@ -14,7 +14,7 @@ export interface WholeText {
   readonly thinking?: string
   /** Ids, without the prompt. */
   readonly tokens: readonly number[]
-  /** `stop` if the model ended it, `length` if the limit of tokens or the context did. */
+  /** `stop` if the model or a stop text ended it, `length` if the limit of tokens or the context did. */
   readonly end: GenerateEnd
 }
 

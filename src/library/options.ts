@@ -5,6 +5,7 @@ import { backendOption, threadsOption, type BackendName } from '../backends/back
 import type { ChatMessage } from '../io/chat_prompt.ts'
 import type { ChatTemplate } from '../io/chat_template.ts'
 import type { HubOptions } from '../io/hub.ts'
+import { stopOption } from '../io/stop_text.ts'
 import { variablesOption, type TemplateVariables } from '../io/template_variables.ts'
 import type { UnitMask } from '../masks/mask.ts'
 import type { MaskPlanner } from '../masks/planner.ts'
@@ -58,6 +59,12 @@ export interface MaskOptions extends PlannerChoice {
 export interface GenerateOptions extends PlanOptions, Omit<SamplerOptions, 'seed'> {
   /** The maximal number of tokens; default 64, or fewer if the model's context ends before. */
   readonly maxTokens?: number
+  /**
+   * Texts that end the text, wherever tokens begin: it ends before the first of them that is complete, and characters that may begin one
+   * are held back until that is known. What a model thinks before it answers is not searched. The tokens of a stop text stay in a session.
+   * Default: none.
+   */
+  readonly stop?: string | readonly string[]
   /** Your own function that chooses each token, in place of `temperature` and the other options of sampling; default: one by them. */
   readonly sampler?: Sampler
   /**
@@ -162,6 +169,7 @@ export const generateKinds: Kinds<GenerateOptions> = {
   ...planKinds,
   ...samplingOptions,
   maxTokens: maxTokensOption,
+  stop: stopOption,
   sampler: { ...kinds.call, code: 'SAMPLER' },
   cache: cacheOption,
   session: {

@@ -32,6 +32,7 @@ import { NOT_SCORED } from '../ops/cross_entropy.ts'
 import { makersSampling } from '../io/known_models.ts'
 import { predictorBeside } from '../io/named_predictor.ts'
 import { variablesOption, type TemplateVariables } from '../io/template_variables.ts'
+import { StopText, stopTexts } from '../io/stop_text.ts'
 import { ThinkingSplitter } from '../io/thinking.ts'
 import {
   chatKinds,
@@ -276,9 +277,9 @@ export class ShadowModel {
    * Continues a prompt, streaming: each token is handed out as soon as it is chosen. Leaving the loop ends the generation.
    * @param prompt text, around which the tokenizer puts its special tokens (`</s>` before one of OPT), or ids, which are
    *   used unchanged
-   * @returns at the end: `stop` if the model ended the text, `length` if maxTokens or the context did
+   * @returns at the end: `stop` if the model or a stop text ended it, `length` if maxTokens or the context did
    * @throws UsageError PROMPT if it is empty, CONTEXT_LENGTH if it and maxTokens do not fit the model, TOKENS for ids that it does not
-   *   have; for the value of an option the code with its name, such as SPARSITY, PLANNER or TOP_K for `topK`; SAMPLER for a sampler beside options of sampling, or one that returns no id; OPTION_NAME for an
+   *   have; for the value of an option the code with its name, such as SPARSITY, PLANNER, STOP or TOP_K for `topK`; SAMPLER for a sampler beside options of sampling, or one that returns no id; OPTION_NAME for an
    *   option that there is not, OPTION_TYPE and OPTIONS for a wrong type; SESSION for a session of a chat, DISPOSED; MissingError
    *   PREDICTOR_MISSING; the signal's reason
    * @specified `generate`
@@ -347,7 +348,7 @@ export class ShadowModel {
    * the bits are those of a fresh run: dense, and under planners that decide the same mask again (see
    * `onPrompt`). One chat is kept.
    * @param messages in order, the question last; each has a role, `system`, `user` or `assistant`
-   * @returns at the end: `stop` if the model ended the answer, `length` if maxTokens or the context did
+   * @returns at the end: `stop` if the model or a stop text ended it, `length` if maxTokens or the context did
    * @throws InputError CHAT_TEMPLATE_MISSING, TOKENIZER_MISSING, CHAT_TEMPLATE_* for a template that cannot
    *   be rendered or refuses the messages, CHAT_MESSAGE; UsageError MESSAGES, and as `generate`
    * @example
@@ -441,14 +442,17 @@ export class ShadowModel {
     const decided = { maxTokens, planner, mode, cache, sampler, check, onMask, onEnd, signal }
     const tokens = generateTokens(this.model, ids, { ...decided, ...how, conversation: place })
     const text = this.tokenizer?.stream({ skipSpecial: true, continues })
+    const stops = new StopText(stopTexts(options.stop))
     const splitter = kind === 'chat' && this.tokenizer ? new ThinkingSplitter(this.tokenizer, ids) : null
-    const step = (piece: string, token: number, index: number): GenerateStep => {
+    let stopped = false
+    const step = (piece: string, token: number, index: number, isLast: boolean): GenerateStep => {
       const part = splitter?.take(token, piece) ?? { thinking: '', text: piece }
       // A mark has no text, and belongs to the thinking.
       const isThought = part.thinking !== '' || (part.text === '' && splitter?.isOn)
-      return isThought
-        ? { text: part.thinking, token, index, thinking: true }
-        : { text: part.text, token, index }
+      if (isThought) return { text: part.thinking, token, index, thinking: true }
+      const shown = stops.push(part.text)
+      ;({ stopped } = shown)
+      return { text: isLast && !stopped ? shown.text + stops.end() : shown.text, token, index }
     }
     this.#running.add(tokens)
     try {
@@ -456,16 +460,17 @@ export class ShadowModel {
         const { done, value } = await tokens.next()
         this.#expectLive()
         if (done) {
-          const rest = text?.end() ?? ''
-          // The text ended inside a character: its rest comes with the final `</s>`.
-          if (rest !== '') yield step(rest, this.config.eosIds[0], count)
-          return value
+          // The text ended inside a character, or with what may begin a stop text: the rest comes with the final `</s>`.
+          const rest = step(text?.end() ?? '', this.config.eosIds[0], count, true)
+          if (rest.text !== '') yield rest
+          return stopped ? 'stop' : value
         }
         const { token, index } = value
         const piece = text?.push(token) ?? ''
         const isLast = index + 1 === maxTokens
-        yield step(isLast ? piece + (text?.end() ?? '') : piece, token, index)
+        yield step(isLast ? piece + (text?.end() ?? '') : piece, token, index, isLast)
         this.#expectLive()
+        if (stopped) return 'stop'
       }
     } finally {
       this.#running.delete(tokens)

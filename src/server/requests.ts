@@ -11,6 +11,7 @@ import { checkOption } from '../engine/next_tokens.ts'
 import { samplingOptions, type LogitBias } from '../engine/sampling.ts'
 import { describeJson, parseJson, toPlain } from '../io/json.ts'
 import { checkSchema, valueThat, wholeNumber, type KeyAbout } from '../io/schema.ts'
+import { stopOption, stopTexts } from '../io/stop_text.ts'
 import { variablesOption, type TemplateVariables } from '../io/template_variables.ts'
 import { generationOption, type GenerationPlanner } from '../library/planner_options.ts'
 import { shareOption } from '../masks/budget.ts'
@@ -82,10 +83,9 @@ const { stop: stopLength, stops: stopCount } = amounts
 const stop = limited(
   v.nullish(
     v.custom<string | readonly string[]>((value) => {
-      const stops: unknown[] = Array.isArray(value) ? value : [value]
-      const isStop = (one: unknown): boolean =>
-        typeof one === 'string' && one !== '' && one.length <= stopLength.most && one.isWellFormed()
-      return stops.length <= stopCount.most && stops.every(isStop)
+      if (!stopOption.holds(value)) return false
+      const stops = stopTexts(value as string | readonly string[])
+      return stops.length <= stopCount.most && stops.every(({ length }) => length <= stopLength.most)
     }, `a text of up to ${stopLength.most} characters, or up to ${stopCount.most} of them`),
   ),
   'bytes',

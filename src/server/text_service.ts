@@ -8,6 +8,7 @@
 import type { MaskMode } from '../engine/active_layer.ts'
 import type { CacheStorage } from '../engine/layer_cache.ts'
 import { fillSampling, samplingOptions, type SamplerOptions } from '../engine/sampling.ts'
+import { stopTexts } from '../io/stop_text.ts'
 import type { Tokenizer } from '../io/tokenizer.ts'
 import { achievedBy } from '../masks/achieved.ts'
 import { now } from '../platform/platform.ts'
@@ -154,7 +155,7 @@ export class TextService {
     const sampling = fillSampling(samplingOf(asked), this.model.sampling, REQUEST_TEMPERATURE)
     const named = asked.seed ?? ANY_SEED
     const seed = named === ANY_SEED ? this.#seeds.uint32() : named
-    const stops = typeof asked.stop === 'string' ? [asked.stop] : (asked.stop ?? [])
+    const stops = stopTexts(asked.stop)
     const told = prompts.map(({ ids, echo, maxTokens }) => maxTokens + (echo === null ? 0 : ids.length))
     expectFewScores(n * told.reduce((total, count) => total + count, 0), how.likeliest)
     const choices = prompts.flatMap((prompt) =>

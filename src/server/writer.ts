@@ -19,11 +19,11 @@ import { MAX_RESERVED, type TextRun } from '../engine/generate.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import type { Sequence, SequenceOptions } from '../engine/sequence.ts'
 import type { Tokenizer } from '../io/tokenizer.ts'
+import { StopText } from '../io/stop_text.ts'
 import { ThinkingSplitter } from '../io/thinking.ts'
 import type { UnitMask } from '../masks/mask.ts'
 import type { MaskPlanner } from '../masks/planner.ts'
 import type { ReadPrompt } from './reading.ts'
-import { StopText } from './stop_text.ts'
 import { scoreTokens, unscored, type TokenScore } from './token_scores.ts'
 
 /** A text to be written. */

@@ -3,7 +3,7 @@
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { StopText } from '../../src/server/stop_text.ts'
+import { StopText } from '../../src/io/stop_text.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 
 /** What is shown of a text in pieces: each piece, and whether it was stopped. */

@@ -6,6 +6,23 @@
  * until that is known: at most one fewer than the longest stop text has.
  */
 
+import type { Kind } from '../tensor/option.ts'
+
+/** The stop texts that an option gives: one, or a list. */
+export function stopTexts(stop: string | readonly string[] | null | undefined): readonly string[] {
+  return typeof stop === 'string' ? [stop] : (stop ?? [])
+}
+
+/** One stop text, or a list of them. */
+export const stopOption: Kind = {
+  code: 'STOP',
+  words: 'a text or a list of texts, none of them empty',
+  holds: (value) =>
+    (Array.isArray(value) ? (value as unknown[]) : [value]).every(
+      (one) => typeof one === 'string' && one !== '' && one.isWellFormed(),
+    ),
+}
+
 /** The text that may be shown after a piece. */
 export interface ShownText {
   readonly text: string
