@@ -51,19 +51,26 @@ const choiceNames: readonly (keyof ChatChoice)[] = [
 ]
 
 /** The flags of how tokens are drawn: the first decides whether they are. */
-const [temperatureRow, ...drawingRows]: readonly FlagRow[] = Object.entries({
-  temperature: `<number> 0 is greedy, above 0 tokens are drawn by --seed (default: 0; for chat at a terminal the model's own, or ${TERMINAL_TEMPERATURE})`,
-  topK: "<count> draw among this many tokens only (default: the model's own, or all)",
-  topP: "<share> draw among the likeliest tokens that hold this share together (default: the model's own, or 1)",
-  minP: "<share> draw among tokens at least so many times as likely as the likeliest (default: the model's own, or 0)",
-  repetitionPenalty: "<number> above 1: earlier tokens are drawn less (default: the model's own, or 1)",
-  presencePenalty: '<number> above 0: tokens that were written are drawn less (default: 0)',
-  frequencyPenalty: '<number> above 0: tokens are drawn less each time they were written (default: 0)',
-  logitBias: '<json> what is added to the logits of tokens, by id, such as {"42":-100} (default: nothing)',
-} satisfies Record<keyof Drawing, string>).map(([name, words]) => {
-  const [value] = words.split(' ', 1)
-  return [`${flagName(name)} ${value}`, words.slice(value.length + 1), samplingOptions[name as keyof Drawing]]
-})
+export const drawingRows: readonly (readonly [flag: string, words: string, option: OptionRecord])[] =
+  Object.entries({
+    temperature: `<number> 0 is greedy, above 0 tokens are drawn by --seed (default: 0; for chat at a terminal the model's own, or ${TERMINAL_TEMPERATURE})`,
+    topK: "<count> draw among this many tokens only (default: the model's own, or all)",
+    topP: "<share> draw among the likeliest tokens that hold this share together (default: the model's own, or 1)",
+    minP: "<share> draw among tokens at least so many times as likely as the likeliest (default: the model's own, or 0)",
+    repetitionPenalty: "<number> above 1: earlier tokens are drawn less (default: the model's own, or 1)",
+    presencePenalty: '<number> above 0: tokens that were written are drawn less (default: 0)',
+    frequencyPenalty: '<number> above 0: tokens are drawn less each time they were written (default: 0)',
+    logitBias: '<json> what is added to the logits of tokens, by id, such as {"42":-100} (default: nothing)',
+  } satisfies Record<keyof Drawing, string>).map(([name, words]) => {
+    const [value] = words.split(' ', 1)
+    return [
+      `${flagName(name)} ${value}`,
+      words.slice(value.length + 1),
+      samplingOptions[name as keyof Drawing],
+    ]
+  })
+
+const [temperatureRow, ...otherRows] = drawingRows
 
 /**
  * Adds the flags.
@@ -90,7 +97,7 @@ export function addWritingFlags(
     ],
   ])
   addFlags(addCompensationFlags(command), 'every', 'prefill', 'check')
-  addOwnFlags(command, drawingRows, groups.sampling)
+  addOwnFlags(command, otherRows, groups.sampling)
   command.hook('preAction', (_, called) => {
     const named = choiceNames.filter((name) => called.getOptionValueSource(name) === 'cli')
     called.setOptionValue('named', named)

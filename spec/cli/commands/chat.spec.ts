@@ -250,13 +250,21 @@ describe('through a pipe', () => {
     const flags = ['--max-tokens', '200', '--temperature', '1', '--logit-bias', '{"42":100}', '--json']
     const { code, stdout, stderr } = await chat(['a', 'b'], ...flags)
     const [first, second] = turnsOf({ code, stdout, stderr })
-    expect([first.end, first.tokens]).toEqual(['repetition', Array.from({ length: 128 }, () => 42)])
-    expect(second.prompt.tokens).toBeGreaterThan(128)
-    const line =
-      '[ended: the last token came 128 times in a row; /repetition-penalty 1.2 makes loops rarer]\n'
+    expect([first.end, first.tokens]).toEqual(['repetition', Array.from({ length: 96 }, () => 42)])
+    expect(second.prompt.tokens).toBeGreaterThan(96)
+    const line = '[ended: the last token came 96 times in a row; /repetition-penalty 1.2 makes loops rarer]\n'
     expect([code, stderr]).toEqual([0, line.repeat(2)])
     expect((await chat(['a'], ...flags, '--quiet', '--planner', 'random')).stderr).toBe('')
     expect((await chat(['a'], ...flags, '--planner', 'random')).stderr).toContain('a lower /sparsity]')
+  })
+
+  test('/help NAME is the help of one command, with or without its slash; a name that is none is refused', async () => {
+    const { stdout, stderr } = await chat(['/help sparsity', '/help /top-k', '/help exit', '/help topic'])
+    expect(stdout).toMatch(/^ {2}\/sparsity SHARE {2}skip this share of heads and neurons/)
+    expect(stdout).toContain('\n  /top-k <count>  draw among this many tokens only')
+    expect(stdout).toMatch(/\n {2}\/quit, \/exit {5}end, as ctrl-D does\n$/)
+    expect(stdout).not.toContain('/again')
+    expect(stderr).toMatch(/^shadowllm: \/topic: unknown command.*\[UNKNOWN_COMMAND\]\n$/)
   })
 
   test('/sparsity and /planner alone tell what is set', async () => {

@@ -100,6 +100,7 @@ async function chat(session: Session, opt: ShadowModel, asked: WritingFlags): Pr
     quiet,
     saved,
     held: heldWords(opt, flags),
+    learntWords: flags.learntWords,
     planners,
   })
 }
