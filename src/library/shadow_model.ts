@@ -25,7 +25,7 @@ import { expectCheckable } from '../engine/next_tokens.ts'
 import { generateTokens, type GenerateEnd, type PromptRun } from '../engine/generate.ts'
 import { shiftLabels } from '../engine/loss.ts'
 import { LanguageModel, withSequence } from '../engine/language_model.ts'
-import type { SamplerOptions } from '../engine/sampling.ts'
+import { samplingNames, type SamplerOptions } from '../engine/sampling.ts'
 import { chosenStorage, type Storage } from '../engine/storages/index.ts'
 import type { LoadProgress } from '../engine/weight_reader.ts'
 import { NOT_SCORED } from '../ops/cross_entropy.ts'
@@ -399,8 +399,13 @@ export class ShadowModel {
       await steps.return('length')
       // A message without an answer is taken back; an empty answer is one.
       const { planner, sparsity, headSparsity, neuronSparsity, maxTokens } = options
+      const drawing: SamplerOptions = Object.fromEntries(
+        samplingNames.flatMap((name) => (options[name] === undefined ? [] : [[name, options[name]]])),
+      )
       const isNamed = typeof planner === 'string'
-      const choice = isNamed ? { planner, sparsity, headSparsity, neuronSparsity, maxTokens } : null
+      const choice = isNamed
+        ? { planner, sparsity, headSparsity, neuronSparsity, maxTokens, ...drawing }
+        : null
       if (answer !== null) session.say([...messages, { role: 'assistant', content: answer }], choice)
     }
   }

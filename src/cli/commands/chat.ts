@@ -44,9 +44,9 @@ What a model thinks before it answers is dimmed at a terminal and the field "thi
 with --chat-template-kwargs '{"enable_thinking":false}'.
 
 With --session FILE the conversation goes on where that file left it, and is saved there after each answer, also after one that ctrl-C
-ended. The file keeps the messages, the system message, and the planner, the shares and the limit of tokens of the last answer. A flag replaces what it
-names and no more: --planner keeps the shares, --sparsity keeps the planner. All else, such as --temperature, is not in the file.
-Model, storage, cache and backend must be the same.
+ended. The file keeps the messages, the system message, and of the last answer the planner, the shares, the limit of tokens, and how tokens
+were drawn (--temperature, --seed and the others). A flag replaces what it names and no more: --planner keeps the shares, --sparsity keeps
+the planner. Other flags of masks, such as --scope and --check, are not in the file: give them again. Model, storage, cache and backend must be the same.
 
 Examples:
   $ shadowllm chat -m FILE.gguf
