@@ -52,8 +52,8 @@ Without max_tokens a completion has at most ${usualTokens.completion} tokens and
 temperature has no upper bound, and stop takes up to ${amounts.stops.most} texts. Settings of drawing that a request does not name are those of
 the model's makers (generation_config.json); without any, temperature is ${REQUEST_TEMPERATURE}. An unknown field is refused.
 
-A request that names no seed, or ${ANY_SEED} for any, gets the next one of a sequence that --seed begins: after each start the same, so that
-another --seed gives other texts. Each answer names its seed, with which a request repeats it.
+A request without a seed, or with seed ${ANY_SEED}, gets the next seed of a sequence. --seed begins that sequence, which is the same after each
+start. Each answer names its seed; a request with that seed repeats the answer.
 
 A request may set planner, sparsity, every and check. With check, a stream sends tokens once they are checked. Where a prompt is echoed
 with log-probabilities, its first tokens alone decide the mask: as many as --mask-tokens says, or mask_prompt_tokens of the request.
