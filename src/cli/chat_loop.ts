@@ -327,6 +327,8 @@ class ChatLoop {
       const failure = describeFailure(error, false)
       if (failure.exitCode === exitCodes.bug) throw error
       await this.#session.note(failure.line)
+      if (error instanceof UsageError && error.code === 'CONTEXT_LENGTH')
+        await this.#session.note(this.#roomWords())
       // A script is told; a person has read it.
       if (!this.#lines.isTerminal) this.#session.exitCode = failure.exitCode
     }
@@ -389,6 +391,13 @@ class ChatLoop {
       default:
         throw unknownCommand(command)
     }
+  }
+
+  /** What helps where a message, with all before it, is longer than the context. */
+  #roomWords(): string {
+    const { positions } = this.#opt.config
+    const before = this.#messages.length > 0 ? ', /new forgets the conversation, /undo its last message' : ''
+    return `(the model reads at most ${countOf(positions, 'token')}, those of its answer included: a shorter message fits${before})`
   }
 
   /** The place of the last message of the user; -1 if there is none. */

@@ -348,6 +348,13 @@ describe('through a pipe', () => {
     expect(code).toBe(2)
   })
 
+  test('where the context is full, a line after the error says what makes room', async () => {
+    const { stderr } = await chat(['x'.repeat(3000), 'a', 'x'.repeat(3000)])
+    const [, first, , second] = stderr.split('\n')
+    expect(first).toMatch(/^\(the model reads at most \d+ tokens, .*: a shorter message fits\)$/)
+    expect(second).toContain('a shorter message fits, /new forgets the conversation, /undo its last message)')
+  })
+
   test('//TEXT is a message that begins with a slash', async () => {
     const [{ message }] = turnsOf(await chat(['//help'], '--json'))
     expect(message).toBe('/help')

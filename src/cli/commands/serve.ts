@@ -222,7 +222,8 @@ async function serve(
       name,
       planning,
       address,
-      apiKey !== null,
+      apiKey,
+      flags.apiKey === undefined ? apiKey : null,
       await opt.usualPlanner(choiceOf(flags)),
     ))
       await session.note(line)
@@ -234,7 +235,7 @@ async function serve(
   await untilAborted(session.signal)
   if (!flags.quiet)
     await session.note(
-      `ending: what was taken has ${flags.drain} s to be answered; ctrl-C again ends at once`,
+      `ending: requests under way have ${flags.drain} s to be answered; ctrl-C again ends at once`,
     )
   await endServer(server, listening, flags.drain)
 }
@@ -253,7 +254,8 @@ export function startLines(
   name: string,
   { planner, sparsity }: PlannerChoice & { readonly planner: GenerationPlanner },
   address: string,
-  hasKey: boolean,
+  apiKey: string | null,
+  keyVariable: string | null,
   alone: string,
 ): string[] {
   const { storage } = opt.model.weights
@@ -263,10 +265,12 @@ export function startLines(
   const [path, asked] = opt.chatTemplate
     ? ['chat/completions', '"messages":[{"role":"user","content":"What is gravity?"}]']
     : ['completions', '"prompt":"Once upon a time"']
-  const key = hasKey ? ' -H "authorization: Bearer $SHADOWLLM_API_KEY"' : ''
+  // A key of a flag is not shown.
+  const key = apiKey === keyVariable ? '$SHADOWLLM_API_KEY' : 'KEY'
+  const bearer = apiKey === null ? '' : ` -H "authorization: Bearer ${key}"`
   return [
     `${name}: weights ${storage}, backend ${opt.model.backend.name}, planner ${planner}${skips}; ${sampling} where a request says nothing else`,
-    `curl ${address}/v1/${path}${key} -H 'content-type: application/json' -d '{${asked}}'`,
+    `curl ${address}/v1/${path}${bearer} -H 'content-type: application/json' -d '{${asked}}'`,
     ...(alone === 'shadow' || planner !== 'dense'
       ? []
       : [`a request with "sparsity" alone is masked by ${alone}, which skips neurons alone`]),
