@@ -219,7 +219,7 @@ tg8   dejavu        50.0       25.0         25.0         25.0  2/1/1  12.00  7.5
   asked    sparsity of the ranked units
   heads    share of all heads that is skipped, as neurons is
   weights  share of the weights of all layers that is skipped
-  d/g/p    how many halves of layers run dense, how many gather the kept rows, how many run packed ones
+  d/g/p    how the halves of layers (attention, MLP) run: how many dense / by gathering kept rows / on packed copies
   t/s      tokens per second, and the standard deviation over rounds
   × dense  speed over that of the dense method of the same storage, backend and threads
   ideal    the same ratio if only reading weights took time: lm_head and layer 0 whole, weights of the predictor divided among the tokens it is run for

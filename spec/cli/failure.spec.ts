@@ -72,13 +72,7 @@ describe('a failure is one line and an exit code', () => {
     ],
     ["unknown option '--tokens'\n(Did you mean --moments?)", '--tokens: unknown option'],
     ["unknown command 'list'\n(Did you mean cost?)", 'list: unknown command; --help lists them'],
-    ["unknown option '-n'", '-n: unknown option (did you mean --max-tokens?)'],
-    [
-      "unknown option '--prompt'\n(Did you mean --prompt-share?)",
-      '--prompt: unknown option; a prompt is written without a flag: "a prompt"',
-    ],
     ["unknown option '--prompts'", '--prompts: unknown option'],
-    ["unknown command 'run'", 'run: unknown command (did you mean chat or generate?); --help lists them'],
     [
       "unknown command 'chatt'\n(Did you mean chat?)",
       'chatt: unknown command (did you mean chat?); --help lists them',
@@ -100,6 +94,20 @@ describe('a failure is one line and an exit code', () => {
     const error = new CommanderError(1, 'commander.x', `error: ${message}`)
     const known = ['--windows', '--output', 'generate', 'windows']
     expect(describeFailure(error, false, known).line).toBe(`shadowllm: ${line} [X]`)
+  })
+
+  test.each([
+    ["unknown option '-n'", '-n: unknown option (did you mean --max-tokens?)'],
+    ["unknown option '-t'", '-t: unknown option'],
+    [
+      "unknown option '--prompt'\n(Did you mean --prompt-share?)",
+      '--prompt: unknown option; a prompt is written without a flag: "a prompt"',
+    ],
+    ["unknown option '-p'", '-p: unknown option; a prompt is written without a flag: "a prompt"'],
+    ["unknown command 'run'", 'run: unknown command (did you mean chat?); --help lists them'],
+  ])('a name of other programs is told ours, where the command has it: %s', (message, line) => {
+    const error = new CommanderError(1, 'commander.x', `error: ${message}`)
+    expect(describeFailure(error, false, ['--max-tokens', 'chat']).line).toBe(`shadowllm: ${line} [X]`)
   })
 
   test('help is no failure', () => {

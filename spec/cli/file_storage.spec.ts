@@ -2,7 +2,7 @@
  * The storage of a file: commands that write hold a GGUF file of Q4_0 or Q4_1 as int4, as it has its weights, and say so; another
  * storage has to be asked for. Tests src/engine/storages/index.ts.
  */
-import { readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { ggufModel, plainTokenizer } from '../../bench/peers/gguf_model.ts'
@@ -19,15 +19,22 @@ import { runInside } from './run_inside.ts'
 const folder = temporaryFolder()
 
 /** A small Llama in a file of this format. */
-async function fileOf(format: Format): Promise<string> {
+async function fileOf(format: Format, name = `${format}.gguf`): Promise<string> {
   const vocabulary = 300
   const sizes = { layers: 2, width: 32, heads: 2, neurons: 64, vocabulary, positions: 64 }
   const config = makeConfig({ ...sizes, family: 'llama' })
   const source = memorySource(initialWeights(config, { seed: 3, deviation: 0.3 }))
-  const path = join(folder, `${format}.gguf`)
+  const path = join(folder, name)
   await writeFile(path, ggufModel(config, source, format, plainTokenizer(vocabulary)))
   return path
 }
+
+test('of a folder the GGUF file that was taken is named', async () => {
+  await mkdir(join(folder, 'one'))
+  const path = await fileOf('F32', 'one/small.gguf')
+  const run = ['generate', 'a', '--max-tokens', '1', '--json', '-m', join(folder, 'one')]
+  expect(JSON.parse((await runInside(run)).stdout)).toMatchObject({ model: path })
+})
 
 const said = 'weights int4, as in the file\n'
 

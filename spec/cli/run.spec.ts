@@ -128,6 +128,15 @@ describe('help', () => {
 describe('wrong usage exits with code 2', () => {
   test.each<[string, string[], string]>([
     ['--sparsity?', ['generate', 'a', '--sparsty', '0.5'], 'UNKNOWN_OPTION'],
+    ['-n: unknown option (did you mean --max-tokens?)', ['generate', 'a', '-n', '5'], 'UNKNOWN_OPTION'],
+    ['--tokens: unknown option (did you mean --max-tokens?)', ['chat', '--tokens', '5'], 'UNKNOWN_OPTION'],
+    ['-n: unknown option [', ['inspect', '-n', '5'], 'UNKNOWN_OPTION'],
+    ['run: unknown command (did you mean chat?); --help', ['run', 'model.gguf'], 'UNKNOWN_COMMAND'],
+    [
+      '--prompt: unknown option; a prompt is written without a flag: "a prompt" [',
+      ['generate', '--prompt', 'hi'],
+      'UNKNOWN_OPTION',
+    ],
     ['generate?', ['genrate', 'a'], 'UNKNOWN_COMMAND'],
     ['nonsense: unknown command', ['help', 'nonsense'], 'UNKNOWN_COMMAND'],
     ['nonsense: unknown command', ['nonsense', '--help'], 'UNKNOWN_COMMAND'],
@@ -253,7 +262,7 @@ describe('a refused file exits with code 3', () => {
   })
 
   test.each([
-    ['opt-125m', 'got nothing; facebook/opt-125m is a name on the hub'],
+    ['opt-125m', 'got nothing: no such file or folder; facebook/opt-125m is a name on the hub'],
     ['opt-6.7b', 'facebook/opt-6.7b'],
     ['SmolLM2-135M-Instruct', 'HuggingFaceTB/SmolLM2-135M-Instruct'],
   ])('%s is suggested with its organisation', async (name, words) => {
@@ -284,10 +293,10 @@ describe('a refused file exits with code 3', () => {
       (await runInside(['generate', 'a', '-m', name])).stderr
     for (const name of ['opt-125', 'bert', 'llama3'])
       expect(await refusal(name)).toMatch(
-        /got nothing; on the hub a model is looked for by owner\/name \[MODEL_MISSING\]\n$/,
+        /got nothing: no such file or folder; on the hub a model is looked for by owner\/name \[MODEL_MISSING\]\n$/,
       )
     for (const name of ['./opt-125m', 'none.gguf'])
-      expect(await refusal(name)).toMatch(/got nothing \[MODEL_MISSING\]\n$/)
+      expect(await refusal(name)).toMatch(/got nothing: no such file or folder \[MODEL_MISSING\]\n$/)
   })
 
   test('no pickle called os.system', () => expect(existsSync(marker)).toBe(false))

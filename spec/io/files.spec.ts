@@ -63,11 +63,11 @@ test('a reader that holds the whole range is killed', () =>
   }))
 
 test.each([
-  ['Sea.TXT', 'nothing (did you mean sea.txt?)'],
-  ['model', 'nothing (did you mean model.gguf?)'],
-  ['other', 'nothing'],
-  ['x'.repeat(100), 'nothing'],
-  ['none/sea.txt', 'nothing'],
+  ['Sea.TXT', 'nothing: no such file or folder (did you mean sea.txt?)'],
+  ['model', 'nothing: no such file or folder (did you mean model.gguf?)'],
+  ['other', 'nothing: no such file or folder'],
+  ['x'.repeat(100), 'nothing: no such file or folder'],
+  ['none/sea.txt', 'nothing: no such file or folder'],
 ])('of %s, which is not there, the near name in its folder is told', async (name, got) => {
   const folder = mkdtempSync(join(tmpdir(), 'shadowllm-near-'))
   for (const there of ['sea.txt', 'model.gguf']) writeFileSync(join(folder, there), '')

@@ -416,7 +416,14 @@ const chatGoesOn = lawForAll(
           const messages = [{ role: 'user', content: 'é' }]
           const choices = [
             null,
-            { planner: 'griffin', sparsity: 0.3, neuronSparsity: 1, maxTokens: 9 },
+            {
+              planner: 'griffin',
+              sparsity: 0.3,
+              neuronSparsity: 1,
+              maxTokens: 9,
+              topK: 3,
+              logitBias: { 5: -1 },
+            },
           ] as const
           const choice = choices[text.length % 2]
           const content = { kind: 'chat', messages, state, choice } as const

@@ -274,6 +274,8 @@ describe('the command line', () => {
       headSparsity: 0.5,
       neuronSparsity: 0.75,
       maxTokens: 3,
+      temperature: 0,
+      seed: 0,
     })
     // One share of all replaces those of heads and of neurons.
     expect(await said(['a'], '--sparsity', '0.5')).toEqual([['random', 0.5]])
@@ -281,6 +283,8 @@ describe('the command line', () => {
       planner: 'random',
       sparsity: 0.5,
       maxTokens: 3,
+      temperature: 0,
+      seed: 0,
     })
     expect(JSON.parse((await runInside([...one, '--sparsity', '0.75'])).stdout)).toMatchObject({
       planner: 'random',
@@ -307,7 +311,37 @@ describe('the command line', () => {
     expect(await counts(['a'], '--planner', 'random')).toEqual([2])
     expect(await counts(['a'], '--sparsity', '0.25')).toEqual([2])
     expect(await counts(['a'], '--max-tokens', '3')).toEqual([3])
-    expect((await opt.openSession(path)).choice).toEqual({ planner: 'random', sparsity: 0.25, maxTokens: 3 })
+    expect((await opt.openSession(path)).choice).toEqual({
+      planner: 'random',
+      sparsity: 0.25,
+      maxTokens: 3,
+      temperature: 9,
+      seed: 0,
+    })
+  })
+
+  test('a chat goes on with the settings by which the tokens of its last answer were drawn, unless flags replace them', async () => {
+    const path = at('drawn')
+    const counts = async (input: string[], ...more: string[]): Promise<[number, number][]> => {
+      const args = ['chat', '-m', model, '--max-tokens', '2', '--json', '--session', path, ...more]
+      const { stdout } = await runInside(args, { input })
+      return stdout
+        .split('\n')
+        .filter(Boolean)
+        .map((line) => JSON.parse(line) as { temperature: number; seed: number })
+        .map(({ temperature, seed }) => [temperature, seed])
+    }
+    expect(await counts(['a', '/temperature 0.5', '/top-k 3', '/seed 7', 'a'])).toEqual([
+      [0, 0],
+      [0.5, 7],
+    ])
+    expect(await counts(['a'])).toEqual([[0.5, 7]])
+    expect(await counts(['a'], '--seed', '0')).toEqual([[0.5, 0]])
+    expect((await opt.openSession(path)).choice).toMatchObject({ temperature: 0.5, topK: 3, seed: 0 })
+    const args = ['generate', 'a', '-m', model, '--chat', '--max-tokens', '2', '--json', '--session', path]
+    expect(JSON.parse((await runInside(args)).stdout)).toMatchObject({ temperature: 0.5, topK: 3 })
+    expect(await counts(['a'], '--temperature', '0')).toEqual([[0, 0]])
+    expect(await counts(['a'])).toEqual([[0, 0]])
   })
 
   test('a planner that a chat was left with, and whose files are not named, is one line before the first message', async () => {

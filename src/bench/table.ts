@@ -58,7 +58,8 @@ function figureColumns(first: string | null, hasDevice: boolean): FigureColumn[]
     {
       key: 'ways',
       label: 'd/g/p',
-      words: 'how many halves of layers run dense, how many gather the kept rows, how many run packed ones',
+      words:
+        'how the halves of layers (attention, MLP) run: how many dense / by gathering kept rows / on packed copies',
     },
     { key: 'rate', label: 't/s', words: 'tokens per second, and the standard deviation over rounds' },
     { key: 'deviation', label: '±' },

@@ -34,7 +34,7 @@ import { wrapHelp } from './help.ts'
 import { formatMask } from './mask_picture.ts'
 import { dim, type Text } from './screen.ts'
 import { flagDefaults, listNames } from './flags.ts'
-import { costWords } from './planner_flags.ts'
+import { costWords, type ShadowFlags } from './planner_flags.ts'
 import { showWaiting } from './progress.ts'
 import { RepetitionWatch, type Repetition } from './repetition.ts'
 import { stepPrinter } from './step_printer.ts'
@@ -43,7 +43,7 @@ import { wrapWords } from './word_wrap.ts'
 import { shareOption } from '../masks/budget.ts'
 import { readOption, wholeOption, type OptionRecord } from '../tensor/option.ts'
 import { checkedWords, countOf, formatCount, formatPercent, skippedWords } from './words.ts'
-import { answerLimit, samplingWords, saveSession } from './writing_flags.ts'
+import { answerLimit, drawingRows, samplingWords, saveSession } from './writing_flags.ts'
 
 /** How a conversation begins. */
 export interface ChatStart {
@@ -60,6 +60,8 @@ export interface ChatStart {
   readonly held?: readonly string[]
   /** What it goes on from, and is saved in after each turn. */
   readonly saved?: TextSession
+  /** For which masks the predictor of `shadow` was learnt, beside those of the options; null where it does not say so. */
+  readonly learntWords?: (options: ShadowFlags) => string | null
   /** Planners whose files are there, which the tab key offers; default all. */
   readonly planners?: readonly GenerationPlanner[]
 }
@@ -99,7 +101,7 @@ const help = `Commands:
   /settings        show all settings in force
   /system TEXT     replace the system message; without a text, show it; ${NO_SYSTEM} removes it
   /new, /clear     forget the conversation, but not the system message
-  /help NAME       show what one command does; without a name, show this
+  /help NAME       show the help of one command; without a name, show this
   /quit, /exit     end, as ctrl-D does
 The tab key completes commands. Blanks before a command are ignored. A line that ends with \\ goes on in the next one; pasted lines are one message. //TEXT sends a message
 that begins with a slash. Ctrl-C ends an answer; ctrl-D during an answer ends the chat after it. Lines typed during an answer are
@@ -119,11 +121,17 @@ const commands: ReadonlyMap<string, boolean> = new Map(
 )
 const commandNames = [...commands.keys()]
 
-/** The line of the help that is about one command. @throws UsageError UNKNOWN_COMMAND */
-function helpOf(command: string): string {
-  const name = command.replace(/^\//, '')
+/** The help of one command. @param given its name, with or without a slash @throws UsageError UNKNOWN_COMMAND */
+function helpOf(given: string): string {
+  const name = given.replace(/^\//, '')
   if (!commands.has(name)) throw unknownCommand(name)
-  return help.split('\n').find((line) => new RegExp(`^  (/[^ ]+, )*/${name}\\b(?!-)`).test(line)) as string
+  const flag = drawingRows.find(([flags]) => flags.split(' ', 1)[0] === `--${name}`)
+  if (flag && drawing.includes(name)) return `  /${flag[0].slice(2)}  ${flag[1]}`
+  return (
+    help
+      .split('\n')
+      .find((line) => line.startsWith('  /') && line.match(/\/[\w-]+/g)?.includes(`/${name}`)) ?? ''
+  )
 }
 
 function unknownCommand(name: string): UsageError {
@@ -319,6 +327,8 @@ class ChatLoop {
       const failure = describeFailure(error, false)
       if (failure.exitCode === exitCodes.bug) throw error
       await this.#session.note(failure.line)
+      if (error instanceof UsageError && error.code === 'CONTEXT_LENGTH')
+        await this.#session.note(this.#roomWords())
       // A script is told; a person has read it.
       if (!this.#lines.isTerminal) this.#session.exitCode = failure.exitCode
     }
@@ -381,6 +391,13 @@ class ChatLoop {
       default:
         throw unknownCommand(command)
     }
+  }
+
+  /** What helps where a message, with all before it, is longer than the context. */
+  #roomWords(): string {
+    const { positions } = this.#opt.config
+    const before = this.#messages.length > 0 ? ', /new forgets the conversation, /undo its last message' : ''
+    return `(the model reads at most ${countOf(positions, 'token')}, those of its answer included: a shorter message fits${before})`
   }
 
   /** The place of the last message of the user; -1 if there is none. */
@@ -449,6 +466,8 @@ class ChatLoop {
       if (isImplied && planner !== 'shadow') words.push('it skips neurons alone')
       const { sparsity, neuronSparsity = sparsity } = options
       words.push(...costWords(this.#opt, planner, neuronSparsity, '/sparsity 0.3'))
+      const learnt = planner === 'shadow' ? this.#start.learntWords?.(options) : null
+      if (learnt) words.push(learnt)
       words.push(...this.#maskNotes(made))
     }
     await this.#say(words.join('; '))
@@ -553,7 +572,7 @@ class ChatLoop {
         if (value.thinking) thinking += value.text
         else answer += value.text
         if (!json) await shown.show(value)
-        repetition = watch.push(value.token)
+        repetition = watch.push(value.token, value.text)
         if (repetition) {
           end = 'repetition'
           break

@@ -84,7 +84,30 @@ function describeCommander(error: CommanderError, known: readonly string[]): Fai
     const near = nearestName(name, names, 0)
     return near === null ? found : `${found} (did you mean ${dashes}${near}?)`
   })
-  return { line: line(hinted, code), exitCode: exitCodes.usage }
+  return { line: line(elsewhereHint(hinted, known), code), exitCode: exitCodes.usage }
+}
+
+/** What other programs call flags and commands, with the names that they have here. */
+const elsewhere: ReadonlyMap<string, string> = new Map([
+  ...['-n', '--n', '--tokens', '--n-predict', '--num-predict', '--max-new-tokens'].map(
+    (name) => [name, '--max-tokens'] as const,
+  ),
+  ['--temp', '--temperature'],
+  ['-t', '--threads'],
+  ['run', 'chat'],
+  ['ask', 'generate'],
+  ['complete', 'generate'],
+  ['completion', 'generate'],
+])
+
+/** The message with the name that is meant by one of another program, if nothing nearer is named. */
+function elsewhereHint(message: string, known: readonly string[]): string {
+  const [unknown, name] = /^(\S+): unknown (?:command|option)/.exec(message) ?? ['', '']
+  if (/^-(p|-prompt)$/.test(name) && known.includes('--max-tokens'))
+    return `${unknown}; a prompt is written without a flag: "a prompt"`
+  const meant = elsewhere.get(name)
+  if (meant === undefined || !known.includes(meant) || message.includes('did you mean')) return message
+  return message.replace(unknown, `${unknown} (did you mean ${meant}?)`)
 }
 
 /** commander's words in the form of all other errors. */
@@ -99,8 +122,4 @@ const reworded: readonly (readonly [form: RegExp, words: string])[] = [
   // Of another first letter a command or a flag is not what was meant.
   [/^((?:--)?.)(.*: unknown (?:command|option)) \(did you mean (?!\1|one of ).*\)$/, '$1$2'],
   [/: unknown command.*$/, '$&; --help lists them'],
-  // What programs of this kind call it elsewhere.
-  [/^(run: unknown command);/, '$1 (did you mean chat or generate?);'],
-  [/^(-n: unknown option).*$/, '$1 (did you mean --max-tokens?)'],
-  [/^(-p|--prompt)(: unknown option).*$/, '$1$2; a prompt is written without a flag: "a prompt"'],
 ]

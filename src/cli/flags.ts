@@ -65,13 +65,13 @@ const hub = {
 const masks = {
   criterion: [
     '--criterion <name>',
-    'what units are scored by, where planners or experiments score them',
+    'the measure of how much a unit matters, for planners and experiments that score units',
     criterionOption,
     flagDefaults.criterion,
   ],
   scope: [
     '--scope <name>',
-    'whether units compete over the whole model or within their layer; hybrid has floors under both kinds; a predictor that is read may say another (default: global)',
+    'where units compete to be kept: in the whole model or within their layer; hybrid keeps at least some heads and neurons of each layer; a predictor may name another (default: global)',
     scopeOption,
   ],
   every: [
@@ -86,7 +86,7 @@ const masks = {
   ],
   check: [
     '--check <count>',
-    'run every so many tokens again dense, in one pass, and put the dense choice in the place of the first that is another: the text is that of the dense model, and takes longer than without a mask where many are replaced (default: no check)',
+    'after this many tokens, run them again dense in one pass, and replace the first one that the dense model would not write: the text is exactly that of the dense model; it takes longer than without a mask if many tokens are replaced (default: no check)',
     checkOption,
   ],
 } as const
@@ -99,22 +99,22 @@ const learnt = {
   ),
   moments: severalOf(
     '--moments <file>',
-    'moments of another text besides those of --calibration; mixed by how well they explain the prompt, where that has a share',
+    'moments of another text, in addition to those of --calibration; with --prompt-share each counts by how well it explains the prompt',
     'none',
   ),
   compensate: [
     '--compensate <way>',
-    'what takes the place of what is skipped, by moments of "calibrate --moments" (default: none, zeros)',
+    'what stands in for skipped units: their mean, or least squares from the kept ones; it needs moments from "calibrate --moments" (default: none, which is zeros)',
     compensateOption,
   ],
   ridge: [
     '--ridge <share>',
-    `λ of least squares, beside the mean square of a unit (default: ${DEFAULT_RIDGE})`,
+    `the penalty λ of least squares, as a share of the mean square of a unit (default: ${DEFAULT_RIDGE})`,
     ridgeOption,
   ],
   promptShare: [
     '--prompt-share <share>',
-    'share of the prompt in the moments; above 0 the prompt runs dense (default: 0)',
+    'weight of the prompt in the moments, from 0 to 1; above 0 the prompt runs dense (default: 0)',
     promptShareOption,
   ],
 } as const
@@ -124,7 +124,7 @@ const machine = {
   /** program.ts obeys it for every command. */
   wide: [
     '--wide <choice>',
-    'whether wasm may use vectors of 32 bytes, where Node and the processor have them: faster, with the same bits (default: SHADOWLLM_WIDE, or on)',
+    'let wasm use 32-byte vectors if Node and the processor support them; this is faster and gives the same bits (default: SHADOWLLM_WIDE, or on)',
     wideOption,
   ],
   storage: ['--storage <name>', stored, storageChoiceOption, 'f32'],
@@ -132,7 +132,7 @@ const machine = {
   fileStorage: ['--storage <name>', stored, storageChoiceOption, 'file'],
   threads: [
     '--threads <count>',
-    'threads that may compute, or auto; more than one where measured to be faster (default: 1)',
+    'the most threads that compute, or auto; more than one only if measured to be faster (default: 1)',
     threadsOption,
   ],
   cache: [
@@ -142,7 +142,7 @@ const machine = {
   ],
   mode: [
     '--mode <name>',
-    'how a mask is executed: pack the kept units, skip the others in place, simulate by multiplying, or the cheapest of these',
+    'how a mask is carried out: copy the kept units together (pack), leave out the others in place (skip), multiply by zero (simulate), or whichever is fastest (auto)',
     modeOption,
     'auto',
   ],

@@ -121,7 +121,8 @@ export function addPlanFlags(
  * Reads the files that were named, and settles which planner a share alone means.
  * @param mayChange whether other planners may follow the one named, as in a conversation
  * @param writes whether text is written, whose reader is told what a mask costs it
- * @returns the flags, with that planner, for which masks its predictor was learnt, and the planners whose files are there
+ * @returns the flags, with that planner, for which masks the predictor of `shadow` was learnt, also in words beside what is asked for, and
+ *   the planners whose files are there
  * @throws UsageError PREDICTOR_KIND for a predictor that no planner reads; and as `ShadowModel.loadPredictor` and
  *   `loadCalibration`
  */
@@ -131,7 +132,13 @@ export async function loadPlanFiles<Flags extends PlanFlags>(
   flags: Flags,
   mayChange = false,
   writes = true,
-): Promise<Flags & { readonly learnt: LearntUse | null; readonly usable: readonly PlannerName[] }> {
+): Promise<
+  Flags & {
+    readonly learnt: LearntUse | null
+    readonly learntWords: (asked: ShadowFlags) => string | null
+    readonly usable: readonly PlannerName[]
+  }
+> {
   const { moments, criterion, compensate, sparsity, neuronSparsity = sparsity } = flags
   const found = await readNamed(opt, flags)
   const planner = flags.isPlannerImplied ? await opt.usualPlanner(choiceOf(flags)) : flags.planner
@@ -145,13 +152,16 @@ export async function loadPlanFiles<Flags extends PlanFlags>(
   if (planner !== flags.planner) words.unshift(impliedWords(planner))
   await tell(session, flags, words)
   const file = await shadowFile(opt, found)
-  const learnt = planner === 'shadow' ? await learntBy(session, flags, file, shadowAsked(flags)) : null
+  const learnt = planner === 'shadow' || mayChange ? await learntBy(file) : null
+  const learntWords = (asked: ShadowFlags): string | null => learnt && useWords(learnt, shadowAsked(asked))
+  const used = planner === 'shadow' ? learntWords(flags) : null
+  if (used !== null) await tell(session, flags, [used])
   const usable = plannersThat(({ name }) => {
     const kind = predictorKindOf(name)
     if (kind === null) return flags.calibration !== undefined || !needs(name, 'calibration')
     return found.some((one) => one.kind === kind) || (kind === 'shadow' && file !== null)
   })
-  return { ...flags, planner, learnt, usable }
+  return { ...flags, planner, learnt: learnt && learnt.use, learntWords, usable }
 }
 
 /** As `loadPlanFiles`, for the one planner that runs: as its predictor was learnt, where flags leave that open. */
@@ -238,19 +248,25 @@ async function shadowFile(opt: ShadowModel, found: readonly NamedKind[]): Promis
   return named?.path ?? ownPredictor(predictorBeside(opt.weightsFile), opt.config)
 }
 
-/**
- * For which masks the predictor of `shadow` was learnt, if it says so; a line tells it, and where flags ask for other ones.
- * @param given what the flags ask for
- */
-async function learntBy(
-  session: Session,
-  flags: DeciderFlags,
-  file: string | null,
-  given: Parameters<typeof makeMethod>[0],
-): Promise<LearntUse | null> {
+/** A predictor that says for which masks it was learnt. */
+interface Learnt {
+  readonly file: string
+  readonly use: LearntUse
+}
+
+/** The predictor of `shadow`, if it says for which masks it was learnt. */
+async function learntBy(file: string | null): Promise<Learnt | null> {
+  if (file === null) return null
   const { learntUse } = await import('../predictor/predictor_file.ts')
-  const learnt = file === null ? null : await learntUse(await findPredictor(file))
-  if (learnt === null) return null
+  const use = await learntUse(await findPredictor(file))
+  return use && { file, use }
+}
+
+/**
+ * For which masks the predictor of `shadow` was learnt, and where other ones are asked for.
+ * @param given what is asked for
+ */
+function useWords({ file, use: learnt }: Learnt, given: Parameters<typeof makeMethod>[0]): string {
   const method = makeMethodAsLearnt(given, learnt)
   const used = { ...method, prefill: prefillOf(method) }
   const told = (['scope', 'prefill', 'headSparsity', 'neuronSparsity'] as const).filter(
@@ -260,16 +276,19 @@ async function learntBy(
   const differing = told.filter((name) => valueOf(learnt, name) !== valueOf(used, name))
   const words = (use: Partial<Method>, names: typeof told): string =>
     names.map((name) => `${flagName(name)} ${valueOf(use, name)}`).join(' ')
-  await tell(session, flags, [
-    differing.length === 0
-      ? `${file}: used as it was learnt, ${words(learnt, told)}`
-      : `${file}: learnt with ${words(learnt, differing)}, used with ${words(used, differing)}`,
-  ])
-  return learnt
+  return differing.length === 0
+    ? `${file}: used as it was learnt, ${words(learnt, told)}`
+    : `${file}: learnt with ${words(learnt, differing)}, used with ${words(used, differing)}`
 }
 
+/** What is asked of the planner `shadow`. */
+export type ShadowFlags = Pick<
+  Partial<Method> & { readonly check?: number },
+  'headSparsity' | 'neuronSparsity' | 'scope' | 'prefill' | 'check' | 'promptShare' | 'paperCompatible'
+> & { readonly sparsity: number }
+
 /** What the flags ask of the planner `shadow`. */
-function shadowAsked(flags: PlanFlags): Parameters<typeof makeMethod>[0] {
+function shadowAsked(flags: ShadowFlags): Parameters<typeof makeMethod>[0] {
   const { sparsity, headSparsity, neuronSparsity, scope, prefill, check, promptShare, paperCompatible } =
     flags
   // What is checked follows a dense prompt.
@@ -413,10 +432,18 @@ export async function withMethods<T>(
     const shares = { headSparsity, neuronSparsity }
     const when = { every, prefill, leaky, paperCompatible, compensate, ridge, promptShare }
     const given = { planner: 'shadow', sparsity: sparsities[0], ...shares, scope, ...when } as const
-    const learnt = planners.includes('shadow')
-      ? await learntBy(session, asked, await shadowFile(opt, found), given)
-      : null
-    const options = { planners, sparsities, ...shares, scope, criterion, ...when, sources, learnt }
+    const learnt = planners.includes('shadow') ? await learntBy(await shadowFile(opt, found)) : null
+    if (learnt) await tell(session, asked, [useWords(learnt, given)])
+    const options = {
+      planners,
+      sparsities,
+      ...shares,
+      scope,
+      criterion,
+      ...when,
+      sources,
+      learnt: learnt && learnt.use,
+    }
     return await work({ methods: compareMethods(opt.model, options), sources })
   } finally {
     files.dispose()

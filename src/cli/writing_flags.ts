@@ -3,7 +3,7 @@
  */
 import type { Command } from 'commander'
 import { maxTokensOption } from '../engine/generate.ts'
-import { fillSampling, samplingOptions, type SamplerOptions } from '../engine/sampling.ts'
+import { fillSampling, samplingNames, samplingOptions, type SamplerOptions } from '../engine/sampling.ts'
 import { choiceOf, generationOption, type GenerationPlanner } from '../library/planner_options.ts'
 import { flagName } from './flag_name.ts'
 import { addFlags, groups, type ModelFlags, type SharedFlags } from './flags.ts'
@@ -37,33 +37,35 @@ export interface WritingFlags
   readonly chatTemplateKwargs?: TemplateVariables
   /** The file of a session. */
   readonly session?: string
-  /** The planner, the shares and the limit that flags name. */
+  /** What flags name of what a saved chat keeps. */
   readonly named?: readonly (keyof ChatChoice)[]
 }
 
 /** What a saved chat keeps, by the names of flags. */
-const choiceNames: readonly (keyof ChatChoice)[] = [
-  'planner',
-  'sparsity',
-  'headSparsity',
-  'neuronSparsity',
-  'maxTokens',
-]
+const shareNames: readonly (keyof ChatChoice)[] = ['sparsity', 'headSparsity', 'neuronSparsity']
+const choiceNames: readonly (keyof ChatChoice)[] = ['planner', ...shareNames, 'maxTokens', ...samplingNames]
 
 /** The flags of how tokens are drawn: the first decides whether they are. */
-const [temperatureRow, ...drawingRows]: readonly FlagRow[] = Object.entries({
-  temperature: `<number> 0 is greedy, above 0 tokens are drawn by --seed (default: 0; for chat at a terminal the model's own, or ${TERMINAL_TEMPERATURE})`,
-  topK: "<count> draw among this many tokens only (default: the model's own, or all)",
-  topP: "<share> draw among the likeliest tokens that hold this share together (default: the model's own, or 1)",
-  minP: "<share> draw among tokens at least so many times as likely as the likeliest (default: the model's own, or 0)",
-  repetitionPenalty: "<number> above 1: earlier tokens are drawn less (default: the model's own, or 1)",
-  presencePenalty: '<number> above 0: tokens that were written are drawn less (default: 0)',
-  frequencyPenalty: '<number> above 0: tokens are drawn less each time they were written (default: 0)',
-  logitBias: '<json> what is added to the logits of tokens, by id, such as {"42":-100} (default: nothing)',
-} satisfies Record<keyof Drawing, string>).map(([name, words]) => {
-  const [value] = words.split(' ', 1)
-  return [`${flagName(name)} ${value}`, words.slice(value.length + 1), samplingOptions[name as keyof Drawing]]
-})
+export const drawingRows: readonly (readonly [flag: string, words: string, option: OptionRecord])[] =
+  Object.entries({
+    temperature: `<number> 0 is greedy, above 0 tokens are drawn by --seed (default: 0; for chat at a terminal the model's own, or ${TERMINAL_TEMPERATURE})`,
+    topK: "<count> draw among this many tokens only (default: the model's own, or all)",
+    topP: "<share> draw among the likeliest tokens that hold this share together (default: the model's own, or 1)",
+    minP: "<share> draw among tokens at least so many times as likely as the likeliest (default: the model's own, or 0)",
+    repetitionPenalty: "<number> above 1: earlier tokens are drawn less (default: the model's own, or 1)",
+    presencePenalty: '<number> above 0: tokens that were written are drawn less (default: 0)',
+    frequencyPenalty: '<number> above 0: tokens are drawn less each time they were written (default: 0)',
+    logitBias: '<json> what is added to the logits of tokens, by id, such as {"42":-100} (default: nothing)',
+  } satisfies Record<keyof Drawing, string>).map(([name, words]) => {
+    const [value] = words.split(' ', 1)
+    return [
+      `${flagName(name)} ${value}`,
+      words.slice(value.length + 1),
+      samplingOptions[name as keyof Drawing],
+    ]
+  })
+
+const [temperatureRow, ...otherRows] = drawingRows
 
 /**
  * Adds the flags.
@@ -90,7 +92,7 @@ export function addWritingFlags(
     ],
   ])
   addFlags(addCompensationFlags(command), 'every', 'prefill', 'check')
-  addOwnFlags(command, drawingRows, groups.sampling)
+  addOwnFlags(command, otherRows, groups.sampling)
   command.hook('preAction', (_, called) => {
     const named = choiceNames.filter((name) => called.getOptionValueSource(name) === 'cli')
     called.setOptionValue('named', named)
@@ -124,7 +126,7 @@ export async function openSession(
 }
 
 /**
- * The flags with the planner, the shares and the limit of tokens of a saved chat, where flags name no others. As in the chat itself, `--sparsity` replaces all
+ * The flags with the planner, the shares, the limit of tokens and the settings of drawing of a saved chat, where flags name no others. As in the chat itself, `--sparsity` replaces all
  * shares; after a dense answer a share alone means the usual planner.
  */
 export function resumed<Flags extends WritingFlags>(flags: Flags, saved: TextSession | undefined): Flags {
@@ -132,9 +134,9 @@ export function resumed<Flags extends WritingFlags>(flags: Flags, saved: TextSes
   if (!choice) return flags
   const { named = [] } = flags
   const isReplaced = (name: keyof ChatChoice): boolean => {
-    if (named.includes(name) || name === 'maxTokens') return named.includes(name)
-    const hasShare = named.some((one) => one !== 'planner' && one !== 'maxTokens')
-    return name === 'planner' ? choice.planner === 'dense' && hasShare : named.includes('sparsity')
+    if (named.includes(name)) return true
+    if (name === 'planner') return choice.planner === 'dense' && named.some((one) => shareNames.includes(one))
+    return shareNames.includes(name) && named.includes('sparsity')
   }
   const kept = choiceNames.filter((name) => choice[name] !== undefined && !isReplaced(name))
   return {

@@ -116,6 +116,9 @@ export const samplingOptions: {
   seed: seedOption,
 }
 
+/** Their names. */
+export const samplingNames = Object.keys(samplingOptions) as readonly (keyof SamplerOptions)[]
+
 /** Options of how a token is drawn, which a greedy text does not read. */
 export const drawingOptions = ['topK', 'topP', 'minP'] as const satisfies readonly (keyof SamplerOptions)[]
 

@@ -25,12 +25,14 @@ export function kindOf(path: string): Promise<FileKind> {
 /** What is told of a path at which nothing is: the name in its folder that was probably meant, if there is one. */
 export async function nothingAt(path: string): Promise<string> {
   const name = fileNameOf(path)
-  if (name === '' || name.length > MAX_NAME) return 'nothing'
+  if (name === '') return 'nothing'
+  const nothing = 'nothing: no such file or folder'
+  if (name.length > MAX_NAME) return nothing
   // Without a hint where the folder is missing too, or may not be read.
   const names = await list(folderOf(path)).catch(() => [])
   const known = names.filter((one) => one.length <= MAX_NAME).slice(0, MAX_NAMES)
   const near = nearestName(name, known, Math.min(2, name.length / 3))
-  return near === null ? 'nothing' : `nothing (did you mean ${shownLine(near)}?)`
+  return near === null ? nothing : `${nothing} (did you mean ${shownLine(near)}?)`
 }
 
 /** Whether a path exists. @throws InputError FILE_READ if the system refuses */

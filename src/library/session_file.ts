@@ -33,6 +33,7 @@ import { makeMask, type UnitMask } from '../masks/mask.ts'
 import { UsageError } from '../tensor/errors.ts'
 import type { RandomState } from '../tensor/random.ts'
 import { recordOf } from '../tensor/records.ts'
+import { samplingNames, samplingOptions, type SamplerOptions } from '../engine/sampling.ts'
 import { generationPlanners, type GenerationPlanner, type PlannerChoice } from './planner_options.ts'
 import type { RawTensorSource, SourceDtype } from '../tensor/tensor_source.ts'
 
@@ -41,8 +42,9 @@ export const sessionSettings = ['storage', 'cache', 'backend', 'planner'] as con
 /** Each in words. A chat decides its mask anew in each turn, so that its planner may change. */
 export type SessionSettings = Readonly<Record<(typeof sessionSettings)[number], string>>
 
-/** The planner of an answer, the shares that it skipped and its limit, by which a chat goes on. */
-export interface ChatChoice extends Pick<PlannerChoice, 'sparsity' | 'headSparsity' | 'neuronSparsity'> {
+/** The planner of an answer, the shares that it skipped, its limit, and how its tokens were drawn, by which a chat goes on. */
+export interface ChatChoice
+  extends Pick<PlannerChoice, 'sparsity' | 'headSparsity' | 'neuronSparsity'>, SamplerOptions {
   readonly planner: GenerationPlanner
   /** Tokens of an answer at most; undefined for the default. */
   readonly maxTokens?: number
@@ -83,6 +85,19 @@ const words = v.pipe(v.string(), v.maxLength(MAX_WORDS, `at most ${MAX_WORDS} ch
 const random = v.nullable(v.tuple([seedNumber, seedNumber, seedNumber, seedNumber]))
 const count = wholeNumber(0, 2 ** 31 - 1)
 const share = v.optional(numberBetween(0, 1))
+/** How tokens are drawn. */
+const drawing = Object.fromEntries(
+  samplingNames.map((name) => {
+    const { holds, words } = samplingOptions[name]
+    return [name, v.optional(v.custom<unknown>(holds, words))]
+  }),
+) as unknown as {
+  readonly [Name in keyof SamplerOptions]-?: v.OptionalSchema<
+    v.GenericSchema<NonNullable<SamplerOptions[Name]>>,
+    undefined
+  >
+}
+
 const aboutSchema = v.strictObject({
   version: v.literal(1),
   model: sha256Text,
@@ -98,6 +113,7 @@ const aboutSchema = v.strictObject({
       headSparsity: share,
       neuronSparsity: share,
       maxTokens: v.optional(count),
+      ...drawing,
     }),
   ),
   /** Null for a chat of which nothing is used again. */

@@ -11,7 +11,7 @@ import { embeddedName, findModel, type FoundModel } from '../io/find_model.ts'
 import type { HubOrigin } from '../io/hub.ts'
 import type { ChatMessage, ChatPrompt } from '../io/chat_prompt.ts'
 import type { ChatTemplate } from '../io/chat_template.ts'
-import { openModelFolder, type ModelFolder } from '../io/load.ts'
+import { isGguf, openModelFolder, type ModelFolder } from '../io/load.ts'
 import type { Tokenizer } from '../io/tokenizer.ts'
 import { criterionByName } from '../criteria/index.ts'
 import { denseMask, type UnitMask } from '../masks/mask.ts'
@@ -25,7 +25,7 @@ import { expectCheckable } from '../engine/next_tokens.ts'
 import { generateTokens, type GenerateEnd, type PromptRun } from '../engine/generate.ts'
 import { shiftLabels } from '../engine/loss.ts'
 import { LanguageModel, withSequence } from '../engine/language_model.ts'
-import type { SamplerOptions } from '../engine/sampling.ts'
+import { samplingNames, type SamplerOptions } from '../engine/sampling.ts'
 import { chosenStorage, type Storage } from '../engine/storages/index.ts'
 import type { LoadProgress } from '../engine/weight_reader.ts'
 import { NOT_SCORED } from '../ops/cross_entropy.ts'
@@ -102,7 +102,7 @@ interface Writing {
  * ```
  */
 export class ShadowModel {
-  /** The path of its folder, its name on the hub, or `embedded`. */
+  /** The path of its folder or GGUF file, its name on the hub, or `embedded`. */
   readonly name: string
   /** Its repository on the hub and the commit; null for a local model. */
   readonly origin: HubOrigin | null
@@ -200,7 +200,10 @@ export class ShadowModel {
           model.dispose()
           throw signal.reason
         }
-        return new ShadowModel(pathOrName, { ...found, ...folder }, model)
+        // Of a folder it may have been one file among others.
+        const { weights } = folder.files
+        const name = found.path === pathOrName && isGguf(weights) ? weights : pathOrName
+        return new ShadowModel(name, { ...found, ...folder }, model)
       } finally {
         await folder.source.close()
       }
@@ -399,8 +402,13 @@ export class ShadowModel {
       await steps.return('length')
       // A message without an answer is taken back; an empty answer is one.
       const { planner, sparsity, headSparsity, neuronSparsity, maxTokens } = options
+      const drawing: SamplerOptions = Object.fromEntries(
+        samplingNames.flatMap((name) => (options[name] === undefined ? [] : [[name, options[name]]])),
+      )
       const isNamed = typeof planner === 'string'
-      const choice = isNamed ? { planner, sparsity, headSparsity, neuronSparsity, maxTokens } : null
+      const choice = isNamed
+        ? { planner, sparsity, headSparsity, neuronSparsity, maxTokens, ...drawing }
+        : null
       if (answer !== null) session.say([...messages, { role: 'assistant', content: answer }], choice)
     }
   }

@@ -76,7 +76,7 @@ export class TextSession {
     return this.#going?.kind === 'chat' ? this.#going.messages : []
   }
 
-  /** The planner of the last answer of the chat, the shares that it skipped and its limit of tokens; null where none was named, and of a text. */
+  /** The planner of the last answer of the chat, the shares that it skipped, its limit of tokens and how they were drawn; null where none was named, and of a text. */
   get choice(): ChatChoice | null {
     return this.#going?.kind === 'chat' ? this.#going.choice : null
   }

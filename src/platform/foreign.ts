@@ -43,9 +43,12 @@ export interface SteadyMemory {
 
 /** A missing library or function; the message gives the reason in one line. */
 export class ForeignError extends Error {
-  constructor(message: string) {
+  /** Whether the package that opens libraries is missing, so that nothing is known of the library. */
+  readonly isPackage: boolean
+  constructor(message: string, isPackage = false) {
     super(message.replace(/\s+/g, ' ').trim())
     this.name = 'ForeignError'
+    this.isPackage = isPackage
   }
 }
 
@@ -59,6 +62,7 @@ export function openLibrary<Table extends ForeignTable>(path: string, table: Tab
   try {
     return Deno === undefined ? openWithKoffi(path, table) : openWithDeno(Deno, path, table)
   } catch (error) {
+    if (error instanceof ForeignError) throw error
     throw new ForeignError((error as Error).message)
   }
 }
@@ -85,13 +89,13 @@ function openWithKoffi<Table extends ForeignTable>(path: string, table: Table): 
   }
 }
 
-/** koffi, which not every user has. @throws Error that asks for it */
+/** koffi, which not every user has. @throws ForeignError that asks for it */
 function loadKoffi(): typeof Koffi.default {
   try {
     return builtin('node:module').createRequire(import.meta.url)('koffi') as typeof Koffi.default
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code !== 'MODULE_NOT_FOUND') throw cause
-    throw new Error('nothing opens it without the package koffi ("npm install koffi")', { cause })
+    throw new ForeignError('the package koffi to open it, got none; "npm install koffi" installs it', true)
   }
 }
 

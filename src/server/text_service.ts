@@ -7,7 +7,7 @@
  */
 import type { MaskMode } from '../engine/active_layer.ts'
 import type { CacheStorage } from '../engine/layer_cache.ts'
-import { fillSampling, samplingOptions, type SamplerOptions } from '../engine/sampling.ts'
+import { fillSampling, samplingNames, type SamplerOptions } from '../engine/sampling.ts'
 import { stopTexts } from '../io/stop_text.ts'
 import type { Tokenizer } from '../io/tokenizer.ts'
 import { achievedBy } from '../masks/achieved.ts'
@@ -413,7 +413,7 @@ function usageOf(prompt: number, completion: number): Usage {
 /** How a request asks for tokens to be drawn; null is not said. */
 function samplingOf(asked: Asked<CommonBody>): SamplerOptions {
   const fields = asked as Readonly<Record<string, unknown>>
-  const names = Object.keys(samplingOptions).filter((name) => name !== 'seed')
+  const names = samplingNames.filter((name) => name !== 'seed')
   return Object.fromEntries(names.map((name) => [name, fields[fieldOf(name)]]))
 }
 

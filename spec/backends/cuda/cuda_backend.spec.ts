@@ -1,8 +1,9 @@
 /**
  * The CUDA backends without a device: their errors, and how kernels are launched.
  */
+import nodeModule from 'node:module'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { CudaBackend } from '../../../src/backends/cuda/cuda_backend.ts'
 import { Driver } from '../../../src/backends/cuda/driver.ts'
 import { kernelIn, launchOf, MAX_DYNAMIC_SHARED } from '../../../src/backends/cuda/launch.ts'
@@ -22,6 +23,17 @@ test('without a driver the backend is missing, with exit code 4 and one line', a
     exitCode: 4,
     message: expect.stringMatching(/^backend cuda: expected the NVIDIA driver, got none: .+$/),
   })
+})
+
+test('without the package that opens libraries it is the one thing that is missing', async () => {
+  const resolves = vi.spyOn(nodeModule, 'createRequire').mockReturnValue((() => {
+    throw Object.assign(new Error('none'), { code: 'MODULE_NOT_FOUND' })
+  }) as unknown as NodeJS.Require)
+  const nowhere = Driver.open(join(folder, 'none.so'), 'backend cuda: expected the NVIDIA driver')
+  await expect(nowhere).rejects.toThrow(
+    /^backend cuda: expected the NVIDIA driver and the package koffi to open it, got none; "npm install koffi" installs it$/,
+  )
+  resolves.mockRestore()
 })
 
 test('a library that is no driver is refused', async () => {

@@ -250,13 +250,21 @@ describe('through a pipe', () => {
     const flags = ['--max-tokens', '200', '--temperature', '1', '--logit-bias', '{"42":100}', '--json']
     const { code, stdout, stderr } = await chat(['a', 'b'], ...flags)
     const [first, second] = turnsOf({ code, stdout, stderr })
-    expect([first.end, first.tokens]).toEqual(['repetition', Array.from({ length: 128 }, () => 42)])
-    expect(second.prompt.tokens).toBeGreaterThan(128)
-    const line =
-      '[ended: the last token came 128 times in a row; /repetition-penalty 1.2 makes loops rarer]\n'
+    expect([first.end, first.tokens]).toEqual(['repetition', Array.from({ length: 96 }, () => 42)])
+    expect(second.prompt.tokens).toBeGreaterThan(96)
+    const line = '[ended: the last token came 96 times in a row; /repetition-penalty 1.2 makes loops rarer]\n'
     expect([code, stderr]).toEqual([0, line.repeat(2)])
     expect((await chat(['a'], ...flags, '--quiet', '--planner', 'random')).stderr).toBe('')
     expect((await chat(['a'], ...flags, '--planner', 'random')).stderr).toContain('a lower /sparsity]')
+  })
+
+  test('/help NAME is the help of one command, with or without its slash; a name that is none is refused', async () => {
+    const { stdout, stderr } = await chat(['/help sparsity', '/help /top-k', '/help exit', '/help topic'])
+    expect(stdout).toMatch(/^ {2}\/sparsity SHARE {2}skip this share of heads and neurons/)
+    expect(stdout).toContain('\n  /top-k <count>  draw among this many tokens only')
+    expect(stdout).toMatch(/\n {2}\/quit, \/exit {5}end, as ctrl-D does\n$/)
+    expect(stdout).not.toContain('/again')
+    expect(stderr).toMatch(/^shadowllm: \/topic: unknown command.*\[UNKNOWN_COMMAND\]\n$/)
   })
 
   test('/sparsity and /planner alone tell what is set', async () => {
@@ -338,6 +346,13 @@ describe('through a pipe', () => {
     const codes = [...stderr.matchAll(/^shadowllm: [^\n]+ \[([A-Z_]+)\]$/gm)].map(([, name]) => name)
     expect(codes).toEqual(['UNKNOWN_COMMAND', 'SPARSITY', 'PLANNER', 'PREDICTOR_MISSING', 'CONTEXT_LENGTH'])
     expect(code).toBe(2)
+  })
+
+  test('where the context is full, a line after the error says what makes room', async () => {
+    const { stderr } = await chat(['x'.repeat(3000), 'a', 'x'.repeat(3000)])
+    const [, first, , second] = stderr.split('\n')
+    expect(first).toMatch(/^\(the model reads at most \d+ tokens, .*: a shorter message fits\)$/)
+    expect(second).toContain('a shorter message fits, /new forgets the conversation, /undo its last message)')
   })
 
   test('//TEXT is a message that begins with a slash', async () => {
@@ -549,6 +564,25 @@ describe('at a terminal', () => {
     expect((await typed(['once'], { quiet: true })).notes).toEqual([])
   })
 
+  test('until the first token a line says that the conversation is read; a pipe gets none', async () => {
+    const timers = vi.spyOn(globalThis, 'setInterval').mockImplementation((tell) => {
+      tell()
+      return 0 as never
+    })
+    const seen: (string | null)[] = []
+    const progress = {
+      update: ({ stage }: { stage: string }) => void seen.push(stage),
+      clear: () => void seen.push(null),
+    }
+    const { stdout } = await typed(['once'], {}, { progress })
+    expect(stdout).not.toBe('')
+    expect(seen.slice(0, 2)).toEqual(['reading the conversation', null])
+    timers.mockClear()
+    await chat(['once'])
+    expect(timers).not.toHaveBeenCalled()
+    timers.mockRestore()
+  })
+
   test('a share alone asks for the planner that the model means', async () => {
     const input = ['/sparsity 0.5', 'once', '/sparsity 0.25', '/planner dense', '/sparsity 0']
     const more = ['/new', '/planner griffin', '/sparsity 0.75']
@@ -686,14 +720,13 @@ describe('at a terminal', () => {
     expect(last(await run('/temperature 9', 'once'))).not.toBe(await run('once'))
   })
 
-  test('/help of one command is its line of the help', async () => {
+  test('/help of one command is its line of the help, or that of the flag', async () => {
     const { stdout, notes } = await typed(['/help top-k', '/help /clear', '/help help', '/help sparsty'], {
       quiet: true,
     })
     const first = stdout.split('\n').map((line) => line.trim().split(/ {2,}/)[0])
     expect(first.filter((name) => name.startsWith('/'))).toEqual([
-      expect.stringMatching(/^\/top-k, .*,$/),
-      expect.stringMatching(/\/seed$/),
+      '/top-k <count>',
       '/new, /clear',
       '/help NAME',
     ])

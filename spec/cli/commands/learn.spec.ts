@@ -88,8 +88,15 @@ describe('when all steps are taken', () => {
     const own = at('model/predictor.safetensors')
     copyFileSync(at('learnt'), own)
     const { stderr } = await runInside(['chat', '-m', at('model'), '--planner', 'shadow'])
-    rmSync(own)
     expect(stderr).toContain(`${own}: used as it was learnt, ${words}`)
+    const said = await runInside(['chat', '-m', at('model')], {
+      input: ['/planner shadow', '/sparsity 0.3', '/planner random'],
+    })
+    rmSync(own)
+    const [shadow1, shadow2, random] = said.stdout.split('\n')
+    expect(shadow1).toContain(`; ${own}: used as it was learnt, ${words}`)
+    expect(shadow2).toContain(`; ${own}: used as it was learnt, ${words}`)
+    expect(random).not.toContain('learnt')
   })
 
   // {NAME} is a file of the folder.

@@ -146,7 +146,7 @@ test('without --quiet it tells what it serves, how to ask it, and each request',
   expect(requests).toEqual([
     expect.stringMatching(/^20\S+Z POST \/v1\/(chat\/)?completions 200 \d+ ms$/),
     expect.stringMatching(/^20\S+Z GET \/none 404 ROUTE \d+ ms$/),
-    'ending: what was taken has 4 s to be answered; ctrl-C again ends at once',
+    'ending: requests under way have 4 s to be answered; ctrl-C again ends at once',
   ])
 })
 
@@ -182,11 +182,26 @@ test.each([
   (planner, alone, isTold) => {
     const model = { weights: { storage: 'f32' }, backend: { name: 'wasm' } }
     const opt = { model, sampling: {}, chatTemplate: null } as unknown as Parameters<typeof startLines>[0]
-    const lines = startLines(opt, 'm', { planner, sparsity: 0.3 }, 'http://a', false, alone)
+    const lines = startLines(opt, 'm', { planner, sparsity: 0.3 }, 'http://a', null, null, alone)
     expect(lines).toHaveLength(isTold ? 3 : 2)
     if (isTold) expect(lines[2]).toContain(`masked by ${alone},`)
     const skipped = planner === 'dense' ? 'planner dense;' : 'planner griffin, 30.0 % of neurons skipped;'
     expect(lines[0]).toContain(skipped)
+  },
+)
+
+test.each([
+  [null, null, undefined],
+  ['secret', 'secret', '$SHADOWLLM_API_KEY'],
+  ['secret', null, 'KEY'],
+  ['secret', 'other', 'KEY'],
+])(
+  'the first request asks with the key of the flag (%s) or of the variable (%s), which is not shown',
+  (flag, variable, key) => {
+    const model = { weights: { storage: 'f32' }, backend: { name: 'wasm' } }
+    const opt = { model, sampling: {}, chatTemplate: null } as unknown as Parameters<typeof startLines>[0]
+    const [, curl] = startLines(opt, 'm', { planner: 'dense' }, 'http://a', flag, variable, 'shadow')
+    expect(/authorization: Bearer ([^"]+)"/.exec(curl)?.[1]).toBe(key)
   },
 )
 

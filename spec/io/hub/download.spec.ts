@@ -173,6 +173,12 @@ const silenceIsADrop: HubLaw = async (open) => {
   ])
 }
 
+const absenceIsNamed: HubLaw = async (open) => {
+  const one = await hubCase(undefined, { endpoint: new URL('http://no-such-host.invalid') })
+  const { message } = await errorOf(() => open(one.hub.id, {}, one.settings))
+  expect(message).toMatch(/got (ENOTFOUND|EAI_AGAIN) \(no network, or no such host\)$/)
+}
+
 const busyIsWaitedFor: HubLaw = async (open) => {
   const one = await hubCase()
   const inAMinute = new Date(NOW + 60_000).toUTCString()
@@ -289,6 +295,8 @@ stateHubLaw('retries end', patienceEnds, {
 })
 
 stateHubLaw('a silent server counts as a dropped connection', silenceIsADrop)
+
+stateHubLaw('where no host is found, the absence of a network is named', absenceIsNamed)
 
 stateHubLaw('progress counts downloaded bytes', progressCountsBytes, {
   'counting files, not bytes': ['hub.ts', 'loadedBytes += bytes', 'loadedBytes++'],

@@ -99,7 +99,9 @@ export class Driver {
       return new Driver(openLibrary(path, calls))
     } catch (error) {
       if (!(error instanceof ForeignError || error instanceof PlatformError)) throw error
-      throw new MissingError('CUDA_DRIVER', `${missing}, got none: ${error.message}`, { cause: error })
+      const isPackage = error instanceof ForeignError && error.isPackage
+      const reason = isPackage ? ` and ${error.message}` : `, got none: ${error.message}`
+      throw new MissingError('CUDA_DRIVER', `${missing}${reason}`, { cause: error })
     }
   }
 

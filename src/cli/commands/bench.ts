@@ -28,19 +28,19 @@ import { backendOption, threadsOption } from '../../backends/backend.ts'
 import { nameOption } from '../../tensor/option.ts'
 
 const help = `
--m FILE.gguf measures that model, and no argument the embedded one. --shape has the sizes of known models with random weights. Predictors
+-m FILE.gguf measures that model; without arguments the embedded model is measured. --shape measures random weights in the sizes of known models. Predictors
 of shapes have random weights too: ShadowLLM's runs once for each prompt, DejaVu's (rank 1000 for neurons, 512 for heads) in every layer
 for every token, DejaVu-style's once for each prompt after a dense pass over it. --layers measures the first layers of a large shape in
 little time and memory.
 
-A table of depths follows: the dense model by the length of its text, each prompt read once, then eight tokens decoded after it.
+A second table shows the dense model's speed by the length of its text: a prompt of each length is read once, then eight tokens are decoded.
 Lengths whose prompts would take longer than the time that is left (--depths) are named below it.
 
 All rows of one model are measured in interleaved rounds, in changing order; figures are medians over rounds, ratios are
 taken inside rounds. Tests have the names of llama-bench. Tests and columns:
 ${allLegendRows.join('\n')}
 
-ideal and reading count fc2 rows of zero neurons as read. After ReLU many are not, so that reading is an upper bound there.
+ideal and reading assume that the fc2 rows of zero neurons are read. After ReLU many are not, so reading is an upper bound there.
 ${listNames(({ skips }) => skips === 'channels')} skip no unit. Weights counts the rows of out and fc2 that meet their masked channels, and so do ideal and
 reading; the columns of q, k, v, fc1 and up that meet masked channels are read.
 

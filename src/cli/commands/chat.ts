@@ -33,20 +33,21 @@ message of several lines, end each but the last with a backslash.
 Ctrl-C ends the answer and keeps its beginning; twice at an empty line it ends the program, as ctrl-D and /quit do. Ctrl-D during an
 answer ends the program after that answer.
 
-At a terminal tokens are drawn with the settings of the model's makers (generation_config.json), without any at temperature 0.7; the first
-line says which. Through a pipe and with --json answers are greedy unless --temperature is given.
+At a terminal, tokens are drawn with the settings of the model's makers (generation_config.json), or at temperature 0.7 if there are none; the
+first line says which. Through a pipe and with --json, the likeliest token is always taken (greedy) unless --temperature is given.
 
-Each answer has a mask of its own, decided by the whole conversation so far.
+The planner decides a mask for each answer, from the whole conversation so far.
 
 Input that is not a terminal is read line by line, so that a file can be a conversation. The exit code is then that of the last error.
 
-What a model thinks before it answers is dimmed at a terminal and the field "thinking" of --json; it is not sent back. Qwen3 does not think
+Some models think before they answer. A terminal shows the thinking dimmed, and --json has it in the field "thinking"; it is not part of the
+next prompt. Qwen3 does not think
 with --chat-template-kwargs '{"enable_thinking":false}'.
 
 With --session FILE the conversation goes on where that file left it, and is saved there after each answer, also after one that ctrl-C
-ended. The file keeps the messages, the system message, and the planner, the shares and the limit of tokens of the last answer. A flag replaces what it
-names and no more: --planner keeps the shares, --sparsity keeps the planner. All else, such as --temperature, is not in the file.
-Model, storage, cache and backend must be the same.
+ended. The file keeps the messages, the system message, and of the last answer the planner, the shares, the limit of tokens, and how tokens
+were drawn (--temperature, --seed and the others). A flag replaces what it names and no more: --planner keeps the shares, --sparsity keeps
+the planner. Other flags of masks, such as --scope and --check, are not in the file: give them again. Model, storage, cache and backend must be the same.
 
 Examples:
   $ shadowllm chat -m FILE.gguf
@@ -100,6 +101,7 @@ async function chat(session: Session, opt: ShadowModel, asked: WritingFlags): Pr
     quiet,
     saved,
     held: heldWords(opt, flags),
+    learntWords: flags.learntWords,
     planners,
   })
 }

@@ -45,16 +45,18 @@ import {
 } from '../writing_flags.ts'
 
 const help = `
-The prompt decides a mask, which holds for the whole text; --every N decides it again after every N tokens. With --check N the text is that
-of the dense model: N tokens are written under the mask, then run again dense in one pass, and printed as the dense model has them. The
-prompt then runs dense. --json tells how many masks were decided, and how many tokens the checks replaced.
+A mask says which heads and neurons are computed; all others are skipped. Without a mask the model runs dense: it computes everything. The
+planner decides the mask from the prompt, and the mask holds for the whole text; with --every N the planner decides again after every N
+tokens. With --check N the text is exactly the dense model's: the model writes N tokens under the mask, then runs them again dense in one
+pass, and replaces those that differ. The prompt then runs dense. --json reports how many masks were decided and how many tokens were replaced.
 
-The text is greedy (the likeliest token each time) unless --temperature is above 0: then tokens are drawn by --seed. Settings of
-drawing that no flag names are those of the model's makers (generation_config.json). Ctrl-C keeps the text so far and ends with exit code 130.
+The text is greedy (the likeliest token each time) unless --temperature is above 0: then tokens are drawn by --seed. Then
+the settings of drawing come from the flags, or else from the model's makers (generation_config.json). Ctrl-C keeps the text so far and
+ends with exit code 130.
 
 At the end a line on stderr says how much of the layers' weights was skipped, how fast the text was written, and how tokens were chosen. The
-speed is given as its ratio to that of the dense model, for which both write the text once more, in turns. Where half a second is too short
-for that it is given in tokens a second; "shadowllm bench" measures longer.
+speed is a ratio to the dense model's speed: for up to half a second, both models write the text once more, in turns. If that is too short for a
+ratio, the speed is in tokens per second; "shadowllm bench" measures longer.
 
 With --session FILE the prompt follows the text of that file, if there is one, and the whole is saved there, also after ctrl-C. The
 prompt may then be empty (""). The tokens are those of a text without a break: nothing is read twice, and mask, planner and random

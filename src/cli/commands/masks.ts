@@ -28,18 +28,18 @@ import { countOf, formatColumns, formatCount, formatPercent } from '../words.ts'
 import { whole, addOwnFlags, type FlagsOf } from '../values.ts'
 
 const help = `
-In the picture a block is a head, or a few neurons in their order: the darker, the more of them are kept. "-" columns
-are shares that are skipped; weights counts the numbers of the layers' matrices that are not read.
+In the picture, each block is one head or a few neighbouring neurons; a darker block keeps more of them. Columns that begin with "-" are
+shares that are skipped; weights is the share of the layers' weights that are not read.
 
-With a continuation the mask is compared with the oracle's mask at the same budget, which is made from the scores of the
-continuation. Layer 0 is dense in both and left out.
+With --continuation the mask is compared with the oracle's mask, which skips the same share and is made from the scores of the continuation.
+The comparison leaves out layer 0, which is dense in both masks.
 
-Of ${listNames(({ skips }) => skips === 'channels')} the table has the shares of input channels that are masked at the last token of the prompt: of what q, k
-and v read (attention), out (heads), fc1 and up (ffn), fc2 (activations). channels counts the numbers of the matrices that
-meet them, weights those of out and fc2 alone.
+For ${listNames(({ skips }) => skips === 'channels')}, the table shows the share of input channels (numbers that a matrix reads) that are masked at the last token of the
+prompt: attention is the input of q, k and v, heads that of out, ffn that of fc1 and up, activations that of fc2. channels counts the
+weights of all matrices that meet masked channels; weights counts those of out and fc2 alone.
 
---all-layers ranks the units of layer 0 too, which is dense otherwise: a mask for "convert --mask", which needs no prompt to be
-decided. With --scope per-layer every layer keeps as many.
+--all-layers lets the mask skip units of layer 0 too, which otherwise stays dense. Use it for "convert --mask"; it needs no prompt. With
+--scope per-layer every layer keeps equally many units.
 
 --output holds head_mask [L, H] and ffn_mask [L, F], ones and zeros.
 

@@ -13,16 +13,16 @@ const text = `
 Planners:
 ${rows.join('\n')}
 
-${listNames(({ skips }) => skips === 'neurons')} decide about neurons only: --sparsity is theirs, and a --head-sparsity above 0 is refused. ${listNames(({ skips }) => skips === 'channels')} mask that share of the input channels, and no unit; their numbers say how good choices of inputs can be. oracle sees what it is judged on: commands that write text do not take it.
+${listNames(({ skips }) => skips === 'neurons')} skip neurons only: --sparsity is the share of neurons, and a --head-sparsity above 0 is refused. ${listNames(({ skips }) => skips === 'channels')} skip no heads or neurons; they mask a share of the numbers that each matrix reads (its input channels), and measure how good such a choice can be. oracle reads the text that it is judged on, so commands that write text refuse it.
 
 Which one:
-  OPT    shadow, whose predictor "shadowllm train" makes; prompt-plainact without one
-  gated  Llama, Mistral, Qwen2, SmolLM2: griffin; with a calibration glass, for heads too griffin-static; shadow if "shadowllm learn" made its predictor. Every mask costs much here, because neurons are never zero
+  OPT    shadow, with a predictor made by "shadowllm train"; without a predictor, prompt-plainact
+  gated  Llama, Mistral, Qwen2, SmolLM2: griffin; with a calibration, glass, or griffin-static to skip heads too; shadow with a predictor made by "shadowllm learn". Every mask costs these models much quality, because their neurons are never zero
   yours  measure it: shadowllm perplexity -m MODEL --text FILE --planner griffin,static,glass --calibration DIR --head-sparsity 0 --prefill dense
 
 With --sparsity and no --planner:
   OPT    shadow
-  gated  griffin, or glass with --calibration. shadow with --predictor, with a predictor beside the model, or where --every, --prefill masked or a share of heads is asked for. The predictor of this package for SmolLM2-135M waits for --planner shadow: it was not measured to be better than griffin
+  gated  griffin, or glass with --calibration. shadow with --predictor, with a predictor beside the model, or where --every, --prefill masked or a share of heads is asked for. The predictor that this package has for SmolLM2-135M is used with --planner shadow only, because it was not measured to be better than griffin
 
 Examples:
   $ shadowllm planners

@@ -52,8 +52,8 @@ Without max_tokens a completion has at most ${usualTokens.completion} tokens and
 temperature has no upper bound, and stop takes up to ${amounts.stops.most} texts. Settings of drawing that a request does not name are those of
 the model's makers (generation_config.json); without any, temperature is ${REQUEST_TEMPERATURE}. An unknown field is refused.
 
-A request that names no seed, or ${ANY_SEED} for any, gets the next one of a sequence that --seed begins: after each start the same, so that
-another --seed gives other texts. Each answer names its seed, with which a request repeats it.
+A request without a seed, or with seed ${ANY_SEED}, gets the next seed of a sequence. --seed begins that sequence, which is the same after each
+start. Each answer names its seed; a request with that seed repeats the answer.
 
 A request may set planner, sparsity, every and check. With check, a stream sends tokens once they are checked. Where a prompt is echoed
 with log-probabilities, its first tokens alone decide the mask: as many as --mask-tokens says, or mask_prompt_tokens of the request.
@@ -222,7 +222,8 @@ async function serve(
       name,
       planning,
       address,
-      apiKey !== null,
+      apiKey,
+      flags.apiKey === undefined ? apiKey : null,
       await opt.usualPlanner(choiceOf(flags)),
     ))
       await session.note(line)
@@ -234,7 +235,7 @@ async function serve(
   await untilAborted(session.signal)
   if (!flags.quiet)
     await session.note(
-      `ending: what was taken has ${flags.drain} s to be answered; ctrl-C again ends at once`,
+      `ending: requests under way have ${flags.drain} s to be answered; ctrl-C again ends at once`,
     )
   await endServer(server, listening, flags.drain)
 }
@@ -253,7 +254,8 @@ export function startLines(
   name: string,
   { planner, sparsity }: PlannerChoice & { readonly planner: GenerationPlanner },
   address: string,
-  hasKey: boolean,
+  apiKey: string | null,
+  keyVariable: string | null,
   alone: string,
 ): string[] {
   const { storage } = opt.model.weights
@@ -263,10 +265,12 @@ export function startLines(
   const [path, asked] = opt.chatTemplate
     ? ['chat/completions', '"messages":[{"role":"user","content":"What is gravity?"}]']
     : ['completions', '"prompt":"Once upon a time"']
-  const key = hasKey ? ' -H "authorization: Bearer $SHADOWLLM_API_KEY"' : ''
+  // A key of a flag is not shown.
+  const key = apiKey === keyVariable ? '$SHADOWLLM_API_KEY' : 'KEY'
+  const bearer = apiKey === null ? '' : ` -H "authorization: Bearer ${key}"`
   return [
     `${name}: weights ${storage}, backend ${opt.model.backend.name}, planner ${planner}${skips}; ${sampling} where a request says nothing else`,
-    `curl ${address}/v1/${path}${key} -H 'content-type: application/json' -d '{${asked}}'`,
+    `curl ${address}/v1/${path}${bearer} -H 'content-type: application/json' -d '{${asked}}'`,
     ...(alone === 'shadow' || planner !== 'dense'
       ? []
       : [`a request with "sparsity" alone is masked by ${alone}, which skips neurons alone`]),

@@ -204,7 +204,9 @@ function dropped(error: unknown, { host }: URL, subject: string): HubError {
   const { cause, message } = error as Error & { cause?: { code?: unknown; message?: unknown } }
   const words = String(cause?.code ?? cause?.message ?? message)
   const expected = `an answer of ${host}`
-  return hubRefusal('HUB_NETWORK', subject, expected, quote(words).slice(1, -1), { cause: error })
+  const isUnfound = words === 'ENOTFOUND' || words === 'EAI_AGAIN'
+  const got = `${quote(words).slice(1, -1)}${isUnfound ? ' (no network, or no such host)' : ''}`
+  return hubRefusal('HUB_NETWORK', subject, expected, got, { cause: error })
 }
 
 /** The error of an unsuccessful response. */
