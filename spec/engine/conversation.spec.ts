@@ -51,6 +51,13 @@ function someMask({ shape }: Pick<LanguageModel, 'shape'>, seed: number, dense =
   return mask
 }
 
+/** How large the activations of each neuron are together: [F]. */
+function sizes(activations: Float32Array, tokens: number, sums: Float64Array): Float32Array {
+  const F = activations.length / tokens
+  activations.forEach((value, i) => (sums[i % F] += Math.abs(value)))
+  return Float32Array.from(sums)
+}
+
 /** Who decides in a turn. */
 type Decider =
   | 'dense'
@@ -62,6 +69,7 @@ type Decider =
   | 'again'
   | 'byLayer'
   | 'afterPrompt'
+  | 'bySums'
   | 'behindPrompt'
 const deciders: readonly Decider[] = [
   'dense',
@@ -73,6 +81,7 @@ const deciders: readonly Decider[] = [
   'again',
   'byLayer',
   'afterPrompt',
+  'bySums',
   'behindPrompt',
 ]
 
@@ -101,6 +110,16 @@ function decided(loaded: LanguageModel, by: Decider): SequenceOptions {
           by: 'prompt',
           summarize: (activations, tokens) => activations.slice(0, activations.length / tokens),
           choose: () => someMask(loaded, 1),
+        },
+      }
+    case 'bySums':
+      return {
+        planner: {
+          name: by,
+          by: 'prompt',
+          sumsUp: true,
+          summarize: sizes,
+          choose: ({ tokens, summaries }) => someMask(loaded, tokens + Math.max(...summaries) * 1e6, 0),
         },
       }
     case 'behindPrompt':
@@ -263,6 +282,24 @@ killsEach('a conversation that %s is found', reuseIsUnseen, {
       return super.begin(loaded, prompt, { ...options, planner: hidden })
     }
   },
+  'goes on from the sums of a prompt that has changed': class extends Conversation {
+    override begin(
+      ...[loaded, prompt, options]: Parameters<Conversation['begin']>
+    ): ReturnType<Conversation['begin']> {
+      const { planner } = options
+      if (planner?.by !== 'prompt' || planner.sumsUp !== true) return super.begin(loaded, prompt, options)
+      const asked: PlannerBy<'prompt'> = {
+        ...planner,
+        choose: ({ summaries, ...view }) => {
+          const mask = planner.choose({ ...view, summaries: this.#last ?? summaries })
+          this.#last = summaries
+          return mask
+        },
+      }
+      return super.begin(loaded, prompt, { ...options, planner: asked })
+    }
+    #last: Float32Array | null = null
+  },
   'does not free what it kept': class extends Conversation {
     override dispose(): void {}
   },
@@ -300,6 +337,21 @@ describe('the tokens used again are all that are shared', () => {
       'under masks behind dense prompts: the last prompt, and all of a dense text',
       [turn('behindPrompt'), turn('behindPrompt'), turn('dense'), turn('dense'), turn('behindPrompt')],
       [0, 3, 8, 15, 20],
+    ],
+    [
+      'by sums over the prompt: the last prompt so decided, where nothing of it has changed',
+      [
+        turn('bySums'),
+        turn('bySums'),
+        turn('dense'),
+        turn('bySums'),
+        turn('behindPrompt'),
+        turn('bySums'),
+        turn('bySums', { keeps: 0.5 }),
+        turn('afterPrompt'),
+        turn('bySums'),
+      ],
+      [0, 3, 8, 8, 18, 23, 0, 0, 0],
     ],
     ['layer by layer: none', [turn('byLayer'), turn('byLayer'), turn('dense')], [0, 0, 0]],
     ['with another storage: none', [turn('dense'), turn('dense', { cache: 'int8' })], [0, 0]],

@@ -143,10 +143,10 @@ const sharedMutants: Mutants<LawName> = {
   },
   'activations of the first token are not summarised': {
     plant: wrongPlannerBy('prompt', ({ summarize }) => ({
-      summarize: (activations, tokens) =>
+      summarize: (activations, tokens, sums) =>
         tokens === 1
-          ? summarize(activations, tokens)
-          : summarize(activations.subarray(activations.length / tokens), tokens - 1),
+          ? summarize(activations, tokens, sums)
+          : summarize(activations.subarray(activations.length / tokens), tokens - 1, sums),
     })),
     breaks: ['engineSchedule'],
   },

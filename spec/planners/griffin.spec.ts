@@ -10,13 +10,14 @@ import { traceForward } from '../../src/engine/trace.ts'
 import { griffinPlanner, griffinScores } from '../../src/planners/griffin.ts'
 import { promptMask } from '../../src/planners/leaky.ts'
 import type { LatePlanner } from '../../src/planners/ranking.ts'
+import { sameBits } from '../../src/verify/compare.ts'
 import { lawForAll } from '../../src/verify/law.ts'
 import { anyModel, forAll, tokensOf, withModel, type ModelLaw } from '../../src/verify/model/cases.ts'
 import { findsEach, stateLaws } from '../engine/cases.ts'
 import { get, getIds, readCase, tolerance, variants } from '../golden/golden.ts'
 import { withGolden } from '../golden/model.ts'
 import { overQuickBackends } from '../harness/backends.ts'
-import { anyData, kills, stateLaw } from '../harness/seed.ts'
+import { anyData, kills, killsEach, stateLaw } from '../harness/seed.ts'
 import { roundedShare } from '../masks/cases.ts'
 
 // ---- The scores of a layer -----------------------------------------------------------------------------------------
@@ -112,6 +113,27 @@ const addsUp = lawForAll(
 )
 stateLaw(addsUp, griffinScores)
 
+const goesOn = lawForAll(
+  'griffin scores of a prompt that comes in two parts are those of the whole, bit for bit',
+  { drawn: layerCase, cut: fc.nat({ max: 5 }) },
+  (scores: Scores, { drawn, cut }): void => {
+    const rows = rowsOf(drawn)
+    const at = Math.min(cut, rows.length - 1)
+    const sums = new Float64Array(drawn.neurons)
+    if (at > 0) scores(flat(rows.slice(0, at)), at, sums)
+    const whole = scoresOf(scores, rows)
+    sameBits('scores', scores(flat(rows.slice(at)), rows.length - at, sums), whole)
+  },
+)
+stateLaw(goesOn, griffinScores)
+killsEach('griffin scores that %s: killed', goesOn, {
+  'forget the tokens before': (activations, tokens) => griffinScores(activations, tokens),
+  'go on from rounded sums': (activations, tokens, sums) => {
+    sums?.forEach((sum, j) => (sums[j] = Math.fround(sum) * (1 + 2 ** -22)))
+    return griffinScores(activations, tokens, sums)
+  },
+})
+
 /** Scores that a term of each activation and the norm of its token make. */
 const withTerm =
   (term: (value: number, norm: number, t: number) => number): Scores =>
@@ -199,9 +221,9 @@ findsEach('a griffin that %s: killed', keepsMostUsed, {
     const right = griffinPlanner(shape, budget)
     return {
       ...right,
-      summarize: (activations, tokens) => {
+      summarize: (activations, tokens, sums) => {
         const rows = Math.max(1, tokens - 1)
-        return right.summarize(activations.subarray(0, (rows * activations.length) / tokens), rows)
+        return right.summarize(activations.subarray(0, (rows * activations.length) / tokens), rows, sums)
       },
     }
   },
@@ -217,8 +239,7 @@ findsEach('a griffin that %s: killed', keepsMostUsed, {
   },
   'keeps the neurons that are used least': (shape, budget) => {
     const right = griffinPlanner(shape, budget)
-    const summarize: typeof griffinScores = (...shown) => right.summarize(...shown).map((score) => -score)
-    return { ...right, summarize }
+    return { ...right, summarize: (...shown) => right.summarize(...shown).map((score) => -score) }
   },
   'ranks every layer by the scores of the first': (shape, budget) => {
     const right = griffinPlanner(shape, budget)

@@ -9,10 +9,11 @@
  * - under a planner that decides once: the source layer runs for the whole prompt, since the planner is
  *   asked there. If it decides the mask in force (as `static` and `random` do), every shared token is used
  *   again. Else none is: keys and values of the deeper layers depend on the mask;
- * - under a planner by attention that decides once and leaves the prompt dense: the last prompt is used again, and the answer, whose
- *   keys and values depend on the mask, runs again. The source layer runs for the whole prompt;
+ * - under a planner that decides once behind a dense prompt, by attention or by sums over its tokens (`griffin` and its like): the last
+ *   prompt is used again, and the answer, whose keys and values depend on the mask, runs again. By attention, the source layer
+ *   runs for the whole prompt;
  * - where a window has slid past what the next tokens see, nothing is used again;
- * - under a planner that decides again later, or reads the prompt in every layer: nothing is used again.
+ * - under a planner that decides again later, or reads the prompt in every layer and keeps no sums: nothing is used again.
  */
 import type { Compensation } from '../masks/compensation.ts'
 import { expectMask, sameMask, type UnitMask } from '../masks/mask.ts'
@@ -160,13 +161,14 @@ export class Conversation implements TextPlace {
       const usable = kept && shared > 0 && isAlike && kept.sequence.canRewind(shared) ? kept : null
       if (usable && decidesLate && !usable.sequence.mask) {
         const { sequence } = usable
-        const decided = yield* this.#runUnless(model, prompt, options, planner, (mask) => mask !== null)
-        if ('mask' in decided && decided.mask) {
-          sequence.rewind(shared, null)
-          const logits = yield* sequence.feedDenseInSteps(prompt.subarray(shared), 'last')
-          sequence.decide(decided.mask)
+        const from = planner.by === 'prompt' ? sequence.summedFor(planner) : shared
+        if (from > 0 && from <= shared && sequence.canRewind(from)) {
+          const by =
+            planner.by === 'prompt' ? planner : yield* this.#decidedFor(model, prompt, options, planner)
+          sequence.rewind(from, null)
+          const logits = yield* sequence.lengthenPrompt(prompt, by)
           isUsed = true
-          return this.#started(sequence, logits, shared, prompt, running)
+          return this.#started(sequence, logits, from, prompt, running)
         }
       }
       if (usable && decidesOnce) {
@@ -230,6 +232,17 @@ export class Conversation implements TextPlace {
   ): BegunSequence {
     if (running) this.#running.set(sequence, running)
     return { sequence, logits, reused, text }
+  }
+
+  /** Runs a prompt under a planner by attention, as far as it takes to have its mask. */
+  *#decidedFor(
+    model: LanguageModel,
+    prompt: Int32Array,
+    options: SequenceOptions,
+    planner: MaskPlanner,
+  ): Generator<null, UnitMask, void> {
+    const decided = yield* this.#runUnless(model, prompt, options, planner, (mask) => mask !== null)
+    return ('mask' in decided ? decided.mask : decided.sequence.mask) as UnitMask
   }
 
   /**

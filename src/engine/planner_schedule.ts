@@ -62,6 +62,9 @@ export class PlannerSchedule {
   #prompt = 0
   /** What the planner made of the layers' activations over the prompt: [L, F]. */
   #summaries: Float32Array = new Float32Array(0)
+  /** What it left for the tokens to come, of each layer, and after how many tokens. */
+  readonly #sums: Float64Array[] = [] // [L] of [F]
+  #summed = 0
   /** What it made of their gates. */
   readonly #gates: Float32Array[] = [] // [L]
   /** What it made of what the sites of layers read. */
@@ -161,23 +164,37 @@ export class PlannerSchedule {
     return past === 0 && isDensePrompt(this.planner)
   }
 
-  /** Whether the planner is to be shown the activations of a segment. */
-  summarizes(segment: Segment): boolean {
-    return this.planner.by === 'prompt' && this.runsDense(segment)
+  /** Whether the planner is to be shown the activations of the prompt. */
+  get summarizes(): boolean {
+    return this.planner.by === 'prompt'
+  }
+
+  /** Tokens from the first on after whose sums a planner can go on; 0 if it cannot. */
+  summedFor(planner: MaskPlanner): number {
+    const own = this.planner
+    const isAlike =
+      own.by === 'prompt' &&
+      planner.by === 'prompt' &&
+      own.sumsUp === true &&
+      planner.sumsUp === true &&
+      own.summarize === planner.summarize
+    return isAlike ? this.#summed : 0
   }
 
   /**
-   * The activations of a prompt have left a layer: keeps what the planner makes of them.
+   * The activations of a prompt, or of more of it, have left a layer: keeps what the planner makes of them.
    * @param activations [T, F]
    * @throws UsageError SCORE_SHAPE for what is not a number for each neuron
    */
-  summarize(layer: number, activations: Float32Array, tokens: number): void {
+  summarize({ past, T }: Segment, layer: number, activations: Float32Array): void {
     const planner = this.planner as PlannerBy<'prompt'>
     const F = this.#neurons
-    const summary = planner.summarize(activations, tokens)
+    if (past === 0) this.#sums[layer] = new Float64Array(F)
+    const summary = planner.summarize(activations, T, this.#sums[layer])
     checkTable(summary, `planner ${planner.name}: summary`, 1, F, 'SCORE_SHAPE')
     if (layer === 0) this.#summaries = new Float32Array(this.#layers * F)
     this.#summaries.set(summary, layer * F)
+    this.#summed = layer === this.#layers - 1 ? past + T : 0
   }
 
   /**
@@ -215,9 +232,12 @@ export class PlannerSchedule {
     return mask
   }
 
-  /** The prompt has run: the decision of a planner that waited for that, else null. @throws UsageError MASK_SHAPE for no mask */
-  afterPrompt(tokens: Int32Array): UnitMask | null {
-    const { planner } = this
+  /**
+   * The prompt has run: the decision of a planner that waited for that, else null.
+   * @param planner another one that goes on from the sums of this
+   * @throws UsageError MASK_SHAPE for no mask
+   */
+  afterPrompt(tokens: Int32Array, planner: MaskPlanner = this.planner): UnitMask | null {
     if (planner.by !== 'prompt') return null
     const summaries = this.#summaries
     this.#summaries = new Float32Array(0)

@@ -23,7 +23,7 @@ import {
   type UnitMask,
 } from '../masks/mask.ts'
 import type { Compensation } from '../masks/compensation.ts'
-import { isDensePrompt, type LayerMask, type MaskPlanner } from '../masks/planner.ts'
+import { isDensePrompt, type LayerMask, type MaskPlanner, type PlannerBy } from '../masks/planner.ts'
 import { gates, relu } from '../ops/activations.ts'
 import { InputError, UsageError } from '../tensor/errors.ts'
 import { recordOf, remembered } from '../tensor/records.ts'
@@ -96,6 +96,9 @@ export type StrategyCounts = Readonly<Record<ExecutionStrategy, number>>
 
 /** Which positions' logits a feed hands back. */
 export type LogitsWanted = 'all' | 'last' | 'none'
+
+/** Whether tokens run dense whatever mask is in force: as they are, or as more of the prompt. */
+type Unmasked = 'dense' | 'prompt' | null
 
 /** The most tokens of a prompt that a compensation is shown: its last ones. */
 const SHOWN_TOKENS = 1024
@@ -252,7 +255,7 @@ export class Sequence {
    *   PLANNER_MASK, MASK_SHAPE or MASK_VALUE for a planner's mask. Segments that ran before the planner failed stay fed.
    */
   feed(tokens: Int32Array, logits: LogitsWanted = 'last'): Float32Array {
-    return finish(this.#feed(tokens, logits, false))
+    return finish(this.#feed(tokens, logits))
   }
 
   /**
@@ -264,7 +267,7 @@ export class Sequence {
    * @throws as `feed`
    */
   feedInSteps(tokens: Int32Array, logits: LogitsWanted = 'last'): Generator<null, Float32Array, void> {
-    return this.#feed(tokens, logits, false)
+    return this.#feed(tokens, logits)
   }
 
   /**
@@ -291,7 +294,7 @@ export class Sequence {
         'PREFILL',
         'dense feed: expected a prompt that ran dense before it, so that the cache has all heads, got another',
       )
-    return yield* this.#feed(tokens, logits, true)
+    return yield* this.#feed(tokens, logits, 'dense')
   }
 
   /** Whether the tokens of the first feed ran dense. */
@@ -300,7 +303,11 @@ export class Sequence {
     return this.#schedule ? isDensePrompt(this.#schedule.planner) : this.#mask === null
   }
 
-  *#feed(tokens: Int32Array, logits: LogitsWanted, unmasked: boolean): Generator<null, Float32Array, void> {
+  *#feed(
+    tokens: Int32Array,
+    logits: LogitsWanted,
+    unmasked: Unmasked = null,
+  ): Generator<null, Float32Array, void> {
     const { vocabulary: V } = this.model.config
     const T = tokens.length
     let rows: Float32Array = new Float32Array(logits === 'all' ? T * V : 0)
@@ -398,19 +405,32 @@ export class Sequence {
     return true
   }
 
+  /** Tokens from the first on after which `lengthenPrompt` can go on under a planner by prompt; 0 if it cannot. */
+  summedFor(planner: MaskPlanner): number {
+    return this.#schedule?.summedFor(planner) ?? 0
+  }
+
   /**
-   * Puts a mask in force for the tokens to come, as a planner that decides once does at the end of a dense prompt. All tokens so far are the
-   * prompt then.
-   * @param mask of the model's shape
-   * @throws UsageError PREFILL where a mask is in force, MASK_SHAPE
+   * Takes all tokens so far, which ran dense, for the beginning of a prompt: runs the rest dense, and puts in force what is decided over the
+   * whole, as a planner that decides once does at the end of a dense prompt. Yields as `feedInSteps`.
+   * @param prompt [T], with the tokens so far, as many as `summedFor` tells where a planner is given
+   * @param decided the mask, of the model's shape, or the planner by prompt that is asked at the end
+   * @returns the logits of the last token: [V]
+   * @throws UsageError PREFILL where a mask is in force, MASK_SHAPE, and as `feed`
    */
-  decide(mask: UnitMask): void {
+  *lengthenPrompt(
+    prompt: Int32Array,
+    decided: UnitMask | PlannerBy<'prompt'>,
+  ): Generator<null, Float32Array, void> {
     if (this.#mask)
       throw new UsageError('PREFILL', 'sequence: expected tokens that ran dense, got some under a mask')
-    this.#adopt(mask, { T: 1, steps: Math.max(0, this.#expectedTokens - 1) })
+    const logits = yield* this.#feed(prompt.subarray(this.#length), 'last', 'prompt')
+    const mask = 'by' in decided ? this.#schedule?.afterPrompt(prompt, decided) : decided
+    this.#adopt(mask as UnitMask, { T: 1, steps: Math.max(0, this.#expectedTokens - 1) })
     this.#decidedLate = true
     this.#prompt = this.#length
     this.#decisions = 1
+    return logits
   }
 
   /** Whether the caches still hold what tokens after the first `length` see: those over which a window slid may not. */
@@ -435,12 +455,11 @@ export class Sequence {
   /**
    * Runs new tokens segment by segment.
    * @param each is given a segment's stream [count, D], which stays in scratch, and its place
-   * @param unmasked whether no mask applies to them
    */
   *#run(
     tokens: Int32Array,
     each: (stream: Buffer, start: number, count: number) => void,
-    unmasked = false,
+    unmasked: Unmasked = null,
   ): Generator<null, void, void> {
     const T = tokens.length
     const past = this.#length
@@ -461,7 +480,7 @@ export class Sequence {
   }
 
   /** The layers over a segment; returns the stream leaving the last one, in the model's first backend. */
-  *#runSegment(segment: Segment, tokens: Int32Array, unmasked: boolean): Generator<null, Buffer, void> {
+  *#runSegment(segment: Segment, tokens: Int32Array, unmasked: Unmasked): Generator<null, Buffer, void> {
     const { model } = this
     const { past, T } = segment
     const { backend: home } = model
@@ -485,7 +504,8 @@ export class Sequence {
       gate: gates ? (...shown) => this.#askGate(segment, ...shown) : null,
       activation: (layer, activation) => {
         if (shows) this.#show(layer, 'neurons', pass.backend, activation)
-        if (schedule?.summarizes(segment)) schedule.summarize(layer, pass.backend.readF32(activation), T)
+        if (schedule?.summarizes && (isDense || unmasked === 'prompt'))
+          schedule.summarize(segment, layer, pass.backend.readF32(activation))
       },
     }
     for (let layer = 0; layer < model.config.layers; layer++) {
@@ -528,7 +548,7 @@ export class Sequence {
   *#runLayer(
     pass: Pass,
     layer: number,
-    unmasked: boolean,
+    unmasked: Unmasked,
     read: ReadChannels | null,
     asks: Asks,
   ): Generator<null, void, void> {

@@ -89,11 +89,19 @@ export interface ByPrompt {
   readonly by: 'prompt'
   /**
    * Makes a number for each neuron of a layer from its activations over the prompt; nothing else is kept of these.
-   * @param activations what fc2 reads, of every token of the prompt: [T, F], read-only
+   * @param activations what fc2 reads, of every token of the prompt: [T, F], read-only; of the tokens that a chat added to it, if the
+   *   planner sums
    * @param tokens T
+   * @param sums zeros, or what it left here after the tokens before these: [F]
    * @returns [F]
    */
-  summarize(activations: Float32Array, tokens: number): Float32Array
+  summarize(activations: Float32Array, tokens: number, sums: Float64Array): Float32Array
+  /**
+   * Whether `summarize` adds up over tokens: it leaves in `sums` all that it needs of them, and returns the bits of a call over the whole
+   * prompt. Then a chat reads its last prompt once. Planners of one function `summarize` go on from each other's sums, so it
+   * uses nothing but its arguments.
+   */
+  readonly sumsUp?: boolean
   /** @param view what the prompt left behind */
   choose(view: PromptEnd): UnitMask
 }
@@ -247,12 +255,12 @@ export function isOneMask(planner: MaskPlanner): boolean {
 }
 
 /**
- * Whether one mask, decided by attention, holds for all tokens after a prompt that runs dense: the prompt then has the keys and values of a
- * dense text.
+ * Whether one mask holds for all tokens after a prompt that runs dense, and a longer prompt needs no second look at this one: its keys and
+ * values are those of a dense text, and it is judged by its source layer or by sums.
  */
 export function isMaskAfterPrompt(planner: MaskPlanner): boolean {
   return (
-    planner.by === 'attention' &&
+    (planner.by === 'attention' || (planner.by === 'prompt' && planner.sumsUp === true)) &&
     planner.every === undefined &&
     isDensePrompt(planner) &&
     planner.compensation?.seesPrompt !== true
@@ -287,7 +295,7 @@ export function givenMask(mask: UnitMask, planner: MaskPlanner | null): PlannerB
   return { ...given, compensation, prefill: isDensePrompt(planner) ? 'dense' : 'masked' }
 }
 
-type Setting = Exclude<keyof PlannerSettings, 'name'> | 'sourceLayer'
+type Setting = Exclude<keyof PlannerSettings, 'name'> | 'sourceLayer' | 'sumsUp'
 
 /** The optional settings, each with the only way of deciding that has it; null: all ways have it. */
 const settings: Readonly<Record<Setting, MaskPlanner['by'] | null>> = {
@@ -298,6 +306,7 @@ const settings: Readonly<Record<Setting, MaskPlanner['by'] | null>> = {
   random: null,
   compensation: null,
   sourceLayer: 'attention',
+  sumsUp: 'prompt',
 }
 
 /** The names of the settings that planners of one way may have. */

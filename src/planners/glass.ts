@@ -52,7 +52,7 @@ export function glassPlanner(mean: UnitScores, budget: Budget, topK: TopK = refe
       )
     return merged
   }
-  return neuronPlanner('glass', shape, { summarize: griffinScores, scores }, budget, topK)
+  return neuronPlanner('glass', shape, { summarize: griffinScores, sumsUp: true, scores }, budget, topK)
 }
 
 export const glassRecord: PlannerRecord<'glass'> = {

@@ -23,10 +23,14 @@ import type { PlannerRecord } from './record.ts'
  * The score of each neuron of a layer: [F]. Sums are in float64, tokens in order, and become float32 once, at the end.
  * @param activations of the prompt: [T, F]
  * @param tokens T, at least 1
+ * @param sums of the tokens before these, which are added to: [F]
  */
-export function griffinScores(activations: Float32Array, tokens: number): Float32Array {
-  const F = activations.length / tokens
-  const sums = new Float64Array(F)
+export function griffinScores(
+  activations: Float32Array,
+  tokens: number,
+  sums: Float64Array = new Float64Array(activations.length / tokens),
+): Float32Array {
+  const F = sums.length
   for (let start = 0; start < activations.length; start += F) {
     let squares = 0
     for (let j = 0; j < F; j++) squares += activations[start + j] * activations[start + j]
@@ -55,7 +59,13 @@ export function griffinScores(activations: Float32Array, tokens: number): Float3
  * ```
  */
 export function griffinPlanner(shape: UnitShape, budget: Budget, topK: TopK = referenceTopK): LatePlanner {
-  return neuronPlanner('griffin', shape, { summarize: griffinScores, scores: (all) => all }, budget, topK)
+  return neuronPlanner(
+    'griffin',
+    shape,
+    { summarize: griffinScores, sumsUp: true, scores: (all) => all },
+    budget,
+    topK,
+  )
 }
 
 export const griffinRecord: PlannerRecord<'griffin'> = {

@@ -33,7 +33,7 @@ export function griffinStaticPlanner(
     ...mean,
     neurons: mean.neurons.map((score, place) => score * Math.sqrt(summaries[place])),
   })
-  return latePlanner('griffin-static', { summarize: griffinScores, scores }, budget, topK)
+  return latePlanner('griffin-static', { summarize: griffinScores, sumsUp: true, scores }, budget, topK)
 }
 
 export const griffinStaticRecord: PlannerRecord<'griffin-static'> = {

@@ -18,7 +18,7 @@ export function neuronBudget(budget: Budget): Budget {
 }
 
 /** How units are ranked. */
-export interface LateRanking<Scores> extends Pick<LatePlanner, 'summarize'> {
+export interface LateRanking<Scores> extends Pick<LatePlanner, 'summarize' | 'sumsUp'> {
   /** @param summaries what `summarize` returned of each layer: [L, F] */
   readonly scores: (summaries: Float32Array) => Scores
 }
@@ -26,7 +26,7 @@ export interface LateRanking<Scores> extends Pick<LatePlanner, 'summarize'> {
 /** A planner that ranks all units after the prompt. @throws UsageError (when asked) as `selectMask` */
 export function latePlanner(
   name: string,
-  { summarize, scores }: LateRanking<UnitScores>,
+  { scores, ...summing }: LateRanking<UnitScores>,
   budget: Budget,
   topK: TopK,
 ): LatePlanner {
@@ -34,7 +34,7 @@ export function latePlanner(
     name,
     by: 'prompt',
     ranking: { scores: ({ summaries }) => scores(summaries), criterion: null, budget },
-    summarize,
+    ...summing,
     choose: ({ summaries }) => selectMask(scores(summaries), budget, topK),
   }
 }

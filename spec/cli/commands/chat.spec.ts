@@ -590,17 +590,26 @@ describe('at a terminal', () => {
     const { stdout, notes } = await typed([...input, ...more])
     usual.mockRestore()
     const stays = 'earlier answers stay: /again replaces the last one, /new forgets all'
-    const anew =
-      'each answer reads the whole conversation anew, as the planner sees all of it in every layer; dense, static and random keep what was read'
-    expect(stdout).toContain(`griffin, 50.0 %; it skips neurons alone; ${anew}\n`)
+    expect(stdout).toContain('griffin, 50.0 %; it skips neurons alone\n')
     expect(stdout).toContain(`griffin, 25.0 %; ${stays}\n`)
     expect(stdout.split('dense: nothing is skipped')).toHaveLength(4)
-    // Once in a conversation.
-    expect(stdout.split('\n').slice(-3)).toEqual([`griffin, 0.0 %; ${anew}`, 'griffin, 75.0 %', ''])
+    expect(stdout.split('\n').slice(-3)).toEqual(['griffin, 0.0 %', 'griffin, 75.0 %', ''])
     expect(notes[0]).toMatch(/^\[[1-9]\d* % of the weights skipped/)
     const other = await typed(['/sparsity 0.5', '/planner random'])
     expect(other.notes[0]).toContain('planner shadow: expected a predictor')
     expect(other.stdout).toContain('random, 50.0 %\n')
+  })
+
+  test('why an answer reads all of the conversation is said once in a conversation', async () => {
+    const { stdout } = await typed([
+      '/planner coreinfer',
+      '/sparsity 0.5',
+      '/planner griffin',
+      '/planner coreinfer',
+    ])
+    const anew =
+      'each answer reads the whole conversation anew, as the planner sees all of it in every layer; dense, static and random keep what was read'
+    expect(stdout.split(anew)).toHaveLength(2)
   })
 
   test.each(['once\n/mask\nupon', '// add\nconst x = 1', '/* c */\nconst x = 1', '/new\n/quit', '//a\n//b'])(
