@@ -110,6 +110,16 @@ describe('a plot', () => {
     { runs: casesAtTier(8, 25) },
   )
 
+  test.each(['line', 'bar'] as const)('of %s with numbers too small for an axis is drawn', async (kind) => {
+    const point = { x: 5e-324, y: 5e-324, error: 5e-324 }
+    const series = [{ name: '', points: [point, { ...point, x: 0, y: 0 }] }]
+    for (const plot of [{ series: [{ name: '', points: [{ x: 1, y: 0, error: 5e-324 }] }] }, { series }])
+      await isDrawn(drawPlot)(
+        { title: '', kind, x: { label: '' }, y: { label: '' }, ...plot },
+        figureSizes[0],
+      )
+  })
+
   test.each(['toString', 'constructor', '__proto__', 'datum', "a.b['c']"])(
     'with %s is drawn',
     async (text) => {

@@ -7,6 +7,11 @@ import { figure } from '../../results/cells.ts'
 /** Beyond this, differences between numbers on an axis are no numbers themselves. */
 const LARGEST = 1e100
 
+/** A number as an axis has it: of less than 1 / LARGEST no ticks can be made. */
+export function drawable(value: number): number {
+  return Math.abs(value) < 1 / LARGEST ? 0 : value
+}
+
 /** Whether a point has a place in its figure: a number, and above 0 on a logarithmic axis. */
 export function isDrawable(plot: Plot, { x, y }: PlotPoint): boolean {
   const placed = typeof x === 'string' || Math.abs(x) < LARGEST

@@ -7,7 +7,7 @@
 import type { TopLevelSpec } from 'vega-lite'
 import type { Plot } from '../../results/experiment_result.ts'
 import { figure } from '../../results/cells.ts'
-import { hasError, isDrawable } from './figure_words.ts'
+import { drawable, hasError, isDrawable } from './figure_words.ts'
 import { seriesStyles } from './series.ts'
 
 /** The size of a figure, in pixels. */
@@ -59,11 +59,12 @@ function dataOf(plot: Plot): Datum[] {
     points
       .filter((point) => isDrawable(plot, point))
       .map((point) => {
-        const { x, y, error = 0 } = point
+        const { x } = point
+        const [y, error] = [drawable(point.y), drawable(point.error ?? 0)]
         const known = hasError(point)
         const low = plot.y.scale === 'log' && y - error <= 0 ? y : y - error
         return {
-          x: typeof x === 'string' ? guarded(x) : x,
+          x: typeof x === 'string' ? guarded(x) : drawable(x),
           y,
           series: guarded(name),
           low: known ? low : null,
