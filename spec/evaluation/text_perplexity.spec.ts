@@ -6,7 +6,7 @@
  * Tests src/evaluation/evaluate.ts, src/evaluation/score_window.ts, src/evaluation/window_evaluator.ts,
  * src/results/method.ts and src/results/ratio.ts.
  */
-import { beforeAll, describe, expect, test } from 'vitest'
+import { beforeAll, describe, expect, test, vi } from 'vitest'
 import { randomPredictor } from '../../src/bench/predictors.ts'
 import {
   compareMethods,
@@ -378,6 +378,11 @@ describe('rows', () => {
     expect(report.rows[0]).toMatchObject({ tokenPerplexity: null, wordPerplexity: expect.any(Number) })
     const atOnce = await measure({}, AbortSignal.abort())
     expect(atOnce.rows).toEqual([])
+    const before = new AbortController()
+    const begun = vi.spyOn(model, 'begin')
+    await measure({}, before.signal, () => before.abort())
+    expect(begun, 'no window is run after the signal').not.toHaveBeenCalled()
+    begun.mockRestore()
   })
 
   test('name the criterion that a planner learnt or uses', () => {

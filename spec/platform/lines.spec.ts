@@ -180,8 +180,8 @@ test('lines before ctrl-C between questions wait, each for a question and a key;
     ((...event: unknown[]) => event[0] === 'SIGINT' || emit(...event)) as typeof process.emit,
   )
   for (const [last, ...expected] of [
-    ['?\r', 'one!', 'two?', 'three.'],
-    ['\u0003', 'one!', { isEmpty: false }, '.'],
+    ['?\r', 'one!', 'two?', 'three.', '*'],
+    ['\u0003', 'one!', { isEmpty: false }, '.', '*'],
   ] as const) {
     const { stdin } = played(true)
     const lines = openLines()
@@ -197,7 +197,7 @@ test('lines before ctrl-C between questions wait, each for a question and a key;
       await pause()
     }
     const answers = []
-    for (const keys of ['!\r', last, '.\r']) answers.push(await answer(keys))
+    for (const keys of ['!\r', last, '.\r', '*\r']) answers.push(await answer(keys))
     expect(answers).toEqual(expected)
     lines.close()
   }

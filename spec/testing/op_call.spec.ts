@@ -8,7 +8,7 @@ import { expect, test } from 'vitest'
 import type { Backend, Buffer } from '../../src/backends/backend.ts'
 import type { OwnedBuffer } from '../../src/backends/owned_buffer.ts'
 import { createBackend } from '../../src/backends/select.ts'
-import { call, callAll } from '../../src/testing/op_call.ts'
+import { call, callAll, haveSameBits } from '../../src/testing/op_call.ts'
 import { agreementLaws } from '../../src/verify/ops/agreement.ts'
 import { mutate, verdict } from '../harness/mutate.ts'
 
@@ -32,6 +32,18 @@ function reluThen(spoil: (y: Buffer, x: Buffer, N: number) => void): Backend {
 async function why(backend: Backend): Promise<string | null> {
   return verdict(agreementLaws('relu')[0], backend)
 }
+
+test.each([Uint8Array, Uint16Array, Float32Array].map((Numbers) => [Numbers.name, Numbers] as const))(
+  'two arrays of %s differ where a number outside of what is left out differs',
+  (_, Numbers) => {
+    const one = Numbers.of(1, 2, 3, 4, 5)
+    one.forEach((_, i) => {
+      const other = one.slice()
+      other[i]++
+      expect([haveSameBits(one, other, 1, 3), haveSameBits(one, other)]).toEqual([i === 1 || i === 2, false])
+    })
+  },
+)
 
 test('a correct relu passes', async () => {
   expect(await why(reluThen(() => {}))).toBeNull()

@@ -108,7 +108,7 @@ function withRows(
   // Rows that are rounded one by one are held alike whichever way the matrix lies.
   const isTurned = storage.block > 1
   const builder = storage.builder(scope, isTurned ? [D, N] : shape, isTurned)
-  const strip = new Float32Array((isTurned ? N : Math.min(N, STRIP)) * D)
+  const strip = new Float32Array((isTurned ? N : STRIP) * D)
   for (let top = 0, k = 0; top < N; top += strip.length / D) {
     const values = strip.subarray(0, Math.min(strip.length, (N - top) * D)).fill(0)
     for (; k < kept.length && (kept[k] - top) * D < values.length; k++)

@@ -656,16 +656,14 @@ export class Sequence {
   /** Brings every layer back to dense, where a prompt that failed has left a mask. */
   #unmask(): void {
     if (!this.#mask) return
-    for (let layer = 0; layer < this.model.config.layers; layer++)
-      this.#activate(layer, null, { T: 1, steps: 0 })
+    for (const layer of this.#layers.keys()) this.#activate(layer, null, { T: 1, steps: 0 })
     this.#mask = null
   }
 
   #adopt(mask: UnitMask, passes: Pick<CostHints, 'T' | 'steps'>): void {
     checkMask(mask, this.model.shape, this.mode !== 'simulate')
     const start = performance.now()
-    for (let layer = 0; layer < this.model.config.layers; layer++)
-      this.#activate(layer, layerMask(mask, layer), passes)
+    for (const layer of this.#layers.keys()) this.#activate(layer, layerMask(mask, layer), passes)
     this.#mask = mask
     this.#preparing += performance.now() - start
   }
