@@ -70,6 +70,10 @@ describe('a failure is one line and an exit code', () => {
       "too many arguments for 'generate'. Expected 1 argument but got 2: a, b.",
       'arguments: expected 1, got a, b; words that are one text are quoted: "a b"',
     ],
+    [
+      "too many arguments for 'generate'. Expected 1 argument but got 2: dir/a.gguf, b.",
+      'arguments: expected 1, got dir/a.gguf, b; a model is named by its flag: -m FILE',
+    ],
     ["unknown option '--tokens'\n(Did you mean --moments?)", '--tokens: unknown option'],
     ["unknown command 'list'\n(Did you mean cost?)", 'list: unknown command; --help lists them'],
     ["unknown option '--prompts'", '--prompts: unknown option'],

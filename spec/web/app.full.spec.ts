@@ -307,7 +307,7 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
       expect(tops[0]).toBeLessThan(tops[1])
       expect(await page.locator('#headline .value').allInnerTexts()).toEqual([
         '44 %',
-        expect.stringMatching(/^(\d\.\d\d ×|No difference|No speed)$/),
+        expect.stringMatching(/^(\d\.\d\d ×|No difference|Unclear|Unknown)$/),
         expect.stringMatching(/^\d\.\d\d nats$/),
       ])
     })

@@ -134,8 +134,11 @@ function helpOf(given: string): string {
   )
 }
 
+/** What chats of other programs call commands, with the names that they have here. */
+const elsewhere: Readonly<Record<string, string>> = { bye: 'quit', retry: 'again', regenerate: 'again' }
+
 function unknownCommand(name: string): UsageError {
-  const near = nearestName(name, commandNames, 2)
+  const near = Object.hasOwn(elsewhere, name) ? elsewhere[name] : nearestName(name, commandNames, 2)
   const hint = near === null ? '' : ` (did you mean /${near}?)`
   return new UsageError('UNKNOWN_COMMAND', `/${name}: unknown command${hint}; /help lists them`)
 }

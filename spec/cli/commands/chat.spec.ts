@@ -743,8 +743,9 @@ describe('at a terminal', () => {
   })
 
   test('a command that is misspelt is refused with the nearest one, or the one that it begins, if there is one', async () => {
-    const { notes } = await typed(['/sparsty 0.3', '/temp 0', '/unheard'])
+    const { notes } = await typed(['/bye', '/sparsty 0.3', '/temp 0', '/unheard'])
     expect(notes).toEqual([
+      expect.stringContaining('/bye: unknown command (did you mean /quit?); /help lists them'),
       expect.stringContaining('/sparsty: unknown command (did you mean /sparsity?); /help lists them'),
       expect.stringContaining('/temp: unknown command (did you mean /temperature?)'),
       expect.stringMatching(/\/unheard: unknown command; \/help lists them \[/),

@@ -67,18 +67,20 @@ describe('the speed', () => {
   test('is not told where the interval is wider than a factor of two', () => {
     const wide = Array.from({ length: 12 }, (_, i) => 1.5 + i)
     expect(factOf(wide)).toEqual({
-      value: 'No speed',
-      name: 'this machine is too busy to tell',
+      value: 'Unknown',
+      name: 'speed: this machine is too busy to tell',
       words:
         'Both models read this text in turns, 12 times: 2.50 to 11.50 times as fast as the dense model, which is too wide a range.',
     })
     for (const ratios of [wide.map((ratio) => 1 / ratio), wide.map((ratio) => ratio / 6)])
-      expect(factOf(ratios).value).toBe('No speed')
+      expect(factOf(ratios).value).toBe('Unknown')
   })
 
   test('is no number where the rounds do not exclude that there is no difference', () => {
     for (const ratios of [around(1), around(1.05), [...around(1.5).slice(0, 8), 1, 1, 1, 1]])
-      expect(factOf(ratios)).toMatchObject({ value: 'No difference', name: 'in speed from the dense model' })
+      expect(factOf(ratios)).toMatchObject({ value: 'Unclear', name: 'whether it is faster' })
+    const near = around(1).map((ratio) => 1 + (ratio - 1) / 4)
+    expect(factOf(near)).toMatchObject({ value: 'No difference', name: 'in speed from the dense model' })
     // Too few rounds say nothing.
     expect(factOf([2, 2, 2, 2, 2, 2, 2]).value).toBe('…')
   })

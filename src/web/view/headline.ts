@@ -49,8 +49,8 @@ function skipped(trace: Trace | null, mask: UnitMask | null): Fact {
   }
 }
 
-/** An interval of a ratio that is wider says nothing. */
-const MAX_SPREAD = 2
+/** An interval of a ratio that is wider says nothing; one around 1 that is no wider says that there is no difference. */
+const [MAX_SPREAD, ALIKE_SPREAD] = [2, 1.1]
 
 /** A speed-up is stated only where the rounds exclude that there is none. */
 function speed(trace: Trace | null, mask: UnitMask | null, isWriting: boolean): Fact {
@@ -62,15 +62,15 @@ function speed(trace: Trace | null, mask: UnitMask | null, isWriting: boolean): 
   const range = `Both models read this text in turns, ${rounds.sparse.length} times: ${low.toFixed(2)} to ${high.toFixed(2)}`
   if (high > MAX_SPREAD * low)
     return {
-      value: 'No speed',
-      name: 'this machine is too busy to tell',
+      value: 'Unknown',
+      name: 'speed: this machine is too busy to tell',
       words: `${range} times as fast as the dense model, which is too wide a range.`,
     }
   const verdict = judgeRatio(interval)
   if (verdict === 'alike')
     return {
-      value: 'No difference',
-      name: 'in speed from the dense model',
+      value: high > ALIKE_SPREAD * low ? 'Unclear' : 'No difference',
+      name: high > ALIKE_SPREAD * low ? 'whether it is faster' : 'in speed from the dense model',
       words: `${range} times as fast as the dense model.`,
     }
   const skips = mask ? achievedSparsity(mask, trace.model).weights : 0
