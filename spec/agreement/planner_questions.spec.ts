@@ -403,22 +403,25 @@ function watch(model: LanguageModel, planner: MaskPlanner, { show, tell }: Subje
         return
       }
       if (!feeds.includes(name)) return call(...args)
-      const tokens = (args[0] as Int32Array).slice()
+      const lengthens = name === 'lengthenPrompt'
+      const tokens = (args[0] as Int32Array).slice(lengthens ? raw.length : 0)
       const before = raw.decisions
       calls = []
       let failure: unknown = null
       let result: unknown
       try {
-        result = name.endsWith('InSteps') ? atOnce(call(...args) as Steps) : call(...args)
+        result = lengthens || name.endsWith('InSteps') ? atOnce(call(...args) as Steps) : call(...args)
       } catch (error) {
         failure = error
       }
       if (failure instanceof UsageError) throw failure
-      parts = [...parts, { tokens, how: name.startsWith('feedDense') ? 'feedDense' : 'feed' }]
+      parts = [...parts, { tokens, how: lengthens || name.startsWith('feedDense') ? 'feedDense' : 'feed' }]
       if (parts.length > 1) stepped += tokens.length
       sameData('questions', calls, fresh?.questions(parts) ?? [])
       if (failure) throw failure
       fed += tokens.length
+      // Its mask is decided by another sequence, which runs the whole prompt.
+      if (lengthens) return result
       sameData('decisions', raw.decisions - before, countDecisions(calls))
       decisions += countDecisions(calls)
       return result
@@ -440,7 +443,7 @@ function watch(model: LanguageModel, planner: MaskPlanner, { show, tell }: Subje
 }
 
 /** The calls that feed a sequence. */
-const feeds = ['feed', 'feedInSteps', 'feedDense', 'feedDenseInSteps', 'score']
+const feeds = ['feed', 'feedInSteps', 'feedDense', 'feedDenseInSteps', 'lengthenPrompt', 'score']
 type Steps = ReturnType<Sequence['feedInSteps']>
 
 /** A feed in steps that has run: what is asked in between does not depend on them (spec/engine/sequence.spec.ts). */

@@ -105,7 +105,7 @@ const help = `Commands:
   /quit, /exit     end, as ctrl-D does
 The tab key completes commands. Blanks before a command are ignored. A line that ends with \\ goes on in the next one; pasted lines are one message. //TEXT sends a message
 that begins with a slash. Ctrl-C ends an answer; ctrl-D during an answer ends the chat after it. Lines typed during an answer are
-sent after it, or wait at the prompt, one by one, where ctrl-C ends it. An answer that only repeats the same words ends by itself.`
+sent after it, one by one; if ctrl-C ends the answer, they wait at the prompt. An answer that only repeats the same words ends by itself.`
 
 /** The commands that the help lists, and whether something may follow each: what is written in capitals, or a setting. */
 const commands: ReadonlyMap<string, boolean> = new Map(

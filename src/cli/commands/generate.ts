@@ -50,8 +50,8 @@ planner decides the mask from the prompt, and the mask holds for the whole text;
 tokens. With --check N the text is exactly the dense model's: the model writes N tokens under the mask, then runs them again dense in one
 pass, and replaces those that differ. The prompt then runs dense. --json reports how many masks were decided and how many tokens were replaced.
 
-The text is greedy (the likeliest token each time) unless --temperature is above 0: then tokens are drawn by --seed. Then
-the settings of drawing come from the flags, or else from the model's makers (generation_config.json). Ctrl-C keeps the text so far and
+The text is greedy (the likeliest token each time) unless --temperature is above 0: then tokens are drawn by --seed, with the
+settings of the flags, or else of the model's makers (generation_config.json). Ctrl-C keeps the text so far and
 ends with exit code 130.
 
 At the end a line on stderr says how much of the layers' weights was skipped, how fast the text was written, and how tokens were chosen. The
