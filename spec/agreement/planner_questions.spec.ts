@@ -415,7 +415,7 @@ function watch(model: LanguageModel, planner: MaskPlanner, { show, tell }: Subje
         failure = error
       }
       if (failure instanceof UsageError) throw failure
-      parts = [...parts, { tokens, how: lengthens || name.startsWith('feedDense') ? 'feedDense' : 'feed' }]
+      parts = [...parts, { tokens, how: lengthens || name === 'feedDense' ? 'feedDense' : 'feed' }]
       if (parts.length > 1) stepped += tokens.length
       sameData('questions', calls, fresh?.questions(parts) ?? [])
       if (failure) throw failure
@@ -443,7 +443,7 @@ function watch(model: LanguageModel, planner: MaskPlanner, { show, tell }: Subje
 }
 
 /** The calls that feed a sequence. */
-const feeds = ['feed', 'feedInSteps', 'feedDense', 'feedDenseInSteps', 'lengthenPrompt', 'score']
+const feeds = ['feed', 'feedInSteps', 'feedDense', 'lengthenPrompt', 'score']
 type Steps = ReturnType<Sequence['feedInSteps']>
 
 /** A feed in steps that has run: what is asked in between does not depend on them (spec/engine/sequence.spec.ts). */

@@ -71,6 +71,10 @@ describe('a failure is one line and an exit code', () => {
       'arguments: expected 1, got a, b; words that are one text are quoted: "a b"',
     ],
     [
+      "too many arguments for 'generate'. Expected 1 argument but got 2: a; b, c.",
+      'arguments: expected 1, got a; b, c; words that are one text are quoted: "a b"',
+    ],
+    [
       "too many arguments for 'generate'. Expected 1 argument but got 2: dir/a.gguf, b.",
       'arguments: expected 1, got dir/a.gguf, b; a model is named by its flag: -m FILE',
     ],

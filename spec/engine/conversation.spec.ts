@@ -59,19 +59,7 @@ function sizes(activations: Float32Array, tokens: number, sums: Float64Array): F
 }
 
 /** Who decides in a turn. */
-type Decider =
-  | 'dense'
-  | 'mask'
-  | 'same'
-  | 'allOnes'
-  | 'byLength'
-  | 'late'
-  | 'again'
-  | 'byLayer'
-  | 'afterPrompt'
-  | 'bySums'
-  | 'behindPrompt'
-const deciders: readonly Decider[] = [
+const deciders = [
   'dense',
   'mask',
   'same',
@@ -83,7 +71,8 @@ const deciders: readonly Decider[] = [
   'afterPrompt',
   'bySums',
   'behindPrompt',
-]
+] as const
+type Decider = (typeof deciders)[number]
 
 function decided(loaded: LanguageModel, by: Decider): SequenceOptions {
   const planner = (

@@ -120,7 +120,10 @@ const reworded: readonly (readonly [form: RegExp, words: string])[] = [
   [/^option '(?:\S+, )?(--[\w-]+).*' argument missing$/, '$1: expected a value, got none'],
   [/^too many arguments.*\. Expected (\d+) .* got \d+: (.*)\.$/s, 'arguments: expected $1, got $2'],
   [/^(arguments: expected \d+, got [^,]+\.gguf\b.*)$/s, '$1; a model is named by its flag: -m FILE'],
-  [/^(arguments: expected [1-9](?!.*; ).*)$/s, '$1; words that are one text are quoted: "a b"'],
+  [
+    /^(arguments: expected [1-9]\d*, got (?![^,]+\.gguf\b).*)$/s,
+    '$1; words that are one text are quoted: "a b"',
+  ],
   [/^unknown (\S+) '(.*)'/, '$2: unknown $1'],
   [/\s+\(Did you mean /, ' (did you mean '],
   // Of another first letter a command or a flag is not what was meant.

@@ -279,22 +279,12 @@ export class Sequence {
    * @throws UsageError PREFILL if the tokens so far did not begin with a dense prompt, as `feed`
    */
   feedDense(tokens: Int32Array, logits: LogitsWanted = 'last'): Float32Array {
-    return finish(this.feedDenseInSteps(tokens, logits))
-  }
-
-  /**
-   * Runs tokens as `feedDense` does, and yields as `feedInSteps`.
-   * @param tokens [T], at least one
-   * @param logits as in `feed`
-   * @throws as `feedDense`
-   */
-  *feedDenseInSteps(tokens: Int32Array, logits: LogitsWanted = 'last'): Generator<null, Float32Array, void> {
     if (!this.#isPromptDense || this.#length === 0)
       throw new UsageError(
         'PREFILL',
         'dense feed: expected a prompt that ran dense before it, so that the cache has all heads, got another',
       )
-    return yield* this.#feed(tokens, logits, 'dense')
+    return finish(this.#feed(tokens, logits, 'dense'))
   }
 
   /** Whether the tokens of the first feed ran dense. */

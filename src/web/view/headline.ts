@@ -67,12 +67,13 @@ function speed(trace: Trace | null, mask: UnitMask | null, isWriting: boolean): 
       words: `${range} times as fast as the dense model, which is too wide a range.`,
     }
   const verdict = judgeRatio(interval)
-  if (verdict === 'alike')
-    return {
-      value: high > ALIKE_SPREAD * low ? 'Unclear' : 'No difference',
-      name: high > ALIKE_SPREAD * low ? 'whether it is faster' : 'in speed from the dense model',
-      words: `${range} times as fast as the dense model.`,
-    }
+  if (verdict === 'alike') {
+    const isNear = high <= ALIKE_SPREAD * low
+    const [value, name] = isNear
+      ? ['No difference', 'in speed from the dense model']
+      : ['Unclear', 'whether it is faster']
+    return { value, name, words: `${range} times as fast as the dense model.` }
+  }
   const skips = mask ? achievedSparsity(mask, trace.model).weights : 0
   const bound = `If only reading weights took time, it would be ${(1 / (1 - skips)).toFixed(2)}.`
   return {
