@@ -268,7 +268,7 @@ test('beside a planner object every option that chooses a planner is refused, bu
       else
         await expect(call, option).rejects.toMatchObject({
           code: 'PLANNER',
-          message: `planner mine: expected no ${option} beside a planner object, which decides that itself, got ${value}`,
+          message: `planner mine: expected no ${option} beside a planner object, which decides that itself, got ${value}${option === 'every' || option === 'prefill' ? `; set ${option} in the planner` : ''}`,
         })
   }
   expect(await codeOf(opt.forward(prompt, { planner: staticMask, every: 2 }))).toBe('PLANNER')

@@ -132,9 +132,10 @@ export function expectNoChoice({ name }: MaskPlanner, options: PlannerChoice): v
   const named = Object.entries(choice).find(([, value]) => value !== undefined)
   if (named === undefined) return
   const [option, value] = named
+  const isOwn = option === 'every' || option === 'prefill'
   throw new UsageError(
     'PLANNER',
-    `planner ${name}: expected no ${option} beside a planner object, which decides that itself, got ${value}`,
+    `planner ${name}: expected no ${option} beside a planner object, which decides that itself, got ${value}${isOwn ? `; set ${option} in the planner` : ''}`,
     { option },
   )
 }
