@@ -126,6 +126,8 @@ export class Sequence {
   #decidedLate = false
   #preparing = 0
   #decisions = 0
+  /** Whether a feed has begun and not ended. */
+  #isFed = false
   #disposed = false
 
   /**
@@ -182,9 +184,10 @@ export class Sequence {
   /**
    * All that `LanguageModel.resume` goes on from with the bits that this sequence would give: strategies may be others (see
    * `mode`). A copy.
-   * @throws UsageError TOKENS before the first feed
+   * @throws UsageError TOKENS before the first feed, BUSY during a feed
    */
   state(): SequenceState {
+    this.#expectIdle()
     const length = this.#length
     if (length === 0) throw new UsageError('TOKENS', 'sequence: expected at least one token fed, got none')
     if (this.compensation?.seesPrompt)
@@ -243,7 +246,7 @@ export class Sequence {
    * @param tokens [T], at least one
    * @param logits of every position, of the last one, or of none
    * @returns logits [T, V], or of the last position [V], or nothing
-   * @throws UsageError TOKENS for none or an id outside the vocabulary, CONTEXT_LENGTH past the last position;
+   * @throws UsageError TOKENS for none or an id outside the vocabulary, CONTEXT_LENGTH past the last position, BUSY during another feed;
    *   PLANNER_MASK, MASK_SHAPE or MASK_VALUE for a planner's mask. Segments that ran before the planner failed stay fed.
    */
   feed(tokens: Int32Array, logits: LogitsWanted = 'last'): Float32Array {
@@ -340,9 +343,10 @@ export class Sequence {
    *   in force, and then lengths inside the first feed are allowed: all that is kept ran under it, except
    *   layers that run dense in any case.
    * @throws UsageError REWIND for a length inside the first feed, by which masks are decided, or past what was fed, and
-   *   under a planner that is asked now and then: its earlier masks are gone; and for a length that `canRewind` denies
+   *   under a planner that is asked now and then: its earlier masks are gone; and for a length that `canRewind` denies; BUSY during a feed
    */
   rewind(length: number, decided?: UnitMask | null): void {
+    this.#expectIdle()
     const { every = 1, shift, name } = this.#schedule?.planner ?? {}
     const isSame = decided !== undefined
     // Where no mask was in force, all ran dense, whoever was to decide later.
@@ -446,19 +450,34 @@ export class Sequence {
     const T = tokens.length
     const past = this.#length
     if (this.#disposed) throw new UsageError('DISPOSED', 'the sequence has been disposed')
+    this.#expectIdle()
     this.model.checkTokens(tokens, past)
     this.#cache.reserve(past + T, past, this.#capacity ?? Math.max(64, 2 * T))
     const segments = unmasked ? null : this.#schedule?.segments(past, T)
-    for (const segment of segments ?? [{ past, T, asks: false }]) {
-      const start = segment.past - past
-      each(
-        yield* this.#runSegment(segment, tokens.subarray(start, start + segment.T), unmasked),
-        start,
-        segment.T,
-      )
-      if (segment.asks) this.#decisions++
+    this.#isFed = true
+    try {
+      for (const segment of segments ?? [{ past, T, asks: false }]) {
+        const start = segment.past - past
+        each(
+          yield* this.#runSegment(segment, tokens.subarray(start, start + segment.T), unmasked),
+          start,
+          segment.T,
+        )
+        if (segment.asks) this.#decisions++
+      }
+    } finally {
+      this.#isFed = false
     }
     if (past === 0) this.#prompt = T
+  }
+
+  /** Refuses a call during a feed in steps, or of a planner that is asked in one. @throws UsageError BUSY */
+  #expectIdle(): void {
+    if (this.#isFed)
+      throw new UsageError(
+        'BUSY',
+        'sequence: expected one call at a time, got another while a feed is still writing to it',
+      )
   }
 
   /** The layers over a segment; returns the stream leaving the last one, in the model's first backend. */

@@ -20,8 +20,8 @@ export function checkMask(mask: UnitMask, shape: UnitShape, skips = false): void
       'MASK_SHAPE',
       'mask: expected heads and neurons, got input channels too, which a planner chooses token by token',
     )
-  for (let layer = 0; skips && layer < shape.layers; layer++)
-    checkSwitches(layerMask(mask, layer), `layer ${layer}, `)
+  if (!skips) return
+  for (let layer = 0; layer < shape.layers; layer++) checkSwitches(layerMask(mask, layer), `layer ${layer}, `)
 }
 
 /**

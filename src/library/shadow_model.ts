@@ -283,7 +283,7 @@ export class ShadowModel {
    * @returns at the end: `stop` if the model or a stop text ended it, `length` if maxTokens or the context did
    * @throws UsageError PROMPT if it is empty, CONTEXT_LENGTH if it and maxTokens do not fit the model, TOKENS for ids that it does not
    *   have; for the value of an option the code with its name, such as SPARSITY, PLANNER, STOP or TOP_K for `topK`; SAMPLER for a sampler beside options of sampling, or one that returns no id; OPTION_NAME for an
-   *   option that there is not, OPTION_TYPE and OPTIONS for a wrong type; SESSION for a session of a chat, DISPOSED; MissingError
+   *   option that there is not, OPTION_TYPE and OPTIONS for a wrong type; SESSION for a session of a chat, BUSY for one that another call is still writing to, DISPOSED; MissingError
    *   PREDICTOR_MISSING; the signal's reason
    * @specified `generate`
    * @example
@@ -304,10 +304,12 @@ export class ShadowModel {
     this.#expectLive()
     checkOptions(options, generateKinds)
     const { session } = options
-    const before = session?.tokens.length ?? 0
-    const ids = before > 0 ? this.#promptIds(prompt, before) : this.#promptIds(prompt)
-    const how = { most: DEFAULT_TOKENS, stopIds: this.stopIds, continues: true }
-    return yield* this.#write(ids, options, { ...how, kind: 'text' })
+    const steps = (): AsyncGenerator<GenerateStep, GenerateEnd, void> => {
+      const ids = this.#promptIds(prompt, session?.tokens.length)
+      const how = { most: DEFAULT_TOKENS, stopIds: this.stopIds, continues: true }
+      return this.#write(ids, options, { ...how, kind: 'text' })
+    }
+    return yield* session ? session.alone(steps) : steps()
   }
 
   /**
@@ -374,6 +376,16 @@ export class ShadowModel {
     this.#expectLive()
     checkOptions(options, chatKinds)
     expectMessages(messages)
+    const { session } = options
+    const steps = (): AsyncGenerator<GenerateStep, GenerateEnd, void> => this.#answer(messages, options)
+    return yield* session ? session.alone(steps) : steps()
+  }
+
+  /** The steps of `chat`. */
+  async *#answer(
+    messages: readonly ChatMessage[],
+    options: ChatOptions,
+  ): AsyncGenerator<GenerateStep, GenerateEnd, void> {
     const { onPrompt, session, chatTemplateKwargs } = options
     const { ids } = await this.chatPrompt(messages, chatTemplateKwargs)
     const eosToken = this.chatTemplate?.eosToken ?? null
