@@ -24,7 +24,7 @@ import { defaultCache } from '../engine/layer_cache.ts'
 import { expectCheckable } from '../engine/next_tokens.ts'
 import { generateTokens, type GenerateEnd, type PromptRun } from '../engine/generate.ts'
 import { shiftLabels } from '../engine/loss.ts'
-import { LanguageModel, withSequence } from '../engine/language_model.ts'
+import { LanguageModel } from '../engine/language_model.ts'
 import { samplingNames, type SamplerOptions } from '../engine/sampling.ts'
 import { chosenStorage, type Storage } from '../engine/storages/index.ts'
 import type { LoadProgress } from '../engine/weight_reader.ts'
@@ -75,6 +75,9 @@ import type { SessionSettings } from './session_file.ts'
 import type { TextSession } from './text_session.ts'
 
 const DEFAULT_TOKENS = 64
+
+/** The most tokens that `perplexity` scores before it looks at its signal again. */
+const SCORED_AT_ONCE = 64
 
 /** How text and chats differ. */
 interface Writing {
@@ -587,7 +590,8 @@ export class ShadowModel {
    * scored separately after what the tokenizer puts before a text, `</s>` of OPT. Where that is nothing, the first token of a
    * piece has nothing before it and is not scored. Under masks, with the KL from the dense model, `textPerplexity` measures.
    * @param text of any length
-   * @param options a signal that ends the measurement
+   * @param options a signal that ends the measurement: it is looked at before every 64 tokens, in the middle of a piece too. The call then
+   *   throws the signal's reason and gives no number of what it has read; the model stays usable
    * @example
    * ```ts
    * import { ShadowModel } from 'shadowllm'
@@ -617,10 +621,8 @@ export class ShadowModel {
     let nll = 0
     let tokens = 0
     for (let start = 0; start < ids.length; start += room) {
-      await pause(options.signal)
-      this.#expectLive()
       const piece = ids.slice(start, start + room)
-      nll += this.#scorePiece(Int32Array.of(...prefixIds, ...piece), prefixIds.length)
+      nll += await this.#nats(Int32Array.of(...prefixIds, ...piece), prefixIds.length, options.signal)
       tokens += piece.length - lost
     }
     const words = Math.max(1, text.split(/\s+/).filter(Boolean).length)
@@ -718,10 +720,38 @@ export class ShadowModel {
   }
 
   /** Nats of the tokens from `from` on; the first token of all is not scored. */
-  #scorePiece(ids: Int32Array, from: number): number {
-    return withSequence(this.model, { capacity: ids.length }, (sequence) => {
-      const labels = shiftLabels(ids.slice().fill(NOT_SCORED, 0, from))
-      return sequence.score(ids, labels).reduce((total, value) => total + value, 0)
-    })
+  async #nats(ids: Int32Array, from: number, signal: AbortSignal | undefined): Promise<number> {
+    const labels = shiftLabels(ids.slice().fill(NOT_SCORED, 0, from))
+    const parts = this.#scores(ids, labels, signal)
+    let total = 0
+    this.#running.add(parts)
+    try {
+      for await (const scores of parts) {
+        this.#expectLive()
+        for (const value of scores) total += value
+      }
+    } finally {
+      this.#running.delete(parts)
+    }
+    this.#expectLive()
+    return total
+  }
+
+  /** The scores of tokens, some at a time. */
+  async *#scores(
+    ids: Int32Array,
+    labels: Int32Array,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<Float32Array, void, void> {
+    const sequence = this.model.begin({ capacity: ids.length })
+    try {
+      for (let start = 0; start < ids.length; start += SCORED_AT_ONCE) {
+        await pause(signal)
+        const end = start + SCORED_AT_ONCE
+        yield sequence.score(ids.subarray(start, end), labels.subarray(start, end))
+      }
+    } finally {
+      sequence.dispose()
+    }
   }
 }
