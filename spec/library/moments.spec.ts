@@ -220,27 +220,29 @@ describe('aborting a text', () => {
       await opt.dispose()
     }))
 
-  test.each([0, 1])('ends a perplexity within a window, and not at its end, %i parts after the first', (more) =>
-    leavesNothing(tiny, async () => {
-      const opt = await ShadowModel.fromPretrained()
-      const text = 'The captain looked at the sea. '.repeat(30)
-      expect(opt.encode(text).length).toBeLessThan(opt.config.positions)
-      const { score } = Sequence.prototype
-      const read: number[] = []
-      const stop = new AbortController()
-      vi.spyOn(Sequence.prototype, 'score').mockImplementation(function (this: Sequence, tokens, targets) {
-        read.push(tokens.length)
-        if (read.length > more) stop.abort(reason)
-        return score.call(this, tokens, targets)
-      })
-      const before = opt.model.backend.liveBuffers
-      await expect(opt.perplexity(text, { signal: stop.signal })).rejects.toBe(reason)
-      expect(read.length).toBe(1 + more)
-      expect(Math.max(...read)).toBeLessThanOrEqual(100)
-      expect(opt.model.backend.liveBuffers).toBe(before)
-      vi.restoreAllMocks()
-      await opt.dispose()
-    }),
+  test.each([0, 1])(
+    'ends a perplexity within a window, and not at its end, %i parts after the first',
+    (more) =>
+      leavesNothing(tiny, async () => {
+        const opt = await ShadowModel.fromPretrained()
+        const text = 'The captain looked at the sea. '.repeat(30)
+        expect(opt.encode(text).length).toBeLessThan(opt.config.positions)
+        const { score } = Sequence.prototype
+        const read: number[] = []
+        const stop = new AbortController()
+        vi.spyOn(Sequence.prototype, 'score').mockImplementation(function (this: Sequence, tokens, targets) {
+          read.push(tokens.length)
+          if (read.length > more) stop.abort(reason)
+          return score.call(this, tokens, targets)
+        })
+        const before = opt.model.backend.liveBuffers
+        await expect(opt.perplexity(text, { signal: stop.signal })).rejects.toBe(reason)
+        expect(read.length).toBe(1 + more)
+        expect(Math.max(...read)).toBeLessThanOrEqual(100)
+        expect(opt.model.backend.liveBuffers).toBe(before)
+        vi.restoreAllMocks()
+        await opt.dispose()
+      }),
   )
 
   test('leaves other texts running', () =>
@@ -280,6 +282,7 @@ describe('after dispose', () => {
     forward: ['DISPOSED', (opt) => opt.forward([5])],
     mask: ['DISPOSED', (opt) => opt.mask([5])],
     planner: ['DISPOSED', (opt) => opt.planner()],
+    compareMethods: ['DISPOSED', (opt) => opt.compareMethods({ planners: ['shadow'], sparsities: [0.5] })],
     usualPlanner: ['DISPOSED', (opt) => opt.usualPlanner()],
     perplexity: ['DISPOSED', (opt) => opt.perplexity('a')],
     dispose: ['done', (opt) => opt.dispose()],

@@ -6,12 +6,15 @@
  */
 import type { Calibration } from '../calibration/open.ts'
 import {
+  compareMethods,
   expectCompensated,
   makeMethod,
   makeMethodAsLearnt,
   methodBudget,
   planMethod,
   readsMoments,
+  type ComparedMethods,
+  type ComparedPlanners,
   type Method,
   type MethodSources,
 } from '../results/method.ts'
@@ -308,6 +311,17 @@ export class PlannerFiles {
       moments,
     }
     return planMethod(this.#model, method, inputs, { seed: options.seed, oracleScores })
+  }
+
+  /**
+   * The methods of a comparison, and what they decide by.
+   * @throws as `sources` and `compareMethods`
+   */
+  async compared(compared: ComparedPlanners): Promise<ComparedMethods> {
+    await Promise.all(this.#pending)
+    const { planners, criterion = 'plainact', compensate } = compared
+    const sources = await this.sources(planners, { criterion, compensate })
+    return { methods: compareMethods(this.#model, { ...compared, sources, learnt: this.#learnt }), sources }
   }
 
   /**

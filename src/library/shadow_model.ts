@@ -70,6 +70,7 @@ import { checkOptions, expectOption, kinds } from '../tensor/option.ts'
 import { asNdarray, readIds, readIdTable, type FloatArray, type Ids } from '../tensor/ndarrays.ts'
 import { pause } from '../platform/pause.ts'
 import { runtime } from '../platform/platform.ts'
+import { comparedKinds, type ComparedMethods, type ComparedPlanners } from '../results/method.ts'
 import { hashFiles, type MeasuredModel } from '../results/provenance.ts'
 import type { SessionSettings } from './session_file.ts'
 import type { TextSession } from './text_session.ts'
@@ -583,6 +584,36 @@ export class ShadowModel {
     this.#expectLive()
     checkOptions(options, planKinds)
     return this.#planners.usual(options)
+  }
+
+  /**
+   * Planners by name, ready to be measured: the methods of `compareMethods` in shadowllm/eval, and what they decide by. Both go to
+   * `textPerplexity` or `runTasks`. What planners decide by is found as in `generate`: predictors of `loadPredictor`, for
+   * `shadow` also the model's own or the one of this package, the calibration of `loadCalibration` and the moments of `addMoments`.
+   * It is freed with the model.
+   * @param compared the planners and sparsities, and settings of all methods
+   * @returns the list `methods`, dense first, and its `sources`
+   * @example
+   * ```ts
+   * import { ShadowModel } from 'shadowllm'
+   * import { textPerplexity } from 'shadowllm/eval'
+   *
+   * const opt = await ShadowModel.fromPretrained()
+   * const compared = await opt.compareMethods({ planners: ['shadow', 'random'], sparsities: [0.5] })
+   * const text = 'Once upon a time, there was a little dog who liked to play in the park. '.repeat(20)
+   * const { rows } = await textPerplexity({ ...opt.measured, text, ...compared, context: 64, windows: 2 })
+   * for (const { planner, klPerToken } of rows) console.log(planner, klPerToken.toFixed(2))
+   * await opt.dispose()
+   * ```
+   * @throws UsageError PLANNER, SPARSITY, SCOPE, CRITERION_NAME, DISPOSED, OPTIONS, OPTION_NAME, OPTION_TYPE; MissingError PREDICTOR_MISSING,
+   *   CALIBRATION_MISSING, MOMENTS_MISSING, PLANNER_SOURCE; InputError as for every file that is read
+   */
+  async compareMethods(compared: ComparedPlanners): Promise<ComparedMethods> {
+    this.#expectLive()
+    checkOptions(compared, comparedKinds)
+    const found = await this.#planners.compared(compared)
+    this.#expectLive()
+    return found
   }
 
   /**
