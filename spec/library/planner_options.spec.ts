@@ -472,7 +472,8 @@ describe('planners by name that are measured', () => {
     const embedded = await ShadowModel.fromPretrained()
     const path = join(folder, 'learnt')
     await writePredictor('shadow', embedded, path, { scope: 'per-layer', prefill: 'dense' })
-    await embedded.loadPredictor(path)
+    // It is still being read when the methods are asked for.
+    const loading = embedded.loadPredictor(path)
     const both = { planners: ['random', 'shadow'], sparsities: [0.5] } as const
     const { methods, sources } = await embedded.compareMethods(both)
     expect(methods.map(({ planner, scope, prefill }) => [planner, scope, prefill])).toEqual([
@@ -481,6 +482,7 @@ describe('planners by name that are measured', () => {
       ['shadow', 'per-layer', 'dense'],
     ])
     expect(sources.predictors?.map(({ kind }) => kind)).toEqual(['shadow'])
+    await loading
     const { methods: asked } = await embedded.compareMethods({ ...both, scope: 'global' })
     expect(asked[2].scope).toBe('global')
     await embedded.dispose()
