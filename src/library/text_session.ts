@@ -108,6 +108,7 @@ export class TextSession {
 
   /**
    * Runs a call that writes to the session; no other may until it has ended. Called by `generate` and `chat`.
+   * @param call begins the steps, when no other call is writing
    * @throws UsageError BUSY while another call is writing to it, DISPOSED; and what the call throws
    */
   async *alone<Step, End>(call: () => AsyncGenerator<Step, End, void>): AsyncGenerator<Step, End, void> {
