@@ -78,6 +78,37 @@ describe('refused by name', () =>
       ),
     )
 
+    test.each<[string, MaskPlanner]>([
+      [
+        'planner odd: expected a decision at every token, because it decides by gate, got one; set every: 1',
+        odd({ ...byGate, every: undefined }),
+      ],
+      [
+        'planner odd: expected a decision at every token, because it decides by channels, got one every 2 tokens; set every: 1',
+        odd({ ...byChannel, every: 2 }),
+      ],
+      [
+        'planner odd: expected one decision, when the prompt has run, got one every 1 tokens; leave every out',
+        odd({ ...late, every: 1 }),
+      ],
+      [
+        'planner odd, every: expected a whole number from 1, got 0; set every: 1 to decide at every token',
+        odd({ by: 'layer', every: 0, choose: () => null }),
+      ],
+      [
+        'planner odd, every: expected a whole number from 1, got the text auto; set every: 1 to decide at every token',
+        odd({ by: 'layer', every: 'auto', choose: () => null }),
+      ],
+      [
+        'planner odd: expected one that decides again after the attention of its source layer, got another with a shift of 0.1; set every: 1',
+        whole({ shift: 0.1 }),
+      ],
+    ])('%s', (message, planner) =>
+      withModel(subject, model, (loaded) =>
+        expect(() => loaded.begin({ planner })).toThrow(expect.objectContaining({ code: 'EVERY', message })),
+      ),
+    )
+
     test.each<[string, string, MaskPlanner]>([
       ['sourceLayer', 'placement', odd({ ...whole({}), placement: 1 })],
       ['sourceLayer', 'source_layer', odd({ ...whole({}), source_layer: 1 })],
@@ -163,7 +194,7 @@ describe('refused by name', () =>
               planner: whole({ sourceLayer: 1, by: 'attention', choose: without(kind, layer) }),
             })
             const feed = (): unknown => sequence.feed(Int32Array.of(3, 4))
-            if (layer <= 1) expect(feed).toThrow('planner odd: expected ones for layers 0 to 1')
+            if (layer <= 1) expect(feed).toThrow('planner odd, choose, mask: expected ones for layers 0 to 1')
             else expect(feed).not.toThrow()
             sequence.dispose()
           }
@@ -183,7 +214,9 @@ describe('refused by name', () =>
         const again = loaded.begin({
           planner: whole({ sourceLayer: 1, prefill: 'dense', every: 1, choose }),
         })
-        expect(() => again.feed(Int32Array.of(3, 4))).toThrow('planner odd: expected ones for layers 0 to 1')
+        expect(() => again.feed(Int32Array.of(3, 4))).toThrow(
+          'planner odd, choose, mask: expected ones for layers 0 to 1',
+        )
         for (const sequence of [once, given, again]) sequence.dispose()
       }))
 

@@ -7,7 +7,7 @@ import type { Backend } from '../../src/backends/backend.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
 import type { Sequence } from '../../src/engine/sequence.ts'
 import { makeMask, type UnitMask } from '../../src/masks/mask.ts'
-import type { MaskPlanner } from '../../src/masks/planner.ts'
+import type { PlannerBy } from '../../src/masks/planner.ts'
 import { sameBits } from '../../src/verify/compare.ts'
 import { overQuickBackends } from '../harness/backends.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
@@ -17,7 +17,7 @@ const model: ModelCase = { ...smallCase, heads: 3, headSize: 4, neurons: 20, voc
 const { layers, heads, neurons } = model
 
 /** Leaves out one unit of each kind in all layers but the first: which one, the last id of the prompt says. */
-const planner: MaskPlanner = {
+const planner: PlannerBy<'attention'> = {
   name: 'leaves one out',
   by: 'attention',
   choose: ({ ids }): UnitMask => {
@@ -107,5 +107,49 @@ overQuickBackends((backend: Backend) => {
       const [, ...sections] = loaded.plan.sections
       const operations = sections.slice(0, layers).reduce((total, { steps }) => total + steps.length, 0)
       expect([stepsOf(1), stepsOf(32), stepsOf(33)]).toEqual([0, 0, operations])
+    }))
+
+  test('every other call is refused until a feed has ended, and also to the planner that it asks', () =>
+    withModel({ backend, load: LanguageModel.load }, model, (loaded) => {
+      const ids = Int32Array.from({ length: 40 }, (_, i) => i % 7)
+      const busy = expect.objectContaining({
+        code: 'BUSY',
+        message: 'sequence: expected one call at a time, got another while a feed is still writing to it',
+      }) as object
+      const tries = (sequence: Sequence): void => {
+        expect(() => sequence.feed(ids)).toThrow(busy)
+        expect(() => sequence.feedInSteps(ids).next()).toThrow(busy)
+        expect(() => sequence.score(ids, ids)).toThrow(busy)
+        expect(() => sequence.rewind(1)).toThrow(busy)
+        expect(() => sequence.state()).toThrow(busy)
+      }
+      let asked = 0
+      const asking: PlannerBy<'attention'> = {
+        ...planner,
+        choose(view) {
+          asked++
+          tries(sequence)
+          return planner.choose(view)
+        },
+      }
+      const sequence = loaded.begin({ planner: asking })
+      const alone = loaded.begin({ planner })
+      const steps = sequence.feedInSteps(ids)
+      let step = steps.next()
+      for (; !step.done; step = steps.next()) tries(sequence)
+      sameBits('logits', step.value, alone.feed(ids))
+      expect(asked).toBe(1)
+      sequence.feed(Int32Array.of(3))
+      // A feed that failed has ended.
+      const failing = loaded.begin({
+        planner: {
+          ...planner,
+          choose() {
+            throw new Error('no idea')
+          },
+        },
+      })
+      for (let time = 0; time < 2; time++) expect(() => failing.feed(ids)).toThrow('no idea')
+      for (const one of [sequence, alone, failing]) one.dispose()
     }))
 })

@@ -6,6 +6,7 @@ import { existsSync, readdirSync, readlinkSync } from 'node:fs'
 import fc from 'fast-check'
 import { afterAll, afterEach, describe, expect, test, vi } from 'vitest'
 import { WasmBackend } from '../../src/backends/wasm/wasm_backend.ts'
+import { Sequence } from '../../src/engine/sequence.ts'
 import { denseMask, ShadowModel, type GenerateOptions } from '../../src/library/index.ts'
 import { fixtures } from '../golden/golden.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
@@ -219,6 +220,31 @@ describe('aborting a text', () => {
       await opt.dispose()
     }))
 
+  test.each([0, 1])(
+    'ends a perplexity within a window, and not at its end, %i parts after the first',
+    (more) =>
+      leavesNothing(tiny, async () => {
+        const opt = await ShadowModel.fromPretrained()
+        const text = 'The captain looked at the sea. '.repeat(30)
+        expect(opt.encode(text).length).toBeLessThan(opt.config.positions)
+        const { score } = Sequence.prototype
+        const read: number[] = []
+        const stop = new AbortController()
+        vi.spyOn(Sequence.prototype, 'score').mockImplementation(function (this: Sequence, tokens, targets) {
+          read.push(tokens.length)
+          if (read.length > more) stop.abort(reason)
+          return score.call(this, tokens, targets)
+        })
+        const before = opt.model.backend.liveBuffers
+        await expect(opt.perplexity(text, { signal: stop.signal })).rejects.toBe(reason)
+        expect(read.length).toBe(1 + more)
+        expect(Math.max(...read)).toBeLessThanOrEqual(100)
+        expect(opt.model.backend.liveBuffers).toBe(before)
+        vi.restoreAllMocks()
+        await opt.dispose()
+      }),
+  )
+
   test('leaves other texts running', () =>
     leavesNothing(tiny, async () => {
       const known = await write(tiny, [2, 7], { maxTokens: 4 })
@@ -256,6 +282,7 @@ describe('after dispose', () => {
     forward: ['DISPOSED', (opt) => opt.forward([5])],
     mask: ['DISPOSED', (opt) => opt.mask([5])],
     planner: ['DISPOSED', (opt) => opt.planner()],
+    compareMethods: ['DISPOSED', (opt) => opt.compareMethods({ planners: ['shadow'], sparsities: [0.5] })],
     usualPlanner: ['DISPOSED', (opt) => opt.usualPlanner()],
     perplexity: ['DISPOSED', (opt) => opt.perplexity('a')],
     dispose: ['done', (opt) => opt.dispose()],
@@ -281,6 +308,22 @@ describe('after dispose', () => {
       expect(await found, name).toMatch(name === 'loadCalibration' ? /FILE_MISSING/ : /DISPOSED/)
       expect(opt.model.backend.liveBuffers, name).toBe(0)
     }
+  })
+
+  test('a perplexity that is in the middle of a window ends with DISPOSED, and frees all memory', async () => {
+    const opt = await ShadowModel.fromPretrained()
+    const { score } = Sequence.prototype
+    let calls = 0
+    vi.spyOn(Sequence.prototype, 'score').mockImplementation(function (this: Sequence, tokens, targets) {
+      // In the pause before the second part.
+      if (++calls === 1) setImmediate(() => void opt.dispose())
+      return score.call(this, tokens, targets)
+    })
+    const text = 'The captain looked at the sea. '.repeat(30)
+    expect(await outcome(() => opt.perplexity(text))).toBe('DISPOSED')
+    await opt.dispose()
+    expect(calls).toBeLessThan(4)
+    expect(opt.model.backend.liveBuffers).toBe(0)
   })
 
   test('a second disposal in parallel has no effect', async () => {

@@ -2,7 +2,7 @@
  * Planners at the library's door: each by its name, what it decides by read from files, on a model too small to mean
  * anything.
  */
-import { cpSync, mkdtempSync, renameSync, rmSync } from 'node:fs'
+import { cpSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -26,6 +26,7 @@ import {
   type UnitMask,
 } from '../../src/library/index.ts'
 import { argmax } from '../../src/engine/sampling.ts'
+import { textPerplexity } from '../../src/evaluation/text_perplexity.ts'
 import { networkShape, predictorKinds } from '../../src/predictor/predictor_config.ts'
 import { DejavuPredictor } from '../../src/predictor/dejavu.ts'
 import { DejavuStylePredictor } from '../../src/predictor/dejavu_style.ts'
@@ -36,6 +37,7 @@ import { promptPlanner, scoreText } from '../../src/planners/prompt_plainact.ts'
 import { savePredictor } from '../../src/predictor/predictor_file.ts'
 import { ShadowPredictor } from '../../src/predictor/shadow.ts'
 import { Random } from '../../src/tensor/random.ts'
+import { runJson } from '../cli/run_inside.ts'
 import { fixtures } from '../golden/golden.ts'
 import { unitKinds, type UnitKind } from '../../src/masks/mask.ts'
 
@@ -49,6 +51,7 @@ async function writePredictor(
   kind: (typeof predictorKinds)[number],
   of: ShadowModel,
   path = join(folder, kind),
+  source?: Readonly<Record<string, string>>,
 ): Promise<void> {
   const { shape, backend } = of.model
   const subject = { criterion: 'plainact', seed: 1, examples: 1, dataHash: null }
@@ -69,7 +72,7 @@ async function writePredictor(
       : config.kind === 'dejavu'
         ? new DejavuPredictor(backend, config, values)
         : new DejavuStylePredictor(backend, config, values)
-  await savePredictor(path, predictor)
+  await savePredictor(path, predictor, { source })
   predictor.dispose()
 }
 
@@ -268,7 +271,7 @@ test('beside a planner object every option that chooses a planner is refused, bu
       else
         await expect(call, option).rejects.toMatchObject({
           code: 'PLANNER',
-          message: `planner mine: expected no ${option} beside a planner object, which decides that itself, got ${value}`,
+          message: `planner mine: expected no ${option} beside a planner object, which decides that itself, got ${value}${option === 'every' || option === 'prefill' ? `; set ${option} in the planner` : ''}`,
         })
   }
   expect(await codeOf(opt.forward(prompt, { planner: staticMask, every: 2 }))).toBe('PLANNER')
@@ -420,5 +423,86 @@ describe('once predictors and a calibration are read', () => {
       expect(await codeOf(other.loadPredictor(join(folder, kind)))).toBe('PREDICTOR_MODEL')
     expect(other.model.backend.liveBuffers).toBe(before)
     await other.dispose()
+  })
+})
+
+describe('planners by name that are measured', () => {
+  const text = 'Once upon a time, there was a little dog who liked to play in the park. '.repeat(12)
+  const file = join(folder, 'text.txt')
+  const flags = ['--text', file, '--by', 'stream', '--context', '64', '--windows', '2', '--quiet']
+  const how = { text, context: 64, windows: 2, protocols: ['stream'] } as const
+
+  /** The rows of the library, and those of the command of these flags. */
+  async function bothRows(
+    model: ShadowModel,
+    compared: Parameters<ShadowModel['compareMethods']>[0],
+    ...more: string[]
+  ): Promise<[library: unknown, command: unknown]> {
+    const { rows } = await textPerplexity({
+      ...model.measured,
+      ...how,
+      ...(await model.compareMethods(compared)),
+    })
+    const report = await runJson('perplexity', ...flags, ...more)
+    return [JSON.parse(JSON.stringify(rows)), report.rows]
+  }
+
+  test('shadow is measured by the predictor of this package, with the numbers of the command', async () => {
+    writeFileSync(file, text)
+    const embedded = await ShadowModel.fromPretrained()
+    const compared = { planners: ['shadow', 'random'], sparsities: [0.5] } as const
+    const args = ['--planner', 'shadow,random', '--sparsity', '0.5']
+    const [rows, expected] = await bothRows(embedded, compared, ...args)
+    expect(rows).toEqual(expected)
+    expect((rows as { planner: string }[]).map(({ planner }) => planner)).toEqual([
+      'dense',
+      'shadow',
+      'random',
+    ])
+    const path = join(folder, 'untrained')
+    await writePredictor('shadow', embedded, path)
+    await embedded.loadPredictor(path)
+    const [other, given] = await bothRows(embedded, compared, ...args, '--predictor', path)
+    expect(other).toEqual(given)
+    expect(other).not.toEqual(rows)
+    await embedded.dispose()
+  })
+
+  test('shadow is used as its predictor was learnt, and by an option where that says otherwise', async () => {
+    const embedded = await ShadowModel.fromPretrained()
+    const path = join(folder, 'learnt')
+    await writePredictor('shadow', embedded, path, { scope: 'per-layer', prefill: 'dense' })
+    // It is still being read when the methods are asked for.
+    const loading = embedded.loadPredictor(path)
+    const both = { planners: ['random', 'shadow'], sparsities: [0.5] } as const
+    const { methods, sources } = await embedded.compareMethods(both)
+    expect(methods.map(({ planner, scope, prefill }) => [planner, scope, prefill])).toEqual([
+      ['dense', 'global', undefined],
+      ['random', 'global', undefined],
+      ['shadow', 'per-layer', 'dense'],
+    ])
+    expect(sources.predictors?.map(({ kind }) => kind)).toEqual(['shadow'])
+    await loading
+    const { methods: asked } = await embedded.compareMethods({ ...both, scope: 'global' })
+    expect(asked[2].scope).toBe('global')
+    await embedded.dispose()
+  })
+
+  test('every planner by name has what it decides by, or says what is missing', async () => {
+    const model = await ShadowModel.fromPretrained(`${fixtures}golden/preln`)
+    const compare = (planner: (typeof plannerNames)[number]) =>
+      model.compareMethods({ planners: [planner], sparsities: [0.5] })
+    const ready = (planner: (typeof plannerNames)[number]): Promise<string> => codeOf(compare(planner))
+    expect(await ready('shadow')).toBe('PREDICTOR_MISSING')
+    expect(await ready('dejavu')).toBe('PLANNER_SOURCE')
+    expect(await ready('static')).toBe('CALIBRATION_MISSING')
+    for (const kind of predictorKinds) await model.loadPredictor(join(folder, kind))
+    await model.loadCalibration(calibration)
+    for (const planner of plannerNames)
+      expect((await compare(planner)).methods.at(-1)?.planner, planner).toBe(planner)
+    expect(await ready('shade' as never)).toBe('PLANNER')
+    const wrong = { planners: ['random'], sparsity: 0.5 } as never
+    expect(await codeOf(model.compareMethods(wrong))).toBe('OPTION_NAME')
+    await model.dispose()
   })
 })

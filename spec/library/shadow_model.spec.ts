@@ -20,6 +20,8 @@ import {
   type Ids,
   type MaskPlanner,
 } from '../../src/library/index.ts'
+import { withSequence } from '../../src/engine/language_model.ts'
+import { shiftLabels } from '../../src/engine/loss.ts'
 import { argmax } from '../../src/engine/sampling.ts'
 import { fixtures } from '../golden/golden.ts'
 import { law } from '../harness/seed.ts'
@@ -71,6 +73,17 @@ describe('the embedded model', () => {
     expect(Math.log(found.tokenPerplexity)).toBeCloseTo(nll, 4)
     expect(found.words).toBe(text.split(' ').length)
     expect(Math.log(found.wordPerplexity) * found.words).toBeCloseTo(found.nll, 6)
+  })
+
+  test('finds a window as likely in pieces as at once, to the last bit', async () => {
+    const text = known
+      .map(({ text }) => text)
+      .join(' ')
+      .repeat(4)
+    const ids = Int32Array.from(opt.encode(text, { prefix: true }))
+    expect(ids.length).toBeGreaterThan(100)
+    const whole = withSequence(opt.model, {}, (sequence) => sequence.score(ids, shiftLabels(ids)))
+    expect((await opt.perplexity(text)).nll).toBe(whole.reduce((total, value) => total + value, 0))
   })
 
   test('has a predictor whose masks raise the loss less than random ones', async () => {

@@ -60,6 +60,37 @@ describe('a text', () => {
     expect([session.kind, session.messages]).toEqual(['text', []])
   })
 
+  test('that a call is still writing is refused to another call, which changes nothing', async () => {
+    const path = at('busy')
+    const session = await opt.openSession(path)
+    const alone = await write({ maxTokens: 6 }, 'Once upon')
+    const busy = {
+      code: 'BUSY',
+      exitCode: 2,
+      message: `session ${path}: expected one call at a time, got another while a call is still writing to it`,
+    }
+    const writing = opt.generate('Once upon', { temperature: 1.2, maxTokens: 6, session })
+    const tokens: number[] = []
+    for await (const { token } of writing) {
+      tokens.push(token)
+      await expect(write({ session, maxTokens: 1 }, ' a')).rejects.toMatchObject(busy)
+      await expect(
+        collectText(opt.chat([{ role: 'user', content: 'a' }], { session })),
+      ).rejects.toMatchObject(busy)
+    }
+    expect(tokens).toEqual(alone.tokens)
+    // Calls that begin together: one writes.
+    const both = await Promise.allSettled([
+      write({ session, maxTokens: 2 }),
+      write({ session, maxTokens: 2 }),
+    ])
+    expect(both.map(({ status }) => status)).toEqual(['fulfilled', 'rejected'])
+    // A call that was refused for its options, or left, holds nothing.
+    await expect(write({ session, cache: 'int8' })).rejects.toMatchObject({ code: 'SESSION' })
+    for await (const _ of opt.generate('', { session })) break
+    await write({ session, maxTokens: 1 })
+  })
+
   test('that the model ended can be asked on, and what ended it is no part of it', async () => {
     const session = await opt.openSession(at('ended'))
     const text = await write({ session, maxTokens: 40, temperature: 0 }, 'a')
@@ -172,6 +203,21 @@ describe('a text', () => {
     await expect(session.save()).rejects.toMatchObject({ code: 'DISPOSED' })
     expect(readdirSync(folder)).not.toContain('none')
   })
+})
+
+test('a chat whose answer is still being written is refused to another call', async () => {
+  const session = await opt.openSession(at('busy-chat'))
+  const ask = (content: string) =>
+    opt.chat([...session.messages, { role: 'user', content }], { session, maxTokens: 2 })
+  const first = ask('a')
+  await first.next()
+  await expect(ask('b').next()).rejects.toMatchObject({ code: 'BUSY' })
+  await first.return('length')
+  await collectText(ask('c'))
+  expect(session.messages.filter(({ role }) => role === 'user').map(({ content }) => content)).toEqual([
+    'a',
+    'c',
+  ])
 })
 
 describe('the command line', () => {

@@ -4,13 +4,12 @@
  */
 import type { Command, Option } from 'commander'
 import {
-  compareMethods,
   makeMethod,
   makeMethodAsLearnt,
   prefillOf,
   readsMoments,
+  type ComparedMethods,
   type Method,
-  type MethodSources,
 } from '../results/method.ts'
 import { findPredictor, ownPredictor, predictorBeside } from '../io/named_predictor.ts'
 import { shareOption, type Scope } from '../masks/budget.ts'
@@ -395,12 +394,6 @@ export function addPlannerFlags(command: Command): Command {
   return refuseWithoutMask(addOwnFlags(command, [['--leaky', leaky]], groups.masks))
 }
 
-/** What is to be compared, dense first, and what it decides by. */
-export interface ComparedMethods {
-  readonly methods: readonly Method[]
-  readonly sources: MethodSources
-}
-
 /**
  * Reads what the planners decide by, works with it and gives it back.
  * @throws MissingError PLANNER_SOURCE, and as `PlannerFiles.sources`; InputError as `openPlannerFiles`
@@ -427,24 +420,14 @@ export async function withMethods<T>(
     if (asked.isPlannerImplied && planners[0] !== 'shadow')
       await tell(session, asked, [impliedWords(planners[0])])
     checkKinds(planners, found)
-    const sources = await files.sources(planners, { criterion, compensate })
-    expectMomentsRead(asked.moments, sources.moments !== undefined)
     const shares = { headSparsity, neuronSparsity }
     const when = { every, prefill, leaky, paperCompatible, compensate, ridge, promptShare }
     const given = { planner: 'shadow', sparsity: sparsities[0], ...shares, scope, ...when } as const
+    const compared = await files.compared({ planners, sparsities, ...shares, scope, criterion, ...when })
+    expectMomentsRead(asked.moments, compared.sources.moments !== undefined)
     const learnt = planners.includes('shadow') ? await learntBy(await shadowFile(opt, found)) : null
     if (learnt) await tell(session, asked, [useWords(learnt, given)])
-    const options = {
-      planners,
-      sparsities,
-      ...shares,
-      scope,
-      criterion,
-      ...when,
-      sources,
-      learnt: learnt && learnt.use,
-    }
-    return await work({ methods: compareMethods(opt.model, options), sources })
+    return await work(compared)
   } finally {
     files.dispose()
   }

@@ -16,11 +16,12 @@
  * - under a planner that decides again later, or reads the prompt in every layer and keeps no sums: nothing is used again.
  */
 import type { Compensation } from '../masks/compensation.ts'
-import { expectMask, sameMask, type UnitMask } from '../masks/mask.ts'
+import { sameMask, type UnitMask } from '../masks/mask.ts'
 import { isMaskAfterPrompt, isOneMask, wrapPlanner, type MaskPlanner } from '../masks/planner.ts'
 import type { MaskMode } from './active_layer.ts'
 import { defaultCache, type CacheStorage } from './layer_cache.ts'
 import type { LanguageModel } from './language_model.ts'
+import { expectModelMask } from './planner_answers.ts'
 import type { Sampler } from './sampling.ts'
 import type { Sequence, SequenceOptions, SequenceState } from './sequence.ts'
 
@@ -92,8 +93,8 @@ interface Kept extends Running {
 
 /** Thrown through a feed when the planner has decided, and the rest of the feed is not needed. */
 class Decided extends Error {
-  readonly mask: UnitMask | null
-  constructor(mask: UnitMask | null) {
+  readonly mask: UnitMask
+  constructor(mask: UnitMask) {
     super('the planner has decided')
     this.mask = mask
   }
@@ -241,7 +242,7 @@ export class Conversation implements TextPlace {
     options: SequenceOptions,
     planner: MaskPlanner,
   ): Generator<null, UnitMask, void> {
-    const decided = yield* this.#runUnless(model, prompt, options, planner, (mask) => mask !== null)
+    const decided = yield* this.#runUnless(model, prompt, options, planner, () => true)
     return ('mask' in decided ? decided.mask : decided.sequence.mask) as UnitMask
   }
 
@@ -268,13 +269,14 @@ export class Conversation implements TextPlace {
     prompt: Int32Array,
     options: SequenceOptions,
     planner: MaskPlanner,
-    isEnough: (mask: UnitMask | null) => boolean,
+    isEnough: (mask: UnitMask) => boolean,
   ): Generator<null, { sequence: Sequence; logits: Float32Array } | { mask: UnitMask | null }, void> {
     const watched = wrapPlanner(planner, (ask) => {
-      const mask = (ask() ?? null) as UnitMask | null
-      if (mask) expectMask(mask)
-      if (isEnough(mask)) throw new Decided(mask)
-      return mask as ReturnType<typeof ask>
+      const mask = ask()
+      // The sequence checks an answer that it is given; this one may never come to it.
+      expectModelMask(planner, mask as UnitMask, model.shape, options.mode !== 'simulate')
+      if (isEnough(mask as UnitMask)) throw new Decided(mask as UnitMask)
+      return mask
     })
     const sequence = model.begin({ ...options, planner: watched })
     try {

@@ -84,7 +84,7 @@ export function expectCheckable(
   if (planner && ((planner.every ?? 1) > 1 || planner.shift !== undefined))
     throw new UsageError(
       'EVERY',
-      `check: expected a planner that decides once or at every token, because checks rewind, got ${planner.name}, which decides now and then`,
+      `check: expected a planner that decides once or at every token, because checks rewind, got ${planner.name}, which decides now and then; leave every out, or set it to 1`,
       { option: 'check' },
     )
 }

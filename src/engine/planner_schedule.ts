@@ -5,7 +5,7 @@
  * runs under one mask whoever feeds it, token by token or at once.
  */
 import { channelSites, type ChannelSite } from '../masks/channels.ts'
-import { checkTable, expectMask, type UnitMask } from '../masks/mask.ts'
+import type { UnitMask, UnitShape } from '../masks/mask.ts'
 import {
   expectFields,
   isDensePrompt,
@@ -23,6 +23,7 @@ import { InputError, UsageError } from '../tensor/errors.ts'
 import { expectOption } from '../tensor/option.ts'
 import type { RandomState } from '../tensor/random.ts'
 import { contextWidth, type ModelConfig } from './config.ts'
+import { expectLayerMask, expectModelMask, expectRow, expectSummary } from './planner_answers.ts'
 
 /** A run of tokens under one mask. */
 export interface Segment {
@@ -46,14 +47,22 @@ export interface PlannerState {
   readonly random: RandomState | null
 }
 
+/** What a planner object that decides at every token has to say. */
+const EVERY_TOKEN = '; set every: 1'
+const everyOfPlanner: typeof everyTokens = {
+  ...everyTokens,
+  hint: () => `${EVERY_TOKEN} to decide at every token`,
+}
+
 /** The planner of one sequence, and what it is yet to be shown. */
 export class PlannerSchedule {
   readonly planner: MaskPlanner
   /** The layer after whose attention the planner is asked; null where it is asked before each layer or after the prompt. */
   readonly sourceLayer: number | null
   readonly #width: number
-  readonly #layers: number
-  readonly #neurons: number
+  readonly #shape: UnitShape
+  /** Whether units are to be skipped by its masks. */
+  readonly #skips: boolean
   readonly #shift: AttentionShift | null
   /** Ids so far, as far as the planner may be shown them. */
   readonly #ids: number[] = []
@@ -71,10 +80,11 @@ export class PlannerSchedule {
   readonly #channels: Float32Array[] = [] // [4 L]
 
   /**
+   * @param skips whether units are to be skipped by its masks
    * @throws UsageError PLANNER for one that decides in no way, has a misspelled field, or is to be shown the answer; PREFILL,
    *   PLACEMENT, EVERY
    */
-  constructor(planner: MaskPlanner, config: ModelConfig) {
+  constructor(planner: MaskPlanner, config: ModelConfig, skips: boolean) {
     expectWay(planner)
     const { name, every, shift, prefill } = planner
     const sourceLayer = planner.by === 'attention' ? (planner.sourceLayer ?? 0) : null
@@ -91,17 +101,17 @@ export class PlannerSchedule {
         'PLACEMENT',
         `planner ${name}: expected a source layer from 0 to ${layers - 1}, got ${sourceLayer}`,
       )
-    if (every !== undefined) expectOption(`planner ${name}, every`, every, everyTokens)
+    if (every !== undefined) expectOption(`planner ${name}, every`, every, everyOfPlanner)
     if (shift !== undefined && (Number.isNaN(shift) || every === undefined || sourceLayer === null))
       throw new UsageError(
         'EVERY',
-        `planner ${name}: expected one that decides again after the attention of its source layer, got another with a shift of ${shift}`,
+        `planner ${name}: expected one that decides again after the attention of its source layer, got another with a shift of ${shift}${every === undefined ? EVERY_TOKEN : ''}`,
       )
     this.planner = planner
     this.sourceLayer = sourceLayer
     this.#width = contextWidth(config)
-    this.#layers = layers
-    this.#neurons = config.neurons
+    this.#shape = config
+    this.#skips = skips
     this.#shift =
       shift === undefined || every === undefined ? null : new AttentionShift(this.#width, every, shift)
   }
@@ -132,7 +142,7 @@ export class PlannerSchedule {
     const isAlike =
       ids.length === shown &&
       contexts.length === shown * this.#width &&
-      summaries.length === kept * this.#layers &&
+      summaries.length === kept * this.#shape.layers &&
       (shift === null) === (this.#shift === null) &&
       (random === null) === (planner.random === undefined)
     if (!isAlike)
@@ -188,33 +198,37 @@ export class PlannerSchedule {
    */
   summarize({ past, T }: Segment, layer: number, activations: Float32Array): void {
     const planner = this.planner as PlannerBy<'prompt'>
-    const F = this.#neurons
+    const { layers, neurons: F } = this.#shape
     if (past === 0) this.#sums[layer] = new Float64Array(F)
     const summary = planner.summarize(activations, T, this.#sums[layer])
-    checkTable(summary, `planner ${planner.name}: summary`, 1, F, 'SCORE_SHAPE')
-    if (layer === 0) this.#summaries = new Float32Array(this.#layers * F)
+    expectSummary({ planner, name: 'summarize', layer }, summary, F)
+    if (layer === 0) this.#summaries = new Float32Array(layers * F)
     this.#summaries.set(summary, layer * F)
-    this.#summed = layer === this.#layers - 1 ? past + T : 0
+    this.#summed = layer === layers - 1 ? past + T : 0
   }
 
   /**
    * The neurons of a layer by the gate of a token; of a prompt, by that of its last token.
    * @param gate [T, F], of the whole prompt or of one later token
-   * @throws UsageError MASK_SHAPE
+   * @throws UsageError MASK_SHAPE, MASK_VALUE, SCORE_SHAPE
    */
   afterGate(segment: Segment, layer: number, gate: Float32Array): Float32Array {
     const planner = this.planner as PlannerBy<'gate'>
-    const F = this.#neurons
-    if (segment.past === 0) this.#gates[layer] = planner.summarize(layer, gate, segment.T)
+    const { neurons: F } = this.#shape
+    if (segment.past === 0) {
+      const summary = planner.summarize(layer, gate, segment.T)
+      expectSummary({ planner, name: 'summarize', layer }, summary)
+      this.#gates[layer] = summary
+    }
     const mask = planner.choose(layer, gate.subarray(gate.length - F), this.#gates[layer])
-    checkTable(mask, 'neuron mask', 1, F)
+    expectRow({ planner, name: 'choose', layer }, mask, 'neuron mask', F, this.#skips)
     return mask
   }
 
   /**
    * The input channels of a site by what it would read of a token; of a prompt, of its last token.
    * @param read gives so many of the last rows of that: [rows, C]
-   * @throws UsageError MASK_SHAPE
+   * @throws UsageError MASK_SHAPE, MASK_VALUE, SCORE_SHAPE
    */
   chooseChannels(
     { past, T }: Segment,
@@ -224,25 +238,28 @@ export class PlannerSchedule {
   ): Float32Array {
     const planner = this.planner as PlannerBy<'channels'>
     const place = channelSites.length * layer + channelSites.indexOf(site)
-    if (past === 0)
-      this.#channels[place] = planner.summarize?.(layer, site, read(T), T) ?? new Float32Array(0)
+    if (past === 0) {
+      const summary = planner.summarize ? planner.summarize(layer, site, read(T), T) : new Float32Array(0)
+      expectSummary({ planner, name: 'summarize', layer, site }, summary)
+      this.#channels[place] = summary
+    }
     const x = read(1)
     const mask = planner.choose(layer, site, x, this.#channels[place])
-    checkTable(mask, 'channel mask', 1, x.length)
+    expectRow({ planner, name: 'choose', layer, site }, mask, 'channel mask', x.length, this.#skips)
     return mask
   }
 
   /**
    * The prompt has run: the decision of a planner that waited for that, else null.
    * @param planner another one that goes on from the sums of this
-   * @throws UsageError MASK_SHAPE for no mask
+   * @throws UsageError MASK_SHAPE, MASK_VALUE
    */
   afterPrompt(tokens: Int32Array, planner: MaskPlanner = this.planner): UnitMask | null {
     if (planner.by !== 'prompt') return null
     const summaries = this.#summaries
     this.#summaries = new Float32Array(0)
     const mask = planner.choose({ tokens: tokens.length, ids: tokens.slice(), summaries })
-    expectMask(mask)
+    expectModelMask(planner, mask, this.#shape, this.#skips)
     return mask
   }
 
@@ -273,7 +290,7 @@ export class PlannerSchedule {
   /**
    * The heads' outputs of a segment have left layer `sourceLayer`: remembers what may be shown later, and asks if it is time.
    * @param context [T, H K], read when it is needed
-   * @throws UsageError MASK_SHAPE for what is no mask, PLANNER_MASK if a layer that has run dense is not dense in it
+   * @throws UsageError MASK_SHAPE, MASK_VALUE, PLANNER_MASK if a layer that has run dense is not dense in it
    */
   afterAttention(segment: Segment, tokens: Int32Array, context: () => Float32Array): UnitMask | null {
     const planner = this.planner as PlannerBy<'attention'>
@@ -288,21 +305,27 @@ export class PlannerSchedule {
     })
     // One that is asked once is shown nothing more.
     if (!this.keepsEveryKey) this.#contexts = new Float32Array(0)
-    expectMask(mask)
-    this.#expectDense(mask)
+    expectModelMask(planner, mask, this.#shape, this.#skips)
     this.#shift?.decide(this.#contexts.subarray(0, count * this.#width))
     return mask
   }
 
-  /** The decision for one layer, or undefined where none is made. @param stream [T, D], read when it is needed */
+  /**
+   * The decision for one layer, or undefined where none is made.
+   * @param stream [T, D], read when it is needed
+   * @throws UsageError MASK_SHAPE, MASK_VALUE
+   */
   beforeLayer(
     segment: Segment,
     layer: number,
     stream: (rows: number) => Float32Array,
   ): LayerMask | null | undefined {
-    if (!segment.asks || this.planner.by !== 'layer') return undefined
+    const { planner } = this
+    if (!segment.asks || planner.by !== 'layer') return undefined
     const rows = this.#asked(segment) - segment.past
-    return this.planner.choose(layer, stream(rows), rows)
+    const mask = planner.choose(layer, stream(rows), rows)
+    expectLayerMask({ planner, name: 'choose', layer }, mask, this.#shape, this.#skips)
+    return mask
   }
 
   /** Whether the `every` tokens before `end` call for another mask. */
@@ -329,23 +352,6 @@ export class PlannerSchedule {
     }
     this.#ids.length = past
     for (let t = 0; t < T; t++) this.#ids.push(tokens[t])
-  }
-
-  #expectDense({ shape, heads, neurons }: UnitMask): void {
-    // After a dense prompt no later pass has begun when a single decision is made.
-    const { planner } = this
-    const decidesBetween = isDensePrompt(planner) && planner.every === undefined
-    const rows = decidesBetween ? 0 : (this.sourceLayer ?? -1) + 1
-    const isOne = (value: number): boolean => value === 1
-    if (
-      heads.subarray(0, rows * shape.heads).every(isOne) &&
-      neurons.subarray(0, rows * shape.neurons).every(isOne)
-    )
-      return
-    throw new UsageError(
-      'PLANNER_MASK',
-      `planner ${planner.name}: expected ones for layers 0 to ${rows - 1}, which run dense, got others`,
-    )
   }
 }
 
@@ -377,9 +383,12 @@ function expectSeesPrompt({ name, by, every, prefill }: MaskPlanner): void {
     )
   const needed = by === 'prompt' ? undefined : 1
   if (every === needed) return
-  const wanted = by === 'prompt' ? 'one decision, when the prompt has run' : 'a decision at every token'
+  const [wanted, hint] =
+    by === 'prompt'
+      ? ['one decision, when the prompt has run', '; leave every out']
+      : [`a decision at every token, because it decides by ${by}`, EVERY_TOKEN]
   throw new UsageError(
     'EVERY',
-    `planner ${name}: expected ${wanted}, got ${every === undefined ? 'one' : `one every ${every} tokens`}`,
+    `planner ${name}: expected ${wanted}, got ${every === undefined ? 'one' : `one every ${every} tokens`}${hint}`,
   )
 }

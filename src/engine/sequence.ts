@@ -13,15 +13,7 @@
 import type { Backend, Buffer } from '../backends/backend.ts'
 import { BufferScope } from '../backends/buffer_scope.ts'
 import { channelSites, type ChannelMask, type ChannelSite } from '../masks/channels.ts'
-import {
-  checkTable,
-  denseMask,
-  makeMask,
-  sameMask,
-  unitKinds,
-  type UnitKind,
-  type UnitMask,
-} from '../masks/mask.ts'
+import { denseMask, makeMask, sameMask, unitKinds, type UnitKind, type UnitMask } from '../masks/mask.ts'
 import type { Compensation } from '../masks/compensation.ts'
 import { isDensePrompt, type LayerMask, type MaskPlanner, type PlannerBy } from '../masks/planner.ts'
 import { gates, relu } from '../ops/activations.ts'
@@ -46,7 +38,7 @@ import { layerOf, siteIn, type Section, type Step, type UnitSite } from './plan.
 import { PlannerSchedule, type PlannerState, type Segment } from './planner_schedule.ts'
 import { RunState } from './run_state.ts'
 import { passOf, runStep, type Pass, type ReadChannels } from './run_step.ts'
-import { checkMask, checkSwitch, checkSwitches, chosenUnits, layerMask } from './unit_lists.ts'
+import { checkMask, chosenUnits, layerMask } from './unit_lists.ts'
 
 /** How a sequence begins. */
 export interface SequenceOptions {
@@ -134,6 +126,8 @@ export class Sequence {
   #decidedLate = false
   #preparing = 0
   #decisions = 0
+  /** Whether a feed has begun and not ended. */
+  #isFed = false
   #disposed = false
 
   /**
@@ -146,7 +140,7 @@ export class Sequence {
     if (mask && planner) throw new UsageError('PLANNER', 'sequence: expected a mask or a planner, got both')
     this.model = model
     this.mode = mode
-    this.#schedule = planner && new PlannerSchedule(planner, model.config)
+    this.#schedule = planner && new PlannerSchedule(planner, model.config, mode !== 'simulate')
     this.compensation = planner?.compensation ?? options.compensation ?? null
     expectCompensable(this.compensation, planner)
     this.#capacity = options.capacity
@@ -155,7 +149,7 @@ export class Sequence {
     this.#cache = new KeyValueCache(model.config, storage, from?.rewinds ?? options.rewinds)
     this.#whole = model.plan.sections.map((section) => denseLayer(section, this.#heldBy(section.layer)))
     this.#layers = this.#whole.slice(1, -1)
-    if (mask) this.#adopt(mask, { T: 1, steps: this.#expectedTokens })
+    if (mask) this.#adoptGiven(mask, this.#expectedTokens)
     if (from) this.#resume(from)
   }
 
@@ -176,7 +170,7 @@ export class Sequence {
       layers.forEach((backend, layer) => this.#cache.fill(layer, backend, length, cache[layer]))
       // A mask of single tokens is in no layer.
       if (mask && !mask.channels && schedule?.planner.by !== 'gate')
-        this.#adopt(mask, { T: 1, steps: this.#expectedTokens })
+        this.#adoptGiven(mask, this.#expectedTokens)
     } catch (error) {
       this.dispose()
       throw error
@@ -190,9 +184,10 @@ export class Sequence {
   /**
    * All that `LanguageModel.resume` goes on from with the bits that this sequence would give: strategies may be others (see
    * `mode`). A copy.
-   * @throws UsageError TOKENS before the first feed
+   * @throws UsageError TOKENS before the first feed, BUSY during a feed
    */
   state(): SequenceState {
+    this.#expectIdle()
     const length = this.#length
     if (length === 0) throw new UsageError('TOKENS', 'sequence: expected at least one token fed, got none')
     if (this.compensation?.seesPrompt)
@@ -251,7 +246,7 @@ export class Sequence {
    * @param tokens [T], at least one
    * @param logits of every position, of the last one, or of none
    * @returns logits [T, V], or of the last position [V], or nothing
-   * @throws UsageError TOKENS for none or an id outside the vocabulary, CONTEXT_LENGTH past the last position;
+   * @throws UsageError TOKENS for none or an id outside the vocabulary, CONTEXT_LENGTH past the last position, BUSY during another feed;
    *   PLANNER_MASK, MASK_SHAPE or MASK_VALUE for a planner's mask. Segments that ran before the planner failed stay fed.
    */
   feed(tokens: Int32Array, logits: LogitsWanted = 'last'): Float32Array {
@@ -348,9 +343,10 @@ export class Sequence {
    *   in force, and then lengths inside the first feed are allowed: all that is kept ran under it, except
    *   layers that run dense in any case.
    * @throws UsageError REWIND for a length inside the first feed, by which masks are decided, or past what was fed, and
-   *   under a planner that is asked now and then: its earlier masks are gone; and for a length that `canRewind` denies
+   *   under a planner that is asked now and then: its earlier masks are gone; and for a length that `canRewind` denies; BUSY during a feed
    */
   rewind(length: number, decided?: UnitMask | null): void {
+    this.#expectIdle()
     const { every = 1, shift, name } = this.#schedule?.planner ?? {}
     const isSame = decided !== undefined
     // Where no mask was in force, all ran dense, whoever was to decide later.
@@ -416,7 +412,7 @@ export class Sequence {
       throw new UsageError('PREFILL', 'sequence: expected tokens that ran dense, got some under a mask')
     const logits = yield* this.#feed(prompt.subarray(this.#length), 'last', 'prompt')
     const mask = 'by' in decided ? this.#schedule?.afterPrompt(prompt, decided) : decided
-    this.#adopt(mask as UnitMask, { T: 1, steps: Math.max(0, this.#expectedTokens - 1) })
+    this.#adoptGiven(mask as UnitMask, Math.max(0, this.#expectedTokens - 1))
     this.#decidedLate = true
     this.#prompt = this.#length
     this.#decisions = 1
@@ -454,19 +450,34 @@ export class Sequence {
     const T = tokens.length
     const past = this.#length
     if (this.#disposed) throw new UsageError('DISPOSED', 'the sequence has been disposed')
+    this.#expectIdle()
     this.model.checkTokens(tokens, past)
     this.#cache.reserve(past + T, past, this.#capacity ?? Math.max(64, 2 * T))
     const segments = unmasked ? null : this.#schedule?.segments(past, T)
-    for (const segment of segments ?? [{ past, T, asks: false }]) {
-      const start = segment.past - past
-      each(
-        yield* this.#runSegment(segment, tokens.subarray(start, start + segment.T), unmasked),
-        start,
-        segment.T,
-      )
-      if (segment.asks) this.#decisions++
+    this.#isFed = true
+    try {
+      for (const segment of segments ?? [{ past, T, asks: false }]) {
+        const start = segment.past - past
+        each(
+          yield* this.#runSegment(segment, tokens.subarray(start, start + segment.T), unmasked),
+          start,
+          segment.T,
+        )
+        if (segment.asks) this.#decisions++
+      }
+    } finally {
+      this.#isFed = false
     }
     if (past === 0) this.#prompt = T
+  }
+
+  /** Refuses a call during a feed in steps, or of a planner that is asked in one. @throws UsageError BUSY */
+  #expectIdle(): void {
+    if (this.#isFed)
+      throw new UsageError(
+        'BUSY',
+        'sequence: expected one call at a time, got another while a feed is still writing to it',
+      )
   }
 
   /** The layers over a segment; returns the stream leaving the last one, in the model's first backend. */
@@ -650,8 +661,13 @@ export class Sequence {
     this.#mask = null
   }
 
-  #adopt(mask: UnitMask, passes: Pick<CostHints, 'T' | 'steps'>): void {
+  /** Brings single tokens to come under a mask that no answer of the planner has been checked for. */
+  #adoptGiven(mask: UnitMask, steps: number): void {
     checkMask(mask, this.model.shape, this.mode !== 'simulate')
+    this.#adopt(mask, { T: 1, steps })
+  }
+
+  #adopt(mask: UnitMask, passes: Pick<CostHints, 'T' | 'steps'>): void {
     const start = performance.now()
     for (const layer of this.#layers.keys()) this.#activate(layer, layerMask(mask, layer), passes)
     this.#mask = mask
@@ -660,16 +676,12 @@ export class Sequence {
 
   /** One layer's decision, from the stream entering it. @param isDense the decision is kept, and the layer stays as it is */
   #askBefore(segment: Segment, layer: number, isDense: boolean): void {
-    const { config, shape, weights } = this.model
+    const { config, weights } = this.model
     const backend = weights.layers[layer]
     const decided = this.#schedule?.beforeLayer(segment, layer, (rows) => {
       return backend.readF32(backend.view(this.#stream(layer, backend, segment.T), [rows, config.width]))
     })
     if (decided === undefined) return
-    if (decided) {
-      checkTable(decided.heads, 'head mask', 1, shape.heads)
-      checkTable(decided.neurons, 'neuron mask', 1, shape.neurons)
-    }
     const kept = this.#noteRow(layer, decided ?? { heads: null, neurons: null })
     if (isDense) return
     const start = performance.now()
@@ -714,7 +726,6 @@ export class Sequence {
       const { site } = step.reads
       const read = (rows: number): Float32Array => backend.readF32(backend.view(x, [rows, C], (T - rows) * C))
       const mask = this.#schedule?.chooseChannels(segment, layer, site, read) as Float32Array
-      if (this.mode !== 'simulate') checkSwitch('channel mask', mask)
       this.#noteChannels(layer, site, mask)
       masked = null
       if (segment.past === 0) return x
@@ -747,7 +758,6 @@ export class Sequence {
     for (const kind of unitKinds)
       if (decided[kind]) kept[kind].set(decided[kind])
       else kept[kind].fill(1)
-    if (this.mode !== 'simulate') checkSwitches(kept)
     return kept
   }
 

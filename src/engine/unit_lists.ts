@@ -20,13 +20,18 @@ export function checkMask(mask: UnitMask, shape: UnitShape, skips = false): void
       'MASK_SHAPE',
       'mask: expected heads and neurons, got input channels too, which a planner chooses token by token',
     )
-  if (skips) checkSwitches(mask)
+  if (!skips) return
+  for (let layer = 0; layer < shape.layers; layer++) checkSwitches(layerMask(mask, layer), `layer ${layer}, `)
 }
 
-/** @throws UsageError MASK_VALUE for a number other than 0 and 1, which units cannot be skipped by */
-export function checkSwitches({ heads, neurons }: LayerMask): void {
-  checkSwitch('head mask', heads)
-  checkSwitch('neuron mask', neurons)
+/**
+ * The mask of one layer.
+ * @param where begins an error
+ * @throws UsageError MASK_VALUE for a number other than 0 and 1, which units cannot be skipped by
+ */
+export function checkSwitches({ heads, neurons }: LayerMask, where = ''): void {
+  checkSwitch(`${where}head mask`, heads)
+  checkSwitch(`${where}neuron mask`, neurons)
 }
 
 /** The same for one table. @throws UsageError MASK_VALUE */

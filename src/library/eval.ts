@@ -55,6 +55,8 @@ export {
   type MethodSources,
   type CompareOptions,
   type LearntUse,
+  type ComparedMethods,
+  type ComparedPlanners,
 } from '../results/method.ts'
 export {
   scoreWindow,

@@ -174,7 +174,7 @@ export const generateKinds: Kinds<GenerateOptions> = {
   cache: cacheOption,
   session: {
     words: 'a session of openSession',
-    holds: (value) => isObject(value) && 'place' in value && 'save' in value,
+    holds: (value) => isObject(value) && 'alone' in value && 'save' in value,
   },
   onMask: kinds.call,
   onEnd: kinds.call,

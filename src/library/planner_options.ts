@@ -6,12 +6,15 @@
  */
 import type { Calibration } from '../calibration/open.ts'
 import {
+  compareMethods,
   expectCompensated,
   makeMethod,
   makeMethodAsLearnt,
   methodBudget,
   planMethod,
   readsMoments,
+  type ComparedMethods,
+  type ComparedPlanners,
   type Method,
   type MethodSources,
 } from '../results/method.ts'
@@ -132,9 +135,10 @@ export function expectNoChoice({ name }: MaskPlanner, options: PlannerChoice): v
   const named = Object.entries(choice).find(([, value]) => value !== undefined)
   if (named === undefined) return
   const [option, value] = named
+  const isOwn = option === 'every' || option === 'prefill'
   throw new UsageError(
     'PLANNER',
-    `planner ${name}: expected no ${option} beside a planner object, which decides that itself, got ${value}`,
+    `planner ${name}: expected no ${option} beside a planner object, which decides that itself, got ${value}${isOwn ? `; set ${option} in the planner` : ''}`,
     { option },
   )
 }
@@ -307,6 +311,17 @@ export class PlannerFiles {
       moments,
     }
     return planMethod(this.#model, method, inputs, { seed: options.seed, oracleScores })
+  }
+
+  /**
+   * The methods of a comparison, and what they decide by.
+   * @throws as `sources` and `compareMethods`
+   */
+  async compared(compared: ComparedPlanners): Promise<ComparedMethods> {
+    await Promise.all(this.#pending)
+    const { planners, criterion = 'plainact', compensate } = compared
+    const sources = await this.sources(planners, { criterion, compensate })
+    return { methods: compareMethods(this.#model, { ...compared, sources, learnt: this.#learnt }), sources }
   }
 
   /**

@@ -24,7 +24,7 @@ import { defaultCache } from '../engine/layer_cache.ts'
 import { expectCheckable } from '../engine/next_tokens.ts'
 import { generateTokens, type GenerateEnd, type PromptRun } from '../engine/generate.ts'
 import { shiftLabels } from '../engine/loss.ts'
-import { LanguageModel, withSequence } from '../engine/language_model.ts'
+import { LanguageModel } from '../engine/language_model.ts'
 import { samplingNames, type SamplerOptions } from '../engine/sampling.ts'
 import { chosenStorage, type Storage } from '../engine/storages/index.ts'
 import type { LoadProgress } from '../engine/weight_reader.ts'
@@ -70,11 +70,15 @@ import { checkOptions, expectOption, kinds } from '../tensor/option.ts'
 import { asNdarray, readIds, readIdTable, type FloatArray, type Ids } from '../tensor/ndarrays.ts'
 import { pause } from '../platform/pause.ts'
 import { runtime } from '../platform/platform.ts'
+import { comparedKinds, type ComparedMethods, type ComparedPlanners } from '../results/method.ts'
 import { hashFiles, type MeasuredModel } from '../results/provenance.ts'
 import type { SessionSettings } from './session_file.ts'
 import type { TextSession } from './text_session.ts'
 
 const DEFAULT_TOKENS = 64
+
+/** The most tokens that `perplexity` scores before it looks at its signal again. */
+const SCORED_AT_ONCE = 64
 
 /** How text and chats differ. */
 interface Writing {
@@ -283,7 +287,7 @@ export class ShadowModel {
    * @returns at the end: `stop` if the model or a stop text ended it, `length` if maxTokens or the context did
    * @throws UsageError PROMPT if it is empty, CONTEXT_LENGTH if it and maxTokens do not fit the model, TOKENS for ids that it does not
    *   have; for the value of an option the code with its name, such as SPARSITY, PLANNER, STOP or TOP_K for `topK`; SAMPLER for a sampler beside options of sampling, or one that returns no id; OPTION_NAME for an
-   *   option that there is not, OPTION_TYPE and OPTIONS for a wrong type; SESSION for a session of a chat, DISPOSED; MissingError
+   *   option that there is not, OPTION_TYPE and OPTIONS for a wrong type; SESSION for a session of a chat, BUSY for one that another call is still writing to, DISPOSED; MissingError
    *   PREDICTOR_MISSING; the signal's reason
    * @specified `generate`
    * @example
@@ -304,10 +308,12 @@ export class ShadowModel {
     this.#expectLive()
     checkOptions(options, generateKinds)
     const { session } = options
-    const before = session?.tokens.length ?? 0
-    const ids = before > 0 ? this.#promptIds(prompt, before) : this.#promptIds(prompt)
-    const how = { most: DEFAULT_TOKENS, stopIds: this.stopIds, continues: true }
-    return yield* this.#write(ids, options, { ...how, kind: 'text' })
+    const steps = (): AsyncGenerator<GenerateStep, GenerateEnd, void> => {
+      const ids = this.#promptIds(prompt, session?.tokens.length)
+      const how = { most: DEFAULT_TOKENS, stopIds: this.stopIds, continues: true }
+      return this.#write(ids, options, { ...how, kind: 'text' })
+    }
+    return yield* session ? session.alone(steps) : steps()
   }
 
   /**
@@ -374,6 +380,16 @@ export class ShadowModel {
     this.#expectLive()
     checkOptions(options, chatKinds)
     expectMessages(messages)
+    const { session } = options
+    const steps = (): AsyncGenerator<GenerateStep, GenerateEnd, void> => this.#answer(messages, options)
+    return yield* session ? session.alone(steps) : steps()
+  }
+
+  /** The steps of `chat`. */
+  async *#answer(
+    messages: readonly ChatMessage[],
+    options: ChatOptions,
+  ): AsyncGenerator<GenerateStep, GenerateEnd, void> {
     const { onPrompt, session, chatTemplateKwargs } = options
     const { ids } = await this.chatPrompt(messages, chatTemplateKwargs)
     const eosToken = this.chatTemplate?.eosToken ?? null
@@ -571,11 +587,42 @@ export class ShadowModel {
   }
 
   /**
+   * Planners by name, ready to be measured: the methods of `compareMethods` in shadowllm/eval, and what they decide by. Both go to
+   * `textPerplexity` or `runTasks`. What planners decide by is found as in `generate`: predictors of `loadPredictor`, for
+   * `shadow` also the model's own or the one of this package, the calibration of `loadCalibration` and the moments of `addMoments`.
+   * It is freed with the model.
+   * @param compared the planners and sparsities, and settings of all methods
+   * @returns the list `methods`, dense first, and its `sources`
+   * @example
+   * ```ts
+   * import { ShadowModel } from 'shadowllm'
+   * import { textPerplexity } from 'shadowllm/eval'
+   *
+   * const opt = await ShadowModel.fromPretrained()
+   * const compared = await opt.compareMethods({ planners: ['shadow', 'random'], sparsities: [0.5] })
+   * const text = 'Once upon a time, there was a little dog who liked to play in the park. '.repeat(20)
+   * const { rows } = await textPerplexity({ ...opt.measured, text, ...compared, context: 64, windows: 2 })
+   * for (const { planner, klPerToken } of rows) console.log(planner, klPerToken.toFixed(2))
+   * await opt.dispose()
+   * ```
+   * @throws UsageError PLANNER, SPARSITY, SCOPE, CRITERION_NAME, DISPOSED, OPTIONS, OPTION_NAME, OPTION_TYPE; MissingError PREDICTOR_MISSING,
+   *   CALIBRATION_MISSING, MOMENTS_MISSING, PLANNER_SOURCE; InputError as for every file that is read
+   */
+  async compareMethods(compared: ComparedPlanners): Promise<ComparedMethods> {
+    this.#expectLive()
+    checkOptions(compared, comparedKinds)
+    const found = await this.#planners.compared(compared)
+    this.#expectLive()
+    return found
+  }
+
+  /**
    * The perplexity of the dense model on a text. A text longer than the context is cut into pieces of that length, each
    * scored separately after what the tokenizer puts before a text, `</s>` of OPT. Where that is nothing, the first token of a
    * piece has nothing before it and is not scored. Under masks, with the KL from the dense model, `textPerplexity` measures.
    * @param text of any length
-   * @param options a signal that ends the measurement
+   * @param options a signal that ends the measurement: it is looked at before every 64 tokens, in the middle of a piece too. The call then
+   *   throws the signal's reason and gives no number of what it has read; the model stays usable
    * @example
    * ```ts
    * import { ShadowModel } from 'shadowllm'
@@ -605,10 +652,8 @@ export class ShadowModel {
     let nll = 0
     let tokens = 0
     for (let start = 0; start < ids.length; start += room) {
-      await pause(options.signal)
-      this.#expectLive()
       const piece = ids.slice(start, start + room)
-      nll += this.#scorePiece(Int32Array.of(...prefixIds, ...piece), prefixIds.length)
+      nll += await this.#nats(Int32Array.of(...prefixIds, ...piece), prefixIds.length, options.signal)
       tokens += piece.length - lost
     }
     const words = Math.max(1, text.split(/\s+/).filter(Boolean).length)
@@ -706,10 +751,38 @@ export class ShadowModel {
   }
 
   /** Nats of the tokens from `from` on; the first token of all is not scored. */
-  #scorePiece(ids: Int32Array, from: number): number {
-    return withSequence(this.model, { capacity: ids.length }, (sequence) => {
-      const labels = shiftLabels(ids.slice().fill(NOT_SCORED, 0, from))
-      return sequence.score(ids, labels).reduce((total, value) => total + value, 0)
-    })
+  async #nats(ids: Int32Array, from: number, signal: AbortSignal | undefined): Promise<number> {
+    const labels = shiftLabels(ids.slice().fill(NOT_SCORED, 0, from))
+    const parts = this.#scores(ids, labels, signal)
+    let total = 0
+    this.#running.add(parts)
+    try {
+      for await (const scores of parts) {
+        this.#expectLive()
+        for (const value of scores) total += value
+      }
+    } finally {
+      this.#running.delete(parts)
+    }
+    this.#expectLive()
+    return total
+  }
+
+  /** The scores of tokens, some at a time. */
+  async *#scores(
+    ids: Int32Array,
+    labels: Int32Array,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<Float32Array, void, void> {
+    const sequence = this.model.begin({ capacity: ids.length })
+    try {
+      for (let start = 0; start < ids.length; start += SCORED_AT_ONCE) {
+        await pause(signal)
+        const end = start + SCORED_AT_ONCE
+        yield sequence.score(ids.subarray(start, end), labels.subarray(start, end))
+      }
+    } finally {
+      sequence.dispose()
+    }
   }
 }

@@ -29,7 +29,7 @@ type Going =
 /**
  * A text or a chat, by the first call of `generate` or `chat` that it is given to. Made by `ShadowModel.openSession`, and freed
  * with its model. What follows in a session has the bits that it would have without a break: keys, values, tokens, mask, what the
- * planner remembers and the random numbers yet to be drawn go on where they were.
+ * planner remembers and the random numbers yet to be drawn go on where they were. One call writes to it at a time.
  */
 export class TextSession {
   /** Its file. */
@@ -37,6 +37,7 @@ export class TextSession {
   readonly #model: SessionModel
   #settings: SessionSettings | null = null
   #going: Going | null = null
+  #isWritten = false
   #disposed = false
 
   private constructor(path: string, model: SessionModel, saved: SavedSession | null) {
@@ -103,6 +104,26 @@ export class TextSession {
     if (!state) return false
     await writeSession(this.path, { ...about, content: { kind: going.kind, state } }, config)
     return true
+  }
+
+  /**
+   * Runs a call that writes to the session; no other may until it has ended. Called by `generate` and `chat`.
+   * @param call begins the steps, when no other call is writing
+   * @throws UsageError BUSY while another call is writing to it, DISPOSED; and what the call throws
+   */
+  async *alone<Step, End>(call: () => AsyncGenerator<Step, End, void>): AsyncGenerator<Step, End, void> {
+    this.#expectLive()
+    if (this.#isWritten)
+      throw new UsageError(
+        'BUSY',
+        `session ${this.path}: expected one call at a time, got another while a call is still writing to it`,
+      )
+    this.#isWritten = true
+    try {
+      return yield* call()
+    } finally {
+      this.#isWritten = false
+    }
   }
 
   /**

@@ -48,9 +48,13 @@ export function denseMask(shape: UnitShape): UnitMask {
 }
 
 /**
- * A mask from its two tables.
- * @param heads [L, H] of 1 (computed) and 0 (skipped), or other factors
- * @param neurons [L, F] of the same
+ * Makes a mask from a table of heads and a table of neurons. It keeps the tables, and no copies of them. Their sizes are checked here, and
+ * their numbers where the mask is used: units are skipped by ones and zeros only, and `mode: 'simulate'` multiplies by any number.
+ * `denseMask` gives tables to begin from, and `givenMask` makes a planner of the mask.
+ * @param shape how many layers, heads and neurons the model has: `model.model.shape` of a `ShadowModel`
+ * @param heads 1 (computed) or 0 (skipped) for each head, or another factor: [L, H], head h of layer l at l * H + h
+ * @param neurons the same for each neuron: [L, F]
+ * @returns the mask of these tables
  * @throws UsageError MASK_SHAPE for invalid sizes, or a table that does not have layers x units numbers
  * @specified `Mask`
  * @example

@@ -173,7 +173,7 @@ export interface ByChannels {
 export interface PlannerSettings {
   /** The name of the planner in reports. */
   readonly name: string
-  /** Decide again after this many tokens; without it the mask of the prompt stays. */
+  /** Decide again after this many tokens; without it the mask of the prompt stays. By gate and by channels it must be 1, by prompt it has no place. */
   readonly every?: number
   /**
    * By attention: only where attention has shifted by more than this since the last decision (shift.ts); with `every`, whose tokens

@@ -468,13 +468,21 @@ export const sourcesOption: Kind = recordOption('mean scores, predictors and mom
 /** A list of sparsities. */
 export const sparsitiesOption: Kind = listOption('a list of numbers from 0 to 1', shareOption, 'SPARSITY')
 
-const compareFields: Kinds<CompareOptions> = {
+/** What is to be compared where a model has what planners decide by. */
+export type ComparedPlanners = Omit<CompareOptions, 'sources' | 'learnt'>
+
+/** What is to be compared, dense first, and what it decides by: both are options of `textPerplexity` and `runTasks`. */
+export interface ComparedMethods {
+  readonly methods: readonly Method[]
+  readonly sources: MethodSources
+}
+
+/** The options of a comparison where a model has what planners decide by. */
+export const comparedKinds: Kinds<ComparedPlanners> = {
   planners: required(kinds.list),
   sparsities: required(sparsitiesOption),
   scope: scopeOption,
   criterion: kinds.text,
-  sources: sourcesOption,
-  learnt: orNull(kinds.object),
   every: everyOrOnce,
   prefill: prefillOption,
   leaky: kinds.flag,
@@ -485,11 +493,16 @@ const compareFields: Kinds<CompareOptions> = {
   ridge: ridgeOption,
   promptShare: promptShareOption,
 }
+const compareFields: Kinds<CompareOptions> = {
+  ...comparedKinds,
+  sources: sourcesOption,
+  learnt: orNull(kinds.object),
+}
 
 /**
  * The methods of a comparison: dense first, then every planner at every sparsity. Nothing is measured yet: `textPerplexity` and
  * `runTasks` take the list as `methods` and report a row for each. A planner that lacks what it decides by, such as a predictor, is
- * refused here, before any text is read.
+ * refused here, before any text is read. `ShadowModel.compareMethods` gives planners the predictors and the calibration of its model.
  * @param compared the planners and sparsities, what planners decide by, and settings of all methods
  * @throws MissingError PLANNER_SOURCE if a planner has nothing to decide by; UsageError PLANNER for an unknown one, SPARSITY, SCOPE,
  *   CRITERION_NAME; OPTIONS, OPTION_NAME, OPTION_TYPE for options of other names or types
