@@ -10,6 +10,7 @@ import type { TemplateVariables } from '../io/template_variables.ts'
 import type { ShadowModel } from '../library/shadow_model.ts'
 import { isLoopback } from '../platform/loopback.ts'
 import { HeldBytes, type BodyPatience } from './body_bytes.ts'
+import { KeptTexts } from './kept_texts.ts'
 import { Metrics } from './metrics.ts'
 import { refusalOf } from './refusals.ts'
 import { RequestError } from './request_error.ts'
@@ -27,6 +28,8 @@ const MAX_PATH = 80
 export interface ServerOptions extends ServiceOptions, Limits {
   /** Variables of the chat template that a request does not set; default none. */
   readonly variables?: TemplateVariables
+  /** The most bytes of keys and values that are kept for later requests, of as many texts as there are seats; 0 keeps none. */
+  readonly keptBytes: number
   /** Milliseconds that reading the body of a request may take. */
   readonly readTime: number
   /** The key that clients must send; null for none. */
@@ -62,7 +65,8 @@ export function createServer(model: ShadowModel, options: ServerOptions): Server
   const { name, apiKey, origins, isLocal, variables = {} } = options
   const scheduler = new Scheduler(options)
   const metrics = new Metrics()
-  const texts = new TextService(model, options, scheduler, metrics)
+  const kept = new KeptTexts({ texts: options.seats, bytes: options.keptBytes })
+  const texts = new TextService(model, options, scheduler, metrics, kept)
   const held = new HeldBytes(options.bodyPatience)
   const names = [name, model.name]
   const { tokenizer } = texts
@@ -188,9 +192,10 @@ export function createServer(model: ShadowModel, options: ServerOptions): Server
   return {
     fetch: (request) => app.fetch(request),
     start: () => readers.start(),
-    drain() {
+    async drain() {
       readers.end(scheduler.ending())
-      return scheduler.drain()
+      await scheduler.drain()
+      kept.dispose()
     },
     end: () => scheduler.end(),
   }

@@ -6,6 +6,7 @@
  * status. What fails later is an event of the stream, which then ends without `[DONE]`.
  */
 import type { MaskMode } from '../engine/active_layer.ts'
+import type { TextPlace } from '../engine/conversation.ts'
 import type { CacheStorage } from '../engine/layer_cache.ts'
 import { fillSampling, samplingNames, type SamplerOptions } from '../engine/sampling.ts'
 import { stopTexts } from '../io/stop_text.ts'
@@ -31,6 +32,7 @@ import {
   type ChoiceEnd,
   type Usage,
 } from './answers.ts'
+import type { KeptTexts } from './kept_texts.ts'
 import type { Metrics } from './metrics.ts'
 import { refusalOf } from './refusals.ts'
 import { RequestError } from './request_error.ts'
@@ -86,7 +88,7 @@ interface TextRequest {
 /** A step of a request: a piece of a text, or its end. */
 type Event =
   | { readonly choice: number; readonly piece: Piece; readonly isFirst: boolean }
-  | { readonly choice: number; readonly end: ChoiceEnd; readonly tokens: number }
+  | { readonly choice: number; readonly end: ChoiceEnd; readonly tokens: number; readonly reused: number }
 
 /** Answers requests for texts of one model. */
 export class TextService {
@@ -95,11 +97,18 @@ export class TextService {
   readonly #options: ServiceOptions
   readonly #scheduler: Scheduler
   readonly #metrics: Metrics
+  readonly #kept: KeptTexts
   /** Of requests that name none. */
   readonly #seeds: Random
 
   /** @throws InputError TOKENIZER_MISSING */
-  constructor(model: ShadowModel, options: ServiceOptions, scheduler: Scheduler, metrics: Metrics) {
+  constructor(
+    model: ShadowModel,
+    options: ServiceOptions,
+    scheduler: Scheduler,
+    metrics: Metrics,
+    kept: KeptTexts,
+  ) {
     if (!model.tokenizer)
       throw new InputError(
         'TOKENIZER_MISSING',
@@ -110,6 +119,7 @@ export class TextService {
     this.#options = options
     this.#scheduler = scheduler
     this.#metrics = metrics
+    this.#kept = kept
     this.#seeds = new Random(options.planning.seed ?? 0)
   }
 
@@ -228,9 +238,11 @@ export class TextService {
         }
         const planner = await this.#planner({ ...planning, seed })
         const task = { ...text, planner, check: planning.check, sampling: { ...sampling, seed } }
-        written = sampling.temperature === 0 && !drawsMasks(planner, planning) ? [] : null
+        const draws = drawsMasks(planner, planning)
+        written = sampling.temperature === 0 && !draws ? [] : null
         const isLast = choices[choice + 1]?.ids !== text.ids
-        for await (const event of this.#oneText(seat, choice, task)) {
+        const place = this.#kept.place(keyOf(planner, planning, draws ? seed : null))
+        for await (const event of this.#oneText(seat, choice, task, place)) {
           if (!isLast) written?.push(event)
           yield event
         }
@@ -248,9 +260,14 @@ export class TextService {
     return { ...event, choice, end: { ...event.end, seed } }
   }
 
-  async *#oneText(seat: Seat, choice: number, task: WritingTask): AsyncGenerator<Event, void, void> {
+  async *#oneText(
+    seat: Seat,
+    choice: number,
+    task: WritingTask,
+    place: TextPlace,
+  ): AsyncGenerator<Event, void, void> {
     const { model, tokenizer } = this
-    const writer = writeText(model.model, tokenizer, task)
+    const writer = writeText(model.model, tokenizer, task, place)
     this.#metrics.prompt(task.ids.length)
     let isFirst = true
     const step = (): ReturnType<typeof writer.next> => {
@@ -265,11 +282,12 @@ export class TextService {
       for (;;) {
         const { done, value } = await seat.step(step)
         if (done) {
-          const { end, tokens, mask, decisions, checked } = value
+          const { end, tokens, mask, decisions, checked, reused } = value
           const skipped = achievedBy(mask, model.config)
           this.#metrics.text(skipped)
+          this.#metrics.cached(reused)
           const seed = task.sampling.seed as number
-          return yield { choice, end: { end, skipped, decisions, checked, seed }, tokens }
+          return yield { choice, end: { end, skipped, decisions, checked, seed }, tokens, reused }
         }
         if (value === null) continue
         if (!isFirst || task.echo === null) this.#metrics.generated()
@@ -277,7 +295,7 @@ export class TextService {
         isFirst = false
       }
     } finally {
-      writer.return({ end: 'length', tokens: 0, mask: null, decisions: 0, checked: null })
+      writer.return(undefined as never)
     }
   }
 
@@ -293,14 +311,14 @@ export class TextService {
     const encode = (event: object): Uint8Array => encoder.encode(`data: ${JSON.stringify(event)}\n\n`)
     // Clients that ask for the usage find the field in every event.
     const told = (event: object): object => (includesUsage ? { usage: null, ...event } : event)
-    let completionTokens = 0
+    const count = new TokenCount(request)
     /** The next event that has something to tell; null after the last. */
     const next = async (): Promise<Uint8Array | null> => {
       for (;;) {
         const { done, value } = await events.next()
         if (done) return null
         if ('end' in value) {
-          completionTokens += value.tokens
+          count.add(value)
           return encode(told(form.end(head, value.choice, value.end)))
         }
         const event = form.piece(head, value.choice, value.piece, value.isFirst)
@@ -326,7 +344,7 @@ export class TextService {
               return stall.start()
             }
             if (includesUsage)
-              controller.enqueue(encode(form.usage(head, usageOf(request.promptTokens, completionTokens))))
+              controller.enqueue(encode(form.usage(head, count.usage)))
             controller.enqueue(encoder.encode('data: [DONE]\n\n'))
           } catch (error) {
             const { status, body: refusal } = refusalOf(error)
@@ -346,6 +364,14 @@ export class TextService {
       headers: { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-cache' },
     })
   }
+}
+
+/**
+ * By which texts are told apart of which one may not go on from the other; null for what none goes on from.
+ * @param seed of masks that are drawn
+ */
+function keyOf(planner: MaskPlanner | null, planning: Planning, seed: number | null): string | null {
+  return planner?.compensation ? null : JSON.stringify(planner ? { ...planning, seed } : null)
 }
 
 /** Whether another seed may give other masks: those of noise, and of criteria that draw. */
@@ -379,18 +405,19 @@ class StallTimer {
 
 /** The answer as one object, of which each text is written when it has ended: they may be many megabytes together. */
 async function whole(
-  { form, promptTokens }: TextRequest,
+  request: TextRequest,
   head: AnswerHead,
   events: AsyncGenerator<Event, void, void>,
 ): Promise<Response> {
+  const { form } = request
+  const count = new TokenCount(request)
   const choices: string[] = []
   let [text, thinking] = ['', '']
   let scores: Piece['scores'][number][] = []
-  let completionTokens = 0
   for await (const event of events) {
     if ('end' in event) {
       choices.push(JSON.stringify(form.whole(event.choice, { ...event.end, text, thinking, scores })))
-      completionTokens += event.tokens
+      count.add(event)
       text = ''
       thinking = ''
       scores = []
@@ -401,13 +428,37 @@ async function whole(
     }
   }
   const beginning = JSON.stringify({ ...head, object: form.object }).slice(0, -1)
-  const usage = JSON.stringify(usageOf(promptTokens, completionTokens))
+  const usage = JSON.stringify(count.usage)
   const answer = `${beginning},"choices":[${choices.join()}],"usage":${usage}}`
   return new Response(answer, { headers: { 'content-type': 'application/json' } })
 }
 
-function usageOf(prompt: number, completion: number): Usage {
-  return { prompt_tokens: prompt, completion_tokens: completion, total_tokens: prompt + completion }
+/** Counts the tokens of a request. */
+class TokenCount {
+  readonly #request: TextRequest
+  #completion = 0
+  #cached = 0
+
+  constructor(request: TextRequest) {
+    this.#request = request
+  }
+
+  /** A text has ended. A prompt is counted once, however many texts follow it. */
+  add({ choice, tokens, reused }: Extract<Event, { readonly end: ChoiceEnd }>): void {
+    const { choices } = this.#request
+    this.#completion += tokens
+    if (choices[choice - 1]?.ids !== choices[choice].ids) this.#cached += reused
+  }
+
+  get usage(): Usage {
+    const { promptTokens } = this.#request
+    return {
+      prompt_tokens: promptTokens,
+      completion_tokens: this.#completion,
+      total_tokens: promptTokens + this.#completion,
+      prompt_tokens_details: { cached_tokens: this.#cached },
+    }
+  }
 }
 
 /** How a request asks for tokens to be drawn; null is not said. */

@@ -86,6 +86,7 @@ interface ServeFlags extends ModelFlags, PlanFlags {
   readonly parallel: number
   readonly waiting: number
   readonly connections?: number
+  readonly kept: number
   readonly maskTokens: number
   readonly read: number
   readonly stall: number
@@ -124,6 +125,12 @@ export function define(command: Command, session: Session): void {
     [
       ['--parallel <count>', 'requests that compute in turn; each holds a cache', whole(1, 1024), 16],
       ['--waiting <count>', 'requests that wait; further ones are refused', whole(0, 65_536), 64],
+      [
+        '--kept <MiB>',
+        'keys and values of answered requests that are kept, for those that begin alike; 0 for none',
+        whole(0, 2 ** 20),
+        512,
+      ],
       [
         '--connections <count>',
         `open connections; further ones are refused (default: ${CONNECTIONS}, or twice --parallel and --waiting together)`,
@@ -199,6 +206,7 @@ async function serve(
     apiKey,
     origins: cors,
     seats: parallel,
+    keptBytes: flags.kept * 2 ** 20,
     queue: waiting,
     readTime: read * 1000,
     stall: stall * 1000,
