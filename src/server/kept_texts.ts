@@ -84,7 +84,8 @@ export class KeptTexts {
     for (const kept of this.#kept) {
       if (kept.key !== key) continue
       const shared = sharedLength(kept.tokens, prompt)
-      if (shared > most && 2 * shared >= Math.min(kept.prompt, kept.tokens.length)) [best, most] = [kept, shared]
+      if (shared > most && 2 * shared >= Math.min(kept.prompt, kept.tokens.length))
+        [best, most] = [kept, shared]
     }
     if (!best) return null
     this.#remove(best)

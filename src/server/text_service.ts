@@ -87,8 +87,28 @@ interface TextRequest {
 
 /** A step of a request: a piece of a text, or its end. */
 type Event =
-  | { readonly choice: number; readonly piece: Piece; readonly isFirst: boolean }
-  | { readonly choice: number; readonly end: ChoiceEnd; readonly tokens: number; readonly reused: number }
+  | {
+      readonly choice: number
+      readonly piece: Piece
+      readonly isFirst: boolean
+      /** Whether it is a token that was generated, and no echo. */
+      readonly isToken: boolean
+    }
+  | { readonly choice: number; readonly end: ChoiceEnd; readonly reused: number }
+
+/** How an answer has ended. */
+export interface EndedAnswer {
+  /** Of what was written. */
+  readonly usage: Usage
+  /** Why its stream has ended early: the code of an error, or words; null for one that is complete. */
+  readonly failure: string | null
+}
+
+/** An answer that may still be written. */
+export interface BegunAnswer {
+  readonly response: Response
+  readonly ended: Promise<EndedAnswer>
+}
 
 /** Answers requests for texts of one model. */
 export class TextService {
@@ -124,7 +144,7 @@ export class TextService {
   }
 
   /** Answers `/v1/completions`. @throws UsageError, InputError, MissingError, RequestError for what is answered with a status */
-  complete({ asked, prompts }: Reading['completion'], signal: AbortSignal): Promise<Response> {
+  complete({ asked, prompts }: Reading['completion'], signal: AbortSignal): Promise<BegunAnswer> {
     const { tokenizer } = this
     const likeliest = asked.logprobs ?? null
     const form = completionForm({ tokenizer, likeliest, continues: !asked.echo })
@@ -138,7 +158,7 @@ export class TextService {
   }
 
   /** Answers `/v1/chat/completions`. @throws as `complete` */
-  chat({ asked, prompts }: Reading['chat'], signal: AbortSignal): Promise<Response> {
+  chat({ asked, prompts }: Reading['chat'], signal: AbortSignal): Promise<BegunAnswer> {
     const { tokenizer, model } = this
     const likeliest = asked.logprobs ? (asked.top_logprobs ?? 0) : null
     const form = chatForm({ tokenizer, likeliest, continues: false })
@@ -189,7 +209,7 @@ export class TextService {
     }
   }
 
-  async #answer(request: TextRequest, signal: AbortSignal): Promise<Response> {
+  async #answer(request: TextRequest, signal: AbortSignal): Promise<BegunAnswer> {
     const { form } = request
     const head: AnswerHead = {
       id: `${form.prefix}-${crypto.randomUUID()}`,
@@ -282,16 +302,17 @@ export class TextService {
       for (;;) {
         const { done, value } = await seat.step(step)
         if (done) {
-          const { end, tokens, mask, decisions, checked, reused } = value
+          const { end, mask, decisions, checked, reused } = value
           const skipped = achievedBy(mask, model.config)
           this.#metrics.text(skipped)
           this.#metrics.cached(reused)
           const seed = task.sampling.seed as number
-          return yield { choice, end: { end, skipped, decisions, checked, seed }, tokens, reused }
+          return yield { choice, end: { end, skipped, decisions, checked, seed }, reused }
         }
         if (value === null) continue
-        if (!isFirst || task.echo === null) this.#metrics.generated()
-        yield { choice, piece: value, isFirst }
+        const isToken = !isFirst || task.echo === null
+        if (isToken) this.#metrics.generated()
+        yield { choice, piece: value, isFirst, isToken }
         isFirst = false
       }
     } finally {
@@ -305,8 +326,10 @@ export class TextService {
     head: AnswerHead,
     events: AsyncGenerator<Event, void, void>,
     signal: AbortSignal,
-  ): Promise<Response> {
+  ): Promise<BegunAnswer> {
     const { form, includesUsage } = request
+    const { promise: ended, resolve } = Promise.withResolvers<EndedAnswer>()
+    const end = (failure: string | null): void => resolve({ usage: count.usage, failure })
     const encoder = new TextEncoder()
     const encode = (event: object): Uint8Array => encoder.encode(`data: ${JSON.stringify(event)}\n\n`)
     // Clients that ask for the usage find the field in every event.
@@ -317,10 +340,8 @@ export class TextService {
       for (;;) {
         const { done, value } = await events.next()
         if (done) return null
-        if ('end' in value) {
-          count.add(value)
-          return encode(told(form.end(head, value.choice, value.end)))
-        }
+        count.add(value)
+        if ('end' in value) return encode(told(form.end(head, value.choice, value.end)))
         const event = form.piece(head, value.choice, value.piece, value.isFirst)
         if (event) return encode(told(event))
       }
@@ -330,6 +351,7 @@ export class TextService {
     const stall = new StallTimer(this.#options.stall, () => {
       isStalled = true
       void events.return()
+      end(stalled().code)
     })
     const body = new ReadableStream<Uint8Array>(
       {
@@ -343,26 +365,27 @@ export class TextService {
               controller.enqueue(event)
               return stall.start()
             }
-            if (includesUsage)
-              controller.enqueue(encode(form.usage(head, count.usage)))
+            if (includesUsage) controller.enqueue(encode(form.usage(head, count.usage)))
             controller.enqueue(encoder.encode('data: [DONE]\n\n'))
+            end(null)
           } catch (error) {
             const { status, body: refusal } = refusalOf(error)
             if (status === 500 && !signal.aborted) this.#options.report(error)
             controller.enqueue(encode(refusal))
+            end(refusal.error.code)
           }
           controller.close()
         },
         cancel: async () => {
           stall.stop()
           await events.return()
+          end('client left')
         },
       },
       { highWaterMark: 0 },
     )
-    return new Response(body, {
-      headers: { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-cache' },
-    })
+    const headers = { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-cache' }
+    return { response: new Response(body, { headers }), ended }
   }
 }
 
@@ -408,16 +431,16 @@ async function whole(
   request: TextRequest,
   head: AnswerHead,
   events: AsyncGenerator<Event, void, void>,
-): Promise<Response> {
+): Promise<BegunAnswer> {
   const { form } = request
   const count = new TokenCount(request)
   const choices: string[] = []
   let [text, thinking] = ['', '']
   let scores: Piece['scores'][number][] = []
   for await (const event of events) {
+    count.add(event)
     if ('end' in event) {
       choices.push(JSON.stringify(form.whole(event.choice, { ...event.end, text, thinking, scores })))
-      count.add(event)
       text = ''
       thinking = ''
       scores = []
@@ -428,9 +451,10 @@ async function whole(
     }
   }
   const beginning = JSON.stringify({ ...head, object: form.object }).slice(0, -1)
-  const usage = JSON.stringify(count.usage)
-  const answer = `${beginning},"choices":[${choices.join()}],"usage":${usage}}`
-  return new Response(answer, { headers: { 'content-type': 'application/json' } })
+  const { usage } = count
+  const answer = `${beginning},"choices":[${choices.join()}],"usage":${JSON.stringify(usage)}}`
+  const response = new Response(answer, { headers: { 'content-type': 'application/json' } })
+  return { response, ended: Promise.resolve({ usage, failure: null }) }
 }
 
 /** Counts the tokens of a request. */
@@ -443,11 +467,11 @@ class TokenCount {
     this.#request = request
   }
 
-  /** A text has ended. A prompt is counted once, however many texts follow it. */
-  add({ choice, tokens, reused }: Extract<Event, { readonly end: ChoiceEnd }>): void {
+  /** A prompt is counted once, however many texts follow it. */
+  add(event: Event): void {
     const { choices } = this.#request
-    this.#completion += tokens
-    if (choices[choice - 1]?.ids !== choices[choice].ids) this.#cached += reused
+    if ('piece' in event) this.#completion += Number(event.isToken)
+    else if (choices[event.choice - 1]?.ids !== choices[event.choice].ids) this.#cached += event.reused
   }
 
   get usage(): Usage {

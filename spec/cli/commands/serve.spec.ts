@@ -144,8 +144,10 @@ test('without --quiet it tells what it serves, how to ask it, and each request',
   )
   expect(curl).toContain(`curl ${address}/v1/`)
   expect(requests).toEqual([
-    expect.stringMatching(/^20\S+Z POST \/v1\/(chat\/)?completions 200 \d+ ms$/),
-    expect.stringMatching(/^20\S+Z GET \/none 404 ROUTE \d+ ms$/),
+    expect.stringMatching(
+      /^20\S+Z POST \/v1\/(chat\/)?completions 200 prompt \d+ tokens, 0 of them kept; answer [1-9]\d* tokens; \d+\.\d{3} s$/,
+    ),
+    expect.stringMatching(/^20\S+Z GET \/none 404 ROUTE \d+\.\d{3} s$/),
     'ending: requests under way have 4 s to be answered; ctrl-C again ends at once',
   ])
 })
@@ -242,7 +244,7 @@ test('a request that is cut at the end has its refusal as answer', async () => {
       expect(await refusal.json()).toMatchObject({ error: { code: 'DRAINING' } })
     },
   )
-  expect(log).toMatch(/POST \/v1\/completions 503 DRAINING \d+ ms\n/)
+  expect(log).toMatch(/POST \/v1\/completions 503 DRAINING \d+\.\d{3} s\n/)
 })
 
 test('a request whose client leaves is logged', async () => {
@@ -250,5 +252,5 @@ test('a request whose client leaves is logged', async () => {
     (_, client) => client.abort(),
     (answer) => expect(answer).rejects.toThrow('aborted'),
   )
-  expect(log).toMatch(/POST \/v1\/completions 499 client left \d+ ms\n/)
+  expect(log).toMatch(/POST \/v1\/completions 499 client left \d+\.\d{3} s\n/)
 })
