@@ -5,6 +5,7 @@
 import fc from 'fast-check'
 import { afterAll, describe, expect, test } from 'vitest'
 import type { BegunSequence, TextPlace } from '../../src/engine/conversation.ts'
+import { cacheBytes } from '../../src/engine/kv_cache.ts'
 import type { SequenceOptions } from '../../src/engine/sequence.ts'
 import { ShadowModel } from '../../src/library/index.ts'
 import { KeptTexts, type KeptLimits } from '../../src/server/kept_texts.ts'
@@ -280,6 +281,32 @@ test('what was used longest ago goes first', async () => {
   for (const id of [10, 20, 10, 30, 10, 20]) found.push(await ask(id))
   expect(found).toEqual([0, 0, 5, 0, 5, 0])
   await server.drain()
+})
+
+test.each([
+  ['dense', 'its keys and values', 'equal'],
+  ['random', 'the weights that are packed for its mask too', 'more'],
+])('the bytes of a sequence under %s are those of %s', async (planner, _, than) => {
+  const kept = new KeptTexts(limits)
+  const task = {
+    ids: Int32Array.from([3, 4, 5, 6, 7]),
+    maxTokens: 3,
+    mode: 'pack' as const,
+    sampling: {},
+    planner: await opt.planner({ planner: planner as 'dense' | 'random' }),
+    stopIds: new Set<number>(),
+    stops: [],
+    likeliest: null,
+    echo: null,
+    maskTokens: 1,
+    continues: true,
+  }
+  const steps = writeText(opt.model, opt.tokenizer as NonNullable<typeof opt.tokenizer>, task, kept.place(''))
+  while (!steps.next().done);
+  const cache = cacheBytes(opt.config, 'f32', 8)
+  if (than === 'equal') expect(kept.size).toEqual({ texts: 1, bytes: cache })
+  else expect(kept.size.bytes).toBeGreaterThan(cache)
+  kept.dispose()
 })
 
 // ---- Requests --------------------------------------------------------------------------------------------------------
