@@ -84,9 +84,9 @@ export const servingTable: CommandTable = {
     },
     {
       flag: '--kept',
-      values: [null, '0', '64'],
+      values: ['0', '64'],
       shows: ({ served }) => served?.cached,
-      is: [true, false, true],
+      is: [false, true],
     },
     { flag: '--mask-tokens', beside: '--planner random', values: [null, '2', '3'], shows: scores },
     { flag: '--read', values: ['60', '0.001'], shows: ({ served }) => served?.read, is: [200, 400] },
