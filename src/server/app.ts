@@ -10,7 +10,7 @@ import type { TemplateVariables } from '../io/template_variables.ts'
 import type { ShadowModel } from '../library/shadow_model.ts'
 import { isLoopback } from '../platform/loopback.ts'
 import { HeldBytes, type BodyPatience } from './body_bytes.ts'
-import { KeptTexts } from './kept_texts.ts'
+import { SequenceStore } from './sequence_store.ts'
 import { Metrics } from './metrics.ts'
 import { refusalOf } from './refusals.ts'
 import { RequestError } from './request_error.ts'
@@ -67,7 +67,7 @@ export function createServer(model: ShadowModel, options: ServerOptions): Server
   const { name, apiKey, origins, isLocal, variables = {} } = options
   const scheduler = new Scheduler(options)
   const metrics = new Metrics()
-  const kept = new KeptTexts({ texts: options.seats, bytes: options.keptBytes })
+  const kept = new SequenceStore({ texts: options.seats, bytes: options.keptBytes })
   const texts = new TextService(model, options, scheduler, metrics, kept)
   const held = new HeldBytes(options.bodyPatience)
   const names = [name, model.name]

@@ -32,7 +32,7 @@ import {
   type ChoiceEnd,
   type Usage,
 } from './answers.ts'
-import type { KeptTexts } from './kept_texts.ts'
+import type { SequenceStore } from './sequence_store.ts'
 import type { Metrics } from './metrics.ts'
 import { refusalOf } from './refusals.ts'
 import { RequestError } from './request_error.ts'
@@ -117,7 +117,7 @@ export class TextService {
   readonly #options: ServiceOptions
   readonly #scheduler: Scheduler
   readonly #metrics: Metrics
-  readonly #kept: KeptTexts
+  readonly #kept: SequenceStore
   /** Of requests that name none. */
   readonly #seeds: Random
 
@@ -127,7 +127,7 @@ export class TextService {
     options: ServiceOptions,
     scheduler: Scheduler,
     metrics: Metrics,
-    kept: KeptTexts,
+    kept: SequenceStore,
   ) {
     if (!model.tokenizer)
       throw new InputError(

@@ -24,7 +24,7 @@ import { StopText } from '../io/stop_text.ts'
 import { ThinkingSplitter } from '../io/thinking.ts'
 import type { UnitMask } from '../masks/mask.ts'
 import type { MaskPlanner } from '../masks/planner.ts'
-import { STEP } from './kept_texts.ts'
+import { STEP } from './sequence_store.ts'
 import type { ReadPrompt } from './reading.ts'
 import { scoreTokens, unscored, type TokenScore } from './token_scores.ts'
 

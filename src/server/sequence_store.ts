@@ -8,7 +8,7 @@
 import { Conversation, sharedLength, type BegunSequence, type TextPlace } from '../engine/conversation.ts'
 
 /** How much is kept. */
-export interface KeptLimits {
+export interface StoreLimits {
   /** The most sequences. */
   readonly texts: number
   /** The most bytes of all of them; 0 keeps none. */
@@ -29,19 +29,19 @@ interface Kept {
 }
 
 /** Keeps sequences. */
-export class KeptTexts {
-  readonly #limits: KeptLimits
+export class SequenceStore {
+  readonly #limits: StoreLimits
   /** What was used last stands last. */
   readonly #kept = new Set<Kept>()
   #bytes = 0
   #isOver = false
 
-  constructor(limits: KeptLimits) {
+  constructor(limits: StoreLimits) {
     this.#limits = limits
   }
 
   /** Sequences, and their bytes. */
-  get size(): KeptLimits {
+  get size(): StoreLimits {
     return { texts: this.#kept.size, bytes: this.#bytes }
   }
 

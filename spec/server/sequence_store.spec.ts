@@ -8,7 +8,7 @@ import type { BegunSequence, TextPlace } from '../../src/engine/conversation.ts'
 import { cacheBytes } from '../../src/engine/kv_cache.ts'
 import type { SequenceOptions } from '../../src/engine/sequence.ts'
 import { ShadowModel } from '../../src/library/index.ts'
-import { KeptTexts, type KeptLimits } from '../../src/server/kept_texts.ts'
+import { SequenceStore, type StoreLimits } from '../../src/server/sequence_store.ts'
 import { writeText, type Written } from '../../src/server/writer.ts'
 import { killsEach, lawForAll, stateLaw } from '../harness/seed.ts'
 import { sameData } from '../harness/recorded.ts'
@@ -55,8 +55,8 @@ const someTexts = fc
   )
 
 /** Keeps sequences. */
-type Kept = Pick<KeptTexts, 'place' | 'dispose' | 'size'>
-type Maker = new (limits: KeptLimits) => Kept
+type Kept = Pick<SequenceStore, 'place' | 'dispose' | 'size'>
+type Maker = new (limits: StoreLimits) => Kept
 
 /** A text that is being written. */
 interface Writing {
@@ -126,7 +126,7 @@ async function write(texts: readonly Text[], atOnce: number, kept: Kept | null):
   return done
 }
 
-const limits: KeptLimits = { texts: 3, bytes: 2 ** 24 }
+const limits: StoreLimits = { texts: 3, bytes: 2 ** 24 }
 
 const keptIsUnseen = lawForAll(
   'a text that goes on from a kept sequence has the tokens and log-probabilities of one that is read anew',
@@ -148,11 +148,11 @@ const keptIsUnseen = lawForAll(
   },
   { runs: casesAtTier(16, 200) },
 )
-stateLaw(keptIsUnseen, KeptTexts)
+stateLaw(keptIsUnseen, SequenceStore)
 
 /** Changes the places of texts. */
 const withPlaces = (change: (place: TextPlace) => TextPlace): Maker =>
-  class extends KeptTexts {
+  class extends SequenceStore {
     override place(key: string | null): TextPlace {
       return change(super.place(key))
     }
@@ -160,8 +160,8 @@ const withPlaces = (change: (place: TextPlace) => TextPlace): Maker =>
 
 /** Runs every text with some options of the first. */
 const withFirst = (pick: (first: SequenceOptions) => SequenceOptions): Maker => {
-  const first = new WeakMap<KeptTexts, SequenceOptions>()
-  return class extends KeptTexts {
+  const first = new WeakMap<SequenceStore, SequenceOptions>()
+  return class extends SequenceStore {
     override place(key: string | null): TextPlace {
       const place = super.place(key)
       const { keep } = place
@@ -210,7 +210,7 @@ killsEach('a store that %s is found', keptIsUnseen, {
       },
     }))
   })(),
-  'does not free what it kept': class extends KeptTexts {
+  'does not free what it kept': class extends SequenceStore {
     override dispose(): void {}
   },
 })
@@ -251,20 +251,20 @@ const keptIsBounded = lawForAll(
   },
   { runs: casesAtTier(16, 200) },
 )
-stateLaw(keptIsBounded, KeptTexts)
+stateLaw(keptIsBounded, SequenceStore)
 
 killsEach('a store that %s is found', keptIsBounded, {
-  'has no bound of bytes': class extends KeptTexts {
-    constructor({ texts }: KeptLimits) {
+  'has no bound of bytes': class extends SequenceStore {
+    constructor({ texts }: StoreLimits) {
       super({ texts, bytes: Infinity })
     }
   },
-  'has no bound of sequences': class extends KeptTexts {
-    constructor({ bytes }: KeptLimits) {
+  'has no bound of sequences': class extends SequenceStore {
+    constructor({ bytes }: StoreLimits) {
       super({ texts: Infinity, bytes })
     }
   },
-  'keeps nothing': class extends KeptTexts {
+  'keeps nothing': class extends SequenceStore {
     constructor() {
       super({ texts: 0, bytes: 0 })
     }
@@ -287,7 +287,7 @@ test.each([
   ['dense', 'its keys and values', 'equal'],
   ['random', 'the weights that are packed for its mask too', 'more'],
 ])('the bytes of a sequence under %s are those of %s', async (planner, _, than) => {
-  const kept = new KeptTexts(limits)
+  const kept = new SequenceStore(limits)
   const task = {
     ids: Int32Array.from([3, 4, 5, 6, 7]),
     maxTokens: 3,
