@@ -5,7 +5,7 @@
  * A way to run a text is one entry of `ways`. A module of `src` that begins sequences under planners and has no way here fails
  * the last test. Tests src/engine/sequence.ts, src/engine/planner_schedule.ts, src/engine/next_tokens.ts,
  * src/engine/conversation.ts, src/engine/generate.ts, src/engine/batch.ts, src/evaluation/decode.ts,
- * src/evaluation/score_window.ts, src/evaluation/window_evaluator.ts, src/planners/leaky.ts and src/server/writer.ts.
+ * src/evaluation/score_window.ts, src/evaluation/window_evaluator.ts, src/planners/leaky.ts, src/server/sequence_store.ts and src/server/writer.ts.
  */
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -13,7 +13,7 @@ import fc from 'fast-check'
 import { afterAll, expect, test } from 'vitest'
 import { createBackend } from '../../src/backends/select.ts'
 import { forwardBatch } from '../../src/engine/batch.ts'
-import { Conversation } from '../../src/engine/conversation.ts'
+import { Conversation, type TextPlace } from '../../src/engine/conversation.ts'
 import { KeptText } from '../../src/engine/kept_text.ts'
 import { generateTokens, type TextRun } from '../../src/engine/generate.ts'
 import { LanguageModel } from '../../src/engine/language_model.ts'
@@ -26,6 +26,7 @@ import { channelSites } from '../../src/masks/channels.ts'
 import { denseMask } from '../../src/masks/mask.ts'
 import type { MaskPlanner } from '../../src/masks/planner.ts'
 import { promptMask } from '../../src/planners/leaky.ts'
+import { SequenceStore } from '../../src/server/sequence_store.ts'
 import { writeText } from '../../src/server/writer.ts'
 import { memorySource } from '../../src/tensor/memory_source.ts'
 import { UsageError } from '../../src/tensor/errors.ts'
@@ -120,8 +121,18 @@ const generated =
     return run
   }
 
+/** A text, and one whose prompt begins with that of the first. */
+function twoTurns(model: LanguageModel, text: Text): Text[] {
+  const { prompt, tokens, numbers } = text
+  const longer = tokens.slice(0, prompt.length + (numbers[1] % (tokens.length - prompt.length + 1)))
+  return [
+    { ...text, room: Math.min(2, text.room) },
+    { ...text, prompt: longer, room: Math.min(2, model.config.positions - longer.length) },
+  ]
+}
+
 const written =
-  (echo: string | null, likeliest: number | null, checks: boolean): Run =>
+  (echo: string | null, likeliest: number | null, checks: boolean, place?: TextPlace): Run =>
   (model, planner, { prompt, room, options, stopId, numbers: [n, seen] }) => {
     const task = {
       ids: prompt,
@@ -137,7 +148,7 @@ const written =
       maskTokens: 1 + seen,
       continues: true,
     }
-    const steps = writeText(model, letters, task)
+    const steps = writeText(model, letters, task, place)
     for (;;) {
       const { done, value } = steps.next()
       if (done) return value
@@ -207,12 +218,9 @@ const ways: Readonly<Record<string, Way>> = {
     of: 'engine/conversation.ts',
     run: async (model, planner, text) => {
       const conversation = new Conversation()
-      const { prompt, tokens, numbers } = text
       try {
-        await generated(() => ({ conversation }))(model, planner, { ...text, room: Math.min(2, text.room) })
-        const longer = tokens.slice(0, prompt.length + (numbers[1] % (tokens.length - prompt.length + 1)))
-        const again = { ...text, prompt: longer, room: Math.min(2, model.config.positions - longer.length) }
-        await generated(() => ({ conversation }))(model, planner, again)
+        for (const turn of twoTurns(model, text))
+          await generated(() => ({ conversation }))(model, planner, turn)
       } finally {
         conversation.dispose()
       }
@@ -234,6 +242,18 @@ const ways: Readonly<Record<string, Way>> = {
   'a prompt under the clock': {
     of: 'evaluation/decode.ts',
     run: (model, planner, { prompt, options }) => promptTurn(model, prompt, { planner, ...options }),
+  },
+  'two answers of the server, the second of which goes on from the first': {
+    of: 'server/sequence_store.ts',
+    run: async (model, planner, text) => {
+      const store = new SequenceStore({ texts: 1, bytes: Infinity })
+      try {
+        for (const turn of twoTurns(model, text))
+          await written(null, null, false, store.place(''))(model, planner, turn)
+      } finally {
+        store.dispose()
+      }
+    },
   },
   'an answer of the server': { of: 'server/writer.ts', run: written(null, null, false) },
   'an answer of the server with its scored prompt': { of: 'server/writer.ts', run: written('', 2, false) },

@@ -237,6 +237,7 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
     '--parallel <count>': whole(1, '1025'),
     '--connections <count>': whole(1, '1048577'),
     '--waiting <count>': whole(0, '65537'),
+    '--kept <MiB>': whole(0, '1048577'),
     '--mask-tokens <count>': whole(1),
     '--stall <seconds>': number('0', '-1', '86401'),
     'serve --drain <seconds>': number('-1', '86401'),

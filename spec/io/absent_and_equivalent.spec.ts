@@ -165,6 +165,10 @@ const neutralFields: Readonly<Record<string, Json>> = {
   prompt_cache_key: 'chats',
   service_tier: 'auto',
   metadata: {},
+  prompt_cache_retention: 'x',
+  store: false,
+  prediction: {},
+  parallel_tool_calls: true,
 }
 /** Fields that ask for something by being there. */
 const asking = ['sparsity', 'every', 'check', 'logprobs', 'suffix', 'max_tokens', 'max_completion_tokens']
@@ -381,12 +385,14 @@ const formats: Readonly<Record<string, Format>> = {
       top_logprobs: 0,
       tools: {},
       tool_choice: 'none',
-      parallel_tool_calls: true,
       response_format: { type: 'text' },
       modalities: ['text'],
       reasoning_effort: null,
       verbosity: 'medium',
-      store: false,
+      functions: {},
+      function_call: 'none',
+      audio: null,
+      web_search_options: null,
     },
     optional: () => Object.keys(bodies.chat.entries).filter((name) => !asking.includes(name)),
     read: (text) => answered('/v1/chat/completions', text),

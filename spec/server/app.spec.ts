@@ -399,6 +399,7 @@ describe('streams', () => {
       await reader.cancel()
       expect((await complete(alone, { ...stream, stream: false, max_tokens: 1 })).choices.length).toBe(1)
     }
+    await alone.drain()
     expect(opt.model.backend.liveBuffers).toBe(before)
   })
 

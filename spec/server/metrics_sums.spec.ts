@@ -119,6 +119,12 @@ function expectedOf(asked: readonly Asked[], answers: readonly Told[]): Record<s
           ((usage as Completion['usage']).completion_tokens * written) / own.length,
       ),
     ),
+    // Texts of one prompt after the first go on from it too, which their usage does not say.
+    ...(good.every(({ written }) => written === 1) && {
+      cached_tokens_total: sum(
+        good.map(({ usage }) => (usage as Completion['usage']).prompt_tokens_details.cached_tokens),
+      ),
+    }),
     texts_total: choices.length,
     ...Object.fromEntries(
       (['heads', 'neurons', 'weights'] as const).map((of) => [
@@ -180,6 +186,10 @@ test('counters that count an echo, a prompt once, or a refused request as a text
   await kills(
     countersAreSums,
     more('prompt_tokens_total', ({ n }) => ((n ?? 1) > 1 ? -1 : 0)),
+  )
+  await kills(
+    countersAreSums,
+    more('cached_tokens_total', () => 1),
   )
   await kills(
     countersAreSums,

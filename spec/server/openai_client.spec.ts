@@ -98,7 +98,12 @@ describe.skipIf(isRest)('the openai package', () => {
       await byLibrary(),
       'length',
     ])
-    expect(usage).toEqual({ prompt_tokens: 4, completion_tokens: 8, total_tokens: 12 })
+    expect(usage).toEqual({
+      prompt_tokens: 4,
+      completion_tokens: 8,
+      total_tokens: 12,
+      prompt_tokens_details: { cached_tokens: 0 },
+    })
   })
 
   test('reads echoed log-probabilities of a batch of ids', async () => {

@@ -9,7 +9,8 @@ import { ShadowModel } from '../../src/library/index.ts'
 import { amounts } from '../../src/server/amounts.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { casesAtTier } from '../harness/tier.ts'
-import { ask, requestOf, serverOf, type Body, type Refused } from './served.ts'
+import type { labels } from '../../src/server/requests.ts'
+import { ask, complete, requestOf, serverOf, type Body, type Completion, type Refused } from './served.ts'
 
 const opt = await ShadowModel.fromPretrained()
 afterAll(() => opt.dispose())
@@ -304,6 +305,51 @@ describe('each wrong value has its code', () => {
       user: 'u',
     }
     expect((await ask(server, '/v1/completions', body)).status).toBe(200)
+  })
+
+  /** A value of each field that changes no token. */
+  const labelled: Readonly<Record<keyof typeof labels, unknown>> = {
+    user: 'u',
+    safety_identifier: 'u',
+    prompt_cache_key: 'k',
+    prompt_cache_retention: '24h',
+    service_tier: 'flex',
+    metadata: { a: 'b' },
+    store: true,
+    prediction: { type: 'content', content: 'a' },
+    parallel_tool_calls: false,
+  }
+  const chat = { messages: [{ role: 'user', content: 'a' }] }
+  const streamed = { stream_options: { include_usage: true, include_obfuscation: false } }
+  test.each(Object.entries({ ...labelled, ...streamed }))(
+    '%s, which changes no token, is taken',
+    async (field, value) => {
+      const { json, status } = await ask<Completion>(server, '/v1/completions', { ...right, [field]: value })
+      const { choices } = await complete(server, { ...right, seed: json.choices[0].seed })
+      expect([status, json.choices]).toEqual([200, choices])
+      // The body is read before the template, which this model has not.
+      const refused = await ask<Refused>(server, '/v1/chat/completions', { ...chat, [field]: value })
+      expect(refused.json.error.code).toBe('CHAT_TEMPLATE_MISSING')
+    },
+  )
+
+  test.each<[string, unknown, string]>([
+    ['tools', [{ type: 'function' }], 'nothing, as tools are not supported'],
+    ['tool_choice', 'required', 'none, as tools are not supported'],
+    ['functions', [{ name: 'f' }], 'nothing, as tools are not supported'],
+    ['function_call', { name: 'f' }, 'none, as tools are not supported'],
+    ['response_format', { type: 'json_schema' }, 'the format text, as others are not supported'],
+    ['response_format', { type: 'json_object' }, 'the format text, as others are not supported'],
+    ['modalities', ['text', 'audio'], 'text alone'],
+    ['audio', { voice: 'alloy', format: 'wav' }, 'nothing, as audio is not supported'],
+    ['web_search_options', {}, 'nothing, as searching the web is not supported'],
+    ['verbosity', 'low', 'medium, as it is not supported'],
+    ['reasoning_effort', 'low', 'nothing, as it is not supported'],
+  ])('%s, which would change the answer, is refused in a line: %j', async (field, value, words) => {
+    const body = { ...chat, [field]: value }
+    const { status, json } = await ask<Refused>(server, '/v1/chat/completions', body)
+    expect([status, json.error.code, json.error.param]).toEqual([400, 'FIELD', field])
+    expect(json.error.message).toMatch(new RegExp(`^${field}[^\n]*: expected ${words}[^\n]*, got [^\n]+$`))
   })
 
   test('the most stop texts, and the longest, are taken', async () => {

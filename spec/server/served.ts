@@ -11,6 +11,7 @@ const usualOptions: ServerOptions = {
   planning: { planner: 'dense' },
   maskTokens: 8,
   readTime: 60_000,
+  keptBytes: 2 ** 26,
   stall: 60_000,
   seats: 16,
   queue: 64,
@@ -82,6 +83,7 @@ export interface Completion {
     readonly prompt_tokens: number
     readonly completion_tokens: number
     readonly total_tokens: number
+    readonly prompt_tokens_details: { readonly cached_tokens: number }
   }
 }
 

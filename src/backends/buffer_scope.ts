@@ -1,7 +1,7 @@
 /**
  * Buffers with a common end: all that a computation allocated is freed in one call, also after an error.
  */
-import type { Dtype, Numbers } from '../ops/op.ts'
+import { arrayTypes, type Dtype, type Numbers } from '../ops/op.ts'
 import type { Backend, Buffer } from './backend.ts'
 
 /** A set of buffers of one backend with a common end. */
@@ -21,6 +21,13 @@ export class BufferScope {
     } finally {
       scope.dispose()
     }
+  }
+
+  /** Bytes of its buffers. */
+  get bytes(): number {
+    let bytes = 0
+    for (const { dtype, length } of this.#buffers) bytes += arrayTypes[dtype].BYTES_PER_ELEMENT * length
+    return bytes
   }
 
   /** A new buffer that lives as long as the scope; as `Backend.allocate`. */

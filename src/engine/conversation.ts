@@ -124,6 +124,11 @@ export class Conversation implements TextPlace {
     this.#restored = state
   }
 
+  /** The tokens that the next turn may use again, and the bytes that they take; null if there are none, and during a turn. */
+  get held(): { readonly tokens: readonly number[]; readonly bytes: number } | null {
+    return this.#kept && { tokens: this.#kept.tokens, bytes: this.#kept.sequence.bytes }
+  }
+
   /** All that the next turn may use again; null if that is nothing, and during a turn. */
   get state(): ConversationState | null {
     if (!this.#kept) return this.#restored
@@ -197,6 +202,7 @@ export class Conversation implements TextPlace {
     this.#take()?.sequence.dispose()
     // Tokens under a mask that was decided after a dense prompt are not used again.
     if (!sequence.forgetMask()) return sequence.dispose()
+    sequence.freeScratch()
     this.#kept = { ...running, sequence, tokens: tokens.slice(0, sequence.length) }
   }
 
@@ -301,7 +307,7 @@ export function* feedFirst(sequence: Sequence, prompt: Int32Array): Generator<nu
 }
 
 /** How many tokens two texts share, short of the last of the prompt: its logits are needed. */
-function sharedLength(tokens: readonly number[], prompt: Int32Array): number {
+export function sharedLength(tokens: readonly number[], prompt: Int32Array): number {
   const most = Math.min(tokens.length, prompt.length - 1)
   let length = 0
   while (length < most && tokens[length] === prompt[length]) length++

@@ -86,6 +86,10 @@ class HeldCache implements LayerCache {
     return this.#first
   }
 
+  bytes(storage: CacheStorage, K: number): number {
+    return 2 * this.keyHeads * this.#capacity * rowBytes(storage, K)
+  }
+
   /** The first position that must stay for what comes after `position` of them. */
   #needed(position: number): number {
     const first = Math.max(0, position - (this.window ?? position) + 1 - MOST_BACK)
@@ -135,6 +139,13 @@ export class KeyValueCache {
   /** C, the positions there is room for in a layer without a window. */
   get capacity(): number {
     return this.#capacity
+  }
+
+  /** Bytes of what is allocated. */
+  get bytes(): number {
+    const { storage } = this
+    const { headSize } = this.#config
+    return this.#layers.reduce((total, held) => total + (held?.bytes(storage, headSize) ?? 0), 0)
   }
 
   /** Whether a layer has a part already. */

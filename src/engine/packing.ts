@@ -81,6 +81,11 @@ export class PackedUnits {
     return this.#slots.count
   }
 
+  /** Bytes of its matrices, of all that there is room for. */
+  get bytes(): number {
+    return this.#scope.bytes
+  }
+
   /** How many of these units it does not hold. */
   countFresh(units: Int32Array): number {
     return this.#slots.countFresh(units)

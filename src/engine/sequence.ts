@@ -424,12 +424,24 @@ export class Sequence {
     return this.#cache.holds(length)
   }
 
+  /** Bytes of its cache and of the weights that are packed for its mask; the scratch is not among them. */
+  get bytes(): number {
+    const packed = this.#layers.flatMap((layer) => [...layer.packed.values()])
+    return packed.reduce((total, { bytes }) => total + bytes, this.#cache.bytes)
+  }
+
+  /** Frees the scratch, which grows with the longest feed; the next feed makes its own. */
+  freeScratch(): void {
+    for (const state of this.#states.values()) state.dispose()
+    this.#states.clear()
+  }
+
   /** Frees the cache, the scratch and the mask. Safe to call twice. */
   dispose(): void {
     if (this.#disposed) return
     this.#disposed = true
     this.#cache.dispose()
-    for (const state of this.#states.values()) state.dispose()
+    this.freeScratch()
     for (const layer of [...this.#layers, ...this.#whole]) layer.dispose()
   }
 

@@ -95,7 +95,11 @@ async function listenInNode(
     headersTimeout: REQUEST_TIMEOUT,
     keepAliveTimeout: KEPT_FOR,
   }
+  /** Requests that are being answered. */
+  let open = 0
   const server = builtin('node:http').createServer(times, (request, response) => {
+    open++
+    response.once('close', () => void open--)
     void (refused.has(request.socket) ? refusing : listener)(request, response)
   })
   const refused = limitConnections(server, connections)
@@ -110,7 +114,7 @@ async function listenInNode(
   return {
     host,
     port: bound,
-    close: () => closeInNode(server),
+    close: () => closeInNode(server, () => open === 0),
     end: () => server.closeAllConnections(),
   }
 }
@@ -132,10 +136,16 @@ function limitConnections(server: NodeServer, limit: number): WeakSet<Socket> {
   return refused
 }
 
-/** Connections that are kept for further requests are closed once they have none. */
-function closeInNode(server: NodeServer): Promise<void> {
+/**
+ * Connections that are kept for further requests are closed once they have none. Node does not count one as idle that has never
+ * sent a request, such as a browser opens ahead: it is closed with the last answer.
+ */
+function closeInNode(server: NodeServer, isAnswered: () => boolean): Promise<void> {
   return new Promise((resolve) => {
-    const timer = setInterval(() => server.closeIdleConnections(), IDLE)
+    const timer = setInterval(
+      () => (isAnswered() ? server.closeAllConnections() : server.closeIdleConnections()),
+      IDLE,
+    )
     server.close(() => {
       clearInterval(timer)
       resolve()

@@ -22,6 +22,8 @@ export interface Usage {
   readonly prompt_tokens: number
   readonly completion_tokens: number
   readonly total_tokens: number
+  /** Tokens of prompts that earlier texts had read. */
+  readonly prompt_tokens_details: { readonly cached_tokens: number }
 }
 
 /** The common part of an answer and of each event of a stream. */

@@ -10,6 +10,7 @@ import type { TemplateVariables } from '../io/template_variables.ts'
 import type { ShadowModel } from '../library/shadow_model.ts'
 import { isLoopback } from '../platform/loopback.ts'
 import { HeldBytes, type BodyPatience } from './body_bytes.ts'
+import { SequenceStore } from './sequence_store.ts'
 import { Metrics } from './metrics.ts'
 import { refusalOf } from './refusals.ts'
 import { RequestError } from './request_error.ts'
@@ -17,7 +18,7 @@ import { Readers } from './readers.ts'
 import { expectModel, type Reading } from './reading.ts'
 import { takeBody, type BodyName } from './requests.ts'
 import { Scheduler, type Limits } from './scheduler.ts'
-import { TextService, type ServiceOptions } from './text_service.ts'
+import { TextService, type BegunAnswer, type EndedAnswer, type ServiceOptions } from './text_service.ts'
 import { spellToken } from './token_texts.ts'
 
 /** Characters of a path that a refusal repeats. */
@@ -27,6 +28,8 @@ const MAX_PATH = 80
 export interface ServerOptions extends ServiceOptions, Limits {
   /** Variables of the chat template that a request does not set; default none. */
   readonly variables?: TemplateVariables
+  /** The most bytes of keys and values that are kept for later requests, of as many texts as there are seats; 0 keeps none. */
+  readonly keptBytes: number
   /** Milliseconds that reading the body of a request may take. */
   readonly readTime: number
   /** The key that clients must send; null for none. */
@@ -49,6 +52,8 @@ const CLIENT_LEFT = 499
 export interface Server {
   /** Answers one request. Its signal is aborted when the client leaves. */
   fetch(request: Request): Response | Promise<Response>
+  /** When the texts of a request have been answered that `fetch` has begun to answer; null for a request that has none, or was refused. */
+  ended(request: Request): Promise<EndedAnswer> | null
   /** Makes ready what the first chat would wait for. */
   start(): void
   /** Takes no further request, and refuses those that are being read. @returns when the last one has been answered */
@@ -62,7 +67,8 @@ export function createServer(model: ShadowModel, options: ServerOptions): Server
   const { name, apiKey, origins, isLocal, variables = {} } = options
   const scheduler = new Scheduler(options)
   const metrics = new Metrics()
-  const texts = new TextService(model, options, scheduler, metrics)
+  const kept = new SequenceStore({ texts: options.seats, bytes: options.keptBytes })
+  const texts = new TextService(model, options, scheduler, metrics, kept)
   const held = new HeldBytes(options.bodyPatience)
   const names = [name, model.name]
   const { tokenizer } = texts
@@ -79,6 +85,11 @@ export function createServer(model: ShadowModel, options: ServerOptions): Server
     } finally {
       held.add(-bytes.length)
     }
+  }
+  const endings = new WeakMap<Request, Promise<EndedAnswer>>()
+  const begun = ({ req }: Context, { response, ended }: BegunAnswer): Response => {
+    endings.set(req.raw, ended)
+    return response
   }
   const app = new Hono()
   const named = new Set(origins.filter((origin) => origin !== '*').map((origin) => new URL(origin).host))
@@ -109,9 +120,12 @@ export function createServer(model: ShadowModel, options: ServerOptions): Server
     const given = c.req.header('authorization')
     if (apiKey !== null && c.req.path !== '/health' && !(await hasKey(given, apiKey))) {
       const got = given === undefined ? 'none' : 'another'
-      throw new RequestError(401, 'API_KEY', `authorization: expected the key of this server, got ${got}`, {
-        headers: { 'www-authenticate': 'Bearer' },
-      })
+      throw new RequestError(
+        401,
+        'API_KEY',
+        `authorization: expected Bearer and the key that the server was started with (SHADOWLLM_API_KEY or --api-key), got ${got}`,
+        { headers: { 'www-authenticate': 'Bearer' } },
+      )
     }
     return next()
   })
@@ -150,10 +164,11 @@ export function createServer(model: ShadowModel, options: ServerOptions): Server
     '/tokenize': { POST: async (c) => json(await read('tokenize', c.req.raw)) },
     '/detokenize': { POST: async (c) => json(await read('detokenize', c.req.raw)) },
     '/v1/completions': {
-      POST: async (c) => texts.complete(await read('completion', c.req.raw), c.req.raw.signal),
+      POST: async (c) =>
+        begun(c, await texts.complete(await read('completion', c.req.raw), c.req.raw.signal)),
     },
     '/v1/chat/completions': {
-      POST: async (c) => texts.chat(await read('chat', c.req.raw), c.req.raw.signal),
+      POST: async (c) => begun(c, await texts.chat(await read('chat', c.req.raw), c.req.raw.signal)),
     },
   }
   const paths = new Set(Object.keys(routes))
@@ -187,10 +202,12 @@ export function createServer(model: ShadowModel, options: ServerOptions): Server
   })
   return {
     fetch: (request) => app.fetch(request),
+    ended: (request) => endings.get(request) ?? null,
     start: () => readers.start(),
-    drain() {
+    async drain() {
       readers.end(scheduler.ending())
-      return scheduler.drain()
+      await scheduler.drain()
+      kept.dispose()
     },
     end: () => scheduler.end(),
   }

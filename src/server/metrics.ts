@@ -18,6 +18,7 @@ export class Metrics {
   readonly #requests = new Map<string, number>()
   readonly #seconds = { buckets: BOUNDS.map(() => 0), sum: 0, count: 0 }
   #promptTokens = 0
+  #cachedTokens = 0
   #generatedTokens = 0
   #stepSeconds = 0
   readonly #skipped = { heads: 0, neurons: 0, weights: 0, texts: 0 }
@@ -41,9 +42,14 @@ export class Metrics {
     this.#stepSeconds += seconds
   }
 
-  /** A prompt was read. */
+  /** A prompt is read. */
   prompt(tokens: number): void {
     this.#promptTokens += tokens
+  }
+
+  /** So many tokens of a prompt had been read before. */
+  cached(tokens: number): void {
+    this.#cachedTokens += tokens
   }
 
   /** A token was generated. */
@@ -72,7 +78,13 @@ export class Metrics {
         'Requests by path and status.',
         [...this.#requests].map(([labels, value]) => `{${labels}} ${value}`),
       ],
-      ['prompt_tokens_total', 'counter', 'Tokens of prompts that were read.', [` ${this.#promptTokens}`]],
+      ['prompt_tokens_total', 'counter', 'Tokens of prompts.', [` ${this.#promptTokens}`]],
+      [
+        'cached_tokens_total',
+        'counter',
+        'Tokens of prompts that were not read anew.',
+        [` ${this.#cachedTokens}`],
+      ],
       ['generated_tokens_total', 'counter', 'Tokens that were generated.', [` ${this.#generatedTokens}`]],
       ['step_seconds_total', 'counter', 'Seconds of computing.', [` ${this.#stepSeconds}`]],
       [

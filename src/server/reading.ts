@@ -13,7 +13,14 @@ import { describeJson } from '../io/json.ts'
 import { UsageError } from '../tensor/errors.ts'
 import { charactersThatFit, expectAmount, usualTokens } from './amounts.ts'
 import { RequestError } from './request_error.ts'
-import { parseBody, type BodyName, type BodyOf, type ChatBody, type CompletionBody } from './requests.ts'
+import {
+  labels,
+  parseBody,
+  type BodyName,
+  type BodyOf,
+  type ChatBody,
+  type CompletionBody,
+} from './requests.ts'
 
 /** What is known of the model. */
 export interface ReadingModel {
@@ -40,7 +47,7 @@ export interface ReadPrompt {
 /** The fields of a body that decide how texts are written. */
 export type Asked<Body> = Omit<
   Body,
-  'prompt' | 'messages' | 'chat_template_kwargs' | 'model' | 'user' | 'metadata'
+  'prompt' | 'messages' | 'chat_template_kwargs' | 'model' | keyof typeof labels
 >
 
 /** A request as it has been read. */
@@ -50,6 +57,12 @@ export interface Reading {
   /** The answer, as JSON. */
   readonly tokenize: Uint8Array
   readonly detokenize: Uint8Array
+}
+
+/** The fields of a body that are used. */
+function withoutLabels<Body extends object>(body: Body): Omit<Body, keyof typeof labels> {
+  const used = Object.entries(body).filter(([field]) => !Object.hasOwn(labels, field))
+  return Object.fromEntries(used) as Omit<Body, keyof typeof labels>
 }
 
 /** Reads requests to one model. */
@@ -81,7 +94,8 @@ export class RequestReader {
 
   #completion(body: CompletionBody): Reading['completion'] {
     const { tokenizer } = this.#model
-    const { prompt, model, user: _user, metadata: _metadata, ...asked } = body
+    const { prompt, model, ...rest } = body
+    const asked = withoutLabels(rest)
     const { echo, n, best_of: best, max_tokens: most } = asked
     if (best !== undefined && best !== null && best !== (n ?? 1))
       throw new UsageError('FIELD', `best_of: expected the value of n, got ${best}`, { option: 'best_of' })
@@ -106,14 +120,8 @@ export class RequestReader {
   }
 
   #chat(body: ChatBody): Reading['chat'] {
-    const {
-      messages,
-      model,
-      user: _user,
-      metadata: _metadata,
-      chat_template_kwargs: variables,
-      ...asked
-    } = body
+    const { messages, model, chat_template_kwargs: variables, ...rest } = body
+    const asked = withoutLabels(rest)
     const { max_tokens: old, max_completion_tokens: most } = asked
     this.#expectModel(model)
     if ((asked.top_logprobs ?? 0) > 0 && !asked.logprobs)

@@ -2,8 +2,8 @@
  * The bodies of requests: JSON that nobody has checked, made into checked values or refused.
  *
  * Bodies have bounded nesting, prompts and choices (body_bytes.ts bounds their bytes and their time). A field that is not known is refused by name, and so is one that is
- * known and not supported, unless it has the value that changes nothing: an option is never ignored. Only fields by which
- * clients label their requests are taken and not used.
+ * known and not supported, unless it has the value that changes nothing: an option is never ignored. Only fields that change no token
+ * are taken and not used (`labels`).
  */
 import * as v from 'valibot'
 import { maxTokensOption } from '../engine/generate.ts'
@@ -91,6 +91,24 @@ const stop = limited(
   'bytes',
 )
 
+const anyObject = limited(v.nullish(v.record(v.string(), v.unknown(), 'an object')), 'containers')
+
+/**
+ * Fields that clients of OpenAI send and that change no token: how a request is labelled, stored, billed and cached there, what its
+ * answer may be like, and how tools, of which there are none, may be called. They are taken and not used.
+ */
+export const labels = {
+  user: text,
+  safety_identifier: text,
+  prompt_cache_key: text,
+  prompt_cache_retention: text,
+  service_tier: text,
+  metadata: anyObject,
+  store: flag,
+  prediction: anyObject,
+  parallel_tool_calls: flag,
+} as const
+
 /** What both kinds of completions have. */
 const common = {
   model: text,
@@ -107,16 +125,18 @@ const common = {
   seed: option<number>(anySeed),
   stop,
   stream: flag,
-  stream_options: v.nullish(v.strictObject({ include_usage: flag }, 'an object of include_usage')),
+  stream_options: v.nullish(
+    v.strictObject(
+      // Padding, which there is none.
+      { include_usage: flag, include_obfuscation: flag },
+      'an object of include_usage',
+    ),
+  ),
   planner: option<GenerationPlanner>(generationOption),
   sparsity: option<number>(shareOption),
   every: option<number | 'auto'>(everyOption),
   check: option<number>(checkOption),
-  user: text,
-  safety_identifier: text,
-  prompt_cache_key: text,
-  service_tier: onlyNeutral('auto or default, as there is one tier', 'auto', 'default'),
-  metadata: limited(v.nullish(v.record(v.string(), v.unknown(), 'an object')), 'containers'),
+  ...labels,
 }
 
 const completion = v.object({
@@ -165,7 +185,10 @@ const chat = v.object({
   top_logprobs: likeliest,
   tools: onlyNeutral('nothing, as tools are not supported', 'empty'),
   tool_choice: onlyNeutral('none, as tools are not supported', 'none', 'auto'),
-  parallel_tool_calls: flag,
+  functions: onlyNeutral('nothing, as tools are not supported', 'empty'),
+  function_call: onlyNeutral('none, as tools are not supported', 'none', 'auto'),
+  audio: onlyNeutral('nothing, as audio is not supported'),
+  web_search_options: onlyNeutral('nothing, as searching the web is not supported'),
   reasoning_effort: onlyNeutral(
     'nothing, as it is not supported (chat_template_kwargs sets what a template knows, such as {"enable_thinking":false})',
   ),
@@ -173,8 +196,7 @@ const chat = v.object({
   response_format: v.nullish(
     v.strictObject({ type: v.literal('text', 'the format text, as others are not supported') }, 'a format'),
   ),
-  modalities: v.nullish(v.tuple([v.literal('text', 'text alone')], 'text alone')),
-  store: onlyNeutral('false, as nothing is stored', false),
+  modalities: v.nullish(v.strictTuple([v.literal('text', 'text alone')], 'text alone')),
 })
 
 const tokenize = v.object({

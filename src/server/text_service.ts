@@ -6,6 +6,7 @@
  * status. What fails later is an event of the stream, which then ends without `[DONE]`.
  */
 import type { MaskMode } from '../engine/active_layer.ts'
+import type { TextPlace } from '../engine/conversation.ts'
 import type { CacheStorage } from '../engine/layer_cache.ts'
 import { fillSampling, samplingNames, type SamplerOptions } from '../engine/sampling.ts'
 import { stopTexts } from '../io/stop_text.ts'
@@ -31,6 +32,7 @@ import {
   type ChoiceEnd,
   type Usage,
 } from './answers.ts'
+import type { SequenceStore } from './sequence_store.ts'
 import type { Metrics } from './metrics.ts'
 import { refusalOf } from './refusals.ts'
 import { RequestError } from './request_error.ts'
@@ -85,8 +87,28 @@ interface TextRequest {
 
 /** A step of a request: a piece of a text, or its end. */
 type Event =
-  | { readonly choice: number; readonly piece: Piece; readonly isFirst: boolean }
-  | { readonly choice: number; readonly end: ChoiceEnd; readonly tokens: number }
+  | {
+      readonly choice: number
+      readonly piece: Piece
+      readonly isFirst: boolean
+      /** Whether it is a token that was generated, and no echo. */
+      readonly isToken: boolean
+    }
+  | { readonly choice: number; readonly end: ChoiceEnd; readonly reused: number }
+
+/** How an answer has ended. */
+export interface EndedAnswer {
+  /** Of what was written. */
+  readonly usage: Usage
+  /** Why its stream has ended early: the code of an error, or words; null for one that is complete. */
+  readonly failure: string | null
+}
+
+/** An answer that may still be written. */
+export interface BegunAnswer {
+  readonly response: Response
+  readonly ended: Promise<EndedAnswer>
+}
 
 /** Answers requests for texts of one model. */
 export class TextService {
@@ -95,11 +117,18 @@ export class TextService {
   readonly #options: ServiceOptions
   readonly #scheduler: Scheduler
   readonly #metrics: Metrics
+  readonly #kept: SequenceStore
   /** Of requests that name none. */
   readonly #seeds: Random
 
   /** @throws InputError TOKENIZER_MISSING */
-  constructor(model: ShadowModel, options: ServiceOptions, scheduler: Scheduler, metrics: Metrics) {
+  constructor(
+    model: ShadowModel,
+    options: ServiceOptions,
+    scheduler: Scheduler,
+    metrics: Metrics,
+    kept: SequenceStore,
+  ) {
     if (!model.tokenizer)
       throw new InputError(
         'TOKENIZER_MISSING',
@@ -110,11 +139,12 @@ export class TextService {
     this.#options = options
     this.#scheduler = scheduler
     this.#metrics = metrics
+    this.#kept = kept
     this.#seeds = new Random(options.planning.seed ?? 0)
   }
 
   /** Answers `/v1/completions`. @throws UsageError, InputError, MissingError, RequestError for what is answered with a status */
-  complete({ asked, prompts }: Reading['completion'], signal: AbortSignal): Promise<Response> {
+  complete({ asked, prompts }: Reading['completion'], signal: AbortSignal): Promise<BegunAnswer> {
     const { tokenizer } = this
     const likeliest = asked.logprobs ?? null
     const form = completionForm({ tokenizer, likeliest, continues: !asked.echo })
@@ -128,7 +158,7 @@ export class TextService {
   }
 
   /** Answers `/v1/chat/completions`. @throws as `complete` */
-  chat({ asked, prompts }: Reading['chat'], signal: AbortSignal): Promise<Response> {
+  chat({ asked, prompts }: Reading['chat'], signal: AbortSignal): Promise<BegunAnswer> {
     const { tokenizer, model } = this
     const likeliest = asked.logprobs ? (asked.top_logprobs ?? 0) : null
     const form = chatForm({ tokenizer, likeliest, continues: false })
@@ -179,7 +209,7 @@ export class TextService {
     }
   }
 
-  async #answer(request: TextRequest, signal: AbortSignal): Promise<Response> {
+  async #answer(request: TextRequest, signal: AbortSignal): Promise<BegunAnswer> {
     const { form } = request
     const head: AnswerHead = {
       id: `${form.prefix}-${crypto.randomUUID()}`,
@@ -228,9 +258,11 @@ export class TextService {
         }
         const planner = await this.#planner({ ...planning, seed })
         const task = { ...text, planner, check: planning.check, sampling: { ...sampling, seed } }
-        written = sampling.temperature === 0 && !drawsMasks(planner, planning) ? [] : null
+        const draws = drawsMasks(planner, planning)
+        written = sampling.temperature === 0 && !draws ? [] : null
         const isLast = choices[choice + 1]?.ids !== text.ids
-        for await (const event of this.#oneText(seat, choice, task)) {
+        const place = this.#kept.place(keyOf(planner, planning, draws ? seed : null))
+        for await (const event of this.#oneText(seat, choice, task, place)) {
           if (!isLast) written?.push(event)
           yield event
         }
@@ -248,9 +280,14 @@ export class TextService {
     return { ...event, choice, end: { ...event.end, seed } }
   }
 
-  async *#oneText(seat: Seat, choice: number, task: WritingTask): AsyncGenerator<Event, void, void> {
+  async *#oneText(
+    seat: Seat,
+    choice: number,
+    task: WritingTask,
+    place: TextPlace,
+  ): AsyncGenerator<Event, void, void> {
     const { model, tokenizer } = this
-    const writer = writeText(model.model, tokenizer, task)
+    const writer = writeText(model.model, tokenizer, task, place)
     this.#metrics.prompt(task.ids.length)
     let isFirst = true
     const step = (): ReturnType<typeof writer.next> => {
@@ -265,19 +302,21 @@ export class TextService {
       for (;;) {
         const { done, value } = await seat.step(step)
         if (done) {
-          const { end, tokens, mask, decisions, checked } = value
+          const { end, mask, decisions, checked, reused } = value
           const skipped = achievedBy(mask, model.config)
           this.#metrics.text(skipped)
+          this.#metrics.cached(reused)
           const seed = task.sampling.seed as number
-          return yield { choice, end: { end, skipped, decisions, checked, seed }, tokens }
+          return yield { choice, end: { end, skipped, decisions, checked, seed }, reused }
         }
         if (value === null) continue
-        if (!isFirst || task.echo === null) this.#metrics.generated()
-        yield { choice, piece: value, isFirst }
+        const isToken = !isFirst || task.echo === null
+        if (isToken) this.#metrics.generated()
+        yield { choice, piece: value, isFirst, isToken }
         isFirst = false
       }
     } finally {
-      writer.return({ end: 'length', tokens: 0, mask: null, decisions: 0, checked: null })
+      writer.return(undefined as never)
     }
   }
 
@@ -287,22 +326,22 @@ export class TextService {
     head: AnswerHead,
     events: AsyncGenerator<Event, void, void>,
     signal: AbortSignal,
-  ): Promise<Response> {
+  ): Promise<BegunAnswer> {
     const { form, includesUsage } = request
+    const { promise: ended, resolve } = Promise.withResolvers<EndedAnswer>()
+    const end = (failure: string | null): void => resolve({ usage: count.usage, failure })
     const encoder = new TextEncoder()
     const encode = (event: object): Uint8Array => encoder.encode(`data: ${JSON.stringify(event)}\n\n`)
     // Clients that ask for the usage find the field in every event.
     const told = (event: object): object => (includesUsage ? { usage: null, ...event } : event)
-    let completionTokens = 0
+    const count = new TokenCount(request)
     /** The next event that has something to tell; null after the last. */
     const next = async (): Promise<Uint8Array | null> => {
       for (;;) {
         const { done, value } = await events.next()
         if (done) return null
-        if ('end' in value) {
-          completionTokens += value.tokens
-          return encode(told(form.end(head, value.choice, value.end)))
-        }
+        count.add(value)
+        if ('end' in value) return encode(told(form.end(head, value.choice, value.end)))
         const event = form.piece(head, value.choice, value.piece, value.isFirst)
         if (event) return encode(told(event))
       }
@@ -312,6 +351,7 @@ export class TextService {
     const stall = new StallTimer(this.#options.stall, () => {
       isStalled = true
       void events.return()
+      end(stalled().code)
     })
     const body = new ReadableStream<Uint8Array>(
       {
@@ -325,27 +365,36 @@ export class TextService {
               controller.enqueue(event)
               return stall.start()
             }
-            if (includesUsage)
-              controller.enqueue(encode(form.usage(head, usageOf(request.promptTokens, completionTokens))))
+            if (includesUsage) controller.enqueue(encode(form.usage(head, count.usage)))
             controller.enqueue(encoder.encode('data: [DONE]\n\n'))
+            end(null)
           } catch (error) {
             const { status, body: refusal } = refusalOf(error)
             if (status === 500 && !signal.aborted) this.#options.report(error)
             controller.enqueue(encode(refusal))
+            end(refusal.error.code)
           }
           controller.close()
         },
         cancel: async () => {
           stall.stop()
           await events.return()
+          end('client left')
         },
       },
       { highWaterMark: 0 },
     )
-    return new Response(body, {
-      headers: { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-cache' },
-    })
+    const headers = { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-cache' }
+    return { response: new Response(body, { headers }), ended }
   }
+}
+
+/**
+ * By which texts are told apart of which one may not go on from the other; null for what none goes on from.
+ * @param seed of masks that are drawn
+ */
+function keyOf(planner: MaskPlanner | null, planning: Planning, seed: number | null): string | null {
+  return planner?.compensation ? null : JSON.stringify(planner ? { ...planning, seed } : null)
 }
 
 /** Whether another seed may give other masks: those of noise, and of criteria that draw. */
@@ -379,18 +428,19 @@ class StallTimer {
 
 /** The answer as one object, of which each text is written when it has ended: they may be many megabytes together. */
 async function whole(
-  { form, promptTokens }: TextRequest,
+  request: TextRequest,
   head: AnswerHead,
   events: AsyncGenerator<Event, void, void>,
-): Promise<Response> {
+): Promise<BegunAnswer> {
+  const { form } = request
+  const count = new TokenCount(request)
   const choices: string[] = []
   let [text, thinking] = ['', '']
   let scores: Piece['scores'][number][] = []
-  let completionTokens = 0
   for await (const event of events) {
+    count.add(event)
     if ('end' in event) {
       choices.push(JSON.stringify(form.whole(event.choice, { ...event.end, text, thinking, scores })))
-      completionTokens += event.tokens
       text = ''
       thinking = ''
       scores = []
@@ -401,13 +451,38 @@ async function whole(
     }
   }
   const beginning = JSON.stringify({ ...head, object: form.object }).slice(0, -1)
-  const usage = JSON.stringify(usageOf(promptTokens, completionTokens))
-  const answer = `${beginning},"choices":[${choices.join()}],"usage":${usage}}`
-  return new Response(answer, { headers: { 'content-type': 'application/json' } })
+  const { usage } = count
+  const answer = `${beginning},"choices":[${choices.join()}],"usage":${JSON.stringify(usage)}}`
+  const response = new Response(answer, { headers: { 'content-type': 'application/json' } })
+  return { response, ended: Promise.resolve({ usage, failure: null }) }
 }
 
-function usageOf(prompt: number, completion: number): Usage {
-  return { prompt_tokens: prompt, completion_tokens: completion, total_tokens: prompt + completion }
+/** Counts the tokens of a request. */
+class TokenCount {
+  readonly #request: TextRequest
+  #completion = 0
+  #cached = 0
+
+  constructor(request: TextRequest) {
+    this.#request = request
+  }
+
+  /** A prompt is counted once, however many texts follow it. */
+  add(event: Event): void {
+    const { choices } = this.#request
+    if ('piece' in event) this.#completion += Number(event.isToken)
+    else if (choices[event.choice - 1]?.ids !== choices[event.choice].ids) this.#cached += event.reused
+  }
+
+  get usage(): Usage {
+    const { promptTokens } = this.#request
+    return {
+      prompt_tokens: promptTokens,
+      completion_tokens: this.#completion,
+      total_tokens: promptTokens + this.#completion,
+      prompt_tokens_details: { cached_tokens: this.#cached },
+    }
+  }
 }
 
 /** How a request asks for tokens to be drawn; null is not said. */

@@ -4,7 +4,7 @@
  *
  * The tokens are those of `ShadowModel.generate` with the same seed. Where they are checked dense, those that are not yet
  * checked are held back. A dense prompt is read in parts, so that others get their turns; under a planner, which is asked for the
- * prompt as a whole, a step is one operation on it.
+ * prompt as a whole, a step is one operation on it. A prompt that is not scored goes on from an earlier text where it can.
  *
  * Echoed log-probabilities under a planner: which part of the prompt is the answer that a client scores is not known here, and
  * a mask must not be decided from a token that it then scores. So the planner is shown the first `maskTokens` tokens only, all
@@ -13,8 +13,9 @@
  * `maskTokens` the length of the context, the answer has the bits of `shadowllm eval`. Where the answer is checked dense, the
  * whole prompt runs dense, and is scored so.
  */
+import { Conversation, type BegunSequence, type TextPlace } from '../engine/conversation.ts'
 import { expectCheckable, TokenChooser, type NextTokens } from '../engine/next_tokens.ts'
-import { makeSampler, type SamplerOptions } from '../engine/sampling.ts'
+import { makeSampler, type Sampler, type SamplerOptions } from '../engine/sampling.ts'
 import { MAX_RESERVED, type TextRun } from '../engine/generate.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 import type { Sequence, SequenceOptions } from '../engine/sequence.ts'
@@ -23,6 +24,7 @@ import { StopText } from '../io/stop_text.ts'
 import { ThinkingSplitter } from '../io/thinking.ts'
 import type { UnitMask } from '../masks/mask.ts'
 import type { MaskPlanner } from '../masks/planner.ts'
+import { STEP } from './sequence_store.ts'
 import type { ReadPrompt } from './reading.ts'
 import { scoreTokens, unscored, type TokenScore } from './token_scores.ts'
 
@@ -63,33 +65,33 @@ export interface Written extends TextRun {
   readonly tokens: number
   /** The mask at the end; null is dense. */
   readonly mask: UnitMask | null
+  /** Tokens of the prompt that an earlier text had read. */
+  readonly reused: number
 }
 
-/** Tokens of a dense prompt that are read in one step. */
-const STEP = 32
-
 /** A prompt that has run. */
-interface RunPrompt {
-  readonly sequence: Sequence
-  /** Of its last token: [V]. */
-  readonly logits: Float32Array
+interface RunPrompt extends Pick<BegunSequence, 'sequence' | 'logits' | 'reused'> {
   /** Of its tokens; empty if they were not asked for. */
   readonly scores: readonly TokenScore[]
 }
 
 /**
  * Writes one text; yields null after a step that added nothing.
+ * @param place where its sequence comes from and goes; default: it is begun anew, and freed
  * @throws what `Sequence.feed` and the planner throw; UsageError CHECK, PREFILL, EVERY for a check that cannot be made
  */
 export function* writeText(
   model: LanguageModel,
   tokenizer: Tokenizer,
   task: WritingTask,
+  place: TextPlace = new Conversation(false),
 ): Generator<Piece | null, Written, void> {
   const { maxTokens, stopIds, likeliest, echo, planner, check } = task
   const sampler = makeSampler(task.sampling)
   expectCheckable(check, planner)
-  const { sequence, logits: first, scores: ofPrompt } = yield* readPrompt(model, task)
+  const isScored = echo !== null && likeliest !== null
+  const read = isScored ? scorePrompt(model, task, likeliest) : beginPrompt(model, task, place, sampler)
+  const { sequence, logits: first, scores: ofPrompt, reused } = yield* read
   const chooser = new TokenChooser(sequence, {
     sampler,
     prompt: task.ids,
@@ -104,6 +106,7 @@ export function* writeText(
     mask: sequence.mask,
     decisions: sequence.decisions,
     checked: chooser.counts,
+    reused,
   })
   try {
     if (echo !== null) yield { text: echo, thinking: '', scores: ofPrompt }
@@ -131,41 +134,59 @@ export function* writeText(
     }
     return written('length', maxTokens)
   } finally {
-    sequence.dispose()
+    place.keep(sequence, chooser.text, { logits: null, sampler, isWhole: true })
   }
 }
 
-/** Reads the prompt, and scores its tokens where they are echoed with log-probabilities. */
-function* readPrompt(model: LanguageModel, task: WritingTask): Generator<null, RunPrompt, void> {
-  const { ids, planner, check, mode, cache, maxTokens, likeliest, echo } = task
-  const isScored = echo !== null && likeliest !== null
-  const scores: TokenScore[] = isScored ? [unscored(ids[0])] : []
+/** How the sequence of a text is stored. */
+function storedAs({ ids, mode, cache, maxTokens, check }: WritingTask): SequenceOptions {
+  const capacity = ids.length + Math.min(maxTokens, MAX_RESERVED)
+  return { mode, cache, capacity, rewinds: check !== undefined }
+}
+
+/** Reads the prompt of a text from where an earlier one shares it. */
+function* beginPrompt(
+  model: LanguageModel,
+  task: WritingTask,
+  place: TextPlace,
+  sampler: Sampler,
+): Generator<null, RunPrompt, void> {
+  const { ids, planner, check, maxTokens } = task
+  const options = { ...storedAs(task), planner, expectedTokens: maxTokens - 1 }
+  const how = { sampler, isChecked: check !== undefined && planner !== null }
+  const begun = yield* place.begin(model, ids, options, how)
+  return { ...begun, scores: [] }
+}
+
+/** Reads the prompt of a text, and scores its tokens. */
+function* scorePrompt(
+  model: LanguageModel,
+  task: WritingTask,
+  likeliest: number,
+): Generator<null, RunPrompt, void> {
+  const { ids, planner, check, maxTokens } = task
+  const scores: TokenScore[] = [unscored(ids[0])]
   /** Scores what follows the tokens of a feed. @param logits of the tokens from `start` on: [n, V] */
   const score = (logits: Float32Array, start: number, count: number): void => {
     const followers = ids.subarray(start + 1, start + 1 + count)
     const rows = logits.subarray(0, followers.length * model.config.vocabulary)
-    if (followers.length > 0) scores.push(...scoreTokens(model, rows, followers, likeliest as number))
+    if (followers.length > 0) scores.push(...scoreTokens(model, rows, followers, likeliest))
   }
   /** Feeds tokens in parts. */
   const feed = function* (sequence: Sequence, from: number, to: number): Generator<null, Float32Array, void> {
     let last: Float32Array = new Float32Array(0)
     for (let start = from; start < to; start += STEP) {
       const part = ids.subarray(start, Math.min(to, start + STEP))
-      last = sequence.feed(part, isScored ? 'all' : 'last')
-      if (isScored) score(last, start, part.length)
+      last = sequence.feed(part, 'all')
+      score(last, start, part.length)
       yield null
     }
     return last.slice(-model.config.vocabulary)
   }
   const T = ids.length
-  const seen = planner ? (isScored && check === undefined ? Math.min(task.maskTokens, T) : T) : 0
-  const stored = {
-    mode,
-    cache,
-    capacity: T + Math.min(maxTokens, MAX_RESERVED),
-    rewinds: check !== undefined,
-  }
-  if (isScored && seen > 1) {
+  const seen = planner ? (check === undefined ? Math.min(task.maskTokens, T) : T) : 0
+  const stored = storedAs(task)
+  if (seen > 1) {
     const dense = model.begin({ ...stored, capacity: seen })
     try {
       yield* feed(dense, 0, seen - 1)
@@ -179,12 +200,12 @@ function* readPrompt(model: LanguageModel, task: WritingTask): Generator<null, R
     let logits: Float32Array | null = null
     if (seen > 0) {
       logits = yield* sequence.feedInSteps(ids.subarray(0, seen), 'last')
-      if (isScored) score(logits, seen - 1, 1)
+      score(logits, seen - 1, 1)
       yield null
     }
     if (seen < T) logits = yield* feed(sequence, seen, T)
     isRead = true
-    return { sequence, logits: logits as Float32Array, scores }
+    return { sequence, logits: logits as Float32Array, scores, reused: 0 }
   } finally {
     // The text may have been left between two parts of its prompt.
     if (!isRead) sequence.dispose()

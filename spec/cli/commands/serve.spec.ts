@@ -3,6 +3,7 @@
  * spec/cli/options states its flags, spec/server its answers.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
+import { createConnection, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
@@ -144,15 +145,17 @@ test('without --quiet it tells what it serves, how to ask it, and each request',
   )
   expect(curl).toContain(`curl ${address}/v1/`)
   expect(requests).toEqual([
-    expect.stringMatching(/^20\S+Z POST \/v1\/(chat\/)?completions 200 \d+ ms$/),
-    expect.stringMatching(/^20\S+Z GET \/none 404 ROUTE \d+ ms$/),
+    expect.stringMatching(
+      /^20\S+Z POST \/v1\/(chat\/)?completions 200 prompt \d+ tokens, 0 of them kept; answer [1-9]\d* tokens; \d+\.\d{3} s$/,
+    ),
+    expect.stringMatching(/^20\S+Z GET \/none 404 ROUTE \d+\.\d{3} s$/),
     'ending: requests under way have 4 s to be answered; ctrl-C again ends at once',
   ])
 })
 
-test('a variable that is no key is refused', async () => {
+test('a variable that is no key is refused by its name', async () => {
   const { code, stderr, statuses } = await answersWith('two words')
-  expect(stderr).toMatch(/^shadowllm: [^\n]*visible characters[^\n]* \[API_KEY\]\n$/)
+  expect(stderr).toMatch(/^shadowllm: SHADOWLLM_API_KEY: [^\n]*visible characters[^\n]* \[API_KEY\]\n$/)
   expect([code, statuses]).toEqual([2, []])
 })
 
@@ -242,7 +245,7 @@ test('a request that is cut at the end has its refusal as answer', async () => {
       expect(await refusal.json()).toMatchObject({ error: { code: 'DRAINING' } })
     },
   )
-  expect(log).toMatch(/POST \/v1\/completions 503 DRAINING \d+ ms\n/)
+  expect(log).toMatch(/POST \/v1\/completions 503 DRAINING \d+\.\d{3} s\n/)
 })
 
 test('a request whose client leaves is logged', async () => {
@@ -250,5 +253,51 @@ test('a request whose client leaves is logged', async () => {
     (_, client) => client.abort(),
     (answer) => expect(answer).rejects.toThrow('aborted'),
   )
-  expect(log).toMatch(/POST \/v1\/completions 499 client left \d+ ms\n/)
+  expect(log).toMatch(/POST \/v1\/completions 499 client left \d+\.\d{3} s\n/)
+})
+
+test('the line of a stream is written when the stream has ended, with its tokens', async () => {
+  const interrupt = new AbortController()
+  let [log, before, asked] = ['', '', Promise.resolve<unknown>(undefined)]
+  const ask = async (address: string): Promise<void> => {
+    const body = JSON.stringify({ prompt: 'a', max_tokens: 40, logit_bias: { 0: -100 }, stream: true })
+    const headers = { 'content-type': 'application/json' }
+    const response = await fetch(`${address}/v1/completions`, { method: 'POST', headers, body })
+    const reader = (response.body as ReadableStream<Uint8Array>).getReader()
+    await reader.read()
+    await (await fetch(`${address}/health`)).text()
+    await expect.poll(() => log).toContain('/health')
+    before = log
+    while (!(await reader.read()).done);
+    interrupt.abort()
+  }
+  const print = (text: string): void => void (asked = ask(text.trim()))
+  const end = { complain: (text: string) => void (log += text) }
+  const code = await runCommandLine({
+    ...quietSession(print, ['serve', '-m', model, '--port', '0'], end),
+    signal: interrupt.signal,
+  })
+  await asked
+  expect(code).toBe(0)
+  expect(before).not.toContain('/v1/completions 200')
+  expect(log).toMatch(
+    /\/v1\/completions 200 prompt \d+ tokens, 0 of them kept; answer 40 tokens; \d+\.\d{3} s\n/,
+  )
+})
+
+test('a connection that never sent a request does not hold up the end', { timeout: 20_000 }, async () => {
+  const interrupt = new AbortController()
+  let [left, silent] = [0, null as Socket | null]
+  const print = (text: string): void => {
+    const { hostname, port } = new URL(text.trim())
+    silent = createConnection({ host: hostname, port: Number(port) }, () => {
+      left = performance.now()
+      interrupt.abort()
+    }).on('error', () => {})
+  }
+  const args = ['serve', '-m', model, '--port', '0', '--drain', '600', '--quiet']
+  const code = await runCommandLine({ ...quietSession(print, args), signal: interrupt.signal })
+  expect(code).toBe(0)
+  expect(performance.now() - left).toBeLessThan(10_000)
+  ;(silent as Socket | null)?.destroy()
 })

@@ -20,6 +20,8 @@ export interface Served {
   readonly texts: readonly string[] | null
   /** The log-probabilities of an echoed prompt. */
   readonly scores: readonly (number | null)[] | null
+  /** Whether a request that was asked before goes on from what is kept of it; null if it was refused. */
+  readonly cached: boolean | null
   /** Of four long requests at once: how many compute and how many wait. */
   readonly crowd: readonly [active: number, queued: number] | null
   /** Whether a connection is refused beside four whose requests do not end. */
@@ -60,6 +62,7 @@ export async function askServer(address: string, args: readonly string[], end: (
     await page.body?.cancel()
     const drawn = await choices({ prompt: 'abcdef', max_tokens: 12, temperature: 1.5, n: 2 })
     const echoed = await choices({ prompt: 'abcdef fedcba', max_tokens: 0, echo: true, logprobs: 0 })
+    const cached = has('--kept') ? await isCached(post) : null
     // Few connections would refuse the crowd first.
     const crowd =
       has('--parallel') && !has('--connections') ? await gather(url, (signal) => post(long, signal)) : null
@@ -82,6 +85,7 @@ export async function askServer(address: string, args: readonly string[], end: (
       ofPage: page.status,
       texts: drawn && drawn.map(({ text }) => text),
       scores: echoed && (echoed[0].logprobs?.token_logprobs ?? null),
+      cached,
       crowd,
       isFull,
       read,
@@ -91,6 +95,19 @@ export async function askServer(address: string, args: readonly string[], end: (
   } finally {
     end()
   }
+}
+
+/** Asks twice. */
+async function isCached(post: (body: object) => Promise<Response>): Promise<boolean | null> {
+  let cached: number | undefined
+  for (let i = 0; i < 2; i++) {
+    const answer = await post({ prompt: 'abcdef', max_tokens: 1 })
+    const { usage } = (await answer.json()) as {
+      usage?: { prompt_tokens_details: { cached_tokens: number } }
+    }
+    cached = usage?.prompt_tokens_details.cached_tokens
+  }
+  return cached === undefined ? null : cached > 0
 }
 
 function askTokens(url: URL, body: object): Promise<Response> {

@@ -82,6 +82,12 @@ export const servingTable: CommandTable = {
       shows: ({ served }) => served?.isFull,
       is: [false, true],
     },
+    {
+      flag: '--kept',
+      values: ['0', '64'],
+      shows: ({ served }) => served?.cached,
+      is: [false, true],
+    },
     { flag: '--mask-tokens', beside: '--planner random', values: [null, '2', '3'], shows: scores },
     { flag: '--read', values: ['60', '0.001'], shows: ({ served }) => served?.read, is: [200, 400] },
     {

@@ -16,8 +16,9 @@ import {
 import { amounts, usualTokens } from '../../server/amounts.ts'
 import type * as ServerModule from '../../server/app.ts'
 import type { Server } from '../../server/app.ts'
-import { REQUEST_TEMPERATURE } from '../../server/text_service.ts'
+import { REQUEST_TEMPERATURE, type EndedAnswer } from '../../server/text_service.ts'
 import { ANY_SEED } from '../../server/requests.ts'
+import type { Usage } from '../../server/answers.ts'
 import { refusalOf, type ErrorBody } from '../../server/refusals.ts'
 import { RequestError } from '../../server/request_error.ts'
 import type { ShadowModel } from '../../library/shadow_model.ts'
@@ -41,6 +42,9 @@ import { now, runtime } from '../../platform/platform.ts'
 import { wholeOption } from '../../tensor/option.ts'
 import { number, whole, addOwnFlags, text } from '../values.ts'
 
+/** The key of the server, where no flag has one. */
+const KEY_VARIABLE = 'SHADOWLLM_API_KEY'
+
 const help = `
 Paths:
   POST /v1/completions       prompt, max_tokens, temperature, top_p, seed, stop, n, logprobs, echo, stream
@@ -58,14 +62,14 @@ start. Each answer names its seed; a request with that seed repeats the answer.
 A request may set planner, sparsity, every and check. With check, a stream sends tokens once they are checked. Where a prompt is echoed
 with log-probabilities, its first tokens alone decide the mask: as many as --mask-tokens says, or mask_prompt_tokens of the request.
 
-The server says on stderr what it serves and how to ask it, and then has a line for each request, when its answer begins. --quiet drops
+The server says on stderr what it serves and how to ask it, and then has a line for each request, when its answer has ended. --quiet drops
 both.
 
 At SIGTERM or ctrl-C the server takes no more requests, answers those that it has, and ends at most --drain seconds later. An answer that is
 not complete by then is refused (503), and a stream ends with an error. npx does not pass SIGTERM on: a service starts
 node_modules/.bin/shadowllm itself, or shadowllm of a global installation.
 
-Put a key into SHADOWLLM_API_KEY: other users of the machine can read --api-key in the list of processes.
+Put a key into ${KEY_VARIABLE}: other users of the machine can read --api-key in the list of processes.
 
 Examples:
   $ shadowllm serve
@@ -86,6 +90,7 @@ interface ServeFlags extends ModelFlags, PlanFlags {
   readonly parallel: number
   readonly waiting: number
   readonly connections?: number
+  readonly kept: number
   readonly maskTokens: number
   readonly read: number
   readonly stall: number
@@ -112,8 +117,8 @@ export function define(command: Command, session: Session): void {
     ['--name <name>', 'what clients call the model (default: the last part of --model)', text('NAME')],
     new Option(
       '--api-key <key>',
-      'what clients must send as a bearer token (default: SHADOWLLM_API_KEY, or none)',
-    ).argParser(keyFlag),
+      `what clients must send as a bearer token (default: ${KEY_VARIABLE}, or none)`,
+    ).argParser((key: string) => keyOf(key, '--api-key')),
     new Option('--cors <origin>', 'an origin whose pages may ask, such as https://example.org, or * for all')
       .argParser((origin: string, before: readonly string[]) => [...before, originFlag(origin)])
       .default([], 'none'),
@@ -124,6 +129,12 @@ export function define(command: Command, session: Session): void {
     [
       ['--parallel <count>', 'requests that compute in turn; each holds a cache', whole(1, 1024), 16],
       ['--waiting <count>', 'requests that wait; further ones are refused', whole(0, 65_536), 64],
+      [
+        '--kept <MiB>',
+        'keys and values of answered requests that are kept, for those that begin alike; 0 for none',
+        whole(0, 2 ** 20),
+        512,
+      ],
       [
         '--connections <count>',
         `open connections; further ones are refused (default: ${CONNECTIONS}, or twice --parallel and --waiting together)`,
@@ -151,10 +162,11 @@ export function define(command: Command, session: Session): void {
     })
 }
 
-function keyFlag(key: string): string {
+/** @param subject where the key comes from */
+function keyOf(key: string, subject: string): string {
   if (/^[!-~]+$/.test(key)) return key
   // The text of a key is not repeated.
-  throw new UsageError('API_KEY', '--api-key: expected visible characters of ASCII, got others or none')
+  throw new UsageError('API_KEY', `${subject}: expected visible characters of ASCII, got others or none`)
 }
 
 function originFlag(origin: string): string {
@@ -199,6 +211,7 @@ async function serve(
     apiKey,
     origins: cors,
     seats: parallel,
+    keptBytes: flags.kept * 2 ** 20,
     queue: waiting,
     readTime: read * 1000,
     stall: stall * 1000,
@@ -230,7 +243,7 @@ async function serve(
   await session.print(`${address}\n`)
   if (!isLocal && apiKey === null)
     await session.note(
-      `${host}: everybody who reaches this address is answered; a key in SHADOWLLM_API_KEY keeps others out`,
+      `${host}: everybody who reaches this address is answered; a key in ${KEY_VARIABLE} keeps others out`,
     )
   await untilAborted(session.signal)
   if (!flags.quiet)
@@ -266,7 +279,7 @@ export function startLines(
     ? ['chat/completions', '"messages":[{"role":"user","content":"What is gravity?"}]']
     : ['completions', '"prompt":"Once upon a time"']
   // A key of a flag is not shown.
-  const key = apiKey === keyVariable ? '$SHADOWLLM_API_KEY' : 'KEY'
+  const key = apiKey === keyVariable ? `$${KEY_VARIABLE}` : 'KEY'
   const bearer = apiKey === null ? '' : ` -H "authorization: Bearer ${key}"`
   return [
     `${name}: weights ${storage}, backend ${opt.model.backend.name}, planner ${planner}${skips}; ${sampling} where a request says nothing else`,
@@ -280,18 +293,35 @@ export function startLines(
 /** Characters of a path in the log. */
 const MAX_PATH = 80
 
-/** Answers, and writes a line for each request when its answer begins. */
+/** Answers, and writes a line for each request when its answer has ended. */
 function withLog(session: Session, server: Server): Server['fetch'] {
   return async (request) => {
     const start = now()
     const response = await server.fetch(request)
-    const path = new URL(request.url).pathname.slice(0, MAX_PATH)
-    const why = response.status < 400 ? '' : ` ${await refusalWords(response)}`
-    await session.note(
-      `${new Date().toISOString()} ${request.method} ${path} ${response.status}${why} ${(now() - start).toFixed(0)} ms`,
-    )
+    const { method, url } = request
+    const { status } = response
+    const refusal = status < 400 ? null : await refusalWords(response)
+    const tell = (ended: EndedAnswer | null): Promise<void> => {
+      const path = new URL(url).pathname.slice(0, MAX_PATH)
+      const words = [status, refusal ?? ended?.failure ?? [], ended ? usageWords(ended.usage) : []]
+        .flat()
+        .join(' ')
+      const seconds = ((now() - start) / 1000).toFixed(3)
+      return session.note(`${new Date().toISOString()} ${method} ${path} ${words} ${seconds} s`)
+    }
+    const ending = server.ended(request)
+    if (ending) void ending.then(tell)
+    else await tell(null)
     return response
   }
+}
+
+function usageWords({
+  prompt_tokens: prompt,
+  completion_tokens: answer,
+  prompt_tokens_details: details,
+}: Usage): string {
+  return `prompt ${prompt} tokens, ${details.cached_tokens} of them kept; answer ${answer} tokens;`
 }
 
 /** The code of a refusal and its field. Only a client that left is answered nothing. */
@@ -355,8 +385,8 @@ async function listenAt(server: Server, { host, port }: ServeFlags, connections:
 }
 
 function keyOfEnvironment(session: Session): string | null {
-  const key = session.environment('SHADOWLLM_API_KEY')
-  return key === undefined ? null : keyFlag(key)
+  const key = session.environment(KEY_VARIABLE)
+  return key === undefined ? null : keyOf(key, KEY_VARIABLE)
 }
 
 function untilAborted(signal: AbortSignal): Promise<void> {
