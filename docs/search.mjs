@@ -135,7 +135,8 @@ function rankOfRow(
   mainModule,
 ) {
   // A guide is found by the name of its file too, which is that of its address.
-  const file = kind === standings[0][0] && !url.includes('#') ? url.replace(/^.*\/|\.html$/g, '') : ''
+  const file =
+    kind === standings[0][0] && !url.includes('#') ? url.replace(/^.*[/.](?=[^.]+\.html$)|\.html$/g, '') : ''
   const parts = `${name} ${file}`
     .replaceAll(/([a-z0-9])([A-Z])/g, '$1 $2')
     .toLowerCase()
@@ -149,15 +150,16 @@ function rankOfRow(
     const begins = (part) => part.startsWith(word) || (word.length > 5 && part.startsWith(word.slice(0, -1)))
     return parts.includes(word) ? 0.75 : parts.some(begins) ? 0.5 : 0
   })
-  const names = name.split(', ').map((one) => piecesOf(wordsOf(one)).join(' '))
-  names.push(piecesOf(wordsOf(`${parent.split('.').at(-1)} ${name}`)).join(' '))
-  const isQuery = names.includes(pieces.join(' '))
+  const isFlagRow = name.startsWith('-')
+  const names = [`${parent.split('.').at(-1)} ${name}`, ...(isFlagRow ? name.split(', ') : [name])]
+  const isQuery = names.some((one) => piecesOf(wordsOf(one)).join(' ') === pieces.join(' '))
   const fit = isQuery ? 3 : fits.reduce((sum, one) => sum + one, 0) / pieces.length
   const isMain = kind === guide || parent.split('.')[0] === mainModule
-  const share = !isMain ? 0.5 : name.startsWith('-') && !isFlag ? 0.15 : 1
+  const share = isFlagRow && !isFlag ? 0.15 : isFlagRow !== isFlag || !isMain ? 0.5 : 1
   const rank = fit * (standings.find(([kinds]) => kinds & kind)?.[1] ?? 0.5) * share
   // Before a member whose name is the query, which has half of 3.
-  return words.every((word) => sentenceOf(word, sentences)) ? Math.max(rank, 1.6) : rank
+  const isSaid = words.every((word) => sentenceOf(word, sentences))
+  return isSaid ? Math.max(rank, words.every((word) => Object.hasOwn(sentences, word)) ? 1.7 : 1.6) : rank
 }
 
 /** In the browser: the sentence that has a word, or all parts of one with dashes. */
@@ -178,7 +180,10 @@ function lineOfRow({ line, sentences = {} }, escaped, words) {
  */
 function lineOf(one) {
   const parts = one.isDocument() ? one.content : ((one.comment ?? one.signatures?.[0].comment)?.summary ?? [])
-  const all = parts.map((part) => part.text).join('')
+  const all = parts
+    .map((part) => part.text)
+    .join('')
+    .replaceAll(/<!--.*?-->/gs, '')
   const paragraphs = all.replaceAll(FENCED, '').split(/\n\s*\n/)
   const first = one.isDocument() ? paragraphs.find((part) => /^[\w[`*]/.test(part.trim())) : all
   const [, , code = ''] = new RegExp(FENCED, 'ms').exec(all) ?? []

@@ -75,7 +75,7 @@ export function commandFlags(): string {
     const others = Array.from(flags, ([heading, lines]) => {
       const names = lines
         .filter((line) => isShared(heading, line))
-        .map((line) => /--[\w-]+/.exec(line)?.[0] ?? '')
+        .flatMap((line) => /`[^`]+`/.exec(line)?.[0].match(/--[\w-]+/g) ?? [])
       return names.length === 0
         ? ''
         : `- [${heading}](#${slugOf(heading)}): ${names.map((flag) => `\`${flag}\``).join(' ')}`
