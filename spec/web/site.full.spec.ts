@@ -166,7 +166,7 @@ test.skipIf(cannotBuildSite !== null)(
     const gives = read('reference/functions/library.givenMask.html')
     expect(gives).toContain('<a href="../../reference/documents/library.html#a-mask-read-and-given-back">')
     expect(read('reference/types/library.MaskPlanner.html')).toMatch(
-      /Shown in.*<a href="\.\.\/\.\.\/source\/examples\/own_planner\.ts\.html/s,
+      /Shown In.*<a href="\.\.\/\.\.\/source\/examples\/own_planner\.ts\.html/s,
     )
     expect(gives).toMatch(/The example of <a href="library\.makeMask\.html"/)
     expect(read('reference/types/library.GenerateEnd.html').match(/wrote a token that ends/g)).toHaveLength(1)
