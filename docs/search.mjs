@@ -4,7 +4,8 @@
  * explains, by all of their words. A section that uses a term such as KL or int4 comes before members of that name, and its result is the
  * sentence.
  * Guides, functions and classes come before types, and these before members; names of the main module before the same of another; and
- * the small words of English are ignored, but for `own`, which the tasks tell apart by.
+ * the small words of English are ignored, but for `own`, which the tasks tell apart by. Signs that the index reads as operators never
+ * reach it. A flag of the command line leads to where its page explains it, and a word with one wrong letter to the word meant.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -26,6 +27,20 @@ const tasks = startPage.matchAll(/^- \[([^\]]+)\]\(site:reference\/([^)]+)\): (.
 /** The words that it explains: each and its explanation, whose item has the word as its anchor (titles.mjs). */
 const explained = startPage.matchAll(/^- \*\*(\w+)\*\*: (.*(?:\n {2}.*)*)$/gm)
 
+/** The page of all flags, and how a flag is explained there: its names, the long one, and words. */
+const FLAGS_PAGE = 'documents/flags.html'
+const EXPLAINED_FLAG = /^- `((?:-\w, )?--([\w-]+)[^`]*)`: (.*)$/gm
+
+/** The flags that the page explains: names, the anchor (titles.mjs) and words of each, as it is explained first. */
+function flagsOf(page) {
+  const text = page?.content.map((part) => part.text).join('') ?? ''
+  const found = new Map()
+  for (const [, term, flag, words] of text.matchAll(EXPLAINED_FLAG))
+    if (!found.has(flag)) found.set(flag, [term.replaceAll(/ [<[].*?[>\]]/g, ''), `flag-${flag}`, words])
+  if (found.size === 0) throw new Error(`${FLAGS_PAGE}: expected flags, got none`)
+  return [...found.values()]
+}
+
 /** A word with two capitals, or with a digit behind letters. */
 const TERM = /\b(?:[A-Z]{2,}|[a-z]+\d+)\b/g
 
@@ -33,12 +48,15 @@ const TERM = /\b(?:[A-Z]{2,}|[a-z]+\d+)\b/g
 const PLANNERS = /^\| planner +\| what it does .*\n(?:\|.*\n)+/gm
 const NAMED_ROW = /^\|\s*`([a-z][a-z-]*)`\s*\|([^|]+)/gm
 
+/** A block of code, its language and what it holds. */
+const FENCED = /^ *```(.*?)$\n(.*?)^ *```/gms
+
 /** The sentences of a text in which terms stand first, and what its table of planners says, by term in small letters. */
 function sentencesOf(text) {
   const found = {}
   for (const [table] of text.matchAll(PLANNERS))
     for (const [, name, words] of table.matchAll(NAMED_ROW)) found[name] ??= plain(words)
-  for (const paragraph of text.replaceAll(/^```.*?^```/gms, '').split(/\n\s*\n|\n(?=- )/)) {
+  for (const paragraph of text.replaceAll(FENCED, '').split(/\n\s*\n|\n(?=- )/)) {
     // No title and no table.
     if (/^\s*[#|<]/.test(paragraph)) continue
     for (const sentence of plain(paragraph.replace(/^\s*- /, '')).split(/(?<=[.:]) (?=[A-Z])/))
@@ -71,55 +89,107 @@ const standings = [
   [ReflectionKind.Method, 1],
 ]
 
+/** In the browser: the words of the last query, as they were found, and whether it names a flag. Each page has one. */
+const asked = {}
+
+/** In the browser: the words of a text in small letters, with dashes within them (`least-squares`). */
+function wordsOf(text) {
+  return text.toLowerCase().match(/[\p{L}\p{N}_]+(?:-[\p{L}\p{N}_]+)*/gu) ?? []
+}
+
+/** In the browser: words as the index has them, which splits them at dashes. */
+function piecesOf(words) {
+  return words.flatMap((word) => word.split('-'))
+}
+
 /** In the browser: the words of a query without the small ones, unless it has no others. */
 function wordsOfQuery(query, smallWords) {
-  const words = query.toLowerCase().split(/\s+/)
+  const words = wordsOf(query)
   const others = words.filter((word) => !smallWords.includes(word))
   return others.length > 0 ? others : words
+}
+
+/** In the browser: what the index has for a query. A long word that it does not have stands for one that differs by a letter. */
+function searchFor(index, query, smallWords) {
+  // Each piece is letters, digits and underscores: none is an operator.
+  const find = (pieces) => index.search(pieces.map((piece) => `*${piece}*`).join(' '))
+  asked.isFlag = query.startsWith('-')
+  const meant = (piece) => {
+    if (piece.length < 6 || find([piece]).length > 0) return piece
+    const [best] = index.search(`${piece}~1`)
+    return Object.keys(best?.matchData.metadata ?? {})[0] ?? piece
+  }
+  asked.words = wordsOfQuery(query, smallWords).map((word) => word.split('-').map(meant).join('-'))
+  return asked.words.length > 0 ? find(piecesOf(asked.words)) : []
 }
 
 /**
  * In the browser: how high a row stands by its kind and its name. A name that is the query counts 3; each word of the query counts 1
  * as the last of a name (a `UnitMask` is a mask, `MaskOptions` are not), 0.75 as another one or in a title, 0.5 as the beginning of one.
+ * A flag comes behind sentences unless the query begins with a dash.
  */
-function rankOfRow({ name, kind, url, parent = '', sentences = {} }, words, standings, mainModule) {
+function rankOfRow(
+  { name, kind, url, parent = '', sentences = {} },
+  { words, isFlag },
+  standings,
+  mainModule,
+) {
   // A guide is found by the name of its file too, which is that of its address.
-  const file = kind === standings[0][0] && !url.includes('#') ? url.replace(/^.*\/|\.html$/g, '') : ''
+  const file =
+    kind === standings[0][0] && !url.includes('#') ? url.replace(/^.*[/.](?=[^.]+\.html$)|\.html$/g, '') : ''
   const parts = `${name} ${file}`
     .replaceAll(/([a-z0-9])([A-Z])/g, '$1 $2')
     .toLowerCase()
     .split(/[^a-z0-9]+/)
     .filter(Boolean)
   const [[guide]] = standings
-  const fits = words.map((word) => {
+  const pieces = piecesOf(words)
+  const fits = pieces.map((word) => {
     if (parts.at(-1) === word && kind !== guide) return 1
     // Compensate is the beginning of compensation, but for an end.
     const begins = (part) => part.startsWith(word) || (word.length > 5 && part.startsWith(word.slice(0, -1)))
     return parts.includes(word) ? 0.75 : parts.some(begins) ? 0.5 : 0
   })
-  const isQuery = name.toLowerCase() === words.join(' ')
-  const fit = isQuery ? 3 : fits.reduce((sum, one) => sum + one, 0) / words.length
+  const isFlagRow = name.startsWith('-')
+  const names = [`${parent.split('.').at(-1)} ${name}`, ...(isFlagRow ? name.split(', ') : [name])]
+  const isQuery = names.some((one) => piecesOf(wordsOf(one)).join(' ') === pieces.join(' '))
+  const fit = isQuery ? 3 : fits.reduce((sum, one) => sum + one, 0) / pieces.length
   const isMain = kind === guide || parent.split('.')[0] === mainModule
-  const rank = fit * (standings.find(([kinds]) => kinds & kind)?.[1] ?? 0.5) * (isMain ? 1 : 0.5)
+  const share = isFlagRow && !isFlag ? 0.15 : isFlagRow !== isFlag || !isMain ? 0.5 : 1
+  const rank = fit * (standings.find(([kinds]) => kinds & kind)?.[1] ?? 0.5) * share
   // Before a member whose name is the query, which has half of 3.
-  return words.every((word) => word in sentences) ? Math.max(rank, 1.6) : rank
+  const isSaid = words.every((word) => sentenceOf(word, sentences))
+  return isSaid ? Math.max(rank, words.every((word) => Object.hasOwn(sentences, word)) ? 1.7 : 1.6) : rank
+}
+
+/** In the browser: the sentence that has a word, or all parts of one with dashes. */
+function sentenceOf(word, sentences) {
+  const found = [word, ...word.split('-')].map((one) => Object.hasOwn(sentences, one) && sentences[one])
+  return found[0] || (found.every((one, i) => i === 0 || one) && found[1])
 }
 
 /** In the browser: the words of a row below its name: the sentence that was looked for, or its own line. */
 function lineOfRow({ line, sentences = {} }, escaped, words) {
-  const shown = words.map((word) => sentences[word]).find(Boolean) ?? line
+  const shown = words.map((word) => sentenceOf(word, sentences)).find(Boolean) ?? line
   return shown ? `<span class="line">${escaped(shown)}</span>` : ''
 }
 
-/** What the list of results says of one: how its comment or its text begins, without marks. */
+/**
+ * What the list of results says of one: how its comment or its text begins, without marks; what a block of code holds if it has no
+ * sentence. A sentence begins with a capital letter, and a name as it is written.
+ */
 function lineOf(one) {
   const parts = one.isDocument() ? one.content : ((one.comment ?? one.signatures?.[0].comment)?.summary ?? [])
-  const all = parts.map((part) => part.text).join('')
-  const paragraphs = one.isDocument()
-    ? all.split(/\n\s*\n/).filter((part) => /^[\w[`*]/.test(part.trim()))
-    : [all]
-  const [{ text: line }] = beginning([{ kind: 'text', text: plain(paragraphs[0] ?? '') }])
-  return line.charAt(0).toUpperCase() + line.slice(1)
+  const all = parts
+    .map((part) => part.text)
+    .join('')
+    .replaceAll(/<!--.*?-->/gs, '')
+  const paragraphs = all.replaceAll(FENCED, '').split(/\n\s*\n/)
+  const first = one.isDocument() ? paragraphs.find((part) => /^[\w[`*]/.test(part.trim())) : all
+  const [, , code = ''] = new RegExp(FENCED, 'ms').exec(all) ?? []
+  const [{ text: line }] = beginning([{ kind: 'text', text: plain(first ?? code) }])
+  const isSentence = first !== undefined && (one.isDocument() || parts[0]?.kind === 'text')
+  return isSentence && /^\s*[a-z]+[ ,.;:]/.test(first) ? line.charAt(0).toUpperCase() + line.slice(1) : line
 }
 
 /** In the browser: scrolls a list so that an entry is in its middle. */
@@ -131,21 +201,20 @@ function centre(list, entry) {
 /** The parts of typedoc's script that ask the index, rank what it gives and scroll its lists, and what stands for them. */
 const changes = [
   [
-    'i.split(" ").map(c=>c.length?`*${c}*`:"").join(" ")',
-    'wordsOfQuery(i,smallWords).map(c=>`*${c}*`).join(" ")',
+    'let a=i.split(" ").map(c=>c.length?`*${c}*`:"").join(" ");s=r.index.search(a)',
+    's=searchFor(r.index,i,smallWords)',
   ],
   [
     'l.name.toLowerCase().startsWith(i.toLowerCase())&&(d*=10/(1+Math.abs(l.name.length-i.length)))',
-    'c.score+=1e3*rankOfRow(l,wordsOfQuery(i,smallWords),standings,mainModule)',
+    'c.score+=1e3*rankOfRow(l,asked,standings,mainModule)',
   ],
+  // lunr takes two states of its graph of words for one if their edges are spelt alike: edge 1 to state 23, and edge 12 to 3.
+  ['e=e+s+o.id', 'e=e+s+o.id+","'],
   // The current entry of the list of pages in the middle of it, even if a part of it can be seen.
   ['if(e&&!rt(e)){', 'if(e){'],
   ['document.querySelector(".site-menu").scrollTop=r', 'centre(document.querySelector(".site-menu"),e)'],
   // A result says what it is.
-  [
-    '`<span class="text">${f}</span>`',
-    '`<span class="text">${f}</span>${lineOfRow(c,te,wordsOfQuery(i,smallWords))}`',
-  ],
+  ['`<span class="text">${f}</span>`', '`<span class="text">${f}</span>${lineOfRow(c,te,asked.words)}`'],
 ]
 
 /** Called by typedoc. */
@@ -185,6 +254,14 @@ export function load(app) {
       one.relevanceBoost = 0.5
       addresses.set(one, address)
       listed.add(one)
+      event.searchResults.push(one)
+    }
+    const flagsPage = event.searchResults.find(
+      (one) => one.isDocument() && router.getFullUrl(one) === FLAGS_PAGE,
+    )
+    for (const [name, id, text] of flagsOf(flagsPage)) {
+      const one = new DocumentReflection(name, event.project, [{ kind: 'text', text }], {})
+      addresses.set(one, `${FLAGS_PAGE}#${id}`)
       event.searchResults.push(one)
     }
     for (const [, word, text] of explained) {
@@ -236,9 +313,10 @@ export function load(app) {
       if (!script.includes(from)) throw new Error(`main.js of typedoc: expected ${from}, got none`)
       script = script.replace(from, () => to)
     }
-    const constants = Object.entries({ smallWords, standings, mainModule }).map(
+    const constants = Object.entries({ asked, smallWords, standings, mainModule }).map(
       ([name, value]) => `const ${name}=${JSON.stringify(value)}`,
     )
-    writeFileSync(file, [...constants, wordsOfQuery, rankOfRow, lineOfRow, centre, script].join('\n'))
+    const functions = [wordsOf, piecesOf, wordsOfQuery, searchFor, sentenceOf, rankOfRow, lineOfRow, centre]
+    writeFileSync(file, [...constants, ...functions, script].join('\n'))
   })
 }

@@ -7,10 +7,16 @@
  * long goes on further in.
  */
 import { readFileSync } from 'node:fs'
-import { relative } from 'node:path'
+import { basename, dirname, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { CommentTag, Converter, MinimalSourceFile, ReflectionKind } from 'typedoc'
-import { lineAddress, linkedDocuments, siteText, specificationAddresses } from '../scripts/site_links.ts'
+import {
+  lineAddress,
+  linkedDocuments,
+  measuredDocuments,
+  siteText,
+  specificationAddresses,
+} from '../scripts/site_links.ts'
 import { allExamples } from '../spec/harness/all_examples.ts'
 import { typeset } from '../scripts/spec_page/mathematics.ts'
 import { beginning } from './words.mjs'
@@ -36,14 +42,15 @@ function importOf(file) {
   return own.name + path.slice(1)
 }
 
-/** What a program calls or reads. */
-const usable = ReflectionKind.Function | ReflectionKind.Class | ReflectionKind.Variable
+/** What a program calls, reads or makes. */
+const usable = ReflectionKind.Function | ReflectionKind.SomeType | ReflectionKind.Variable
 
 /** Up to how many places of its use a name leads to examples of others. */
 const PLACES = 3
 
-/** The document under which those stand that are no guides. */
+/** The document under which those stand that are no guides, and the guide under which those stand that have what was measured. */
 const OVERVIEW = 'README.md'
+const EVIDENCE = 'docs/guides/evidence.md'
 
 /** The names that a program imports from the library. */
 function importedNames(code) {
@@ -91,10 +98,17 @@ function codeLines(block) {
 
 /** Called by typedoc. */
 export function load(app) {
-  let besides = []
+  /** Documents by the one under which they stand. */
+  const below = new Map()
   app.on('bootstrapEnd', () => {
     const guides = app.options.getValue('projectDocuments').map(pathOf)
-    besides = linkedDocuments(guides).filter((path) => path !== OVERVIEW && !guides.includes(path))
+    const measured = measuredDocuments(guides)
+    const known = [OVERVIEW, ...guides, ...measured]
+    below.set(EVIDENCE, measured)
+    below.set(
+      OVERVIEW,
+      linkedDocuments(guides).filter((path) => !known.includes(path)),
+    )
     app.options.setValue(
       'projectDocuments',
       [OVERVIEW, ...guides].map((path) => `${root}${path}`),
@@ -105,12 +119,18 @@ export function load(app) {
   const parse = converter.parseRawComment.bind(converter)
   converter.parseRawComment = (file, files) => {
     const path = pathOf(file.fileName)
-    const head = path === OVERVIEW ? `---\nchildren: ${JSON.stringify(besides)}\n---\n\n` : ''
+    const children = below.get(path)?.map((one) => relative(dirname(path), one).replaceAll('\\', '/'))
+    const head = children ? `---\nchildren: ${JSON.stringify(children)}\n---\n\n` : ''
     return parse(new MinimalSourceFile(head + siteText(path, file.text), file.fileName), files)
   }
-  // Its name is its address, which the common folder of all documents does not belong to.
+  // Its name is its address, which the common folder of all documents does not belong to; a README bears that of its folder.
   converter.on(Converter.EVENT_RESOLVE_END, ({ project }) => {
-    for (const guide of project.documents ?? []) guide.name = guide.name.replace(/^docs\/(?:guides\/)?/, '')
+    for (const guide of project.documents ?? []) {
+      guide.name = guide.name.replace(/^docs\/(?:guides\/)?/, '')
+      for (const child of guide.children ?? [])
+        if (child.name === 'README')
+          child.name = basename(dirname(project.files.getReflectionPath(child) ?? ''))
+    }
   })
   // The addresses of all pages are known by then; the list of pages is written after it.
   app.renderer.on('beginRender', ({ project }) => {
@@ -179,6 +199,14 @@ export function load(app) {
       /href="site:([^"]*)"(?: class="(?:(tsd-signature-type) )?external" target="_blank")?/g,
       (_, address, kind) => `href="${up}../${address}"${kind ? ` class="${kind}"` : ''}`,
     )
+    // The search leads to where a flag is explained first.
+    if (page.url === 'documents/flags.html') {
+      const seen = new Set()
+      page.contents = page.contents?.replaceAll(
+        /<li>(?=<code>(?:-\w, )?--([\w-]+)[^<]*<\/code>: )/g,
+        (item, flag) => (seen.has(flag) ? item : `<li id="flag-${seen.add(flag) && flag}">`),
+      )
+    }
     // Code among words is broken behind a slash, and a flag not at its hyphens, in blocks of commands neither.
     const wholeFlags = (code) => code.replaceAll(/(?<![\w-])--?[a-z][\w-]*/g, '<span class="flag">$&</span>')
     page.contents = page.contents

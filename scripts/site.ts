@@ -7,7 +7,7 @@
  *   npm run build:site -- FOLDER [ARCHIVE]
  */
 import { copyFileSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
-import { basename, resolve } from 'node:path'
+import { basename, dirname, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'vite'
 import { derive } from '../bench/pages/derive.ts'
@@ -15,7 +15,7 @@ import { figuresOf } from '../bench/pages/figures.ts'
 import { Pages } from '../bench/pages/pages.ts'
 import { markup, type Markup } from '../src/experiments/report/markup.ts'
 import { commandArguments } from '../src/platform/platform.ts'
-import { linkedDocuments, linkedSources } from './site_links.ts'
+import { linkedDocuments, linkedSources, measuredDocuments } from './site_links.ts'
 import { buildSources } from './site_sources.ts'
 import { buildSpecPage } from './spec_page.ts'
 import { compile } from './tool.ts'
@@ -85,19 +85,27 @@ function guides(): string {
   // By the first guide of each group, to begin with.
   const groups: Readonly<Record<string, string>> = {
     use: 'To use it',
-    read: 'To understand and measure it',
+    read: 'To understand it',
+    evidence: 'What was measured',
     laws: 'To check it, and kernels of your own',
   }
   const sections: { readonly heading: string; readonly items: Markup[] }[] = []
-  for (const file of guideFiles) {
+  const linkTo = (file: string, page: string): Markup => {
     const [, title] = /^# (.*)$/m.exec(readFileSync(`${root}${file}`, 'utf8')) ?? []
     if (title === undefined) throw new Error(`${file}: expected a title, got none`)
+    return markup`<a href="reference/documents/${page}.html">${title}</a>`
+  }
+  for (const file of guideFiles) {
     const name = basename(file, '.md')
     if (name in groups) sections.push({ heading: groups[name], items: [] })
     const first = name in groups ? markup` <b>(begin here)</b>` : ''
-    sections
-      .at(-1)
-      ?.items.push(markup`<li><a href="reference/documents/${name}.html">${title}</a>${first}</li>`)
+    sections.at(-1)?.items.push(markup`<li>${linkTo(file, name)}${first}</li>`)
+    // They are below it in the reference too (docs/titles.mjs).
+    if (name === 'evidence')
+      for (const one of measuredDocuments(guideFiles)) {
+        const page = one.endsWith('/README.md') ? basename(dirname(one)) : basename(one, '.md')
+        sections.at(-1)?.items.push(markup`<li>${linkTo(one, `${name}.${page}`)}</li>`)
+      }
   }
   if (sections.length !== Object.keys(groups).length)
     throw new Error(`guides: expected ${Object.keys(groups).join(', ')}, each the first of its group`)

@@ -49,6 +49,16 @@ export function linkedDocuments(documents: readonly string[]): string[] {
   return [...found]
 }
 
+/** The documents beside guides whose tables follow from result files. */
+export function measuredDocuments(guides: readonly string[]): string[] {
+  return linkedDocuments(guides).filter(
+    (path) =>
+      path !== 'README.md' &&
+      !guides.includes(path) &&
+      /^<!--= /m.test(readFileSync(`${root}${path}`, 'utf8')),
+  )
+}
+
 /** The files and folders that documents link to and that have pages in `source`. */
 export function linkedSources(documents: readonly string[]): string[] {
   const paths = new Set(documents.flatMap(linksOf))

@@ -97,7 +97,7 @@ function comparedWords(): string {
   const [released, own, still] = ['shadow, as released', 'shadow', 'static'].map((planner) =>
     kl('embedded', planner, 50),
   )
-  return `<p>One of these was measured to change results much: the <a href="#predictor.targets">targets</a>. With half of the units skipped over the whole model, the predictor as released, whose targets are scaled to [0, 1] in every layer, costs ${released} nats per token (KL from dense); with unscaled targets, measured in a model that is already pruned, ${own}. One mask for all prompts costs ${still}. <a href="../reference/documents/README.embedded.html">How it was measured</a>.</p>`
+  return `<p>One of these was measured to change results much: the <a href="#predictor.targets">targets</a>. With half of the units skipped over the whole model, the predictor as released, whose targets are scaled to [0, 1] in every layer, costs ${released} nats per token (KL from dense); with unscaled targets, measured in a model that is already pruned, ${own}. One mask for all prompts costs ${still}. <a href="../reference/documents/evidence.embedded.html">How it was measured</a>.</p>`
 }
 
 /** Where a page leads to, beside its own links. */

@@ -18,11 +18,11 @@ export function withoutDerived(text: string): string {
 
 /**
  * A page with every figure computed anew.
- * @param scope what expressions may use
+ * @param scope what expressions may use, beside `page`, which is the page without its figures
  * @throws InputError FIGURE for an expression that fails, or is no text or number
  */
 export function derive(name: string, text: string, scope: object): string {
-  const context = { ...scope }
+  const context = { ...scope, page: withoutDerived(text) }
   return text.replace(derived, (_, expression: string) => {
     const value = valueOf(name, expression, context)
     // A table stands by itself, so that Markdown sees it as one.

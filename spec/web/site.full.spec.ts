@@ -86,8 +86,18 @@ test.skipIf(cannotBuildSite !== null)(
     for (const [, name, title] of listed)
       expect(read(`reference/documents/${name}.html`)).toContain(`<title>${title} |`)
     // Each list has one to begin with.
-    expect(read('index.html').match(/<ul><li><a [^>]+>[^<]+<\/a> <b>\(begin here\)<\/b>/g)).toHaveLength(3)
-    expect(read('index.html').match(/\(begin here\)/g)).toHaveLength(3)
+    expect(read('index.html').match(/<ul><li><a [^>]+>[^<]+<\/a> <b>\(begin here\)<\/b>/g)).toHaveLength(4)
+    expect(read('index.html').match(/\(begin here\)/g)).toHaveLength(4)
+    // What was measured is one group, there and in the list of pages.
+    const [, evidence] = /<h3>What was measured<\/h3><ul>(.*?)<\/ul>/s.exec(read('index.html')) ?? []
+    const measured = [
+      'evidence',
+      ...['bench', 'compensation', 'embedded', 'grid'].map((name) => `evidence.${name}`),
+      'smollm2',
+    ]
+    expect(
+      Array.from(evidence.matchAll(/documents\/([\w.-]+)\.html/g), ([, name]) => name).toSorted(),
+    ).toEqual(measured)
     // The home page has the package itself.
     const [, address] = /<a href="([^"]+\.tgz)" download>/.exec(read('index.html')) ?? []
     const own = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as Record<string, string>
@@ -155,6 +165,9 @@ test.skipIf(cannotBuildSite !== null)(
     // It leads to the guide and to the examples that use it.
     const gives = read('reference/functions/library.givenMask.html')
     expect(gives).toContain('<a href="../../reference/documents/library.html#a-mask-read-and-given-back">')
+    expect(read('reference/types/library.MaskPlanner.html')).toMatch(
+      /Shown In.*<a href="\.\.\/\.\.\/source\/examples\/own_planner\.ts\.html/s,
+    )
     expect(gives).toMatch(/The example of <a href="library\.makeMask\.html"/)
     expect(read('reference/types/library.GenerateEnd.html').match(/wrote a token that ends/g)).toHaveLength(1)
     // A type says what its values mean; one made from another has those that are left.

