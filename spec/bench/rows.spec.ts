@@ -9,7 +9,13 @@ import type { Measured } from '../../src/bench/job.ts'
 import { profileOf } from '../../src/bench/profile.ts'
 import { rowsOf } from '../../src/bench/rows.ts'
 import { randomSubject } from '../../src/bench/subject.ts'
-import { allLegendRows, findingsOf, formatBench, formatProfile } from '../../src/bench/table.ts'
+import {
+  allLegendRows,
+  findingsOf,
+  formatBench,
+  formatProfile,
+  formatVerdicts,
+} from '../../src/bench/table.ts'
 import { parseTest, type BenchTest } from '../../src/bench/tests.ts'
 import type { Turn } from '../../src/evaluation/decode.ts'
 import { makeMask, type UnitMask } from '../../src/masks/mask.ts'
@@ -308,6 +314,19 @@ describe('findings', () => {
     ])
   })
 
+  test('compare rows of the same backend only, which is named where there are several', () => {
+    const on = (backend: 'wasm' | 'webgpu', name: string, rate: number): Measured =>
+      measured(parseTest(name), 'dense', [rate], { backend })
+    const [found] = sentences([
+      on('wasm', 'tg8@16', 15),
+      on('webgpu', 'tg8@16', 30),
+      on('webgpu', 'tg8@48', 10),
+    ])
+    expect(found).toBe(
+      'tiny (random weights), f32, webgpu, dense: a token at a context of 48 takes 3.00 times one at 16.',
+    )
+  })
+
   test('compare predictors at the same sparsity, storage and test only', () => {
     const other = { method: { planner: 'dejavu', sparsity: 0.9 } } as const
     const all = [
@@ -319,6 +338,44 @@ describe('findings', () => {
     ]
     const [found] = sentences(all)
     expect(found).toBe('tiny (random weights), f32, tg8: shadow 50 % is 2.50 times as fast as dejavu-style.')
+  })
+})
+
+describe('the last lines', () => {
+  const verdicts = (...all: readonly Measured[]): string => formatVerdicts(rowsOf(all, [], context))
+
+  test('say of each test which rows are faster than dense, which slower, and which cannot be told', () => {
+    const rows = [
+      measured(pp, 'dense', [10, 20, 30]),
+      measured(pp, 'shadow', [20, 50, 60]),
+      measured(tg, 'dense', [10, 20, 30]),
+      measured(tg, 'shadow', [5, 16, 27]),
+      measured(tg, 'random', [9, 22, 60]),
+    ]
+    expect(verdicts(...rows)).toBe(
+      `tiny (random weights), f32, pp16: shadow 50 % is 2.00 × as fast as dense (2.00 to 2.50 in 3 rounds).
+tiny (random weights), f32, tg8: shadow 50 % is 0.80 × as fast as dense (0.50 to 0.90 in 3 rounds); random 50 % may be faster or slower than dense (0.90 to 2.00 in 3 rounds).
+`,
+    )
+  })
+
+  test('compare with the dense row of the same storage, backend and threads, and dense rows with the first', () => {
+    const fast = { storage: 'int8', backend: 'webgpu' } as const
+    const rows = [
+      measured(tg, 'dense', [10, 10]),
+      measured(tg, 'dense', [40, 50], fast),
+      measured(tg, 'shadow', [20, 100], fast),
+    ]
+    expect(verdicts(...rows)).toBe(
+      'tiny (random weights), int8, webgpu, tg8: dense is 4.50 × as fast as in tiny (random weights), f32, wasm (4.00 to 5.00 in 2 rounds); shadow 50 % may be faster or slower than dense (0.50 to 2.00 in 2 rounds).\n',
+    )
+  })
+
+  test('say that one round does not tell, and nothing of rows without a dense one', () => {
+    expect(verdicts(measured(tg, 'dense', [10]), measured(tg, 'shadow', [20]))).toContain(
+      'shadow 50 % ran 2.00 × as fast as dense in one round, which is too few to tell.',
+    )
+    expect([verdicts(measured(tg, 'shadow', [20])), verdicts(measured(tg, 'dense', [20]))]).toEqual(['', ''])
   })
 })
 

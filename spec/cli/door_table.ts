@@ -164,7 +164,7 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
       ...usage('OUTPUT', 'got a folder', folder),
       ...usage('OUTPUT', 'an existing folder', join(none, 'x'), below),
       ...usage('OUTPUT', 'got nothing', ''),
-      ...usage('OUTPUT', 'got ELOOP', loop),
+      ...usage('OUTPUT', 'got links that lead in a circle', loop),
       ...usage('OUTPUT', 'got a device', '/dev/null'),
     ],
   }
@@ -172,7 +172,7 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
     wrong: [
       ...usage('OUTPUT', 'got a file', file),
       ...usage('OUTPUT', 'got nothing', ''),
-      ...usage('OUTPUT', 'got ELOOP', loop),
+      ...usage('OUTPUT', 'got links that lead in a circle', loop),
     ],
   }
   const text: Door = { wrong: read() }

@@ -113,9 +113,12 @@ describe('a failure is one line and an exit code', () => {
     ],
     ["unknown option '-p'", '-p: unknown option; a prompt is written without a flag: "a prompt"'],
     ["unknown command 'run'", 'run: unknown command (did you mean chat?); --help lists them'],
+    ["unknown command 'evaluate'", 'evaluate: unknown command (did you mean eval?); --help lists them'],
   ])('a name of other programs is told ours, where the command has it: %s', (message, line) => {
     const error = new CommanderError(1, 'commander.x', `error: ${message}`)
-    expect(describeFailure(error, false, ['--max-tokens', 'chat']).line).toBe(`shadowllm: ${line} [X]`)
+    expect(describeFailure(error, false, ['--max-tokens', 'chat', 'eval']).line).toBe(
+      `shadowllm: ${line} [X]`,
+    )
   })
 
   test('help is no failure', () => {

@@ -53,18 +53,37 @@ test('lines that follow each other are one paragraph, and rows and examples stay
   )
 })
 
-test.each(['chat', 'generate', 'serve'])(
-  'every flag of %s that takes a value says its default',
+/** Rows of flags that take a value, but for files and places, which are none unless they are named. */
+const valueRows = (help: string): string[] =>
+  help
+    .replaceAll(/\n {8,}(?=\S)/g, ' ')
+    .split('\n')
+    .filter((line) => /^ +(-\w, )?--[\w-]+(, --[\w-]+)* <(?!(file|dir|url|place|task=file)\W)/.test(line))
+
+test.each(commandNames)(
+  'every flag of %s that takes a value says its default, or that it is required',
   async (name) => {
-    const rows = (await helpOf(name, 'all')).replaceAll(/\n {8,}(?=\S)/g, ' ').split('\n')
-    const flags = rows.filter((line) => /^ +(-\w, )?--[\w-]+(, --[\w-]+)* <\w+> /.test(line))
-    expect(flags.length).toBeGreaterThan(20)
-    // A chat needs a model.
+    const flags = valueRows(await helpOf(name, 'all'))
+    if (['chat', 'generate', 'serve'].includes(name)) expect(flags.length).toBeGreaterThan(20)
     expect(
-      flags.filter((line) => !/\bdefault: /.test(line)).map((line) => line.match(/--[\w-]+/)?.[0]),
-    ).toEqual(name === 'chat' ? ['--model'] : [])
+      flags
+        .filter((line) => !/\bdefault: | \(required\)$/.test(line))
+        .map((line) => line.match(/--[\w-]+/)?.[0]),
+    ).toEqual([])
   },
 )
+
+test('a flag that a command needs is required in its help, and no other is', async () => {
+  const required = (help: string): (string | undefined)[] =>
+    help
+      .replaceAll(/\n {8,}(?=\S)/g, ' ')
+      .split('\n')
+      .filter((line) => line.includes('(required)'))
+      .map((line) => line.match(/--[\w-]+/)?.[0])
+  expect(required(await helpOf('train'))).toEqual(['--calibration', '--output'])
+  expect(required(await helpOf('calibrate', 'all'))).toEqual(['--output'])
+  expect(required(await helpOf('generate', 'all'))).toEqual([])
+})
 
 test('a row goes on below its text, an example is broken before a flag', () => {
   const long = 'word '.repeat(12).trim()

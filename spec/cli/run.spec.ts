@@ -207,7 +207,11 @@ describe('wrong usage exits with code 2', () => {
     ['an existing folder', ['reproduce', '--output', join(folder, 'none', 'report.json')], 'OUTPUT'],
     ['got a device', ['reproduce', '--output', '/dev/null'], 'OUTPUT'],
     ['got a folder', ['reproduce', '--save-predictor', folder], 'OUTPUT'],
-    ['ENOENT', ['parity', 'export', '-m', tinyFolder, '--cases', cases, '-o', '/proc/none'], 'OUTPUT'],
+    [
+      'got a place that takes no new files',
+      ['parity', 'export', '-m', tinyFolder, '--cases', cases, '-o', '/proc/none'],
+      'OUTPUT',
+    ],
   ])('with %j: %j', async (words, args, errorCode) => {
     const result = await runInside(args)
     expectRefusal(result, 2, errorCode)

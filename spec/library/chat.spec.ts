@@ -223,7 +223,7 @@ describe('a chat is refused', () => {
     ['MESSAGES', [{ role: 'wizard', content: 'x' }], 'assistant, tool, function, got the text wizard'],
     ['MESSAGES', [{ role: 'user', content: 5 }], 'message 0: expected text as its content, got 5'],
     ['TEXT_SURROGATE', [user('\ud800')], 'half a surrogate pair'],
-    ['CONTEXT_LENGTH', [user('a'.repeat(2000))], 'expected less than 400 tokens'],
+    ['CONTEXT_LENGTH', [user('a'.repeat(2000))], 'expected fewer than 400 tokens'],
   ])('%s for %j', async (code, messages, words) => {
     const call = (): Promise<unknown> => opt.chat(messages as ChatMessage[]).next()
     await expect(call()).rejects.toThrow(expect.objectContaining({ code }))

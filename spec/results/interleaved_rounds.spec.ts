@@ -10,6 +10,7 @@ import {
   medianRatio,
   provenRatio,
   ratioInterval,
+  ratioRange,
   turnOrder,
   type RatioInterval,
 } from '../../src/results/interleaved_rounds.ts'
@@ -158,6 +159,14 @@ test('an interval whose ends are exchanged is found', () =>
     const found = ratioInterval(samples, base)
     return found && { ...found, low: found.high, high: found.low / 9 }
   }))
+
+test('a range is the interval, and of rounds too few for one the least and the most', () => {
+  const rounds = (count: number): number[] => Array.from({ length: count }, (_, i) => i + 1)
+  const ones = rounds(12).map(() => 1)
+  expect(ratioRange(rounds(12), ones, 0.01)).toEqual(ratioInterval(rounds(12), ones))
+  expect(ratioRange([3, 1, 4, 2], ones, 0.01)).toEqual({ median: 2.5, low: 1, high: 4 })
+  expect([ratioRange([3], ones, 0.01), ratioRange([], ones, 0.01)]).toEqual([null, null])
+})
 
 test('fewer than 8 rounds exclude nothing; 8 do by their least and most, 12 without the outermost two', () => {
   const rounds = (count: number): number[] => Array.from({ length: count }, (_, i) => i + 1)

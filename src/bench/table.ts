@@ -5,7 +5,7 @@ import type { Column, Row } from '../results/experiment_result.ts'
 import { cell } from '../results/cells.ts'
 import { GAP, wrapLines } from '../results/fold.ts'
 import { formatTable } from '../results/terminal.ts'
-import { median, medianRatio } from '../results/interleaved_rounds.ts'
+import { median, medianRatio, ratioRange } from '../results/interleaved_rounds.ts'
 import { methodName } from './methods.ts'
 import type { MethodProfile, BenchDevice } from './bench.ts'
 import type { Depths } from './depths.ts'
@@ -235,10 +235,45 @@ export function findingsOf(rows: readonly BenchRow[], reads: readonly number[]):
   return [...(found.length > 0 ? [found.join('\n')] : []), notes.join(' ')]
 }
 
+/**
+ * What the table says, a sentence a test, ending with a line break: which rows are faster than the dense model, or dense rows than those of
+ * the first storage, backend and threads, and by how much. Nothing where nothing is compared.
+ * @param width characters of a line
+ */
+export function formatVerdicts(rows: readonly BenchRow[], width = Infinity): string {
+  const found = new Map<string, string[]>()
+  for (const row of rows) {
+    const isDense = row.planner === 'dense'
+    const base = rows.find(
+      (other) =>
+        other.planner === 'dense' &&
+        other.model === row.model &&
+        other.test === row.test &&
+        (isDense || placeName(other, rows) === placeName(row, rows)),
+    )
+    if (base === undefined || base === row) continue
+    const place = `${placeName(row, rows)}, ${row.test}`
+    const against = isDense ? `in ${placeName(base, rows)}` : 'dense'
+    found.set(place, [...(found.get(place) ?? []), `${rowName(row)} ${verdictOf(row, base, against)}`])
+  }
+  return [...found]
+    .map(([place, verdicts]) => `${wrapLines(`${place}: ${verdicts.join('; ')}.`, width)}\n`)
+    .join('')
+}
+
+function verdictOf({ samples }: BenchRow, { samples: others }: BenchRow, against: string): string {
+  const range = ratioRange(samples, others, 0.05)
+  const times = `${medianRatio(samples, others).toFixed(2)} × as fast as ${against}`
+  if (range === null) return `ran ${times} in one round, which is too few to tell`
+  const { low, high } = range
+  const rounds = `(${low.toFixed(2)} to ${high.toFixed(2)} in ${Math.min(samples.length, others.length)} rounds)`
+  return low > 1 || high < 1 ? `is ${times} ${rounds}` : `may be faster or slower than ${against} ${rounds}`
+}
+
 /** What is the same of two rows, all but these. */
 function sameBut(row: BenchRow, ...but: ('planner' | 'test')[]): string {
-  const { model, storage, threadsAsked, planner, test, sparsity } = row
-  const all = { model, storage, threadsAsked, planner, test, requested: sparsity.requested }
+  const { model, storage, backend, threadsAsked, planner, test, sparsity } = row
+  const all = { model, storage, backend, threadsAsked, planner, test, requested: sparsity.requested }
   return JSON.stringify({ ...all, ...Object.fromEntries(but.map((key) => [key, null])) })
 }
 
@@ -249,6 +284,14 @@ function subjectName({
   threadsAsked,
 }: Pick<BenchRow, 'model' | 'storage' | 'threadsAsked'>): string {
   return [model, storage, ...(threadsAsked === 1 ? [] : [threadWords(threadsAsked)])].join(', ')
+}
+
+/** The subject of a sentence beside rows of other backends. */
+function placeName(row: BenchRow, rows: readonly BenchRow[]): string {
+  return [
+    subjectName(row),
+    ...(rows.some(({ backend }) => backend !== row.backend) ? [row.backend] : []),
+  ].join(', ')
 }
 
 function rowName({ planner, sparsity }: BenchRow): string {
@@ -269,7 +312,7 @@ function againstDejavu(rows: readonly BenchRow[]): string[] {
         .filter((other) => sameBut(other, 'planner') === sameBut(shadow, 'planner'))
         .map((other) => {
           const ratio = medianRatio(shadow.samples, other.samples).toFixed(2)
-          return `${subjectName(shadow)}, ${shadow.test}: ${rowName(shadow)} is ${ratio} times as fast as ${other.planner}.`
+          return `${placeName(shadow, rows)}, ${shadow.test}: ${rowName(shadow)} is ${ratio} times as fast as ${other.planner}.`
         }),
     )
 }
@@ -286,7 +329,7 @@ function acrossContexts(rows: readonly BenchRow[]): string[] {
     if (short === undefined) return []
     const ratio = medianRatio(short.samples, long.samples).toFixed(2)
     return [
-      `${subjectName(long)}, ${rowName(long)}: a token at a context of ${at(long)} takes ${ratio} times one at ${at(short)}.`,
+      `${placeName(long, rows)}, ${rowName(long)}: a token at a context of ${at(long)} takes ${ratio} times one at ${at(short)}.`,
     ]
   })
 }

@@ -58,6 +58,6 @@ export function checkFits({ name, tokens, context }: BenchTest, positions: numbe
   if (tokens + context > positions)
     throw new UsageError(
       'CONTEXT_LENGTH',
-      `test ${name}: expected at most ${positions} positions, got ${context} + ${tokens}`,
+      `test ${name}: expected at most ${positions} positions (the model's context), got ${context} + ${tokens}`,
     )
 }

@@ -90,10 +90,10 @@ const settings: ReadonlyMap<
 const drawing = [...settings.keys()].filter((name) => name !== 'temperature' && name !== 'max-tokens')
 
 const help = `Commands:
-  /sparsity SHARE  skip this share of heads and neurons, from 0 to 1; from dense, by the planner that --sparsity alone means; without a share, show what is set
-  /planner NAME    ${generationPlanners.join(', ')}; without a name, show what is set
-  /temperature NUMBER  draw the tokens of the next answers; 0 is greedy; without a number, show what is set
-  /max-tokens COUNT  how long an answer may be; without a count, show what is set
+  /sparsity SHARE  skip this share of heads and neurons, from 0 to 1, in the next answers; where the planner is dense, by one that fits the model; without a share, show what is set
+  /planner NAME    let this planner decide what is skipped, one of ${generationPlanners.join(', ')}, which "shadowllm planners" explains; without a name, show what is set
+  /temperature NUMBER  how random the next answers are; 0 takes the likeliest token each time; without a number, show what is set
+  /max-tokens COUNT  how many tokens an answer may have; without a count, show what is set
   ${drawing.map((name) => `/${name}`).join(', ')}  as the flags of these names
   /again           answer the last message once more, in place of the last answer; where tokens are drawn, with the next seed
   /undo            take the last message and its answer back
@@ -264,7 +264,13 @@ class ChatLoop {
     const { quiet, held = [] } = this.#start
     if (this.#lines.isTerminal && !quiet)
       await this.#say(
-        [this.#opt.name, ...held, this.#setting(), this.#sampling(), '/help lists the commands'].join('; '),
+        [
+          this.#opt.name,
+          ...held,
+          this.#setting(),
+          this.#sampling(),
+          '/help lists the commands, /quit ends',
+        ].join('; '),
       )
     else if (held.length > 0 && !quiet) await this.#session.note(held.join('; '))
     if (this.#messages.length > 0 && !quiet) await this.#resume()
@@ -330,8 +336,8 @@ class ChatLoop {
       const failure = describeFailure(error, false)
       if (failure.exitCode === exitCodes.bug) throw error
       await this.#session.note(failure.line)
-      if (error instanceof UsageError && error.code === 'CONTEXT_LENGTH')
-        await this.#session.note(this.#roomWords())
+      if (error instanceof UsageError && error.code === 'CONTEXT_LENGTH' && this.#messages.length > 0)
+        await this.#session.note('(/new forgets the conversation, /undo its last message and answer)')
       // A script is told; a person has read it.
       if (!this.#lines.isTerminal) this.#session.exitCode = failure.exitCode
     }
@@ -394,13 +400,6 @@ class ChatLoop {
       default:
         throw unknownCommand(command)
     }
-  }
-
-  /** What helps where a message, with all before it, is longer than the context. */
-  #roomWords(): string {
-    const { positions } = this.#opt.config
-    const before = this.#messages.length > 0 ? ', /new forgets the conversation, /undo its last message' : ''
-    return `(the model reads at most ${countOf(positions, 'token')}, those of its answer included: a shorter message fits${before})`
   }
 
   /** The place of the last message of the user; -1 if there is none. */
@@ -600,6 +599,8 @@ class ChatLoop {
         '[interrupted before the first token; the message is forgotten, and the up key brings it back]',
       )
     if (repetition && !this.#start.quiet) await this.#session.note(this.#loopWords(repetition))
+    if (tokens.length === 0 && !json && !this.#start.quiet)
+      await this.#session.note('[no text: the model ended its answer at once]')
     const { decisions, checked } = (text ?? { decisions: 0, checked: null }) as TextRun
     const { mask = null, ...run } = (prompt ?? { tokens: 0, reused: 0, mask: null }) as PromptRun
     this.#mask = mask

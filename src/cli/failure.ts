@@ -101,6 +101,9 @@ const elsewhere: ReadonlyMap<string, string> = new Map([
   ['ask', 'generate'],
   ['complete', 'generate'],
   ['completion', 'generate'],
+  ['evaluate', 'eval'],
+  ['ppl', 'perplexity'],
+  ['predict', 'masks'],
 ])
 
 /** The message with the name that is meant by one of another program, if nothing nearer is named. */

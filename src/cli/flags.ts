@@ -47,7 +47,7 @@ const plain = {
   /** That of a chat. */
   chatModel: [
     '-m, --model <name>',
-    `${source}; one with a chat template, as most made for instructions have`,
+    `${source}; one with a chat template, as most made for instructions have (required)`,
   ],
   seed: ['--seed <number>', 'seed of all random numbers', seedOption, 0],
   json: ['--json', 'print one JSON object instead of text'],
@@ -65,7 +65,7 @@ const hub = {
 const masks = {
   criterion: [
     '--criterion <name>',
-    'the measure of how much a unit matters, for planners and experiments that score units',
+    'the measure of how much a unit matters, for planners and experiments that score units; plainact, that of the paper, is the size of activation times gradient; obs is the error that the kept units cannot make up for, and needs moments',
     criterionOption,
     flagDefaults.criterion,
   ],

@@ -21,6 +21,15 @@ export function checkLearningText({ text, wikitext }: LearningTextFlags): void {
     throw new UsageError('FLAGS', `--wikitext: expected it or --text, got ${wikitext} and ${text.join(' ')}`)
 }
 
+/** Refuses windows that are longer than the model's context. @throws UsageError CONTEXT_LENGTH */
+export function checkWindow(prompt: number, continuation: number, positions: number): void {
+  if (prompt + continuation > positions)
+    throw new UsageError(
+      'CONTEXT_LENGTH',
+      `--prompt and --continuation: expected at most ${positions} tokens together (the model's context), got ${prompt} + ${continuation}`,
+    )
+}
+
 /** The documents, and what they are called. @throws as `readDocuments`, `readWikitext` and `loadBrown` */
 export async function learningText({
   text,

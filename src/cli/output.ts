@@ -7,8 +7,10 @@ import {
   fileKind,
   folderOf,
   hasPackage,
+  joinPath,
   remove,
   systemRefusal,
+  tryWriting,
   writeFileAtomic,
   type FileKind,
 } from '../platform/platform.ts'
@@ -16,7 +18,7 @@ import { packagesMissing } from '../tensor/packages.ts'
 import { MissingError, ShadowError, UsageError } from '../tensor/errors.ts'
 
 /**
- * Refuses a path that cannot become a file, before time is spent on what would go there. Temporary files that ended processes
+ * Refuses a path at which no file can be written, before time is spent on what would go there. Temporary files that ended processes
  * left beside it are removed.
  * @throws UsageError OUTPUT
  */
@@ -31,19 +33,22 @@ export async function checkOutput(path: string): Promise<void> {
     throw new UsageError('OUTPUT', `${path}: expected an existing folder to write into, got none`)
   await whileWriting(path, async () => {
     for (const abandoned of await abandonedOf(path)) await remove(abandoned)
+    await tryWriting(path)
   })
 }
 
 /**
- * Refuses a path that cannot become a folder, or is one already that files cannot be put into.
+ * Refuses a path that cannot become a folder, or is one already in which no file can be written.
  * @throws UsageError OUTPUT
  */
 export async function checkOutputFolder(path: string): Promise<void> {
   const kind = await outputKind(path)
   if (kind !== 'directory' && kind !== 'missing')
     throw new UsageError('OUTPUT', `${path}: expected a folder to write into, got a file`)
-  if ((await outputKind(folderOf(absolutePath(path)))) !== 'directory')
+  const parent = folderOf(absolutePath(path))
+  if ((await outputKind(parent)) !== 'directory')
     throw new UsageError('OUTPUT', `${path}: expected an existing folder to make it in, got none`)
+  await whileWriting(path, () => tryWriting(joinPath(kind === 'missing' ? parent : path, 'new')), FOLDER)
 }
 
 /**
@@ -69,11 +74,29 @@ export function writeOutput(path: string, content: string | Uint8Array): Promise
   return whileWriting(path, () => writeFileAtomic(path, content))
 }
 
+/** What is expected of a folder that is written into. */
+export const FOLDER = 'a folder that can be written into'
+
+/** What refusals of the system mean where something is written; of others the code is said. */
+const meanings: Readonly<Record<string, string>> = {
+  EACCES: 'no permission',
+  EPERM: 'no permission',
+  EROFS: 'a disk that can only be read',
+  ENOENT: 'a place that takes no new files',
+  ENAMETOOLONG: 'a name that is too long',
+  ELOOP: 'links that lead in a circle',
+}
+
 /**
  * Runs what writes a file, and puts the system's refusal into our words; an abort is none.
+ * @param expected what it has to be
  * @throws UsageError OUTPUT; MissingError DISK_FULL where there is no room; what `write` throws that the system did not refuse
  */
-export async function whileWriting<T>(path: string, write: () => Promise<T>): Promise<T> {
+export async function whileWriting<T>(
+  path: string,
+  write: () => Promise<T>,
+  expected = 'a file that can be written',
+): Promise<T> {
   try {
     return await write()
   } catch (cause) {
@@ -84,7 +107,9 @@ export async function whileWriting<T>(path: string, write: () => Promise<T>): Pr
         cause,
       })
     const words =
-      refusal === 'ENOTDIR' ? 'folders in the path, got a file' : `a file that can be written, got ${refusal}`
+      refusal === 'ENOTDIR'
+        ? 'folders in the path, got a file'
+        : `${expected}, got ${meanings[refusal] ?? refusal}`
     throw new UsageError('OUTPUT', `${path}: expected ${words}`, { cause })
   }
 }

@@ -48,7 +48,10 @@ const shareFlags = [
     shareOption,
   ],
 ] as const
-const releasedFlag = ['--released, --paper-compatible', 'select as the released code does'] as const
+const releasedFlag = [
+  '--released, --paper-compatible',
+  'select as the code that was released with the paper does, which ranks layer 0 too',
+] as const
 const calibrationFlag = [
   '--calibration <dir>',
   'a calibration, whose mean scores static and others rank by, and whose moments compensate (default: none)',

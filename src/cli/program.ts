@@ -215,6 +215,8 @@ export async function makeProgram(
   isLoaded: (name: string) => boolean = () => true,
 ): Promise<Command> {
   const usual = new Help()
+  // Loaded with a command; without one no flag is listed that is required.
+  let needs: (flag: Option) => boolean = () => false
   // Of a flag that is misspelt the nearest of all is told.
   const showsAll = !asksHelp(session.args) || session.args.at(-1) === ALL
   const program = new Command('shadowllm')
@@ -246,7 +248,8 @@ export async function makeProgram(
       optionDescription: (option) =>
         usual
           .optionDescription(option)
-          .replace(/\((choices|default): .*\)$/s, (text) => text.replaceAll('"', '')),
+          .replace(/\((choices|default): .*\)$/s, (text) => text.replaceAll('"', '')) +
+        (needs(option) ? ' (required)' : ''),
       // A command that does not run yet is listed with what it needs.
       subcommandDescription: (one) => usual.subcommandDescription(one) + neededBy(one.name(), hasPackage),
     })
@@ -265,6 +268,7 @@ export async function makeProgram(
     const { define } = await load()
     if (!showsAll) command.addHelpText('after', () => otherFlags(command))
     define(command, session)
+    needs = (await import('./values.ts')).isRequired
   }
   return program
 }

@@ -88,6 +88,25 @@ export function openSession(): ProcessSession {
   }
 }
 
+/**
+ * The whole standard input, without the line break at its end.
+ * @throws AbortError after ctrl-C
+ */
+export async function readInput(session: Session): Promise<string> {
+  const lines = session.lines()
+  const all: string[] = []
+  try {
+    for (let line = await lines.next(''); line !== null; line = await lines.next('')) {
+      if (typeof line !== 'string') throw new DOMException('interrupted', 'AbortError')
+      all.push(line)
+    }
+    session.signal.throwIfAborted()
+  } finally {
+    lines.close()
+  }
+  return all.join('\n')
+}
+
 /** What SHADOWLLM_WIDE says of vectors of 32 bytes. */
 function usualChoice(): string {
   const choice = environment('SHADOWLLM_WIDE') || 'on'

@@ -89,6 +89,9 @@ export function parsedBy<const Flags extends string, Value>(
 
 const requiredFlags = new WeakSet<Option>()
 
+/** Whether a command needs a flag. */
+export const isRequired = (flag: Option): boolean => requiredFlags.has(flag)
+
 /** The same flag, which a command needs. The parser's own check would tell of it before it tells of an unknown flag. */
 export function needed<One extends Option>(flag: One): One {
   requiredFlags.add(flag)
@@ -108,7 +111,7 @@ export function required<const Flags extends string, Value = string>(
 /** Refuses a command line without a flag that the command needs. @throws UsageError OPTION_MISSING */
 export function expectRequired(command: Command): void {
   for (const flag of command.options)
-    if (requiredFlags.has(flag) && command.getOptionValue(flag.attributeName()) === undefined)
+    if (isRequired(flag) && command.getOptionValue(flag.attributeName()) === undefined)
       throw new UsageError(
         'OPTION_MISSING',
         `${flag.long}: expected this option, got none: ${flag.description}`,

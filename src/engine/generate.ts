@@ -174,10 +174,11 @@ export const maxTokensOption: OptionRecord<number> = wholeOption('MAX_TOKENS', 0
 function checkLength(model: LanguageModel, promptLength: number, maxTokens: number): void {
   const { positions } = model.config
   expectOption('maxTokens', maxTokens, maxTokensOption)
-  if (promptLength + maxTokens > positions)
+  const room = Math.max(0, positions - promptLength)
+  if (maxTokens > room)
     throw new UsageError(
       'CONTEXT_LENGTH',
-      `prompt and maxTokens: expected at most ${positions} positions together, got ${promptLength} + ${maxTokens}`,
+      `prompt and maxTokens: expected at most ${positions} tokens together (the model's context), got ${promptLength} + ${maxTokens}; after this prompt ${room} fit`,
       { option: 'maxTokens' },
     )
 }

@@ -694,12 +694,15 @@ export class ShadowModel {
       throw new UsageError('PROMPT', 'prompt: expected some text, got none', { option: 'prompt' })
     const ids = typeof prompt === 'string' ? this.encode(prompt, { prefix: before === 0 }) : prompt
     const room = this.config.positions - before
-    if (ids.length >= room)
+    if (ids.length >= room) {
+      const [less, other] =
+        before > 0 ? [` less the ${before} of the session`, ', or begin another session'] : ['', '']
       throw new UsageError(
         'CONTEXT_LENGTH',
-        `prompt: expected less than ${room} tokens${before > 0 ? ` after the ${before} of the session` : ''}, got ${ids.length}`,
+        `prompt: expected fewer than ${room} tokens (the model's context${less}), got ${ids.length}; shorten it${other}`,
         { option: 'prompt' },
       )
+    }
     return ids.length === 0 ? new Int32Array(0) : readIds(ids, 'prompt')
   }
 

@@ -31,6 +31,16 @@ export async function replaceFile(path: string, make: (temporary: string) => Pro
   }
 }
 
+/**
+ * Tries whether a file can be made at a path: makes the temporary one that would be written first, and removes it.
+ * @throws errors of the system
+ */
+export async function tryWriting(path: string): Promise<void> {
+  const temporary = temporaryName(path)
+  await (await builtin('node:fs').promises.open(temporary, 'wx')).close()
+  await remove(temporary)
+}
+
 /** The temporary files of a path whose processes have ended, sorted. */
 export async function abandonedOf(path: string): Promise<string[]> {
   const { basename, dirname, join } = builtin('node:path')

@@ -83,6 +83,26 @@ export function ratioInterval(
 }
 
 /**
+ * The median of ratios within a round and its interval, as `ratioInterval`; of rounds too few for one, the smallest and the largest ratio.
+ * @returns null for fewer than two rounds
+ */
+export function ratioRange(
+  samples: readonly number[],
+  base: readonly number[],
+  chance: number,
+): RatioInterval | null {
+  const ratios = ratiosOf(samples, base)
+  if (ratios.length < 2) return null
+  return (
+    ratioInterval(samples, base, chance) ?? {
+      median: median(ratios),
+      low: Math.min(...ratios),
+      high: Math.max(...ratios),
+    }
+  )
+}
+
+/**
  * The median of these ratios where they are told from 1, else 1: of equal computations one in twenty at most is said to be faster or
  * slower. Fewer than six rounds tell nothing.
  */

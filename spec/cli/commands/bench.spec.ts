@@ -33,6 +33,20 @@ function run(
 const tiny = ['-m', tinyFolder, '--test', 'pp3,tg2@4', '--rounds', '2', '--sparsity', '0.5']
 
 describe('bench', () => {
+  test('ends with a sentence a test on how fast rows are beside dense', async () => {
+    const { stdout } = await runInside(['bench', ...tiny])
+    const [first, second] = stdout.trimEnd().split('\n').slice(-2)
+    const verdict =
+      /random 50 % (is .* × as fast as|may be faster or slower than) dense \(.* in 2 rounds\)\.$/
+    for (const [line, name] of [
+      [first, 'pp3'],
+      [second, 'tg2@4'],
+    ]) {
+      expect(line).toContain(`f32, ${name}: `)
+      expect(line).toMatch(verdict)
+    }
+  })
+
   test('--json is one object: rows, provenance, and what reading was measured to be', async () => {
     const { code, stdout, stderr } = await runInside(['bench', ...tiny, '--json', '--seed', '3'])
     expect([code, stderr]).toEqual([0, ''])

@@ -258,6 +258,14 @@ describe('through a pipe', () => {
     expect((await chat(['a'], ...flags, '--planner', 'random')).stderr).toContain('a lower /sparsity]')
   })
 
+  test('an answer that the model ends at once is said to be none', async () => {
+    const ended = ['--logit-bias', '{"2":100}']
+    const none = '[no text: the model ended its answer at once]\n'
+    expect(await chat(['a'], ...ended)).toMatchObject({ code: 0, stdout: '\n', stderr: none })
+    expect((await chat(['a'])).stderr).toBe('')
+    for (const flag of ['--json', '--quiet']) expect((await chat(['a'], ...ended, flag)).stderr).toBe('')
+  })
+
   test('/help NAME is the help of one command, with or without its slash; a name that is none is refused', async () => {
     const { stdout, stderr } = await chat(['/help sparsity', '/help /top-k', '/help exit', '/help topic'])
     expect(stdout).toMatch(/^ {2}\/sparsity SHARE {2}skip this share of heads and neurons/)
@@ -350,9 +358,12 @@ describe('through a pipe', () => {
 
   test('where the context is full, a line after the error says what makes room', async () => {
     const { stderr } = await chat(['x'.repeat(3000), 'a', 'x'.repeat(3000)])
-    const [, first, , second] = stderr.split('\n')
-    expect(first).toMatch(/^\(the model reads at most \d+ tokens, .*: a shorter message fits\)$/)
-    expect(second).toContain('a shorter message fits, /new forgets the conversation, /undo its last message)')
+    const [first, second, note] = stderr.trimEnd().split('\n')
+    for (const error of [first, second])
+      expect(error).toMatch(
+        /^shadowllm: prompt: expected fewer than \d+ tokens \(the model's context\), got \d+; shorten it \[CONTEXT_LENGTH\]$/,
+      )
+    expect(note).toBe('(/new forgets the conversation, /undo its last message and answer)')
   })
 
   test('//TEXT is a message that begins with a slash', async () => {
@@ -754,7 +765,7 @@ describe('at a terminal', () => {
 
   test('the first line names the model and how tokens are chosen', async () => {
     expect((await typed([])).stdout).toBe(
-      `${model}; dense: nothing is skipped; temperature 9, seed 0; /help lists the commands\n`,
+      `${model}; dense: nothing is skipped; temperature 9, seed 0; /help lists the commands, /quit ends\n`,
     )
   })
 

@@ -2,7 +2,7 @@
  * `shadowllm generate`: the text, what it says of it, and that it stops when it is told to. Tests src/cli/commands/generate.ts and
  * src/cli/writing_flags.ts.
  */
-import { readFileSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { describeMemory, timesDense, turnsFit } from '../../../src/cli/commands/generate.ts'
@@ -17,6 +17,8 @@ const [known] = JSON.parse(readFileSync(`${fixtures}tiny-opt/expected.json`, 'ut
   greedy_ids: number[]
   greedy_text: string
 }[]
+
+const folder = temporaryFolder()
 
 afterEach(() => {
   vi.useRealTimers()
@@ -268,8 +270,56 @@ describe('generate', () => {
     const config = { ...model.config, layers: 30, keyHeads: 3, headSize: 64 }
     const large = Object.assign(Object.create(model) as typeof model, { config })
     // 2 x 30 layers x 3 heads x 32,768 tokens of 64 numbers, or of 64 bytes and a scale.
-    expect(describeMemory(large, 32_768)).toBe('keys and values of 32768 tokens: 1.4 GiB as f32')
-    expect(describeMemory(large, 32_768, 'int8')).toBe('keys and values of 32768 tokens: 383 MiB as int8')
+    expect(describeMemory(large, 32_768)).toBe('keys and values of 32,768 tokens: 1.4 GiB as f32')
+    expect(describeMemory(large, 32_768, 'int8')).toBe('keys and values of 32,768 tokens: 383 MiB as int8')
+  })
+
+  test('a text that the model ends at once is said to be none', async () => {
+    const [plain, none] = await Promise.all(
+      ['{"2":0}', '{"2":100}'].map((bias) =>
+        runInside(['generate', 'a', '--max-tokens', '2', '--logit-bias', bias]),
+      ),
+    )
+    expect(plain.stderr).toMatch(/^dense, [^\n]+\n$/)
+    expect(none).toEqual({
+      code: 0,
+      stdout: '',
+      stderr: 'no text: the model ended it at once, greedy, 1 biased token\n',
+    })
+  })
+
+  test('a text that is longer than the context is refused with both lengths and what helps', async () => {
+    const refused = async (prompt: string, ...flags: string[]): Promise<string> => {
+      const { code, stdout, stderr } = await runInside(['generate', prompt, ...flags])
+      expect([code, stdout]).toEqual([2, ''])
+      return stderr
+    }
+    expect(await refused('x '.repeat(400))).toMatch(
+      /^shadowllm: prompt: expected fewer than 256 tokens \(the model's context\), got \d+; shorten it \[CONTEXT_LENGTH\]\n$/,
+    )
+    expect(await refused('a', '--max-tokens', '255')).toBe(
+      "shadowllm: prompt and --max-tokens: expected at most 256 tokens together (the model's context), got 2 + 255; after this prompt 254 fit [CONTEXT_LENGTH]\n",
+    )
+    const session = join(folder, 'full.session')
+    await runInside(['generate', 'x '.repeat(100), '--max-tokens', '2', '--session', session])
+    expect(await refused('x '.repeat(100), '--session', session)).toMatch(
+      /expected fewer than \d+ tokens \(the model's context less the \d+ of the session\), got \d+; shorten it, or begin another session \[/,
+    )
+  })
+
+  test('a session that can no longer be saved leaves the text on a line of its own', async () => {
+    const place = mkdtempSync(join(folder, 'place-'))
+    const { code, stdout, stderr } = await runInside(
+      ['generate', known.text, '--max-tokens', '3', '--session', join(place, 'a.session')],
+      {
+        interruptWhen: ({ stdout: printed }) => (
+          printed !== '' && rmSync(place, { recursive: true, force: true }),
+          false
+        ),
+      },
+    )
+    expect([code, stdout.split('\n').length]).toEqual([2, 2])
+    expect(stderr).toMatch(/^shadowllm: [^\n]+ got a place that takes no new files \[OUTPUT\]\n$/)
   })
 
   test('ctrl-C keeps the text, ends it with a line, and is 130', async () => {
@@ -282,8 +332,6 @@ describe('generate', () => {
     expect(known.greedy_text.startsWith(stdout.trimEnd().slice(0, 40))).toBe(true)
   })
 })
-
-const folder = temporaryFolder()
 
 test.each([
   ['session', '--session', 'SESSION'],

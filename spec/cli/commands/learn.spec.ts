@@ -99,6 +99,14 @@ describe('when all steps are taken', () => {
     expect(random).not.toContain('learnt')
   })
 
+  test('a window that is longer than the context is refused by its flags', async () => {
+    const { code, stderr } = await learn('--prompt', '3000')
+    expect(code).toBe(2)
+    expect(stderr).toMatch(
+      /^shadowllm: --prompt and --continuation: expected at most \d+ tokens together \(the model's context\), got 3000 \+ 8 \[CONTEXT_LENGTH\]\n$/,
+    )
+  })
+
   // {NAME} is a file of the folder.
   test.each<[flag: string, differing: string[]]>([
     ['-m {other-model}', ['model']],

@@ -129,6 +129,11 @@ describe('masks', () => {
     )
   })
 
+  test('- reads the prompt from standard input', async () => {
+    const { stdout } = await runInside(['masks', '-', '--json'], { input: ['The captain', 'looked'] })
+    expect(JSON.parse(stdout)).toEqual(await runJson('The captain\nlooked'))
+  })
+
   test.each([
     ['no prompt', 2, 'PROMPT', []],
     ['two prompts', 2, 'PROMPT', ['a', '--text', 'b']],
@@ -142,6 +147,13 @@ describe('masks', () => {
     const result = await runInside(['masks', ...args])
     expect([result.code, result.stdout]).toEqual([exitCode, ''])
     expect(result.stderr).toContain(`[${code}]`)
+  })
+
+  test('a continuation that fills the context is refused by its own name', async () => {
+    const { stderr } = await runInside(['masks', 'a', '--continuation', 'x '.repeat(300)])
+    expect(stderr).toMatch(
+      /^shadowllm: --continuation: expected fewer than 255 tokens \(the model's context less a prompt\), got \d+; shorten it \[/,
+    )
   })
 })
 

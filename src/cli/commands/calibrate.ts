@@ -14,14 +14,13 @@ import { findRows, findTrainRows, readRows } from '../../data/tasks/find_rows.ts
 import { taskByName, tasks } from '../../data/tasks/index.ts'
 import type { JobRunner } from '../../jobs/runner.ts'
 import { readMask } from '../../masks/mask_file.ts'
-import { systemRefusal } from '../../platform/platform.ts'
 import type { ShadowModel } from '../../library/shadow_model.ts'
-import { ShadowError, UsageError } from '../../tensor/errors.ts'
+import { UsageError } from '../../tensor/errors.ts'
 import { isAbort } from '../failure.ts'
-import { checkLearningText, learningText, learningTextFlags } from '../learning_text.ts'
+import { checkLearningText, checkWindow, learningText, learningTextFlags } from '../learning_text.ts'
 import { addFlags, type SharedFlags } from '../flags.ts'
 import { withModel } from '../open_model.ts'
-import { checkOutputFolder } from '../output.ts'
+import { checkOutputFolder, FOLDER, whileWriting } from '../output.ts'
 import { addQueueFlags, checkQueueFlags, withRunner, type QueueFlags } from '../queue_flags.ts'
 import { wrapLines } from '../../results/fold.ts'
 import { printResult } from '../report.ts'
@@ -100,7 +99,7 @@ export function define(command: Command, session: Session): void {
   addFlags(command, 'model')
   addOwnFlags(command, firstFlags)
   addOwnFlags(
-    addTaskFlags(command, taskNames, `questions in place of text: ${taskNames.join(', ')}`),
+    addTaskFlags(command, taskNames, `questions in place of text: ${taskNames.join(', ')} (default: none)`),
     otherFlags,
   )
   addQueueFlags(command)
@@ -116,17 +115,22 @@ async function runCalibrate(session: Session, flags: CalibrateFlags): Promise<vo
   let kept = 0
   try {
     // Threads that calibrate have a model each, of one thread.
-    const report = await withModel(session, { ...flags, threads: 1 }, (opt) =>
-      withRunner(session, opt, flags, (runner) =>
-        calibrate(session, opt, { ...flags, runner }, (done) => (kept = done)),
-      ),
+    const report = await whileWriting(
+      flags.output,
+      () =>
+        withModel(session, { ...flags, threads: 1 }, (opt) =>
+          withRunner(session, opt, flags, (runner) =>
+            calibrate(session, opt, { ...flags, runner }, (done) => (kept = done)),
+          ),
+        ),
+      FOLDER,
     )
     const all: CalibrateOutput = { path: flags.output, ...report }
     await printResult(session, flags, all, formatReport)
   } catch (error) {
     if (isAbort(error) && kept > 0 && !flags.json)
       await session.print(`${countOf(kept, 'example')} kept; the same command goes on from there\n`)
-    throw putIntoWords(error, flags.output)
+    throw error
   }
 }
 
@@ -197,11 +201,7 @@ async function sourceOf(opt: ShadowModel, flags: CalibrateFlags): Promise<Calibr
     return taskSource(found, { name, encode, count, seed, shots, prefixIds, emptyId, positions })
   }
   const { prompt = defaultLength, continuation = defaultLength } = flags
-  if (prompt + continuation > positions)
-    throw new UsageError(
-      'CONTEXT_LENGTH',
-      `--prompt and --continuation: expected ${positions} tokens at most, got ${prompt + continuation}`,
-    )
+  checkWindow(prompt, continuation, positions)
   const { documents, name } = await learningText(flags)
   return textSource(documents, { name, encode, count, seed, prompt, continuation, prefixIds })
 }
@@ -211,14 +211,6 @@ async function rowsOf(task: string, { data = '', rows }: CalibrateFlags): Promis
   const file = rows.get(task)
   if (file !== undefined) return (await readRows(file)).rows
   return ((await findTrainRows(data, task)) ?? (await findRows(data, task))).rows
-}
-
-/** The system's refusal to write, in our words. */
-function putIntoWords(error: unknown, path: string): unknown {
-  const refusal = systemRefusal(error)
-  if (error instanceof ShadowError || refusal === null) return error
-  const message = `${path}: expected a folder that can be written into, got ${refusal}`
-  return new UsageError('OUTPUT', message, { cause: error })
 }
 
 function formatPlan(path: string, { manifest, shards, bytes, kept }: CalibrationPlan): string {

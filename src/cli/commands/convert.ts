@@ -62,7 +62,11 @@ export function define(command: Command, session: Session): void {
       .argument('<source>', 'folder, weights file or name on the hub')
       .argument('<output>', 'folder, or a file that ends with .safetensors or .gguf'),
     [
-      ['--shard-size <bytes>', 'split into files of at most so many bytes of tensors', bytes],
+      [
+        '--shard-size <bytes>',
+        'split into files of at most so many bytes of tensors, such as 1GB (default: one file)',
+        bytes,
+      ],
       [
         '--type <type>',
         `type of the matrices of a .gguf file, of ${formats.join(', ')} (default: F32)`,

@@ -23,9 +23,9 @@ import { withModel } from '../open_model.ts'
 import { refuseWithoutMask, settlePlan } from '../planner_flags.ts'
 import { jsonText } from '../../results/json_text.ts'
 import { dim } from '../screen.ts'
-import { checkedWords, formatBytes, formatRate, skippedWords } from '../words.ts'
+import { checkedWords, countOf, formatBytes, formatRate, skippedWords } from '../words.ts'
 import { stepPrinter } from '../step_printer.ts'
-import type { Session } from '../session.ts'
+import { readInput, type Session } from '../session.ts'
 import {
   addWritingFlags,
   expectChat,
@@ -114,22 +114,6 @@ export function define(command: Command, session: Session): void {
     })
 }
 
-/** The whole standard input, without the line break at its end. */
-async function readInput(session: Session): Promise<string> {
-  const lines = session.lines()
-  const all: string[] = []
-  try {
-    for (let line = await lines.next(''); line !== null; line = await lines.next('')) {
-      if (typeof line !== 'string') throw new DOMException('interrupted', 'AbortError')
-      all.push(line)
-    }
-    session.signal.throwIfAborted()
-  } finally {
-    lines.close()
-  }
-  return all.join('\n')
-}
-
 /** A text as far as it is written, and how it was computed. */
 interface Written {
   readonly steps: GenerateStep[]
@@ -175,8 +159,8 @@ async function runGenerate(
   } finally {
     const { steps, end } = written
     const seconds = (now() - start) / 1000
-    await saveSession(saved)
     if (!flags.json && steps.length > 0) await session.print('\n')
+    await saveSession(saved)
     const takesTurns = written.skipped > 0 && !flags.check && !saved
     if (!flags.quiet && end !== 'interrupted' && takesTurns)
       written.turns = await takeTurns(session, opt, prompt, flags, written.times)
@@ -199,7 +183,7 @@ export function describeMemory(
 ): string | null {
   const bytes = cacheBytes(config, cache, tokens)
   if (bytes < LARGE_CACHE) return null
-  return `keys and values of ${tokens} tokens: ${formatBytes(bytes)} as ${cache}`
+  return `keys and values of ${countOf(tokens, 'token')}: ${formatBytes(bytes)} as ${cache}`
 }
 
 /** Writes the text and collects its steps. */
@@ -334,8 +318,9 @@ export function timesDense({ own, dense }: Turns): number | null {
 /** The line after a text. */
 function describeSpeed(flags: GenerateFlags, written: Written): string {
   const checked = written.run?.checked
+  const isEnded = written.end === 'stop' && written.steps.length === 0
   return [
-    `${speedWords(flags, measure(written))}, ${samplingWords(writingOptions(flags))}`,
+    `${isEnded ? 'no text: the model ended it at once' : speedWords(flags, measure(written))}, ${samplingWords(writingOptions(flags))}`,
     ...(checked ? [checkedWords(checked)] : []),
   ].join('; ')
 }

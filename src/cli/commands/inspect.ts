@@ -75,7 +75,11 @@ export function define(command: Command, session: Session): void {
 }
 
 const ownFlags = [
-  listOf('--storage <names>', 'measure the error of these storages, separated by commas', storageOption),
+  listOf(
+    '--storage <names>',
+    'measure the error of these storages, separated by commas (default: none)',
+    storageOption,
+  ),
   ['--texts <count>', 'pieces of the Brown corpus to read for that', whole(1, 500), 16],
 ] as const
 

@@ -26,7 +26,7 @@ import { learntPredictor, PredictorLearner, type LearntPredictor } from '../../t
 import { readLearning, saveLearning, type LearningSettings } from '../../training/learning_file.ts'
 import { DEFAULT_RATE } from '../../training/learn_scores.ts'
 import { isAbort } from '../failure.ts'
-import { checkLearningText, learningText, learningTextFlags } from '../learning_text.ts'
+import { checkLearningText, checkWindow, learningText, learningTextFlags } from '../learning_text.ts'
 import { addFlags, type ModelFlags, flagDefaults, type SharedFlags } from '../flags.ts'
 import { withModel } from '../open_model.ts'
 import { checkOutput, whileWriting } from '../output.ts'
@@ -37,7 +37,7 @@ import { number, oneOf, whole, addOwnFlags, required, type FlagsOf } from '../va
 
 const help = `
 Scores begin as the mean scores of --calibration. Each step runs a window of text dense and under a soft mask of the
-scores, and moves them so that the distributions under the mask come nearer (KL, in nats a token). Then a ridge
+scores, and moves them so that the distributions under the mask come nearer (KL, the Kullback-Leibler divergence: 0 for equal ones; in nats a token). Then a ridge
 regression learns, from all these windows, how a prompt deviates from what is common; the file is a predictor of the
 shadow planner. Use it as it was learnt: with the same --prefill, --scope and about the same sparsity.
 
@@ -69,8 +69,8 @@ const ownFlags = [
     flagDefaults.criterion,
   ],
   ['--sparsity <share>', 'share of units to skip', shareOption, 0.5],
-  ['--head-sparsity <share>', 'share of heads to skip, if different', shareOption],
-  ['--neuron-sparsity <share>', 'share of neurons to skip, if different', shareOption],
+  ['--head-sparsity <share>', 'share of heads to skip (default: that of --sparsity)', shareOption],
+  ['--neuron-sparsity <share>', 'share of neurons to skip (default: that of --sparsity)', shareOption],
   ['--scope <name>', 'which units compete', scopeOption, 'per-layer'],
   ['--prefill <how>', 'whether prompts run dense or masked', prefillOption, 'dense'],
   [
@@ -207,6 +207,7 @@ async function begin(
   const calibration = await openCalibration(flags.calibration)
   calibration.checkModel({ ...model.shape, ...featureWidths(opt.config) })
   const start = await calibration.aggregate(criterion)
+  checkWindow(prompt, continuation, opt.config.positions)
   const { documents, name } = await learningText(flags)
   const encode = (part: string): number[] => opt.encode(part)
   const source = textSource(documents, { name, encode, count: steps, seed, prompt, continuation, prefixIds })

@@ -23,7 +23,7 @@ import { addPlanFlags, meanOf, settlePlan, type PlanFlags } from '../planner_fla
 import { printResult } from '../report.ts'
 import { wrapLines } from '../../results/fold.ts'
 import { dim, type Screen, type Text } from '../screen.ts'
-import type { Session } from '../session.ts'
+import { readInput, type Session } from '../session.ts'
 import { countOf, formatColumns, formatCount, formatPercent } from '../words.ts'
 import { whole, addOwnFlags, type FlagsOf } from '../values.ts'
 
@@ -56,7 +56,7 @@ const ownFlags = [
     "tokens of the prompt that count, from its beginning (default: all that fit the model's context)",
     whole(1),
   ],
-  ['--continuation <text>', 'what follows the prompt, for the oracle and for recall'],
+  ['--continuation <text>', 'what follows the prompt, for the oracle and for recall (default: none)'],
   ['--all-layers', 'leave no layer dense; with --planner static --calibration DIR'],
 ] as const
 
@@ -67,7 +67,7 @@ type MasksFlags = FlagsOf<typeof ownFlags> &
 
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
-  command.argument('[prompt]', 'text to decide by')
+  command.argument('[prompt]', 'text to decide by, or - for the text of standard input')
   addFlags(command, 'model')
   addOwnFlags(command, ownFlags)
   addPlanFlags(command, plannerOption, 'shadow')
@@ -107,7 +107,7 @@ async function runMasks(session: Session, prompt: string | undefined, flags: Mas
       `planner ${planner}: expected one that masks units for --output, got one that masks input channels of each token`,
     )
   if (output !== undefined) await checkOutput(output)
-  const text = prompt ?? (await readText(flags.text as string))
+  const text = prompt === '-' ? await readInput(session) : (prompt ?? (await readText(flags.text as string)))
   if (text === '') throw new UsageError('PROMPT', 'prompt: expected some text, got none')
   const decided = await withModel(session, flags, (opt) => decide(session, opt, text, flags))
   await printResult(session, flags, summary(decided), (_, screen) => picture(decided, screen))
@@ -136,8 +136,15 @@ async function decide(session: Session, opt: ShadowModel, text: string, asked: M
   const flags = await settlePlan(session, opt, asked, false)
   const { continuation, planner, tokens = Infinity } = flags
   const all = opt.encode(text, { prefix: true })
-  const room = opt.config.positions - 1 - (continuation === undefined ? 0 : opt.encode(continuation).length)
-  const ids = all.slice(0, Math.min(tokens, Math.max(1, room)))
+  const { positions } = opt.config
+  const after = continuation === undefined ? 0 : opt.encode(continuation).length
+  const room = positions - 1 - after
+  if (room < 1)
+    throw new UsageError(
+      'CONTEXT_LENGTH',
+      `--continuation: expected fewer than ${positions - 1} tokens (the model's context less a prompt), got ${after}; shorten it`,
+    )
+  const ids = all.slice(0, Math.min(tokens, room))
   const options = { ...choiceOf(flags), continuation }
   const mask = flags.allLayers ? await staticMask(opt, flags) : await opt.mask(ids, { ...options, planner })
   const oracleMask =

@@ -46,6 +46,8 @@ Two numbers that cannot be compared with each other:
   ppl/word   pages, each after the model's first token (</s> of OPT), in windows that do not overlap; the sum over words
              as published. This is lm-evaluation-harness's word_perplexity of WikiText.
   ppl/token  the text in one stream, a window every --stride tokens, as in Hugging Face's guide to perplexity.
+Where planners are compared, KL says how far the probabilities of the next token are from the dense model's: the Kullback-Leibler divergence in
+nats a token, 0 for equal ones. same best is how often the likeliest token is the dense model's.
 A planner sees the first --prompt tokens of each window; these are scored in no row.
 Where the KV cache is int8 (--cache), it is so in all rows, and these are compared with the dense model whose cache is f32.
 
@@ -85,7 +87,7 @@ interface PerplexityFlags extends ModelFlags, PlannerFlags, ReportFlags {
 export function define(command: Command, session: Session): void {
   addFlags(command, 'model')
   addOwnFlags(command, [
-    ['--text <file...>', 'texts to read, each a page'],
+    ['--text <file...>', 'texts to read, each a page (default: documents of the Brown corpus)'],
     ['--wikitext <file>', 'WikiText to read, raw or parquet'],
     [
       '--by <protocol>',

@@ -74,15 +74,21 @@ const choiceFlags = [
   ['--full', 'more windows, at more sparsities: some five minutes on the embedded model'],
   parsedBy(
     '--experiment <names>',
-    'experiments of the paper in place of the comparison, separated by commas, or all',
+    'experiments of the paper in place of the comparison, separated by commas, or all (default: none)',
     experimentsFlag,
   ),
 ] as const
 
+/** The defaults of a setting, in words. */
+function usualOf(name: 'sparsities' | 'evaluation' | 'calibration'): string {
+  const { quick, usual, full } = settingsBySize
+  return `default: ${String(usual[name])}; --quick ${String(quick[name])}, --full ${String(full[name])}`
+}
+
 const settingFlags = [
-  sharesOf('--sparsity <list>', 'shares to skip, separated by commas, such as 0.5,0.8'),
-  ['--limit <count>', 'how many windows to score', whole(1)],
-  ['--examples <count>', 'how many windows to calibrate on', whole(2)],
+  sharesOf('--sparsity <list>', `shares to skip, separated by commas (${usualOf('sparsities')})`),
+  ['--limit <count>', `how many windows to score (${usualOf('evaluation')})`, whole(1)],
+  ['--examples <count>', `how many windows to calibrate on (${usualOf('calibration')})`, whole(2)],
   ['--wikitext <file>', 'WikiText to score windows of, raw or parquet; calibration keeps the Brown corpus'],
   ['--final', 'score windows of the documents of the Brown corpus that are read for published figures alone'],
   ['--features <scaling>', 'how the predictor input is scaled (default: standard)', oneOf(featureScalings)],
@@ -92,7 +98,7 @@ const settingFlags = [
 const runFlags = [
   listOf(
     '--seeds <list>',
-    'several seeds for --experiment in place of the one of --seed, such as 0,1,2',
+    'several seeds for --experiment in place of the one of --seed, such as 0,1,2 (default: none)',
     seedOption,
   ),
   ['--threads <count>', 'threads, each with a model of its own (default: as many as fit)', whole(1, 64)],

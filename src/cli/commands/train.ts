@@ -12,7 +12,7 @@ import { now } from '../../platform/platform.ts'
 import { losses, predictorKinds, type PredictorConfig } from '../../predictor/predictor_config.ts'
 import type { CalibrationExample } from '../../predictor/example.ts'
 import { featureScalings, poolings, targetScalings } from '../../predictor/features.ts'
-import { makePredictorConfig } from '../../predictor/make_predictor_config.ts'
+import { DEFAULT_SHARES, makePredictorConfig } from '../../predictor/make_predictor_config.ts'
 import {
   matrixTypes,
   predictorTensors,
@@ -92,7 +92,11 @@ const predictorFlags = [
   ['--features <name>', `how features are scaled (${usual})`, oneOf(featureScalings)],
   ['--targets <name>', `how scores are scaled (${usual})`, oneOf(targetScalings)],
   ['--loss <name>', 'shadow: learn scores, or labels by bce (default: mse)', oneOf(losses)],
-  parsedBy('--top <list>', 'labels: shares of units that are best, such as 0.5,0.3', sharesFlag),
+  parsedBy(
+    '--top <list>',
+    `labels: shares of units that are best, separated by commas (default: 0.5 for dejavu, ${DEFAULT_SHARES.join(',')} for --loss bce)`,
+    sharesFlag,
+  ),
   ['--epochs <count>', 'times through the examples, at most', whole(1), 40],
   ['--rate <number>', 'highest learning rate of AdamW', number(0), 1e-3],
   ['--batch <count>', 'examples per step', whole(1), 32],

@@ -44,7 +44,7 @@ const ownFlags = [
   ),
   ['--seed <number>', 'seed of all cases (default: a new one, which is printed)', whole(0, MAX_SEED)],
   ['--runs <factor>', 'how many times as many cases as each law says', number(0.001, 10_000), 1],
-  ['--law <words>', 'only laws whose section or sentence contains these words'],
+  ['--law <words>', 'only laws whose section or sentence contains these words (default: all)'],
 ] as const
 
 type VerifyFlags = FlagsOf<typeof ownFlags> & SharedFlags<'json'>
