@@ -12,7 +12,7 @@ import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { deflateSync, inflateSync } from 'node:zlib'
 import { DocumentReflection, ReflectionKind } from 'typedoc'
-import { beginning } from './words.mjs'
+import { beginning, flagAnchor } from './words.mjs'
 
 /** What typedoc searches with, which knows the small words of English. */
 const lunr = createRequire(import.meta.resolve('typedoc'))('lunr')
@@ -29,16 +29,28 @@ const explained = startPage.matchAll(/^- \*\*(\w+)\*\*: (.*(?:\n {2}.*)*)$/gm)
 
 /** The page of all flags, and how a flag is explained there: its names, the long one, and words. */
 const FLAGS_PAGE = 'documents/flags.html'
-const EXPLAINED_FLAG = /^- `((?:-\w, )?--([\w-]+)[^`]*)`: (.*)$/gm
+const EXPLAINED_FLAG = /^## (?:shadowllm )?(.+)$|^- `((?:-\w, )?--([\w-]+)[^`]*)`: (.*)$/gm
 
-/** The flags that the page explains: names, the anchor (titles.mjs) and words of each, as it is explained first. */
+/**
+ * The flags that the page explains, each as often as it has another meaning: names, the anchor (titles.mjs) and words, the commands
+ * first.
+ */
 function flagsOf(page) {
   const text = page?.content.map((part) => part.text).join('') ?? ''
-  const found = new Map()
-  for (const [, term, flag, words] of text.matchAll(EXPLAINED_FLAG))
-    if (!found.has(flag)) found.set(flag, [term.replaceAll(/ [<[].*?[>\]]/g, ''), `flag-${flag}`, words])
-  if (found.size === 0) throw new Error(`${FLAGS_PAGE}: expected flags, got none`)
-  return [...found.values()]
+  const counts = {}
+  const found = []
+  let section = ''
+  for (const [, heading, term, flag, words] of text.matchAll(EXPLAINED_FLAG)) {
+    if (heading) {
+      section = heading
+      continue
+    }
+    const count = (counts[flag] = (counts[flag] ?? 0) + 1)
+    const [, meaning, commands] = /^(.*) Of (`.*`)\.$/.exec(words) ?? [null, words, `\`${section}\``]
+    found.push([term.replaceAll(/ [<[].*?[>\]]/g, ''), flagAnchor(flag, count), `${commands}: ${meaning}`])
+  }
+  if (found.length === 0) throw new Error(`${FLAGS_PAGE}: expected flags, got none`)
+  return found
 }
 
 /** A word with two capitals, or with a digit behind letters. */
@@ -113,7 +125,7 @@ function wordsOfQuery(query, smallWords) {
 function searchFor(index, query, smallWords) {
   // Each piece is letters, digits and underscores: none is an operator.
   const find = (pieces) => index.search(pieces.map((piece) => `*${piece}*`).join(' '))
-  asked.isFlag = query.startsWith('-')
+  asked.isFlag = /(?:^|\s)-/.test(query)
   const meant = (piece) => {
     if (piece.length < 6 || find([piece]).length > 0) return piece
     const [best] = index.search(`${piece}~1`)
@@ -129,7 +141,7 @@ function searchFor(index, query, smallWords) {
  * A flag comes behind sentences unless the query begins with a dash.
  */
 function rankOfRow(
-  { name, kind, url, parent = '', sentences = {} },
+  { name, kind, url, parent = '', line = '', sentences = {} },
   { words, isFlag },
   standings,
   mainModule,
@@ -142,21 +154,27 @@ function rankOfRow(
     .toLowerCase()
     .split(/[^a-z0-9]+/)
     .filter(Boolean)
+  const isFlagRow = name.startsWith('-')
+  // A flag is found by its commands too, which its line begins with; of its meanings that of most commands comes first.
+  const commands = isFlagRow ? wordsOf(line.split(':')[0]) : []
+  parts.unshift(...commands)
   const [[guide]] = standings
   const pieces = piecesOf(words)
   const fits = pieces.map((word) => {
-    if (parts.at(-1) === word && kind !== guide) return 1
+    // Of one or of several.
+    const same = (part) => part === word || part === word.replace(/(?<=\w{3}[^s])s$/, '')
+    if (parts.length > 0 && same(parts.at(-1)) && kind !== guide) return 1
     // Compensate is the beginning of compensation, but for an end.
     const begins = (part) => part.startsWith(word) || (word.length > 5 && part.startsWith(word.slice(0, -1)))
-    return parts.includes(word) ? 0.75 : parts.some(begins) ? 0.5 : 0
+    return parts.some(same) ? 0.75 : parts.some(begins) ? 0.5 : 0
   })
-  const isFlagRow = name.startsWith('-')
   const names = [`${parent.split('.').at(-1)} ${name}`, ...(isFlagRow ? name.split(', ') : [name])]
   const isQuery = names.some((one) => piecesOf(wordsOf(one)).join(' ') === pieces.join(' '))
   const fit = isQuery ? 3 : fits.reduce((sum, one) => sum + one, 0) / pieces.length
   const isMain = kind === guide || parent.split('.')[0] === mainModule
   const share = isFlagRow && !isFlag ? 0.15 : isFlagRow !== isFlag || !isMain ? 0.5 : 1
-  const rank = fit * (standings.find(([kinds]) => kinds & kind)?.[1] ?? 0.5) * share
+  const rank =
+    fit * (standings.find(([kinds]) => kinds & kind)?.[1] ?? 0.5) * share * (1 + commands.length / 100)
   // Before a member whose name is the query, which has half of 3.
   const isSaid = words.every((word) => sentenceOf(word, sentences))
   return isSaid ? Math.max(rank, words.every((word) => Object.hasOwn(sentences, word)) ? 1.7 : 1.6) : rank
@@ -210,6 +228,8 @@ const changes = [
   ],
   // lunr takes two states of its graph of words for one if their edges are spelt alike: edge 1 to state 23, and edge 12 to 3.
   ['e=e+s+o.id', 'e=e+s+o.id+","'],
+  // Without a choice, the first result is meant.
+  ['case"Enter":f?.querySelector', 'case"Enter":(f??r.querySelector("li"))?.querySelector'],
   // The current entry of the list of pages in the middle of it, even if a part of it can be seen.
   ['if(e&&!rt(e)){', 'if(e){'],
   ['document.querySelector(".site-menu").scrollTop=r', 'centre(document.querySelector(".site-menu"),e)'],

@@ -19,7 +19,7 @@ import {
 } from '../scripts/site_links.ts'
 import { allExamples } from '../spec/harness/all_examples.ts'
 import { typeset } from '../scripts/spec_page/mathematics.ts'
-import { beginning } from './words.mjs'
+import { beginning, flagAnchor } from './words.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const pathOf = (file) => relative(root, file).replaceAll('\\', '/')
@@ -199,12 +199,12 @@ export function load(app) {
       /href="site:([^"]*)"(?: class="(?:(tsd-signature-type) )?external" target="_blank")?/g,
       (_, address, kind) => `href="${up}../${address}"${kind ? ` class="${kind}"` : ''}`,
     )
-    // The search leads to where a flag is explained first.
+    // The search leads to each place where a flag is explained.
     if (page.url === 'documents/flags.html') {
-      const seen = new Set()
+      const counts = {}
       page.contents = page.contents?.replaceAll(
         /<li>(?=<code>(?:-\w, )?--([\w-]+)[^<]*<\/code>: )/g,
-        (item, flag) => (seen.has(flag) ? item : `<li id="flag-${seen.add(flag) && flag}">`),
+        (_, flag) => `<li id="${flagAnchor(flag, (counts[flag] = (counts[flag] ?? 0) + 1))}">`,
       )
     }
     // Code among words is broken behind a slash, and a flag not at its hyphens, in blocks of commands neither.

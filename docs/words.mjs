@@ -24,6 +24,11 @@ export function beginning(parts) {
   return parts
 }
 
+/** The anchor of a flag where the page of all flags explains it for the first time, the second and so on. */
+export function flagAnchor(flag, count) {
+  return count === 1 ? `flag-${flag}` : `flag-${flag}-${count}`
+}
+
 /** The type that a type is a reference to, as it is or in a list; null for another one. */
 function namedType(type) {
   if (type?.type === 'reference') return type

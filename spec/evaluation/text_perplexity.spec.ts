@@ -185,6 +185,11 @@ describe('from JavaScript', () => {
       'OPTION_TYPE',
     ],
     ['context: expected a number, got the text 9', { context: '9' }, 'CONTEXT_LENGTH'],
+    [
+      'prompt: expected fewer tokens than the longest window of the text has, which are 5, got 5',
+      { text: 'abcd', context: 12, prompt: 5 },
+      'PROMPT',
+    ],
   ])('%s', async (message, more, code) => {
     await expect(measure(more)).rejects.toMatchObject({ message, code, exitCode: 2 })
   })

@@ -312,9 +312,12 @@ describe('the rows of a perplexity report', () => {
       model.backend,
     )
     const methods = compareMethods(long, { ...options, planners: ['random'] })
-    expect(
-      (await measure({ model: long, methods, prompt: undefined, stride: undefined })).protocol,
-    ).toMatchObject({ prompt: 128, stride: 1000, context: 1000 })
+    const whole = { text: 'a'.repeat(200), prompt: undefined, stride: undefined }
+    expect((await measure({ model: long, methods, ...whole })).protocol).toMatchObject({
+      prompt: 128,
+      stride: 1000,
+      context: 1000,
+    })
     long.dispose()
   })
 })

@@ -177,10 +177,19 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
   test('a flag leads to where its page explains it', async () => {
     await found('--head-sparsity')
     expect(await searching.locator('#tsd-search-results .line').first().innerText()).toMatch(
-      /^Share of heads to skip; 0 for neurons alone/,
+      /^generate, chat,.*: share of heads to skip; 0 for neurons alone/,
     )
     const address = await searching.locator('#tsd-search-results a').first().getAttribute('href')
     expect(address).toMatch(/documents\/flags\.html#flag-head-sparsity$/)
+    // Each meaning, with the commands that it is of; a command in the query chooses.
+    const meanings = async (query: string): Promise<string[]> => {
+      await found(query)
+      return searching.locator('#tsd-search-results .line').allInnerTexts()
+    }
+    expect(
+      (await meanings('--threads')).filter((line) => /^[\w, ]+: threads/.test(line)).length,
+    ).toBeGreaterThan(1)
+    expect((await meanings('generate --threads'))[0]).toMatch(/^[\w, ]*generate[\w, ]*: the most threads/)
     const page = await site.browser.newPage()
     try {
       await page.goto(`${site.url}reference/documents/flags.html#flag-head-sparsity`)
@@ -219,6 +228,7 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
       'Stream a text',
       'Use it in a web page',
       'Choose a planner',
+      'Skip heads',
       'Make up for skipped units',
       'Write your own planner',
       'Write your own criterion',
@@ -295,7 +305,9 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
       await page.goto(`${site.url}reference/index.html`)
       await page.keyboard.press('/')
       await page.locator('#tsd-search-input').fill('What becomes of it')
-      await page.locator('#tsd-search-results a', { hasText: 'What becomes of it' }).first().click()
+      await page.locator('#tsd-search-results a', { hasText: 'What becomes of it' }).first().waitFor()
+      // Without a choice the first result is meant.
+      await page.keyboard.press('Enter')
       await page.waitForURL(/documents\/gguf\.html#/)
       expect(await page.locator(':target').innerText()).toContain('What becomes of it')
     } finally {

@@ -204,7 +204,7 @@ export type TextProgress = (protocol: Protocol, done: number, total: number, tok
  * @param signal stops it; what was finished is reported
  * @param onProgress is called before the first window of a protocol and after each
  * @throws UsageError CONTEXT_LENGTH for a `context` that is no whole number from 2 to the model's positions; WINDOWS for fewer than one window;
- *   PROMPT for a `prompt` that leaves no token of the context to score; STRIDE for a `stride` below 1, or longer than what a window adds;
+ *   PROMPT for a `prompt` that leaves no token of the context, or of any window, to score; STRIDE for a `stride` below 1, or longer than what a window adds;
  *   OPTIONS, OPTION_NAME, OPTION_TYPE for other names or types; InputError TEXT_EMPTY for an empty text; what planners throw
  * @example
  * ```ts
@@ -235,6 +235,7 @@ export async function textPerplexity(
   const parts = protocols
     .filter((protocol) => (options.protocols ?? usual).includes(protocol))
     .map((protocol) => makePart(protocol, settings))
+  expectScored(parts, settings)
   let complete = false
   try {
     for (const part of parts) await readPart(part, settings, onProgress, signal)
@@ -327,6 +328,18 @@ function makePart(protocol: Protocol, settings: PerplexitySettings): Part {
     whole: new Tally(),
     done: 0,
   }
+}
+
+/** Refuses windows of which planners are shown every token, so that none is left to score. @throws UsageError PROMPT */
+function expectScored(parts: readonly Part[], { seen }: PerplexitySettings): void {
+  const windows = parts.flatMap((part) => part.windows)
+  if (seen === null || windows.some(({ from, tokens }) => Math.max(from, seen) < tokens.length)) return
+  const longest = Math.max(0, ...windows.map(({ tokens }) => tokens.length))
+  throw new UsageError(
+    'PROMPT',
+    `prompt: expected fewer tokens than the longest window of the text has, which are ${longest}, got ${seen}`,
+    { option: 'prompt' },
+  )
 }
 
 /** So many of a list, at equal distances; all if there are no more. */

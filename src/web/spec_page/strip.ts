@@ -106,5 +106,5 @@ function drawNext(next: NonNullable<SomeSteps['next']>): Markup {
       ({ text, dense, masked }) =>
         markup`<tr><th scope="row">${visible(text)}</th><td>${shareBar(dense, 'dense')}<br>${shareBar(masked, 'masked')}</td></tr>`,
     )
-  return markup`<table class="values">${rows}</table><p>above with all units, below under the mask</p>`
+  return markup`<table class="values">${rows}</table><p>above with all units, below under the mask; one word does not tell which choice is better</p>`
 }
