@@ -41,15 +41,19 @@ export const keeps =
 
 const lawOf = ({ law, ops }: Mutant): NonNullable<Mutant['law']> => law ?? keeps(agreementLaws(ops[0])[0])
 
-/** Seen where a block is full. */
-export const edges: (name: KernelName) => Mutant['law'] = oneEach(
-  (name) => (backend: Backend) => pastABlock(backend, name, runSeed()),
-)
+/** A law on several draws: the numbers of one may all be alike. */
+const drawn = (
+  law: (backend: Backend, name: KernelName, seed: number) => void,
+): ((name: KernelName) => Mutant['law']) =>
+  oneEach((name) => (backend: Backend) => {
+    for (let draw = 0; draw < 4; draw++) law(backend, name, runSeed() + draw)
+  })
 
-/** Seen where a kernel reads several numbers at once. One draw may have numbers that are all alike: so there are some. */
-export const wide: (name: KernelName) => Mutant['law'] = oneEach((name) => (backend: Backend) => {
-  for (let draw = 0; draw < 4; draw++) whereverItStands(backend, name, runSeed() + draw)
-})
+/** Seen where a block is full. */
+export const edges: ReturnType<typeof drawn> = drawn(pastABlock)
+
+/** Seen where a kernel reads several numbers at once. */
+export const wide: ReturnType<typeof drawn> = drawn(whereverItStands)
 
 const missing = await whyNoEmulator()
 
