@@ -179,7 +179,7 @@ const needs: readonly Needs[] = [
       '-o',
       join(output, 'report.json'),
     ],
-    without: [2, 5, 4],
+    without: [2, 2, 4],
   },
 ]
 

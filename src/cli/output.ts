@@ -45,10 +45,9 @@ export async function checkOutputFolder(path: string): Promise<void> {
   const kind = await outputKind(path)
   if (kind !== 'directory' && kind !== 'missing')
     throw new UsageError('OUTPUT', `${path}: expected a folder to write into, got a file`)
-  const parent = folderOf(absolutePath(path))
-  if ((await outputKind(parent)) !== 'directory')
+  if ((await outputKind(folderOf(absolutePath(path)))) !== 'directory')
     throw new UsageError('OUTPUT', `${path}: expected an existing folder to make it in, got none`)
-  await whileWriting(path, () => tryWriting(joinPath(kind === 'missing' ? parent : path, 'new')), FOLDER)
+  await whileWriting(path, () => tryWriting(kind === 'missing' ? path : joinPath(path, 'new')), FOLDER)
 }
 
 /**
