@@ -289,8 +289,8 @@ describeInNode(`in a clean project${why}`, () => {
     `in a page, as the files are, without a bundler${withoutChromium}`,
     { timeout: patience },
     async () => {
-      await project.write('plain/index.html', await readFile(join(root, 'examples/page.html'), 'utf8'))
-      const said = await inPage('.', 'plain/', async (tab) => {
+      await project.write('page.html', await readFile(join(root, 'examples/page.html'), 'utf8'))
+      const said = await inPage('.', 'page.html', async (tab) => {
         const output = tab.locator('output[data-state=done]')
         return output.textContent()
       })
