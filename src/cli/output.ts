@@ -47,7 +47,11 @@ export async function checkOutputFolder(path: string): Promise<void> {
     throw new UsageError('OUTPUT', `${path}: expected a folder to write into, got a file`)
   if ((await outputKind(folderOf(absolutePath(path)))) !== 'directory')
     throw new UsageError('OUTPUT', `${path}: expected an existing folder to make it in, got none`)
-  await whileWriting(path, () => tryWriting(kind === 'missing' ? path : joinPath(path, 'new')), FOLDER)
+  await whileWriting(
+    path,
+    () => tryWriting(kind === 'missing' ? absolutePath(path) : joinPath(path, 'new')),
+    FOLDER,
+  )
 }
 
 /**
