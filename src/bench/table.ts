@@ -5,7 +5,7 @@ import type { Column, Row } from '../results/experiment_result.ts'
 import { cell } from '../results/cells.ts'
 import { GAP, wrapLines } from '../results/fold.ts'
 import { formatTable } from '../results/terminal.ts'
-import { median, medianRatio, ratioRange } from '../results/interleaved_rounds.ts'
+import { isTold, median, medianRatio, ratioRange } from '../results/interleaved_rounds.ts'
 import { methodName } from './methods.ts'
 import type { MethodProfile, BenchDevice } from './bench.ts'
 import type { Depths } from './depths.ts'
@@ -267,7 +267,7 @@ function verdictOf({ samples }: BenchRow, { samples: others }: BenchRow, against
   if (range === null) return `ran ${times} in one round, which is too few to tell`
   const { low, high } = range
   const rounds = `(${low.toFixed(2)} to ${high.toFixed(2)} in ${Math.min(samples.length, others.length)} rounds)`
-  return low > 1 || high < 1 ? `is ${times} ${rounds}` : `may be faster or slower than ${against} ${rounds}`
+  return isTold(range) ? `is ${times} ${rounds}` : `may be faster or slower than ${against} ${rounds}`
 }
 
 /** What is the same of two rows, all but these. */

@@ -108,7 +108,12 @@ export function ratioRange(
  */
 export function provenRatio(samples: readonly number[], base: readonly number[]): number {
   const interval = ratioInterval(samples, base, 0.05)
-  return interval !== null && (interval.low > 1 || interval.high < 1) ? interval.median : 1
+  return interval !== null && isTold(interval) ? interval.median : 1
+}
+
+/** Whether an interval of a ratio tells it from 1. */
+export function isTold({ low, high }: Pick<RatioInterval, 'low' | 'high'>): boolean {
+  return low > 1 || high < 1
 }
 
 /** Equal computations differ by less: buffers that lie elsewhere, another history of a core. */

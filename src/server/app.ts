@@ -12,7 +12,7 @@ import { isLoopback } from '../platform/loopback.ts'
 import { HeldBytes, type BodyPatience } from './body_bytes.ts'
 import { SequenceStore } from './sequence_store.ts'
 import { Metrics } from './metrics.ts'
-import { refusalOf } from './refusals.ts'
+import { KEY_VARIABLE, refusalOf } from './refusals.ts'
 import { RequestError } from './request_error.ts'
 import { Readers } from './readers.ts'
 import { expectModel, type Reading } from './reading.ts'
@@ -123,7 +123,7 @@ export function createServer(model: ShadowModel, options: ServerOptions): Server
       throw new RequestError(
         401,
         'API_KEY',
-        `authorization: expected Bearer and the key that the server was started with (SHADOWLLM_API_KEY or --api-key), got ${got}`,
+        `authorization: expected Bearer and the key that the server was started with (${KEY_VARIABLE} or --api-key), got ${got}`,
         { headers: { 'www-authenticate': 'Bearer' } },
       )
     }

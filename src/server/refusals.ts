@@ -12,6 +12,9 @@ import { ShadowError } from '../tensor/errors.ts'
 import { RequestError, type RefusalStatus } from './request_error.ts'
 import { fieldOf } from './requests.ts'
 
+/** Where the key of a server may stand, as a refusal of another key says. */
+export const KEY_VARIABLE = 'SHADOWLLM_API_KEY'
+
 /** An error as it is answered. */
 export interface Refusal {
   readonly status: RefusalStatus | 500

@@ -19,7 +19,7 @@ import type { Server } from '../../server/app.ts'
 import { REQUEST_TEMPERATURE, type EndedAnswer } from '../../server/text_service.ts'
 import { ANY_SEED } from '../../server/requests.ts'
 import type { Usage } from '../../server/answers.ts'
-import { refusalOf, type ErrorBody } from '../../server/refusals.ts'
+import { KEY_VARIABLE, refusalOf, type ErrorBody } from '../../server/refusals.ts'
 import { RequestError } from '../../server/request_error.ts'
 import type { ShadowModel } from '../../library/shadow_model.ts'
 import { plannerOf } from '../../planners/index.ts'
@@ -41,9 +41,6 @@ import { formatCount, formatPercent } from '../words.ts'
 import { now, runtime } from '../../platform/platform.ts'
 import { wholeOption } from '../../tensor/option.ts'
 import { number, whole, addOwnFlags, text } from '../values.ts'
-
-/** The key of the server, where no flag has one. */
-const KEY_VARIABLE = 'SHADOWLLM_API_KEY'
 
 const help = `
 Paths:
