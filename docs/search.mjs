@@ -5,14 +5,14 @@
  * sentence.
  * Guides, functions and classes come before types, and these before members; names of the main module before the same of another; and
  * the small words of English are ignored, but for `own`, which the tasks tell apart by. Signs that the index reads as operators never
- * reach it. A flag of the command line leads to where its page explains it, and a word with one wrong letter to the word meant.
+ * reach it. A flag of the command line and the code of an error lead to where their pages explain them, and a word with one wrong letter to the word meant.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { deflateSync, inflateSync } from 'node:zlib'
 import { DocumentReflection, ReflectionKind } from 'typedoc'
-import { beginning, flagAnchor } from './words.mjs'
+import { beginning, codeAnchor, flagAnchor } from './words.mjs'
 
 /** What typedoc searches with, which knows the small words of English. */
 const lunr = createRequire(import.meta.resolve('typedoc'))('lunr')
@@ -50,6 +50,27 @@ function flagsOf(page) {
     found.push([term.replaceAll(/ [<[].*?[>\]]/g, ''), flagAnchor(flag, count), `${commands}: ${meaning}`])
   }
   if (found.length === 0) throw new Error(`${FLAGS_PAGE}: expected flags, got none`)
+  return found
+}
+
+/** The page of all error codes, and how a code is explained there: its class and exit code, its name, and messages. */
+const ERRORS_PAGE = 'documents/errors.html'
+const EXPLAINED_CODE = /^## (.+)$|^- `([A-Z][A-Z0-9_]+)`: (.*)$/gm
+
+/** The codes that the page explains: names, the anchor (titles.mjs) and words, the class first. */
+function codesOf(page) {
+  const text = page?.content.map((part) => part.text).join('') ?? ''
+  const counts = {}
+  const found = []
+  let section = ''
+  for (const [, heading, code, words] of text.matchAll(EXPLAINED_CODE)) {
+    if (heading) section = heading
+    else {
+      const count = (counts[code] = (counts[code] ?? 0) + 1)
+      found.push([code, codeAnchor(code, count), `${section}. ${words}`])
+    }
+  }
+  if (found.length === 0) throw new Error(`${ERRORS_PAGE}: expected codes, got none`)
   return found
 }
 
@@ -276,13 +297,16 @@ export function load(app) {
       listed.add(one)
       event.searchResults.push(one)
     }
-    const flagsPage = event.searchResults.find(
-      (one) => one.isDocument() && router.getFullUrl(one) === FLAGS_PAGE,
-    )
-    for (const [name, id, text] of flagsOf(flagsPage)) {
-      const one = new DocumentReflection(name, event.project, [{ kind: 'text', text }], {})
-      addresses.set(one, `${FLAGS_PAGE}#${id}`)
-      event.searchResults.push(one)
+    for (const [page, itemsOf] of [
+      [FLAGS_PAGE, flagsOf],
+      [ERRORS_PAGE, codesOf],
+    ]) {
+      const guide = event.searchResults.find((one) => one.isDocument() && router.getFullUrl(one) === page)
+      for (const [name, id, text] of itemsOf(guide)) {
+        const one = new DocumentReflection(name, event.project, [{ kind: 'text', text }], {})
+        addresses.set(one, `${page}#${id}`)
+        event.searchResults.push(one)
+      }
     }
     for (const [, word, text] of explained) {
       const one = new DocumentReflection(word, event.project, [{ kind: 'text', text }], {})

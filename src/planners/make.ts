@@ -94,8 +94,8 @@ export function expectWays(
 ): { readonly every: Every; readonly prefill: Prefill | undefined } {
   const { every = defaultEvery(name), leaky, compensation } = options
   const { prefill = compensation?.seesPrompt ? 'dense' : undefined } = options
-  const refuse = (...words: [code: string, expected: string, got: string]): never => {
-    throw refusal(name, ...words)
+  const refuse = (code: string, expected: string, got: string): never => {
+    throw refusal(name, code, expected, got)
   }
   if (prefill !== undefined) expectOption('prefill', prefill, prefillOption)
   if (leaky && prefill === 'dense')
