@@ -10,7 +10,7 @@ import { HubError, InputError, MissingError, ShadowError, UsageError } from '../
 import { JobError } from '../../src/jobs/job_error.ts'
 import { RequestError } from '../../src/server/request_error.ts'
 import { escaped } from './flags.ts'
-import { parseModule, root, readSources, walk, type Module, type Node } from '../../spec/harness/syntax.ts'
+import { parseModule, place, readSources, root, walk, type Module, type Node } from '../../spec/harness/syntax.ts'
 
 /** A place where a code is given. */
 interface Site {
@@ -90,30 +90,28 @@ function takersOf(modules: readonly Module[]): Taker[] {
   })
 }
 
-/** The names that a module imports. */
-const importsOf = (module: Module): Set<string> =>
-  new Set(
-    module.body
-      .filter(({ type }) => type === 'ImportDeclaration')
-      .flatMap((node) => listOf(node.specifiers).map((one) => nameOf(inner(one, 'local')))),
-  )
-
-/** The codes that an expression may be, as texts. */
-function codesOf(node: Node, constants: ReadonlyMap<string, string>): string[] {
+/** The codes that an expression may be. @param module where a constant may stand that it names */
+function codesOf(node: Node | undefined, constants: ReadonlyMap<string, string>, module: Module): string[] {
+  if (node === undefined) return []
+  const both = (...fields: string[]): string[] =>
+    fields.flatMap((field) => codesOf(inner(node, field), constants, module))
   if (node.type === 'Literal') return [String(node.value)].filter((text) => CODE.test(text))
-  if (node.type === 'ConditionalExpression')
-    return ['consequent', 'alternate'].flatMap((field) => codesOf(inner(node, field), constants))
-  if (node.type === 'LogicalExpression')
-    return ['left', 'right'].flatMap((field) => codesOf(inner(node, field), constants))
+  if (node.type === 'ConditionalExpression') return both('consequent', 'alternate')
+  if (node.type === 'LogicalExpression') return both('left', 'right')
+  if (node.type !== 'Identifier') return []
   const constant = constants.get(nameOf(node))
-  return constant === undefined ? [] : [constant]
+  return constant === undefined ? codesOf(declaredAs(node, module), constants, module) : [constant]
 }
 
 /** What a name stands for that a module declares above. */
 function declaredAs(name: Node, module: Module): Node | undefined {
   let declared: Node | undefined
   visitAll(module, (one) => {
-    if (one.type === 'VariableDeclarator' && nameOf(inner(one, 'id')) === nameOf(name) && one.start < name.start)
+    if (
+      one.type === 'VariableDeclarator' &&
+      nameOf(inner(one, 'id')) === nameOf(name) &&
+      one.start < name.start
+    )
       declared = (one.init as Node | null) ?? undefined
   })
   return declared
@@ -137,7 +135,7 @@ function wordsOf(node: Node | undefined, module: Module): string {
 /** The message of a call, by the names that its function gives the arguments behind the code. */
 function messageOf({ at, params, node, module: own }: Taker, given: readonly Node[], module: Module): string {
   const of = (...names: string[]): string => {
-    const i = params.findIndex((name, place) => place !== at && names.includes(name))
+    const i = params.findIndex((name, i) => i !== at && names.includes(name))
     const { type, right } = i < 0 ? ({} as Partial<Node>) : listOf(node.params)[i]
     const otherwise = type === 'AssignmentPattern' ? (right as Node) : undefined
     const said = i < 0 ? '' : wordsOf(given[i] ?? otherwise, module)
@@ -152,6 +150,9 @@ function messageOf({ at, params, node, module: own }: Taker, given: readonly Nod
   const expected = of('expected', 'words') || words.replace(/…+$/, '…')
   return of('message') || `expected ${expected}`
 }
+
+/** Whether an expression is a code that was given to a function, or that of another error. */
+const isHandedOn = (node: Node): boolean => nameOf(node) === 'code'
 
 /** What Throws lines say of codes, such as `RESULT if there is none`: by code, and by path and code. */
 function thrownWords(modules: readonly Module[]): Map<string, string> {
@@ -218,16 +219,17 @@ export function sitesOf(modules: readonly Module[]): Site[] {
         return
       constants.set(init.value as string, init.value as string)
     })
-  const takerOf = (callee: Node, path: string, imports: ReadonlySet<string>): Taker | undefined => {
+  /** The functions that a call may be of, those of its own module first. */
+  const takersFor = (callee: Node, { path }: Module): Taker[] => {
     const named = takers.filter(({ name }) => name === nameOf(callee))
-    const isKnown = callee.type === 'MemberExpression' || imports.has(nameOf(callee))
-    return named.find((one) => one.module.path === path) ?? (isKnown ? named[0] : undefined)
+    return named.toSorted((a, b) => Number(b.module.path === path) - Number(a.module.path === path))
   }
-  const importsAt = new Map(modules.map((module) => [module.path, importsOf(module)]))
   /** The class of the errors that a function makes; options make a UsageError when they are checked. */
   const kindOf = (taker: Taker, seen: readonly Taker[] = []): string => {
     if (classes.has(taker.name)) return taker.name
-    let kind = ''
+    const returned = taker.node.returnType as { typeAnnotation: { typeName?: Node } } | null | undefined
+    const declared = nameOf(returned?.typeAnnotation.typeName)
+    let kind = classes.has(declared) ? declared : ''
     walk(taker.node, (node) => {
       if (kind !== '' || seen.includes(taker)) return
       if (
@@ -237,7 +239,7 @@ export function sitesOf(modules: readonly Module[]): Site[] {
         kind = besideOf(node, taker.module)[0]
       if (!/^(?:Call|New)Expression$/.test(node.type)) return
       const callee = inner(node, 'callee')
-      const next = takerOf(callee, taker.module.path, importsAt.get(taker.module.path) ?? new Set())
+      const [next] = takersFor(callee, taker.module)
       if (classes.has(nameOf(callee))) kind = nameOf(callee)
       else if (next) kind = kindOf(next, [...seen, taker])
     })
@@ -260,27 +262,38 @@ export function sitesOf(modules: readonly Module[]): Site[] {
         const callee = inner(node, 'callee')
         const given = listOf(node.arguments)
         if (callee.type === 'Super') {
-          const owner = around.find(({ type }) => /^Class/.test(type))
-          if (!/Error$/.test(nameOf(owner?.superClass as Node | null)) || given.length === 0) return
-          add(codesOf(given[0], constants), nameOf(owner), wordsOf(given[1], module), Number(given[2]?.value))
+          const owner = around.find(({ type }) => type.startsWith('Class'))
+          if (!nameOf(owner?.superClass as Node | null).endsWith('Error') || given.length === 0) return
+          add(
+            codesOf(given[0], constants, module),
+            nameOf(owner),
+            wordsOf(given[1], module),
+            Number(given[2]?.value),
+          )
           return
         }
         if (nameOf(callee) === ShadowError.name) {
           add(
-            codesOf(given[0], constants),
+            codesOf(given[0], constants, module),
             ShadowError.name,
             wordsOf(given[1], module),
             Number(given[2]?.value),
           )
           return
         }
-        const taker = takerOf(callee, module.path, importsAt.get(module.path) ?? new Set())
-        if (!taker || given[taker.at] === undefined) return
+        const possible = takersFor(callee, module)
+        const taker = possible.find(({ at }) => codesOf(given[at], constants, module).length > 0)
+        if (classes.has(nameOf(callee)) && taker === undefined && !isHandedOn(given[possible[0].at]))
+          throw new InputError(
+            'ERROR_CODE',
+            `${place(module, node.start)}: expected a code, or a parameter or field named code, got ${module.text.slice(given[0].start, given[0].end)}`,
+          )
+        if (!taker) return
         const object = around.find(({ type }) => type === 'ObjectExpression')
         const end = endOf(object)
         const kind = kindOf(taker)
         const message = messageOf(taker, given, module)
-        const codes = codesOf(given[taker.at], constants)
+        const codes = codesOf(given[taker.at], constants, module)
         if (kind !== '') add(codes, kind, message)
         else if (Number.isNaN(end)) add(codes, UsageError.name, `${ownerOf(around)}: ${message}`)
         else add(codes, '', message, end)
@@ -291,11 +304,11 @@ export function sitesOf(modules: readonly Module[]): Site[] {
         around[0]?.type === 'ObjectExpression' &&
         !isAnswer(around[0])
       )
-        add(codesOf(inner(node, 'value'), constants), ...besideOf(around[0], module))
+        add(codesOf(inner(node, 'value'), constants, module), ...besideOf(around[0], module))
       // A default, of a parameter or of a field that is taken apart.
       if (node.type === 'AssignmentPattern' && nameOf(inner(node, 'left')) === 'code') {
         const taker = takers.find((one) => around.includes(one.node) || one.node === around[0])
-        add(codesOf(inner(node, 'right'), constants), (taker && kindOf(taker)) || UsageError.name, '')
+        add(codesOf(inner(node, 'right'), constants, module), (taker && kindOf(taker)) || UsageError.name, '')
       }
     })
     return sites
@@ -336,7 +349,10 @@ function itemOf(code: string, sites: readonly Site[], said: ReadonlyMap<string, 
   return `- \`${code}\`: ${escaped(words ?? '')}`
 }
 
-/** Every code that is thrown, below its class and exit code. @throws InputError ERROR_WORDS */
+/**
+ * Every code that is thrown, below its class and exit code.
+ * @throws InputError ERROR_WORDS, or ERROR_CODE for an error whose code is not found in the sources
+ */
 export function errorCodes(modules: readonly Module[] = readSources('src').map(parseModule)): string {
   const said = thrownWords(modules)
   const sites = [...sitesOf(modules), ...parserSites()]
@@ -352,6 +368,7 @@ export function errorCodes(modules: readonly Module[] = readSources('src').map(p
     })
     .join('\n\n')
 }
+
 /** What each exit code means, as the head of failure.ts lists them. */
 export function exitCodeList(): string {
   const [head] = readFileSync(`${root}src/cli/failure.ts`, 'utf8').split('*/')
