@@ -10,7 +10,15 @@ import { HubError, InputError, MissingError, ShadowError, UsageError } from '../
 import { JobError } from '../../src/jobs/job_error.ts'
 import { RequestError } from '../../src/server/request_error.ts'
 import { escaped } from './flags.ts'
-import { parseModule, place, readSources, root, walk, type Module, type Node } from '../../spec/harness/syntax.ts'
+import {
+  parseModule,
+  place,
+  readSources,
+  root,
+  walk,
+  type Module,
+  type Node,
+} from '../../spec/harness/syntax.ts'
 
 /** A place where a code is given. */
 interface Site {

@@ -77,7 +77,7 @@ export class TextSession {
     return this.#going?.kind === 'chat' ? this.#going.messages : []
   }
 
-  /** The planner of the last answer of the chat, the shares that it skipped, its limit of tokens and how they were drawn; null where none was named, and of a text. */
+  /** The planner of the last answer of the chat, the shares that it skipped, its limit of tokens and how they were drawn; null before the first answer, after one under a planner object, and of a text. */
   get choice(): ChatChoice | null {
     return this.#going?.kind === 'chat' ? this.#going.choice : null
   }
