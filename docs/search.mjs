@@ -55,7 +55,7 @@ function flagsOf(page) {
 
 /** The page of all error codes, and how a code is explained there: its class and exit code, its name, and messages. */
 const ERRORS_PAGE = 'documents/errors.html'
-const EXPLAINED_CODE = /^## (.+)$|^- `([A-Z][A-Z0-9_]+)`: (.*)$/gm
+const EXPLAINED_CODE = /^### (.+)$|^- `([A-Z][A-Z0-9_]+)`: (.*)$/gm
 
 /** The codes that the page explains: names, the anchor (titles.mjs) and words, the class first. */
 function codesOf(page) {
@@ -122,7 +122,7 @@ const standings = [
   [ReflectionKind.Method, 1],
 ]
 
-/** In the browser: the words of the last query, as they were found, and whether it names a flag. Each page has one. */
+/** In the browser: the words of the last query, as they were found, and whether it names a flag or a code. Each page has one. */
 const asked = {}
 
 /** In the browser: the words of a text in small letters, with dashes within them (`least-squares`). */
@@ -147,6 +147,7 @@ function searchFor(index, query, smallWords) {
   // Each piece is letters, digits and underscores: none is an operator.
   const find = (pieces) => index.search(pieces.map((piece) => `*${piece}*`).join(' '))
   asked.isFlag = /(?:^|\s)-/.test(query)
+  asked.isCode = /^\s*[A-Z][A-Z\d_]+\s*$|_/.test(query)
   const meant = (piece) => {
     if (piece.length < 6 || find([piece]).length > 0) return piece
     const [best] = index.search(`${piece}~1`)
@@ -163,7 +164,7 @@ function searchFor(index, query, smallWords) {
  */
 function rankOfRow(
   { name, kind, url, parent = '', line = '', sentences = {} },
-  { words, isFlag },
+  { words, isFlag, isCode },
   standings,
   mainModule,
 ) {
@@ -193,7 +194,17 @@ function rankOfRow(
   const isQuery = names.some((one) => piecesOf(wordsOf(one)).join(' ') === pieces.join(' '))
   const fit = isQuery ? 3 : fits.reduce((sum, one) => sum + one, 0) / pieces.length
   const isMain = kind === guide || parent.split('.')[0] === mainModule
-  const share = isFlagRow && !isFlag ? 0.15 : isFlagRow !== isFlag || !isMain ? 0.5 : 1
+  // The code of an error is found by the whole of it, in capital letters or with its underscore.
+  const isCodeRow = /#code-[a-z]/.test(url)
+  const share = isCodeRow
+    ? isQuery && isCode
+      ? 1
+      : 0.05
+    : isFlagRow && !isFlag
+      ? 0.15
+      : isFlagRow !== isFlag || !isMain
+        ? 0.5
+        : 1
   const rank =
     fit * (standings.find(([kinds]) => kinds & kind)?.[1] ?? 0.5) * share * (1 + commands.length / 100)
   // Before a member whose name is the query, which has half of 3.

@@ -366,7 +366,7 @@ export function errorCodes(modules: readonly Module[] = readSources('src').map(p
   const sites = [...sitesOf(modules), ...parserSites()]
   const kinds = Map.groupBy(
     sites,
-    ({ kind, exitCode }) => `## ${kind || 'Commands alone'}: exit code ${exitCode}`,
+    ({ kind, exitCode }) => `### ${kind || 'Commands alone'}: exit code ${exitCode}`,
   )
   const sections = [...kinds].toSorted(([, [a]], [, [b]]) => a.exitCode - b.exitCode)
   return sections

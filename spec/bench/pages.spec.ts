@@ -94,7 +94,7 @@ describe('the page of errors', () => {
 
   test('would have a code that is thrown anew, and refuses one without words or that it cannot find', () => {
     expect(withThrow("throw new UsageError('NEW_CODE', `x: expected y, got ${z}`)")).toContain(
-      '## UsageError: exit code 2\n\n- `NEW_CODE`: “x: expected y, got …”',
+      '### UsageError: exit code 2\n\n- `NEW_CODE`: “x: expected y, got …”',
     )
     expect(
       codesOf(withThrow("const code = a ? 'NEW_CODE' : 'OTHER_CODE'\nthrow new HubError(code, 'words')")),

@@ -410,7 +410,7 @@ export class ShadowModel {
       onPrompt,
     })
     if (!session) return yield* steps
-    const named = options.planner ?? (await this.usualPlanner(options))
+    const named = options.planner ?? (await this.#planners.usual(options))
     let answer: string | null = null
     try {
       for (;;) {
