@@ -90,8 +90,8 @@ function sentencesOf(text) {
   for (const [table] of text.matchAll(PLANNERS))
     for (const [, name, words] of table.matchAll(NAMED_ROW)) found[name] ??= plain(words)
   for (const paragraph of text.replaceAll(FENCED, '').split(/\n\s*\n|\n(?=- )/)) {
-    // No title and no table.
-    if (/^\s*[#|<]/.test(paragraph)) continue
+    // No title, no table and no code of an error.
+    if (/^\s*(?:[#|<]|- `[A-Z][A-Z\d_]+`: )/.test(paragraph)) continue
     for (const sentence of plain(paragraph.replace(/^\s*- /, '')).split(/(?<=[.:]) (?=[A-Z])/))
       for (const [term] of sentence.matchAll(TERM)) found[term.toLowerCase()] ??= sentence
   }

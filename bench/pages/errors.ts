@@ -213,7 +213,7 @@ function endOf(object: Node | undefined): number {
 }
 
 /** Every place of the sources that gives a code. */
-export function sitesOf(modules: readonly Module[]): Site[] {
+function sitesOf(modules: readonly Module[]): Site[] {
   const takers = takersOf(modules)
   const constants = new Map<string, string>()
   for (const module of modules)
