@@ -5,14 +5,14 @@
  * sentence.
  * Guides, functions and classes come before types, and these before members; names of the main module before the same of another; and
  * the small words of English are ignored, but for `own`, which the tasks tell apart by. Signs that the index reads as operators never
- * reach it. A flag of the command line leads to where its page explains it, and a word with one wrong letter to the word meant.
+ * reach it. A flag of the command line and the code of an error lead to where their pages explain them, and a word with one wrong letter to the word meant.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { deflateSync, inflateSync } from 'node:zlib'
 import { DocumentReflection, ReflectionKind } from 'typedoc'
-import { beginning, flagAnchor } from './words.mjs'
+import { beginning, codeAnchor, flagAnchor } from './words.mjs'
 
 /** What typedoc searches with, which knows the small words of English. */
 const lunr = createRequire(import.meta.resolve('typedoc'))('lunr')
@@ -53,6 +53,27 @@ function flagsOf(page) {
   return found
 }
 
+/** The page of all error codes, and how a code is explained there: its class and exit code, its name, and messages. */
+const ERRORS_PAGE = 'documents/errors.html'
+const EXPLAINED_CODE = /^### (.+)$|^- `([A-Z][A-Z0-9_]+)`: (.*)$/gm
+
+/** The codes that the page explains: names, the anchor (titles.mjs) and words, the class first. */
+function codesOf(page) {
+  const text = page?.content.map((part) => part.text).join('') ?? ''
+  const counts = {}
+  const found = []
+  let section = ''
+  for (const [, heading, code, words] of text.matchAll(EXPLAINED_CODE)) {
+    if (heading) section = heading
+    else {
+      const count = (counts[code] = (counts[code] ?? 0) + 1)
+      found.push([code, codeAnchor(code, count), `${section}. ${words}`])
+    }
+  }
+  if (found.length === 0) throw new Error(`${ERRORS_PAGE}: expected codes, got none`)
+  return found
+}
+
 /** A word with two capitals, or with a digit behind letters. */
 const TERM = /\b(?:[A-Z]{2,}|[a-z]+\d+)\b/g
 
@@ -69,8 +90,8 @@ function sentencesOf(text) {
   for (const [table] of text.matchAll(PLANNERS))
     for (const [, name, words] of table.matchAll(NAMED_ROW)) found[name] ??= plain(words)
   for (const paragraph of text.replaceAll(FENCED, '').split(/\n\s*\n|\n(?=- )/)) {
-    // No title and no table.
-    if (/^\s*[#|<]/.test(paragraph)) continue
+    // No title, no table and no code of an error.
+    if (/^\s*(?:[#|<]|- `[A-Z][A-Z\d_]+`: )/.test(paragraph)) continue
     for (const sentence of plain(paragraph.replace(/^\s*- /, '')).split(/(?<=[.:]) (?=[A-Z])/))
       for (const [term] of sentence.matchAll(TERM)) found[term.toLowerCase()] ??= sentence
   }
@@ -101,7 +122,7 @@ const standings = [
   [ReflectionKind.Method, 1],
 ]
 
-/** In the browser: the words of the last query, as they were found, and whether it names a flag. Each page has one. */
+/** In the browser: the words of the last query, as they were found, and whether it names a flag or a code. Each page has one. */
 const asked = {}
 
 /** In the browser: the words of a text in small letters, with dashes within them (`least-squares`). */
@@ -126,6 +147,7 @@ function searchFor(index, query, smallWords) {
   // Each piece is letters, digits and underscores: none is an operator.
   const find = (pieces) => index.search(pieces.map((piece) => `*${piece}*`).join(' '))
   asked.isFlag = /(?:^|\s)-/.test(query)
+  asked.isCode = /^\s*[A-Z][A-Z\d_]+\s*$|_/.test(query)
   const meant = (piece) => {
     if (piece.length < 6 || find([piece]).length > 0) return piece
     const [best] = index.search(`${piece}~1`)
@@ -142,7 +164,7 @@ function searchFor(index, query, smallWords) {
  */
 function rankOfRow(
   { name, kind, url, parent = '', line = '', sentences = {} },
-  { words, isFlag },
+  { words, isFlag, isCode },
   standings,
   mainModule,
 ) {
@@ -172,7 +194,17 @@ function rankOfRow(
   const isQuery = names.some((one) => piecesOf(wordsOf(one)).join(' ') === pieces.join(' '))
   const fit = isQuery ? 3 : fits.reduce((sum, one) => sum + one, 0) / pieces.length
   const isMain = kind === guide || parent.split('.')[0] === mainModule
-  const share = isFlagRow && !isFlag ? 0.15 : isFlagRow !== isFlag || !isMain ? 0.5 : 1
+  // The code of an error is found by the whole of it, in capital letters or with its underscore.
+  const isCodeRow = /#code-[a-z]/.test(url)
+  const share = isCodeRow
+    ? isQuery && isCode
+      ? 1
+      : 0.05
+    : isFlagRow && !isFlag
+      ? 0.15
+      : isFlagRow !== isFlag || !isMain
+        ? 0.5
+        : 1
   const rank =
     fit * (standings.find(([kinds]) => kinds & kind)?.[1] ?? 0.5) * share * (1 + commands.length / 100)
   // Before a member whose name is the query, which has half of 3.
@@ -276,13 +308,16 @@ export function load(app) {
       listed.add(one)
       event.searchResults.push(one)
     }
-    const flagsPage = event.searchResults.find(
-      (one) => one.isDocument() && router.getFullUrl(one) === FLAGS_PAGE,
-    )
-    for (const [name, id, text] of flagsOf(flagsPage)) {
-      const one = new DocumentReflection(name, event.project, [{ kind: 'text', text }], {})
-      addresses.set(one, `${FLAGS_PAGE}#${id}`)
-      event.searchResults.push(one)
+    for (const [page, itemsOf] of [
+      [FLAGS_PAGE, flagsOf],
+      [ERRORS_PAGE, codesOf],
+    ]) {
+      const guide = event.searchResults.find((one) => one.isDocument() && router.getFullUrl(one) === page)
+      for (const [name, id, text] of itemsOf(guide)) {
+        const one = new DocumentReflection(name, event.project, [{ kind: 'text', text }], {})
+        addresses.set(one, `${page}#${id}`)
+        event.searchResults.push(one)
+      }
     }
     for (const [, word, text] of explained) {
       const one = new DocumentReflection(word, event.project, [{ kind: 'text', text }], {})

@@ -19,7 +19,7 @@ import {
 } from '../scripts/site_links.ts'
 import { allExamples } from '../spec/harness/all_examples.ts'
 import { typeset } from '../scripts/spec_page/mathematics.ts'
-import { beginning, flagAnchor } from './words.mjs'
+import { beginning, codeAnchor, flagAnchor } from './words.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const pathOf = (file) => relative(root, file).replaceAll('\\', '/')
@@ -205,6 +205,13 @@ export function load(app) {
       page.contents = page.contents?.replaceAll(
         /<li>(?=<code>(?:-\w, )?--([\w-]+)[^<]*<\/code>: )/g,
         (_, flag) => `<li id="${flagAnchor(flag, (counts[flag] = (counts[flag] ?? 0) + 1))}">`,
+      )
+    }
+    if (page.url === 'documents/errors.html') {
+      const counts = {}
+      page.contents = page.contents?.replaceAll(
+        /<li>(?=<code>([A-Z][A-Z0-9_]+)<\/code>: )/g,
+        (_, code) => `<li id="${codeAnchor(code, (counts[code] = (counts[code] ?? 0) + 1))}">`,
       )
     }
     // Code among words is broken behind a slash, and a flag not at its hyphens, in blocks of commands neither.

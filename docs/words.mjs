@@ -29,6 +29,11 @@ export function flagAnchor(flag, count) {
   return count === 1 ? `flag-${flag}` : `flag-${flag}-${count}`
 }
 
+/** The anchor of an error's code, likewise. */
+export function codeAnchor(code, count) {
+  return `code-${code.toLowerCase()}${count === 1 ? '' : `-${count}`}`
+}
+
 /** The type that a type is a reference to, as it is or in a list; null for another one. */
 function namedType(type) {
   if (type?.type === 'reference') return type

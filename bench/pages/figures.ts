@@ -11,6 +11,7 @@ import { frontierTable, nats } from '../frontier/figure.ts'
 import { InputError } from '../../src/tensor/errors.ts'
 import { glossary } from '../../src/web/view/glossary.ts'
 import { compensatedTable, contextTable, type Context } from './compensated_table.ts'
+import { errorCodes, exitCodeList } from './errors.ts'
 import { commandFlags } from './flags.ts'
 import { Grid, type GridRun, type Where } from './grid.ts'
 import { commandsOf, tablesOf } from './grid_table.ts'
@@ -79,6 +80,8 @@ export function figuresOf(results: Results): object {
     /** What a word of the live page means. */
     term: (name: keyof typeof glossary) => glossary[name],
     commandFlags,
+    errorCodes,
+    exitCodeList,
     packages: packagesTable,
     modelsInWords,
     modelsTable: () => modelsTable(results.resultOf('agreement') as Agreements),

@@ -18,7 +18,7 @@ interface Documented {
 const PLAIN = 'Flags of several commands'
 
 /** Words that Markdown takes as they are. */
-const escaped = (words: string): string => words.replaceAll(/[*<[\]]/g, '\\$&').replaceAll('\n', ' ')
+export const escaped = (words: string): string => words.replaceAll(/[*<[\]]/g, '\\$&').replaceAll('\n', ' ')
 
 /** The place of a heading on its page. */
 const slugOf = (heading: string): string => heading.toLowerCase().replaceAll(',', '').replaceAll(' ', '-')

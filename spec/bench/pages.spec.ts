@@ -9,12 +9,14 @@
 import { describe, expect, test } from 'vitest'
 import { withoutDerived } from '../../bench/pages/derive.ts'
 import { figuresOf } from '../../bench/pages/figures.ts'
+import { errorCodes } from '../../bench/pages/errors.ts'
 import { Pages, type Page } from '../../bench/pages/pages.ts'
 import { packagesTable } from '../../bench/pages/packages.ts'
 import { optionalPackages } from '../../src/cli/program.ts'
 import { planners } from '../../src/planners/index.ts'
 import { pathOfUrl } from '../../src/platform/platform.ts'
 import { allFlags } from '../cli/options/commands.ts'
+import { parseModule, readSources } from '../harness/syntax.ts'
 
 const { pages, ...all } = ((): { pages: readonly Page[]; derived: readonly Page[] } => {
   const read = Pages.read(pathOfUrl(new URL('../../', import.meta.url)))
@@ -60,6 +62,50 @@ test('the page of flags has each flag of each command below the name of the comm
       !new RegExp(`^- \`(?:[^\`]*, )?${flag}\\b[^\`]*\`: .{4,}`, 'm').test(text),
   )
   expect(missing).toEqual([])
+})
+
+describe('the page of errors', () => {
+  const { text = '' } = pages.find(({ path }) => path === 'docs/guides/errors.md') ?? {}
+  const codesOf = (page: string): string[] =>
+    Array.from(page.matchAll(/^- `([A-Z][A-Z0-9_]+)`: .{4,}$/gm), ([, code]) => code)
+  const listed = new Set(codesOf(text))
+  const withThrow = (line: string): string =>
+    errorCodes([
+      ...readSources('src/tensor')
+        .filter(({ path }) => path.endsWith('/errors.ts'))
+        .map(parseModule),
+      parseModule({ path: 'src/x.ts', text: `import { HubError, UsageError } from './errors.ts'\n${line}` }),
+    ])
+
+  test('has every code that a Throws line names', () => {
+    const named = readSources('src').flatMap(({ path, text: source }) =>
+      Array.from(
+        source
+          .replaceAll(/\s*\n\s*\*\s*/g, ' ')
+          .matchAll(/(?:Usage|Input|Missing|Hub|Job)Error ((?:[A-Z][A-Z0-9_]{2,}(?:, | and | or )?)+)/g),
+        ([, codes]) => codes.match(/[A-Z0-9_]{3,}(?<!_)(?=[, ]|$)/g) ?? [],
+      )
+        .flat()
+        .map((code) => `${path} ${code}`),
+    )
+    expect(named.length).toBeGreaterThan(300)
+    expect(named.filter((one) => !listed.has(one.split(' ')[1]))).toEqual([])
+  })
+
+  test('would have a code that is thrown anew, and refuses one without words or that it cannot find', () => {
+    expect(withThrow("throw new UsageError('NEW_CODE', `x: expected y, got ${z}`)")).toContain(
+      '### UsageError: exit code 2\n\n- `NEW_CODE`: “x: expected y, got …”',
+    )
+    expect(
+      codesOf(withThrow("const code = a ? 'NEW_CODE' : 'OTHER_CODE'\nthrow new HubError(code, 'words')")),
+    ).toEqual(expect.arrayContaining(['NEW_CODE', 'OTHER_CODE']))
+    expect(() => withThrow("throw new UsageError('NEW_CODE', made())")).toThrow(
+      'NEW_CODE: expected words in a Throws line of src/x.ts',
+    )
+    expect(() => withThrow("throw new UsageError(made(), 'words')")).toThrow('src/x.ts:2: expected a code')
+  })
+
+  test('has the exit codes of the help', () => expect(text).toContain('- `130`: interrupted'))
 })
 
 /** Pages whose code needs packages that are not named before their first section. */

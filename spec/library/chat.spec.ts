@@ -221,6 +221,14 @@ describe('a chat is refused', () => {
       'message 1: expected a role that is one of',
     ],
     ['MESSAGES', [{ role: 'wizard', content: 'x' }], 'assistant, tool, function, got the text wizard'],
+    [
+      'MESSAGES',
+      [
+        { role: 'user', content: 'a' },
+        { role: 'assistant', content: 'b' },
+      ],
+      'messages: expected a question as the last one, got an answer in message 1',
+    ],
     ['MESSAGES', [{ role: 'user', content: 5 }], 'message 0: expected text as its content, got 5'],
     ['TEXT_SURROGATE', [user('\ud800')], 'half a surrogate pair'],
     ['CONTEXT_LENGTH', [user('a'.repeat(2000))], 'expected fewer than 400 tokens'],

@@ -506,3 +506,24 @@ describe('planners by name that are measured', () => {
     await model.dispose()
   })
 })
+
+test('a planner that needs gradients is refused for weights without any, before the prompt runs', async () => {
+  const rounded = await ShadowModel.fromPretrained(`${fixtures}golden/preln`, { storage: 'int8' })
+  const words =
+    "planner prompt-plainact: expected weights in f32, bf16, f16, which have gradients, got int8; --storage f32 or { storage: 'f32' } widens them"
+  await expect(rounded.planner({ planner: 'prompt-plainact' })).rejects.toMatchObject({
+    code: 'STORAGE',
+    message: words,
+  })
+  expect(await rounded.planner({ planner: 'random' })).not.toBeNull()
+  await rounded.dispose()
+})
+
+test('a refusal names what reads a file from a program and from the command line', async () => {
+  const bare = await ShadowModel.fromPretrained(`${fixtures}golden/preln`)
+  await expect(bare.planner({ planner: 'static' })).rejects.toThrow(
+    '--calibration or loadCalibration reads it',
+  )
+  await expect(bare.planner({ planner: 'dejavu' })).rejects.toThrow('--predictor or loadPredictor reads it')
+  await bare.dispose()
+})

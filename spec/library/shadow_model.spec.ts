@@ -282,6 +282,8 @@ describe('every argument is checked', () => {
   test.each<[string, string, () => Promise<unknown>]>([
     ['an empty prompt', 'PROMPT', generate('')],
     ['no ids', 'PROMPT', generate([])],
+    ['messages as a prompt', 'PROMPT', generate([{ role: 'user', content: 'a' }] as never)],
+    ['a session without a name', 'PATH', () => opt.openSession('')],
     ['a negative id', 'TOKENS', generate([-1])],
     ['an id outside the vocabulary', 'TOKENS', generate([4096])],
     ['half an id', 'TOKENS', generate([1.5])],

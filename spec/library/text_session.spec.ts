@@ -395,7 +395,7 @@ describe('the command line', () => {
     const session = await opt.openSession(path)
     const messages = [{ role: 'user', content: 'a' }]
     for await (const _ of opt.chat(messages, { session, maxTokens: 1 }));
-    expect(session.choice).toBeNull()
+    expect(session.choice).toEqual({ planner: 'dense', maxTokens: 1 })
     session.say(session.messages, { planner: 'static', sparsity: 0.3 })
     await session.save()
     const args = ['chat', '-m', model, '--session', path]

@@ -43,6 +43,14 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
     return (await list.locator('li .text').allInnerTexts()).map((text) => text.trim())
   }
 
+  test('the code of an error leads to where its page explains it, and words of the page to the page', async () => {
+    expect((await found('UNKNOWN_COMMAND'))[0]).toBe('UNKNOWN_COMMAND')
+    for (const query of ['error code list', 'exit codes'])
+      expect((await found(query)).slice(0, 3).join(), query).toContain(
+        'Errors: the list of error codes and exit codes',
+      )
+  })
+
   test('a guide is among the first three results for words of its title', async () => {
     const guide = 'From a model to sparse text: calibrate, train, measure, generate'
     expect((await found('calibrate train')).slice(0, 3)).toContain(guide)

@@ -353,7 +353,7 @@ function isWithin(bounds: ListBounds | null, param: ArrayParam, limit: number): 
   return bounds.ascending || param.holds !== 'ascending' || param.anyOrder
 }
 
-/** @throws UsageError INDEX_RANGE saying what is wrong with a list */
+/** @throws UsageError INDEX_RANGE for a list of indices that was not uploaded or is out of range or out of order */
 function refuseList(name: string, bounds: ListBounds | null, limit: number): never {
   const refuse = (expected: string, got: string): UsageError =>
     new UsageError('INDEX_RANGE', `${name}: expected ${expected}, got ${got}`)

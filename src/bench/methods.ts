@@ -10,7 +10,7 @@ import type { LanguageModel } from '../engine/language_model.ts'
 import { needs, plannersThat, predictorKindOf, type PlannerName } from '../planners/index.ts'
 import type { Predictor } from '../predictor/predictor_file.ts'
 import { Random } from '../tensor/random.ts'
-import { MissingError } from '../tensor/errors.ts'
+import { predictorMissing } from '../planners/make.ts'
 import type { Plan } from '../evaluation/decode.ts'
 import { inputsFrom, makeMethod, methodTable, planMethod, type Method } from '../results/method.ts'
 
@@ -83,10 +83,6 @@ export function planOf(method: BenchMethod, model: LanguageModel, inputs: BenchI
   // What a calibration says has no influence on the time.
   const mean = needs(method.planner, 'calibration') ? randomScores(model.shape, new Random(seed)) : undefined
   const own = inputsFrom({ predictors, mean })(method)
-  if (kind && !own.predictor)
-    throw new MissingError(
-      'PREDICTOR_MISSING',
-      `planner ${kind}: expected a predictor of its kind, got none; "shadowllm train" makes one`,
-    )
+  if (kind && !own.predictor) throw predictorMissing(kind)
   return { planner: planMethod(model, method, own, { seed, topK }), mode, cache, check }
 }

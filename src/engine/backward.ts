@@ -40,6 +40,16 @@ export interface BackwardOptions {
   readonly logitsGradient?: Float32Array
 }
 
+/** Refuses a model whose weights have no gradients. @param asker what needs them, in errors @throws UsageError STORAGE */
+export function expectGradients({ weights }: LanguageModel, asker: string): void {
+  const exact = storages.filter((name) => !storageNamed(name).roundsActivations)
+  if (exact.includes(weights.storage)) return
+  throw new UsageError(
+    'STORAGE',
+    `${asker}: expected weights in ${exact.join(', ')}, which have gradients, got ${weights.storage}; --storage f32 or { storage: 'f32' } widens them`,
+  )
+}
+
 /**
  * Gradients of the mean loss of one text by its activations and, if asked for, by the parameters. `traceForward` runs the text first
  * and shows both calls. Give the gradients back with `dispose`.
@@ -68,12 +78,7 @@ export function backward(
       'TRACE',
       `gradients of parameters: expected the trace of a whole text, got one after ${trace.past} tokens`,
     )
-  const exact = storages.filter((name) => !storageNamed(name).roundsActivations)
-  if (!exact.includes(model.weights.storage))
-    throw new UsageError(
-      'STORAGE',
-      `gradients: expected weights in ${exact.join(', ')}, got ${model.weights.storage}, which rounds activations in steps`,
-    )
+  expectGradients(model, 'gradients')
   if (labels.length !== trace.length)
     throw new UsageError('LABELS', `labels: expected ${trace.length}, got ${labels.length}`)
   const { logitsGradient } = options

@@ -270,6 +270,10 @@ export function parseConfig(json: unknown, path?: string): ModelConfig {
   }
 }
 
+/**
+ * @throws InputError CONFIG_MODEL_TYPE for a family that is not supported; CONFIG_ACTIVATION for an activation that its family does not
+ *   have here; CONFIG_UNSUPPORTED for a field whose value changes what is computed and is not supported
+ */
 function readFields(json: unknown): ModelConfig {
   if (typeof json !== 'object' || json === null || Array.isArray(json))
     throw new InputError('CONFIG_NOT_OBJECT', `config: expected an object, got ${describe(json)}`)

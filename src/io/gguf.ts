@@ -291,6 +291,7 @@ export function describeGguf(value: GgufValue | undefined): string {
 
 type Described = Omit<GgufTensor, 'start'> & { readonly offset: bigint }
 
+/** @throws InputError GGUF_TYPE for an element type that is not known */
 function readTensor(cursor: Cursor): Described {
   const name = cursor.text('the name of a tensor')
   checkTensorName(name, cursor.name)

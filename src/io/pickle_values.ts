@@ -106,7 +106,7 @@ export type Refuse = (code: string, expected: string, got: string) => InputError
 
 /**
  * ('storage', type, key, device, length): a reference to a storage.
- * @throws InputError PICKLE_PERSID, PICKLE_STORAGE_KEY, PICKLE_TENSOR for an invalid length.
+ * @throws InputError PICKLE_PERSID for what is no reference to a storage; PICKLE_STORAGE_KEY, PICKLE_TENSOR for an invalid length.
  */
 export function makeStorage(id: PickleValue, refuse: Refuse): PickleStorage {
   return namedStorage(id, STORAGE_ID, refuse)

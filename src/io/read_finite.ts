@@ -17,8 +17,8 @@ export async function readFinite(
   code: string,
   file = '',
 ): Promise<Float32Array> {
-  const refuse = (reason: string, expected: string, got: string): InputError =>
-    new InputError(reason, `${`${file} ${tensor}`.trim()}: expected ${expected}, got ${got}`, { tensor })
+  const refuse = (code: string, expected: string, got: string): InputError =>
+    new InputError(code, `${`${file} ${tensor}`.trim()}: expected ${expected}, got ${got}`, { tensor })
   const found = source.tensors.get(tensor)
   const expected = `[${shape.join(', ')}]`
   if (!found) throw refuse('TENSOR_MISSING', expected, 'no such tensor')

@@ -100,7 +100,7 @@ function checkMachine(value: PickleValue, name: string): void {
     throw refusal('TORCH_BYTEORDER', name, 'little_endian to be True', describePickle(order))
 }
 
-/** The storages in the order of the file. */
+/** The storages in the order of the file. @throws InputError TORCH_LEGACY_KEYS if its list is not that of the storages in use */
 function readKeys(
   value: PickleValue,
   storages: ReadonlyMap<string, UsedStorage>,

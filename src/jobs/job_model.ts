@@ -41,7 +41,7 @@ export function checkAgreement(ours: JobModel, part: keyof MethodHash, settings:
     checkAgreed(what as keyof Agreement, expected as string, settings[what])
 }
 
-/** Refuses one value that differs from ours. @throws InputError SHARD_MODEL */
+/** Refuses one value that differs from ours. @throws InputError SHARD_MODEL for a job of another model or version */
 export function checkAgreed(what: keyof Agreement, ours: string, theirs: unknown): void {
   if (theirs !== ours) throw refusal('SHARD_MODEL', `job ${what}`, ours, describeValue(theirs))
 }

@@ -232,6 +232,12 @@ export function expectMessages(messages: readonly ChatMessage[]): void {
         { option: 'messages' },
       )
   })
+  if (messages.at(-1)?.role === 'assistant')
+    throw new UsageError(
+      'MESSAGES',
+      `messages: expected a question as the last one, got an answer in message ${messages.length - 1}`,
+      { option: 'messages' },
+    )
 }
 
 /** The template of a model that is to chat. @throws InputError CHAT_TEMPLATE_MISSING */

@@ -33,11 +33,11 @@ import type { SequenceOptions } from '../engine/sequence.ts'
 import { isThere } from '../io/files.ts'
 import { findPredictor, ownPredictor } from '../io/named_predictor.ts'
 import { needs, plannerNames, plannersThat, predictorKindOf, type PlannerName } from '../planners/index.ts'
-import { expectWays } from '../planners/make.ts'
+import { calibrationMissing, expectWays, predictorMissing } from '../planners/make.ts'
 import type { PredictorKind } from '../predictor/predictor_config.ts'
 import type { LearntUse, Predictor } from '../predictor/predictor_file.ts'
 import { checkPredictor } from '../predictor/suitable.ts'
-import { MissingError, UsageError } from '../tensor/errors.ts'
+import { UsageError } from '../tensor/errors.ts'
 import { kinds, nameOption, seedOption, type Kinds, type NameOption } from '../tensor/option.ts'
 import { recordOf } from '../tensor/records.ts'
 import { featureWidths, isGated } from '../engine/config.ts'
@@ -140,22 +140,6 @@ export function expectNoChoice({ name }: MaskPlanner, options: PlannerChoice): v
     'PLANNER',
     `planner ${name}: expected no ${option} beside a planner object, which decides that itself, got ${value}${isOwn ? `; set ${option} in the planner` : ''}`,
     { option },
-  )
-}
-
-/** For a planner of mean scores without any. */
-function calibrationMissing(planner: string): MissingError {
-  return new MissingError(
-    'CALIBRATION_MISSING',
-    `planner ${planner}: expected a calibration, got none; "shadowllm calibrate" makes one`,
-  )
-}
-
-/** For a planner without its predictor. @param place where else none was found */
-function predictorMissing(planner: string, place = ''): MissingError {
-  return new MissingError(
-    'PREDICTOR_MISSING',
-    `planner ${planner}: expected a predictor of its kind, got none${place}; "shadowllm train" makes one`,
   )
 }
 

@@ -65,7 +65,7 @@ type SessionContent =
       readonly kind: 'chat'
       readonly messages: readonly ChatMessage[]
       readonly state: ConversationState | null
-      /** Of the last answer; null where no planner was named, and in older files. */
+      /** Of the last answer; null for a planner object, and in older files. */
       readonly choice: ChatChoice | null
     }
 

@@ -318,6 +318,7 @@ export class ShadowModel {
 
   /**
    * Opens what texts and chats are saved in and go on from: that of a file, or a new one if there is no file.
+   * A text goes on from the session; the messages of a chat are given whole at every call, and replace those of the session.
    * @param path a file; nothing is written before `save`
    * @param answering options of the answers to come, if a chat is to go on: a session that does not fit them is refused at once
    * @throws InputError SESSION_MODEL for the session of another model, SESSION for another form, and as for every file; UsageError
@@ -337,7 +338,11 @@ export class ShadowModel {
    */
   async openSession(path: string, answering?: ChatOptions): Promise<TextSession> {
     this.#expectLive()
-    expectOption('session', path, kinds.path)
+    expectOption('session', path, {
+      ...kinds.path,
+      words: 'the path of a file',
+      holds: (value) => typeof value === 'string' && value !== '',
+    })
     if (answering !== undefined) checkOptions(answering, chatKinds)
     const { TextSession } = await import('./text_session.ts')
     this.#hash ??= hashFiles(this.files)
@@ -356,6 +361,8 @@ export class ShadowModel {
    * The cache is kept until the next chat, whose tokens are taken from it as far as they are the same and
    * the bits are those of a fresh run: dense, and under planners that decide the same mask again (see
    * `onPrompt`). One chat is kept.
+   * In a session the messages are all of the talk, as without one; they replace those that it has, also where they begin another talk,
+   * and as much of its cache is used again as is the same.
    * @param messages in order, the question last; each has a role, `system`, `user` or `assistant`
    * @returns at the end: `stop` if the model or a stop text ended it, `length` if maxTokens or the context did
    * @throws InputError CHAT_TEMPLATE_MISSING, TOKENIZER_MISSING, CHAT_TEMPLATE_* for a template that cannot
@@ -403,6 +410,7 @@ export class ShadowModel {
       onPrompt,
     })
     if (!session) return yield* steps
+    const named = options.planner ?? (await this.#planners.usual(options))
     let answer: string | null = null
     try {
       for (;;) {
@@ -417,14 +425,14 @@ export class ShadowModel {
     } finally {
       await steps.return('length')
       // A message without an answer is taken back; an empty answer is one.
-      const { planner, sparsity, headSparsity, neuronSparsity, maxTokens } = options
+      const { sparsity, headSparsity, neuronSparsity, maxTokens } = options
       const drawing: SamplerOptions = Object.fromEntries(
         samplingNames.flatMap((name) => (options[name] === undefined ? [] : [[name, options[name]]])),
       )
-      const isNamed = typeof planner === 'string'
-      const choice = isNamed
-        ? { planner, sparsity, headSparsity, neuronSparsity, maxTokens, ...drawing }
-        : null
+      const choice =
+        typeof named === 'string'
+          ? { planner: named, sparsity, headSparsity, neuronSparsity, maxTokens, ...drawing }
+          : null
       if (answer !== null) session.say([...messages, { role: 'assistant', content: answer }], choice)
     }
   }
@@ -690,6 +698,10 @@ export class ShadowModel {
   /** @param before tokens of the text that it follows; none need follow some */
   #promptIds(prompt: string | Ids, before = 0): Int32Array {
     expectOption('prompt', prompt, { ...kinds.ids, code: 'PROMPT' })
+    if (typeof prompt !== 'string' && isObject(prompt[0]) && 'role' in prompt[0])
+      throw new UsageError('PROMPT', 'prompt: expected text or ids, got messages, which chat answers', {
+        option: 'prompt',
+      })
     if (prompt.length === 0 && before === 0)
       throw new UsageError('PROMPT', 'prompt: expected some text, got none', { option: 'prompt' })
     const ids = typeof prompt === 'string' ? this.encode(prompt, { prefix: before === 0 }) : prompt

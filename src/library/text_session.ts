@@ -77,7 +77,7 @@ export class TextSession {
     return this.#going?.kind === 'chat' ? this.#going.messages : []
   }
 
-  /** The planner of the last answer of the chat, the shares that it skipped, its limit of tokens and how they were drawn; null where none was named, and of a text. */
+  /** The planner of the last answer of the chat, the shares that it skipped, its limit of tokens and how they were drawn; null before the first answer, after one under a planner object, and of a text. */
   get choice(): ChatChoice | null {
     return this.#going?.kind === 'chat' ? this.#going.choice : null
   }
@@ -108,6 +108,7 @@ export class TextSession {
 
   /**
    * Runs a call that writes to the session; no other may until it has ended. Called by `generate` and `chat`.
+   * @internal
    * @param call begins the steps, when no other call is writing
    * @throws UsageError BUSY while another call is writing to it, DISPOSED; and what the call throws
    */
@@ -128,6 +129,7 @@ export class TextSession {
 
   /**
    * Where the sequence of a text or of an answer comes from; called by `generate` and `chat`.
+   * @internal
    * @param kind of the call
    * @throws UsageError SESSION for a session of the other kind, or of other settings; DISPOSED
    */
@@ -144,6 +146,7 @@ export class TextSession {
 
   /**
    * Refuses a call that the session cannot go on with.
+   * @internal
    * @param kind of the call
    * @throws UsageError SESSION as `place`
    */
@@ -156,6 +159,7 @@ export class TextSession {
 
   /**
    * A turn has ended: what was said so far.
+   * @internal
    * @param messages of the chat, the answer included
    * @param choice by which it was answered; default: as before
    */

@@ -1,14 +1,15 @@
 /**
  * Makes the planner of a name, and refuses what it cannot do.
  */
+import { expectGradients } from '../engine/backward.ts'
 import { makeBudget, type Budget } from '../masks/budget.ts'
 import type { Compensation } from '../masks/compensation.ts'
 import { prefillOption, ways, type MaskPlanner, type Prefill } from '../masks/planner.ts'
 import { referenceTopK } from '../masks/selection.ts'
 import { SHIFT_DISTANCE, SHIFT_WINDOW } from '../masks/shift.ts'
-import { UsageError } from '../tensor/errors.ts'
+import { MissingError, UsageError } from '../tensor/errors.ts'
 import { expectOption } from '../tensor/option.ts'
-import { defaultEvery, plannerOf, type Every, type PlannerName } from './index.ts'
+import { defaultEvery, needs, plannerOf, type Every, type PlannerName } from './index.ts'
 import type { PlannerSources } from './record.ts'
 
 /** When and from what a planner decides. */
@@ -34,7 +35,7 @@ export interface PlannerOptions {
  * @param name such as `shadow`; `shadowllm generate --help` lists them
  * @throws MissingError PLANNER_SOURCE if its input is missing; UsageError PREFILL, also for a prompt that cannot run so:
  *   masked where the planner decides when it has run or a compensation sees it, dense where it is leaky; EVERY for a planner that
- *   cannot decide again; COMPENSATE for one that decides about each token by itself
+ *   cannot decide again; STORAGE for one that needs gradients where the weights have none; COMPENSATE for one that decides about each token by itself
  * @example
  * ```ts
  * import { makeBudget, ShadowModel } from 'shadowllm'
@@ -55,6 +56,7 @@ export function makePlanner(
 ): MaskPlanner | null {
   const { leaky, paperCompatible, compensation } = options
   const { every, prefill } = expectWays(name, options)
+  if (needs(name, 'prompt-loss')) expectGradients(sources.model, `planner ${name}`)
   const { topK = referenceTopK } = sources
   const ranksRead = prefill === 'dense' && every === 'once'
   const planner = plannerOf(name).make(
@@ -94,8 +96,8 @@ export function expectWays(
 ): { readonly every: Every; readonly prefill: Prefill | undefined } {
   const { every = defaultEvery(name), leaky, compensation } = options
   const { prefill = compensation?.seesPrompt ? 'dense' : undefined } = options
-  const refuse = (...words: [code: string, expected: string, got: string]): never => {
-    throw refusal(name, ...words)
+  const refuse = (code: string, expected: string, got: string): never => {
+    throw refusal(name, code, expected, got)
   }
   if (prefill !== undefined) expectOption('prefill', prefill, prefillOption)
   if (leaky && prefill === 'dense')
@@ -121,6 +123,22 @@ export function expectWays(
   if (compensation?.seesPrompt && prefill === 'masked')
     refuse('PREFILL', 'a dense prefill, because the prompt has a share in its compensation', 'a masked one')
   return { every, prefill }
+}
+
+/** For a planner of mean scores without any. */
+export function calibrationMissing(planner: string): MissingError {
+  return new MissingError(
+    'CALIBRATION_MISSING',
+    `planner ${planner}: expected a calibration, got none; "shadowllm calibrate" makes one, --calibration or loadCalibration reads it`,
+  )
+}
+
+/** For a planner without its predictor. @param place where else none was found */
+export function predictorMissing(planner: string, place = ''): MissingError {
+  return new MissingError(
+    'PREDICTOR_MISSING',
+    `planner ${planner}: expected a predictor of its kind, got none${place}; "shadowllm train" makes one, --predictor or loadPredictor reads it`,
+  )
 }
 
 function refusal(planner: PlannerName, code: string, expected: string, got: string): UsageError {

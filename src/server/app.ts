@@ -177,7 +177,7 @@ export function createServer(model: ShadowModel, options: ServerOptions): Server
     if (methods.POST) app.post(path, methods.POST)
     const allow = Object.keys(methods).join(', ')
     app.all(path, (c) => {
-      throw new RequestError(405, 'METHOD', `${path}: expected ${allow}, got ${c.req.method}`, {
+      throw new RequestError(405, 'METHOD', `${path}: expected the method ${allow}, got ${c.req.method}`, {
         headers: { allow },
       })
     })

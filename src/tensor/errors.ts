@@ -17,7 +17,7 @@ export interface ErrorDetails {
   cause?: unknown
 }
 
-/** Base of all errors of this project. */
+/** Base of all errors of this project. [The list of error codes](site:reference/documents/errors.html) has each with its class, its exit code and its messages. */
 export class ShadowError extends Error {
   /** What went wrong, such as `SPARSITY`: stable and documented. */
   readonly code: string

@@ -92,7 +92,7 @@ export class Driver {
    * Loads a driver.
    * @param path what the system's loader takes, a name or a path
    * @param missing what to say where it is not here, before the reason
-   * @throws MissingError CUDA_DRIVER
+   * @throws MissingError CUDA_DRIVER if it cannot be loaded
    */
   static async open(path: string, missing: string): Promise<Driver> {
     try {
