@@ -5,7 +5,8 @@
  * sentence.
  * Guides, functions and classes come before types, and these before members; names of the main module before the same of another; and
  * the small words of English are ignored, but for `own`, which the tasks tell apart by. Signs that the index reads as operators never
- * reach it. A flag of the command line leads to where its page explains it, and a word with one wrong letter to the word meant.
+ * reach it. A flag of the command line leads to where its page explains it, and a word with one wrong letter to the word meant. A word
+ * is found in its other forms (masks, quantised), and a word that the pages do not use by the title that it stands for.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -13,6 +14,61 @@ import { join } from 'node:path'
 import { deflateSync, inflateSync } from 'node:zlib'
 import { DocumentReflection, ReflectionKind } from 'typedoc'
 import { beginning, flagAnchor } from './words.mjs'
+
+/** What newcomers say and the pages do not, by the title that it stands for: in small letters, without the signs between words. */
+const SYNONYMS = {
+  'Measure speed': [
+    'throughput',
+    'speedup',
+    'speed up',
+    'tokens per second',
+    'tokens a second',
+    'tok s',
+    'latency',
+    'how fast',
+    'performance',
+  ],
+  'Stop a text': ['abortcontroller', 'stop generation', 'stop generating'],
+  'Errors, exit codes and Ctrl-C': ['ctrl c', 'sigint', 'sigterm', 'keyboard interrupt'],
+  'Use it in a web page': [
+    'webpack',
+    'vite',
+    'rollup',
+    'in the browser',
+    'cross origin isolation',
+    'crossoriginisolated',
+    'sharedarraybuffer',
+    'frontend',
+  ],
+  'Serve a model over HTTP': ['docker', 'deploy', 'deployment', 'rest api', 'kubernetes', 'endpoint', 'production'],
+  'Behind a proxy': ['nginx', 'https', 'load balancer'],
+  'Use a GPU': ['nvidia', 'acceleration', 'graphics card', 'metal'],
+  'Measure accuracy on tasks': ['how accurate', 'evaluate', 'evaluation', 'quality'],
+  'Save memory, or use more threads': ['ram', 'out of memory', 'oom', 'multithreading', 'parallelism', '4 bit', '8 bit'],
+  'Handle an error': ['troubleshooting', 'exception', 'exceptions', 'catch', 'return code', 'error message'],
+  'Use your own model': ['download', 'local model', 'huggingface', 'hugging face', 'checkpoint'],
+  'Write a smaller model': ['prune', 'pruning', 'distillation', 'compress a model'],
+  'Choose a planner': ['which planner', 'list of planners', 'best planner'],
+  'Write your own planner': ['custom planner', 'plugin', 'extend'],
+  'Write your own sampler': ['custom sampler', 'logits processor'],
+  'Train a predictor': ['fine tune', 'finetune', 'fine tuning'],
+  'Check the text against the dense model': ['speculative decoding', 'speculative'],
+  'Chat with a model': ['chatbot', 'system prompt', 'conversation'],
+  'Thinking': ['reasoning', 'chain of thought'],
+  'From a model to sparse text: calibrate, train, measure, generate': [
+    'getting started',
+    'get started',
+    'quickstart',
+    'quick start',
+    'tutorial',
+    'how to begin',
+    'walkthrough',
+  ],
+  'Install it': ['installation', 'npm', 'setup', 'hello world', 'package'],
+  'Which commands, backends and models there are': ['cli', 'terminal'],
+  'See what a prompt keeps': ['visualize', 'visualise', 'visualization', 'plot a mask'],
+  'Read the algorithm': ['paper', 'how it works', 'how does it work'],
+}
 
 /** What typedoc searches with, which knows the small words of English. */
 const lunr = createRequire(import.meta.resolve('typedoc'))('lunr')
@@ -77,10 +133,15 @@ function sentencesOf(text) {
   return found
 }
 
-/** A text by each of its words, in small letters. */
+/** A text by each of its words, in small letters, and by the stem of each. */
 function byWord(text) {
   const line = plain(text)
-  return Object.fromEntries(Array.from(line.toLowerCase().matchAll(/[a-z]\w+/g), ([word]) => [word, line]))
+  return Object.fromEntries(
+    Array.from(line.toLowerCase().matchAll(/[a-z]\w+/g), ([word]) => [
+      [word, line],
+      [stemOf(word), line],
+    ]).flat(),
+  )
 }
 
 /** Markdown without its marks, in one line. */
@@ -114,6 +175,28 @@ function piecesOf(words) {
   return words.flatMap((word) => word.split('-'))
 }
 
+/** In the browser: what the forms of a word have in common: masks and masking, calibrates and calibration, quantise and quantized. */
+function stemOf(word) {
+  const one = word
+    .replace(/(?<=..)ies$/, 'y')
+    .replace(/(?<=\w{3})(?<![aius])s$/, '')
+    .replace(/(?<=\w{4})(?:at(?:e|ed|ing|ions?|or)|ing|ed|e)$/, '')
+  return one.replace(/(?<=\w{3})is$/, 'iz').replace(/([bdgmnprt])\1$/, '$1')
+}
+
+/** In the browser: a query in words, where titles stand for what they are synonyms of. */
+function inOurWords(query, synonyms) {
+  let line = ` ${piecesOf(wordsOf(query)).join(' ')} `
+  let isOther = false
+  for (const [title, phrases] of Object.entries(synonyms))
+    for (const phrase of phrases)
+      if (line.includes(` ${phrase} `)) {
+        line = line.replace(` ${phrase} `, ` ${title} `)
+        isOther = true
+      }
+  return isOther ? line : query
+}
+
 /** In the browser: the words of a query without the small ones, unless it has no others. */
 function wordsOfQuery(query, smallWords) {
   const words = wordsOf(query)
@@ -122,17 +205,39 @@ function wordsOfQuery(query, smallWords) {
 }
 
 /** In the browser: what the index has for a query. A long word that it does not have stands for one that differs by a letter. */
-function searchFor(index, query, smallWords) {
+function searchFor(index, query, smallWords, synonyms) {
   // Each piece is letters, digits and underscores: none is an operator.
-  const find = (pieces) => index.search(pieces.map((piece) => `*${piece}*`).join(' '))
+  const find = (pieces) =>
+    index.search(
+      pieces
+        .map(stemOf)
+        .flatMap((stem) => [stem, stem.replace(/iz$/, 'is')])
+        .map((stem) => `*${stem}*`)
+        .join(' '),
+    )
   asked.isFlag = /(?:^|\s)-/.test(query)
   const meant = (piece) => {
     if (piece.length < 6 || find([piece]).length > 0) return piece
     const [best] = index.search(`${piece}~1`)
     return Object.keys(best?.matchData.metadata ?? {})[0] ?? piece
   }
-  asked.words = wordsOfQuery(query, smallWords).map((word) => word.split('-').map(meant).join('-'))
+  // A flag is spelt with dashes.
+  const spelt = (word) => (asked.isFlag || find([word]).length === 0 ? word.replaceAll('_', '-') : word)
+  asked.words = wordsOfQuery(asked.isFlag ? query : inOurWords(query, synonyms), smallWords).map((word) =>
+    spelt(word).split('-').map(meant).join('-'),
+  )
   return asked.words.length > 0 ? find(piecesOf(asked.words)) : []
+}
+
+/** In the browser: where a result stands among others: by its name, then by how many of the words it has, then as the index says. */
+function scoreOf({ score, matchData }, row, asked, standings, mainModule) {
+  const found = Object.keys(matchData.metadata).map(stemOf)
+  const stems = piecesOf(asked.words).map(stemOf)
+  const share = stems.filter((stem) => found.some((term) => term.includes(stem))).length / stems.length
+  // How the project is kept comes behind all that says the same.
+  const isInside = /^documents\/README\./.test(row.url) && !/README\.html/.test(row.url)
+  const rank = rankOfRow(row, asked, standings, mainModule) * (0.6 + 0.4 * share)
+  return (1e3 * rank + 100 * share + score) * (isInside ? 0.3 : 1)
 }
 
 /**
@@ -161,11 +266,9 @@ function rankOfRow(
   const [[guide]] = standings
   const pieces = piecesOf(words)
   const fits = pieces.map((word) => {
-    // Of one or of several.
-    const same = (part) => part === word || part === word.replace(/(?<=\w{3}[^s])s$/, '')
+    const same = (part) => stemOf(part) === stemOf(word)
     if (parts.length > 0 && same(parts.at(-1)) && kind !== guide) return 1
-    // Compensate is the beginning of compensation, but for an end.
-    const begins = (part) => part.startsWith(word) || (word.length > 5 && part.startsWith(word.slice(0, -1)))
+    const begins = (part) => part.startsWith(stemOf(word))
     return parts.some(same) ? 0.75 : parts.some(begins) ? 0.5 : 0
   })
   const names = [`${parent.split('.').at(-1)} ${name}`, ...(isFlagRow ? name.split(', ') : [name])]
@@ -182,7 +285,8 @@ function rankOfRow(
 
 /** In the browser: the sentence that has a word, or all parts of one with dashes. */
 function sentenceOf(word, sentences) {
-  const found = [word, ...word.split('-')].map((one) => Object.hasOwn(sentences, one) && sentences[one])
+  const own = (key) => Object.hasOwn(sentences, key) && sentences[key]
+  const found = [word, ...word.split('-')].map((one) => own(one) || own(stemOf(one)))
   return found[0] || (found.every((one, i) => i === 0 || one) && found[1])
 }
 
@@ -220,11 +324,11 @@ function centre(list, entry) {
 const changes = [
   [
     'let a=i.split(" ").map(c=>c.length?`*${c}*`:"").join(" ");s=r.index.search(a)',
-    's=searchFor(r.index,i,smallWords)',
+    's=searchFor(r.index,i,smallWords,synonyms)',
   ],
   [
     'l.name.toLowerCase().startsWith(i.toLowerCase())&&(d*=10/(1+Math.abs(l.name.length-i.length)))',
-    'c.score+=1e3*rankOfRow(l,asked,standings,mainModule)',
+    'c.score=scoreOf(c,l,asked,standings,mainModule)',
   ],
   // lunr takes two states of its graph of words for one if their edges are spelt alike: edge 1 to state 23, and edge 12 to 3.
   ['e=e+s+o.id', 'e=e+s+o.id+","'],
@@ -319,6 +423,9 @@ export function load(app) {
     const [given] = packed.exec(text) ?? []
     if (given === undefined) throw new Error('search.js of typedoc: expected packed data, got none')
     const data = JSON.parse(inflateSync(Buffer.from(given, 'base64')))
+    for (const title of Object.keys(SYNONYMS))
+      if (!data.rows.some(({ name }) => name === title))
+        throw new Error(`synonyms of the search: expected a title of the reference, got ${title}`)
     for (const row of data.rows) {
       row.line = lines.get(`${row.name} ${row.url}`)
       row.sentences = sentences.get(`${row.name} ${row.url}`)
@@ -333,10 +440,22 @@ export function load(app) {
       if (!script.includes(from)) throw new Error(`main.js of typedoc: expected ${from}, got none`)
       script = script.replace(from, () => to)
     }
-    const constants = Object.entries({ asked, smallWords, standings, mainModule }).map(
+    const constants = Object.entries({ asked, smallWords, synonyms: SYNONYMS, standings, mainModule }).map(
       ([name, value]) => `const ${name}=${JSON.stringify(value)}`,
     )
-    const functions = [wordsOf, piecesOf, wordsOfQuery, searchFor, sentenceOf, rankOfRow, lineOfRow, centre]
+    const functions = [
+      wordsOf,
+      piecesOf,
+      stemOf,
+      inOurWords,
+      wordsOfQuery,
+      searchFor,
+      sentenceOf,
+      rankOfRow,
+      scoreOf,
+      lineOfRow,
+      centre,
+    ]
     writeFileSync(file, [...constants, ...functions, script].join('\n'))
   })
 }

@@ -51,5 +51,5 @@ export function packagesTable(page?: string): string {
         ...(use ? [use.replaceAll(/--[\w-]+/g, '`$&`')] : []),
       ].join('; '),
     ])
-  return rows.length === 0 ? '' : markdownTable(['first install (a checkout has it)', 'needed for'], rows)
+  return rows.length === 0 ? '' : markdownTable(['install beside the package', 'needed for'], rows)
 }

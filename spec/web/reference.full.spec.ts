@@ -304,12 +304,12 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
     try {
       await page.goto(`${site.url}reference/index.html`)
       await page.keyboard.press('/')
-      await page.locator('#tsd-search-input').fill('What becomes of it')
-      await page.locator('#tsd-search-results a', { hasText: 'What becomes of it' }).first().waitFor()
+      await page.locator('#tsd-search-input').fill('Quantized weights')
+      await page.locator('#tsd-search-results a', { hasText: 'Quantized weights' }).first().waitFor()
       // Without a choice the first result is meant.
       await page.keyboard.press('Enter')
       await page.waitForURL(/documents\/gguf\.html#/)
-      expect(await page.locator(':target').innerText()).toContain('What becomes of it')
+      expect(await page.locator(':target').innerText()).toContain('Quantized weights')
     } finally {
       await page.close()
     }
