@@ -13,62 +13,8 @@ import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { deflateSync, inflateSync } from 'node:zlib'
 import { DocumentReflection, ReflectionKind } from 'typedoc'
+import { synonyms } from './synonyms.ts'
 import { beginning, flagAnchor } from './words.mjs'
-
-/** What newcomers say and the pages do not, by the title that it stands for: in small letters, without the signs between words. */
-const SYNONYMS = {
-  'Measure speed': [
-    'throughput',
-    'speedup',
-    'speed up',
-    'tokens per second',
-    'tokens a second',
-    'tok s',
-    'latency',
-    'how fast',
-    'performance',
-  ],
-  'Stop a text': ['abortcontroller', 'stop generation', 'stop generating'],
-  'Errors, exit codes and Ctrl-C': ['ctrl c', 'sigint', 'sigterm', 'keyboard interrupt'],
-  'Use it in a web page': [
-    'webpack',
-    'vite',
-    'rollup',
-    'in the browser',
-    'cross origin isolation',
-    'crossoriginisolated',
-    'sharedarraybuffer',
-    'frontend',
-  ],
-  'Serve a model over HTTP': ['docker', 'deploy', 'deployment', 'rest api', 'kubernetes', 'endpoint', 'production'],
-  'Behind a proxy': ['nginx', 'https', 'load balancer'],
-  'Use a GPU': ['nvidia', 'acceleration', 'graphics card', 'metal'],
-  'Measure accuracy on tasks': ['how accurate', 'evaluate', 'evaluation', 'quality'],
-  'Save memory, or use more threads': ['ram', 'out of memory', 'oom', 'multithreading', 'parallelism', '4 bit', '8 bit'],
-  'Handle an error': ['troubleshooting', 'exception', 'exceptions', 'catch', 'return code', 'error message'],
-  'Use your own model': ['download', 'local model', 'huggingface', 'hugging face', 'checkpoint'],
-  'Write a smaller model': ['prune', 'pruning', 'distillation', 'compress a model'],
-  'Choose a planner': ['which planner', 'list of planners', 'best planner'],
-  'Write your own planner': ['custom planner', 'plugin', 'extend'],
-  'Write your own sampler': ['custom sampler', 'logits processor'],
-  'Train a predictor': ['fine tune', 'finetune', 'fine tuning'],
-  'Check the text against the dense model': ['speculative decoding', 'speculative'],
-  'Chat with a model': ['chatbot', 'system prompt', 'conversation'],
-  'Thinking': ['reasoning', 'chain of thought'],
-  'From a model to sparse text: calibrate, train, measure, generate': [
-    'getting started',
-    'get started',
-    'quickstart',
-    'quick start',
-    'tutorial',
-    'how to begin',
-    'walkthrough',
-  ],
-  'Install it': ['installation', 'npm', 'setup', 'hello world', 'package'],
-  'Which commands, backends and models there are': ['cli', 'terminal'],
-  'See what a prompt keeps': ['visualize', 'visualise', 'visualization', 'plot a mask'],
-  'Read the algorithm': ['paper', 'how it works', 'how does it work'],
-}
 
 /** What typedoc searches with, which knows the small words of English. */
 const lunr = createRequire(import.meta.resolve('typedoc'))('lunr')
@@ -162,7 +108,7 @@ const standings = [
   [ReflectionKind.Method, 1],
 ]
 
-/** In the browser: the words of the last query, as they were found, and whether it names a flag. Each page has one. */
+/** In the browser: the words of each reading of the last query, as they were found, and whether it names a flag. Each page has one. */
 const asked = {}
 
 /** In the browser: the words of a text in small letters, with dashes within them (`least-squares`). */
@@ -181,20 +127,16 @@ function stemOf(word) {
     .replace(/(?<=..)ies$/, 'y')
     .replace(/(?<=\w{3})(?<![aius])s$/, '')
     .replace(/(?<=\w{4})(?:at(?:e|ed|ing|ions?|or)|ing|ed|e)$/, '')
-  return one.replace(/(?<=\w{3})is$/, 'iz').replace(/([bdgmnprt])\1$/, '$1')
+  return one.replace(/(?<=\w{3})is$/, 'iz').replace(/([bdgmnprt]|(?<=\w{5})l)\1$/, '$1')
 }
 
-/** In the browser: a query in words, where titles stand for what they are synonyms of. */
-function inOurWords(query, synonyms) {
-  let line = ` ${piecesOf(wordsOf(query)).join(' ')} `
-  let isOther = false
+/** In the browser: a query, and if it has words of others, the query with the titles that they stand for. */
+function readingsOf(query, synonyms) {
+  const line = ` ${piecesOf(wordsOf(query)).join(' ')} `
   for (const [title, phrases] of Object.entries(synonyms))
     for (const phrase of phrases)
-      if (line.includes(` ${phrase} `)) {
-        line = line.replace(` ${phrase} `, ` ${title} `)
-        isOther = true
-      }
-  return isOther ? line : query
+      if (line.includes(` ${phrase} `)) return [query, line.replace(` ${phrase} `, ` ${title} `)]
+  return [query]
 }
 
 /** In the browser: the words of a query without the small ones, unless it has no others. */
@@ -212,7 +154,7 @@ function searchFor(index, query, smallWords, synonyms) {
       pieces
         .map(stemOf)
         .flatMap((stem) => [stem, stem.replace(/iz$/, 'is')])
-        .map((stem) => `*${stem}*`)
+        .map((stem) => (stem.length > 2 ? `*${stem}*` : `${stem}*`))
         .join(' '),
     )
   asked.isFlag = /(?:^|\s)-/.test(query)
@@ -223,21 +165,24 @@ function searchFor(index, query, smallWords, synonyms) {
   }
   // A flag is spelt with dashes.
   const spelt = (word) => (asked.isFlag || find([word]).length === 0 ? word.replaceAll('_', '-') : word)
-  asked.words = wordsOfQuery(asked.isFlag ? query : inOurWords(query, synonyms), smallWords).map((word) =>
-    spelt(word).split('-').map(meant).join('-'),
+  asked.readings = readingsOf(query, asked.isFlag ? {} : synonyms).map((reading) =>
+    wordsOfQuery(reading, smallWords).map((word) => spelt(word).split('-').map(meant).join('-')),
   )
-  return asked.words.length > 0 ? find(piecesOf(asked.words)) : []
+  const words = asked.readings.flat()
+  return words.length > 0 ? find(piecesOf(words)) : []
 }
 
 /** In the browser: where a result stands among others: by its name, then by how many of the words it has, then as the index says. */
-function scoreOf({ score, matchData }, row, asked, standings, mainModule) {
+function scoreOf({ score, matchData }, row, { readings, isFlag }, standings, mainModule) {
   const found = Object.keys(matchData.metadata).map(stemOf)
-  const stems = piecesOf(asked.words).map(stemOf)
-  const share = stems.filter((stem) => found.some((term) => term.includes(stem))).length / stems.length
-  // How the project is kept comes behind all that says the same.
-  const isInside = /^documents\/README\./.test(row.url) && !/README\.html/.test(row.url)
-  const rank = rankOfRow(row, asked, standings, mainModule) * (0.6 + 0.4 * share)
-  return (1e3 * rank + 100 * share + score) * (isInside ? 0.3 : 1)
+  const ranks = readings.map((words) => {
+    const stems = piecesOf(words).map(stemOf)
+    const share = stems.filter((stem) => found.some((term) => term.includes(stem))).length / stems.length
+    return 1e3 * rankOfRow(row, { words, isFlag }, standings, mainModule) * (0.6 + 0.4 * share) + 100 * share
+  })
+  // How the project is kept comes behind what says the same to its users.
+  const [isInside, section] = /^documents\/README\.\w[\w-]*\.html(#?)/.exec(row.url) ?? []
+  return (Math.max(...ranks) + score) * (isInside ? (section ? 0.1 : 0.3) : 1)
 }
 
 /**
@@ -246,7 +191,7 @@ function scoreOf({ score, matchData }, row, asked, standings, mainModule) {
  * A flag comes behind sentences unless the query begins with a dash.
  */
 function rankOfRow(
-  { name, kind, url, parent = '', line = '', sentences = {} },
+  { name, kind, url, parent = '', line = '', sentences = {}, isListed },
   { words, isFlag },
   standings,
   mainModule,
@@ -278,9 +223,11 @@ function rankOfRow(
   const share = isFlagRow && !isFlag ? 0.15 : isFlagRow !== isFlag || !isMain ? 0.5 : 1
   const rank =
     fit * (standings.find(([kinds]) => kinds & kind)?.[1] ?? 0.5) * share * (1 + commands.length / 100)
+  const isSaid = (!isFlagRow || isFlag) && words.every((word) => sentenceOf(word, sentences))
   // Before a member whose name is the query, which has half of 3.
-  const isSaid = words.every((word) => sentenceOf(word, sentences))
-  return isSaid ? Math.max(rank, words.every((word) => Object.hasOwn(sentences, word)) ? 1.7 : 1.6) : rank
+  const said = isSaid ? (words.every((word) => Object.hasOwn(sentences, word)) ? 1.7 : 1.6) : 0
+  const best = Math.max(rank, said)
+  return best > 0 && isListed ? best + 0.05 : best
 }
 
 /** In the browser: the sentence that has a word, or all parts of one with dashes. */
@@ -291,8 +238,12 @@ function sentenceOf(word, sentences) {
 }
 
 /** In the browser: the words of a row below its name: the sentence that was looked for, or its own line. */
-function lineOfRow({ line, sentences = {} }, escaped, words) {
-  const shown = words.map((word) => sentenceOf(word, sentences)).find(Boolean) ?? line
+function lineOfRow({ line, sentences = {} }, escaped, readings) {
+  const shown =
+    readings
+      .flat()
+      .map((word) => sentenceOf(word, sentences))
+      .find(Boolean) ?? line
   return shown ? `<span class="line">${escaped(shown)}</span>` : ''
 }
 
@@ -338,7 +289,7 @@ const changes = [
   ['if(e&&!rt(e)){', 'if(e){'],
   ['document.querySelector(".site-menu").scrollTop=r', 'centre(document.querySelector(".site-menu"),e)'],
   // A result says what it is.
-  ['`<span class="text">${f}</span>`', '`<span class="text">${f}</span>${lineOfRow(c,te,asked.words)}`'],
+  ['`<span class="text">${f}</span>`', '`<span class="text">${f}</span>${lineOfRow(c,te,asked.readings)}`'],
 ]
 
 /** Called by typedoc. */
@@ -348,6 +299,8 @@ export function load(app) {
   let lines = new Map()
   /** The sentences of guides and of their sections, likewise. */
   let sentences = new Map()
+  /** The rows that the start page lists, likewise. */
+  let listed = new Set()
   app.renderer.on('prepareIndex', (event) => {
     for (let i = event.searchResults.length - 1; i >= 0; i--) {
       const one = event.searchResults[i]
@@ -358,8 +311,7 @@ export function load(app) {
     const { router } = app.renderer
     const addresses = new Map()
     const words = new Set()
-    /** What the start page lists. */
-    const listed = new Set()
+    const fromStart = new Set()
     for (const guide of event.searchResults.filter((one) => one.isDocument())) {
       const text = guide.content.map((part) => part.text).join('')
       for (const [word] of text.toLowerCase().matchAll(/[a-z]+/g)) words.add(word)
@@ -377,7 +329,7 @@ export function load(app) {
       // Behind a guide that fits a query as well.
       one.relevanceBoost = 0.5
       addresses.set(one, address)
-      listed.add(one)
+      fromStart.add(one)
       event.searchResults.push(one)
     }
     const flagsPage = event.searchResults.find(
@@ -393,7 +345,7 @@ export function load(app) {
       // Before a section of that name.
       one.relevanceBoost = 2
       addresses.set(one, `index.html#${word.toLowerCase()}`)
-      listed.add(one)
+      fromStart.add(one)
       event.searchResults.push(one)
     }
     const addressOf = router.getFullUrl.bind(router)
@@ -408,9 +360,10 @@ export function load(app) {
         .filter((one) => one.isDocument())
         .map((one) => {
           const text = one.content.map((part) => part.text).join('')
-          return [keyOf(one), listed.has(one) ? byWord(text) : sentencesOf(text)]
+          return [keyOf(one), fromStart.has(one) ? byWord(text) : sentencesOf(text)]
         }),
     )
+    listed = new Set([...fromStart].map(keyOf))
     lines = new Map(event.searchResults.map((one) => [keyOf(one), lineOf(one)]))
     smallWords = [...words].filter(
       (word) => word !== 'own' && lunr.stopWordFilter(new lunr.Token(word)) === undefined,
@@ -423,12 +376,13 @@ export function load(app) {
     const [given] = packed.exec(text) ?? []
     if (given === undefined) throw new Error('search.js of typedoc: expected packed data, got none')
     const data = JSON.parse(inflateSync(Buffer.from(given, 'base64')))
-    for (const title of Object.keys(SYNONYMS))
+    for (const title of Object.keys(synonyms))
       if (!data.rows.some(({ name }) => name === title))
         throw new Error(`synonyms of the search: expected a title of the reference, got ${title}`)
     for (const row of data.rows) {
       row.line = lines.get(`${row.name} ${row.url}`)
       row.sentences = sentences.get(`${row.name} ${row.url}`)
+      row.isListed = listed.has(`${row.name} ${row.url}`)
     }
     writeFileSync(
       index,
@@ -440,14 +394,14 @@ export function load(app) {
       if (!script.includes(from)) throw new Error(`main.js of typedoc: expected ${from}, got none`)
       script = script.replace(from, () => to)
     }
-    const constants = Object.entries({ asked, smallWords, synonyms: SYNONYMS, standings, mainModule }).map(
+    const constants = Object.entries({ asked, smallWords, synonyms, standings, mainModule }).map(
       ([name, value]) => `const ${name}=${JSON.stringify(value)}`,
     )
     const functions = [
       wordsOf,
       piecesOf,
       stemOf,
-      inOurWords,
+      readingsOf,
       wordsOfQuery,
       searchFor,
       sentenceOf,

@@ -9,7 +9,9 @@ import { basename, join } from 'node:path'
 import { inflateSync } from 'node:zlib'
 import type { Page } from 'playwright-core'
 import { beforeAll, describe, expect, test } from 'vitest'
+import { synonyms } from '../../docs/synonyms.ts'
 import { browseSite, cannotBrowse, whyNotBrowsed } from './browsed_site.ts'
+import { queries } from './reference_queries.ts'
 
 const timeout = 600_000
 
@@ -140,10 +142,44 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
     expect((await found(query)).slice(0, 5)).toContain(task),
   )
 
+  /** The addresses that the search lists. */
+  async function addresses(query: string): Promise<string[]> {
+    await found(query)
+    return searching
+      .locator('#tsd-search-results a')
+      .evaluateAll((all) => all.map((one) => one.getAttribute('href') ?? ''))
+  }
+
+  test('what newcomers type leads to its page', async () => {
+    const missed: string[] = []
+    for (const [query, address] of queries) {
+      const first = (await addresses(query)).slice(0, 3)
+      if (!first.some((one) => one.endsWith(address))) missed.push(`${query}: ${first.join(' ')}`)
+    }
+    expect(missed).toEqual([])
+  })
+
+  test('a word of others leads to the title that it stands for', async () => {
+    const missed: string[] = []
+    for (const [title, phrases] of Object.entries(synonyms))
+      for (const phrase of phrases) {
+        const names = (await found(phrase)).slice(0, 3)
+        if (!names.some((name) => name.endsWith(title))) missed.push(`${phrase}: ${names.join('; ')}`)
+      }
+    expect(missed).toEqual([])
+  })
+
+  test('a vague query is not filled with how the project is kept', async () => {
+    for (const query of ['tokens', 'numbers', 'tok', 'limits', 'what can it do', 'is it safe to use a file'])
+      for (const address of (await addresses(query)).slice(0, 3))
+        expect(address, query).not.toMatch(/README\.(?:spec|SECURITY|CONTRIBUTING|parity)/)
+  })
+
   test.each([
     ['least-squares', 'Make up for skipped units'],
     ['--compensate least-squares', '--compensate'],
     ['--head-sparsity', '--head-sparsity'],
+    ['--head_sparsity', '--head-sparsity'],
     ['head-sparsity', '--head-sparsity'],
     ['--planner', '--planner'],
     ['-m', '-m, --model'],
@@ -190,6 +226,14 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
       (await meanings('--threads')).filter((line) => /^[\w, ]+: threads/.test(line)).length,
     ).toBeGreaterThan(1)
     expect((await meanings('generate --threads'))[0]).toMatch(/^[\w, ]*generate[\w, ]*: the most threads/)
+    for (const [command, flag] of [
+      ['perplexity', '--storage'],
+      ['bench', '--threads'],
+      ['cost', '--sparsity'],
+    ])
+      expect((await meanings(`${command} ${flag}`))[0]).toMatch(
+        new RegExp(`^[\\w, ]*\\b${command}\\b[\\w, ]*:`),
+      )
     const page = await site.browser.newPage()
     try {
       await page.goto(`${site.url}reference/documents/flags.html#flag-head-sparsity`)
@@ -226,6 +270,7 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
       'Choose a mask',
       'Open a GGUF file',
       'Stream a text',
+      'Stop a text',
       'Use it in a web page',
       'Choose a planner',
       'Skip heads',
@@ -304,12 +349,12 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
     try {
       await page.goto(`${site.url}reference/index.html`)
       await page.keyboard.press('/')
-      await page.locator('#tsd-search-input').fill('Quantized weights')
-      await page.locator('#tsd-search-results a', { hasText: 'Quantized weights' }).first().waitFor()
+      await page.locator('#tsd-search-input').fill('Quantised weights')
+      await page.locator('#tsd-search-results a', { hasText: 'Quantised weights' }).first().waitFor()
       // Without a choice the first result is meant.
       await page.keyboard.press('Enter')
       await page.waitForURL(/documents\/gguf\.html#/)
-      expect(await page.locator(':target').innerText()).toContain('Quantized weights')
+      expect(await page.locator(':target').innerText()).toContain('Quantised weights')
     } finally {
       await page.close()
     }
