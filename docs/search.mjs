@@ -11,10 +11,9 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
-import { deflateSync, inflateSync } from 'node:zlib'
 import { DocumentReflection, ReflectionKind } from 'typedoc'
-import { synonyms } from './synonyms.ts'
-import { beginning, flagAnchor } from './words.mjs'
+import { synonyms } from './synonyms.mts'
+import { beginning, flagAnchor, repack } from './words.mjs'
 
 /** What typedoc searches with, which knows the small words of English. */
 const lunr = createRequire(import.meta.resolve('typedoc'))('lunr')
@@ -370,24 +369,16 @@ export function load(app) {
     )
   })
   app.renderer.on('endRender', ({ outputDirectory }) => {
-    const index = join(outputDirectory, 'assets/search.js')
-    const packed = /(?<=^window\.searchData = ")[^"]+/
-    const text = readFileSync(index, 'utf8')
-    const [given] = packed.exec(text) ?? []
-    if (given === undefined) throw new Error('search.js of typedoc: expected packed data, got none')
-    const data = JSON.parse(inflateSync(Buffer.from(given, 'base64')))
-    for (const title of Object.keys(synonyms))
-      if (!data.rows.some(({ name }) => name === title))
-        throw new Error(`synonyms of the search: expected a title of the reference, got ${title}`)
-    for (const row of data.rows) {
-      row.line = lines.get(`${row.name} ${row.url}`)
-      row.sentences = sentences.get(`${row.name} ${row.url}`)
-      row.isListed = listed.has(`${row.name} ${row.url}`)
-    }
-    writeFileSync(
-      index,
-      text.replace(packed, () => deflateSync(JSON.stringify(data)).toString('base64')),
-    )
+    repack(join(outputDirectory, 'assets/search.js'), (data) => {
+      for (const title of Object.keys(synonyms))
+        if (!data.rows.some(({ name }) => name === title))
+          throw new Error(`synonyms of the search: expected a title of the reference, got ${title}`)
+      const rows = data.rows.map((row) => {
+        const key = `${row.name} ${row.url}`
+        return { ...row, line: lines.get(key), sentences: sentences.get(key), isListed: listed.has(key) }
+      })
+      return { ...data, rows }
+    })
     const file = join(outputDirectory, 'assets/main.js')
     let script = readFileSync(file, 'utf8')
     for (const [from, to] of changes) {

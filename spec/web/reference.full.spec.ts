@@ -9,7 +9,7 @@ import { basename, join } from 'node:path'
 import { inflateSync } from 'node:zlib'
 import type { Page } from 'playwright-core'
 import { beforeAll, describe, expect, test } from 'vitest'
-import { synonyms } from '../../docs/synonyms.ts'
+import { synonyms } from '../../docs/synonyms.mts'
 import { browseSite, cannotBrowse, whyNotBrowsed } from './browsed_site.ts'
 import { queries } from './reference_queries.ts'
 
@@ -239,6 +239,36 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
       await page.goto(`${site.url}reference/documents/flags.html#flag-head-sparsity`)
       expect(await page.locator(':target').innerText()).toMatch(/^--head-sparsity <share>: share of heads/)
       expect(await page.locator('.site-menu a', { hasText: 'Command line' }).count()).toBe(1)
+    } finally {
+      await page.close()
+    }
+  })
+
+  test('a flag that a command shares is a link to its meaning there, and commands of that page are closed', async () => {
+    const page = await site.browser.newPage()
+    try {
+      await page.goto(`${site.url}reference/documents/flags.html`)
+      const shared = page.locator('p:has-text("Explained above:") + ul code')
+      expect(await shared.count()).toBeGreaterThan(100)
+      expect(await page.locator('p:has-text("Explained above:") + ul code:not(a code)').count()).toBe(0)
+      const broken = await page.locator('p:has-text("Explained above:") + ul a').evaluateAll((all) =>
+        all.flatMap((one) => {
+          const href = one.getAttribute('href') ?? ''
+          return document.getElementById(href.slice(1)) === null ? [href] : []
+        }),
+      )
+      expect(broken).toEqual([])
+      // Of the meanings that of this command.
+      const link = page.locator('#shadowllm-eval ~ ul a', { hasText: /^--sparsity$/ }).first()
+      const target = page.locator(`li[id="${(await link.getAttribute('href'))?.slice(1)}"]`)
+      expect(await target.innerText()).toMatch(/^--sparsity .* Of perplexity, eval\.$/)
+      expect(await page.locator('.tsd-page-navigation a', { hasText: 'shadowllm eval' }).isVisible()).toBe(
+        false,
+      )
+      await page.locator('.tsd-page-navigation summary', { hasText: 'Commands' }).click()
+      expect(await page.locator('.tsd-page-navigation a', { hasText: 'shadowllm eval' }).isVisible()).toBe(
+        true,
+      )
     } finally {
       await page.close()
     }
@@ -533,6 +563,14 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
       await page.locator('#tsd-toolbar-menu-trigger').click()
       const top = async (part: string): Promise<number> => (await page.locator(part).boundingBox())?.y ?? NaN
       expect(await top('.settings')).toBeGreaterThan(await top('.site-menu'))
+      // All three are seen at once, and a button closes them.
+      await expect
+        .poll(() => page.locator('.col-sidebar').evaluate((one) => one.getAnimations().length))
+        .toBe(0)
+      expect(await top('.tsd-page-navigation')).toBeGreaterThanOrEqual(0)
+      expect(await top('.settings')).toBeLessThan(844)
+      await page.locator('.close-menu').click()
+      await expect.poll(() => page.locator('.col-sidebar').isVisible()).toBe(false)
     } finally {
       await page.close()
     }
@@ -545,7 +583,15 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
       await page.goto(`${site.url}reference/classes/library.ShadowModel.html`)
       const first = page.locator('#tsd-nav-container > li').first()
       await first.waitFor()
-      expect(await first.locator('a').first().innerText()).toBe('Overview')
+      expect(await first.innerText()).toBe('Overview')
+      // Pages about the project are a group behind the guides, and of a module the names of one kind are open.
+      const groups = page.locator('#tsd-nav-container > li > details > summary')
+      const titles = await groups.allInnerTexts()
+      expect(titles.indexOf('About the project')).toBe(titles.indexOf('shadowllm') - 1)
+      expect(await page.locator('#tsd-nav-container a:visible', { hasText: 'Security' }).count()).toBe(0)
+      const names = page.locator('#tsd-nav-container details[open] a[href*="/library."]:visible')
+      expect(await names.count()).toBeGreaterThan(1)
+      expect(await names.count()).toBeLessThan(20)
       const end = await page
         .locator('.tsd-breadcrumb li')
         .last()
