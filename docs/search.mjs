@@ -122,11 +122,12 @@ function piecesOf(words) {
 
 /** In the browser: what the forms of a word have in common: masks and masking, calibrates and calibration, quantise and quantized. */
 function stemOf(word) {
-  const one = word
+  return word
     .replace(/(?<=..)ies$/, 'y')
     .replace(/(?<=\w{3})(?<![aius])s$/, '')
+    .replace(/(?<=\w\w)([bdgmnprt]|(?<=\w{4})l)\1(?:ing|ed)$/, '$1')
     .replace(/(?<=\w{4})(?:at(?:e|ed|ing|ions?|or)|ing|ed|e)$/, '')
-  return one.replace(/(?<=\w{3})is$/, 'iz').replace(/([bdgmnprt]|(?<=\w{5})l)\1$/, '$1')
+    .replace(/(?<=\w{3})is$/, 'iz')
 }
 
 /** In the browser: a query, and if it has words of others, the query with the titles that they stand for. */
@@ -210,9 +211,10 @@ function rankOfRow(
   const [[guide]] = standings
   const pieces = piecesOf(words)
   const fits = pieces.map((word) => {
-    const same = (part) => stemOf(part) === stemOf(word)
+    // Of one or of several.
+    const same = (part) => part === word || part === word.replace(/(?<=\w{3}[^s])s$/, '')
     if (parts.length > 0 && same(parts.at(-1)) && kind !== guide) return 1
-    const begins = (part) => part.startsWith(stemOf(word))
+    const begins = (part) => part.startsWith(stemOf(word)) || stemOf(part) === stemOf(word)
     return parts.some(same) ? 0.75 : parts.some(begins) ? 0.5 : 0
   })
   const names = [`${parent.split('.').at(-1)} ${name}`, ...(isFlagRow ? name.split(', ') : [name])]
@@ -225,8 +227,7 @@ function rankOfRow(
   const isSaid = (!isFlagRow || isFlag) && words.every((word) => sentenceOf(word, sentences))
   // Before a member whose name is the query, which has half of 3.
   const said = isSaid ? (words.every((word) => Object.hasOwn(sentences, word)) ? 1.7 : 1.6) : 0
-  const best = Math.max(rank, said)
-  return best > 0 && isListed ? best + 0.05 : best
+  return Math.max(rank, said && isListed ? said + 0.05 : said)
 }
 
 /** In the browser: the sentence that has a word, or all parts of one with dashes. */

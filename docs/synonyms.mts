@@ -50,7 +50,7 @@ export const synonyms: Readonly<Record<string, readonly string[]>> = {
   'Choose a planner': ['which planner', 'list of planners', 'best planner'],
   'Write your own planner': ['custom planner', 'plugin', 'extend'],
   'Write your own sampler': ['custom sampler', 'logits processor'],
-  'Train a predictor': ['fine tune', 'finetune', 'fine tuning'],
+  'Train a predictor': ['training', 'fine tune', 'finetune', 'fine tuning'],
   'Check the text against the dense model': ['speculative decoding', 'speculative'],
   'Chat with a model': ['chatbot', 'system prompt'],
   Thinking: ['reasoning', 'chain of thought'],
