@@ -170,7 +170,16 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
   })
 
   test('a vague query is not filled with how the project is kept', async () => {
-    for (const query of ['tokens', 'tok', 'limits', 'what can it do', 'is it safe to use a file'])
+    for (const query of [
+      'cli',
+      'training',
+      'masks',
+      'tokens',
+      'tok',
+      'limits',
+      'what can it do',
+      'is it safe to use a file',
+    ])
       for (const address of (await addresses(query)).slice(0, 3))
         expect(address, query).not.toMatch(/README\.(?:spec|SECURITY|CONTRIBUTING|parity)/)
   })
@@ -550,7 +559,7 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
     }
   })
 
-  test('on a phone the names of rows stay while a table is scrolled, and the menu has settings last', async () => {
+  test('on a phone the names of rows stay while a table is scrolled', async () => {
     const page = await site.browser.newPage({ viewport: { width: 390, height: 844 } })
     try {
       await page.goto(`${site.url}reference/documents/planners.html`)
@@ -566,6 +575,16 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
         .locator('tr')
         .evaluateAll((all) => all.map((one) => getComputedStyle(one).backgroundColor))
       expect(new Set(colours).size).toBe(1)
+    } finally {
+      await page.close()
+    }
+  })
+
+  test('the menu of a phone shows this page, the list of pages and settings at once, and a button closes it', async () => {
+    const page = await site.browser.newPage({ viewport: { width: 390, height: 844 } })
+    try {
+      await page.goto(`${site.url}reference/classes/library.ShadowModel.html`)
+      await page.locator('.site-menu .current').waitFor({ state: 'attached' })
       await page.locator('#tsd-toolbar-menu-trigger').click()
       const top = async (part: string): Promise<number> => (await page.locator(part).boundingBox())?.y ?? NaN
       expect(await top('.settings')).toBeGreaterThan(await top('.site-menu'))
@@ -575,6 +594,11 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
         .toBe(0)
       expect(await top('.tsd-page-navigation')).toBeGreaterThanOrEqual(0)
       expect(await top('.settings')).toBeLessThan(844)
+      // The current page is in the middle of the list.
+      const list = await page.locator('.site-menu').boundingBox()
+      const current = await page.locator('.site-menu .current').boundingBox()
+      expect(current?.y).toBeGreaterThan(list?.y ?? NaN)
+      expect(current?.y).toBeLessThan((list?.y ?? NaN) + (list?.height ?? NaN))
       await page.locator('.close-menu').click()
       await expect.poll(() => page.locator('.col-sidebar').isVisible()).toBe(false)
     } finally {
