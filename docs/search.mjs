@@ -226,7 +226,9 @@ function rankOfRow(
     fit * (standings.find(([kinds]) => kinds & kind)?.[1] ?? 0.5) * share * (1 + commands.length / 100)
   const isSaid = (!isFlagRow || isFlag) && words.every((word) => sentenceOf(word, sentences))
   // Before a member whose name is the query, which has half of 3.
-  const said = isSaid ? (words.every((word) => Object.hasOwn(sentences, word)) ? 1.7 : 1.6) : 0
+  const has = (word) => Object.hasOwn(sentences, word)
+  const isForm = words.some((word) => !has(word) && has(stemOf(word)))
+  const said = !isSaid ? 0 : words.every(has) ? 1.7 : isForm ? 1.4 : 1.6
   return Math.max(rank, said && isListed ? said + 0.05 : said)
 }
 

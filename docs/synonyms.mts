@@ -47,7 +47,7 @@ export const synonyms: Readonly<Record<string, readonly string[]>> = {
   'Handle an error': ['troubleshooting', 'exception', 'exceptions', 'catch', 'return code', 'error message'],
   'Use your own model': ['download', 'local model', 'huggingface', 'hugging face', 'checkpoint'],
   'Write a smaller model': ['prune', 'pruning', 'distillation', 'compress a model'],
-  'Choose a planner': ['which planner', 'list of planners', 'best planner'],
+  'Choose a planner': ['which planner should i use', 'list of planners', 'best planner'],
   'Write your own planner': ['custom planner', 'plugin', 'extend'],
   'Write your own sampler': ['custom sampler', 'logits processor'],
   'Train a predictor': ['training', 'fine tune', 'finetune', 'fine tuning'],
