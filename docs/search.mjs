@@ -5,14 +5,16 @@
  * sentence.
  * Guides, functions and classes come before types, and these before members; names of the main module before the same of another; and
  * the small words of English are ignored, but for `own`, which the tasks tell apart by. Signs that the index reads as operators never
- * reach it. A flag of the command line and the code of an error lead to where their pages explain them, and a word with one wrong letter to the word meant.
+ * reach it. A flag of the command line and the code of an error lead to where their pages explain them, and a word with one wrong
+ * letter to the word meant. A word is found in its other forms (masks, quantised), and a word that the pages do not use by the title
+ * that it stands for.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
-import { deflateSync, inflateSync } from 'node:zlib'
 import { DocumentReflection, ReflectionKind } from 'typedoc'
-import { beginning, codeAnchor, flagAnchor } from './words.mjs'
+import { synonyms } from './synonyms.mts'
+import { beginning, codeAnchor, flagAnchor, repack } from './words.mjs'
 
 /** What typedoc searches with, which knows the small words of English. */
 const lunr = createRequire(import.meta.resolve('typedoc'))('lunr')
@@ -98,10 +100,15 @@ function sentencesOf(text) {
   return found
 }
 
-/** A text by each of its words, in small letters. */
+/** A text by each of its words, in small letters, and by the stem of each. */
 function byWord(text) {
   const line = plain(text)
-  return Object.fromEntries(Array.from(line.toLowerCase().matchAll(/[a-z]\w+/g), ([word]) => [word, line]))
+  return Object.fromEntries(
+    Array.from(line.toLowerCase().matchAll(/[a-z]\w+/g), ([word]) => [
+      [word, line],
+      [stemOf(word), line],
+    ]).flat(),
+  )
 }
 
 /** Markdown without its marks, in one line. */
@@ -122,7 +129,7 @@ const standings = [
   [ReflectionKind.Method, 1],
 ]
 
-/** In the browser: the words of the last query, as they were found, and whether it names a flag or a code. Each page has one. */
+/** In the browser: the words of each reading of the last query, as they were found, and whether it names a flag or a code. Each page has one. */
 const asked = {}
 
 /** In the browser: the words of a text in small letters, with dashes within them (`least-squares`). */
@@ -135,6 +142,25 @@ function piecesOf(words) {
   return words.flatMap((word) => word.split('-'))
 }
 
+/** In the browser: what the forms of a word have in common: masks and masking, calibrates and calibration, quantise and quantized. */
+function stemOf(word) {
+  return word
+    .replace(/(?<=..)ies$/, 'y')
+    .replace(/(?<=\w{3})(?<![aius])s$/, '')
+    .replace(/(?<=\w\w)([bdgmnprt]|(?<=\w{4})l)\1(?:ing|ed)$/, '$1')
+    .replace(/(?<=\w{4})(?:at(?:e|ed|ing|ions?|or)|ing|ed|e)$/, '')
+    .replace(/(?<=\w{3})is$/, 'iz')
+}
+
+/** In the browser: a query, and if it has words of others, the query with the titles that they stand for. */
+function readingsOf(query, synonyms) {
+  const line = ` ${piecesOf(wordsOf(query)).join(' ')} `
+  for (const [title, phrases] of Object.entries(synonyms))
+    for (const phrase of phrases)
+      if (line.includes(` ${phrase} `)) return [query, line.replace(` ${phrase} `, ` ${title} `)]
+  return [query]
+}
+
 /** In the browser: the words of a query without the small ones, unless it has no others. */
 function wordsOfQuery(query, smallWords) {
   const words = wordsOf(query)
@@ -143,9 +169,16 @@ function wordsOfQuery(query, smallWords) {
 }
 
 /** In the browser: what the index has for a query. A long word that it does not have stands for one that differs by a letter. */
-function searchFor(index, query, smallWords) {
+function searchFor(index, query, smallWords, synonyms) {
   // Each piece is letters, digits and underscores: none is an operator.
-  const find = (pieces) => index.search(pieces.map((piece) => `*${piece}*`).join(' '))
+  const find = (pieces) =>
+    index.search(
+      pieces
+        .map(stemOf)
+        .flatMap((stem) => [stem, stem.replace(/iz$/, 'is')])
+        .map((stem) => (stem.length > 2 ? `*${stem}*` : `${stem}*`))
+        .join(' '),
+    )
   asked.isFlag = /(?:^|\s)-/.test(query)
   asked.isCode = /^\s*[A-Z][A-Z\d_]+\s*$|_/.test(query)
   const meant = (piece) => {
@@ -153,8 +186,29 @@ function searchFor(index, query, smallWords) {
     const [best] = index.search(`${piece}~1`)
     return Object.keys(best?.matchData.metadata ?? {})[0] ?? piece
   }
-  asked.words = wordsOfQuery(query, smallWords).map((word) => word.split('-').map(meant).join('-'))
-  return asked.words.length > 0 ? find(piecesOf(asked.words)) : []
+  // A flag is spelt with dashes.
+  const spelt = (word) => (asked.isFlag || find([word]).length === 0 ? word.replaceAll('_', '-') : word)
+  asked.readings = readingsOf(query, asked.isFlag ? {} : synonyms).map((reading) =>
+    wordsOfQuery(reading, smallWords).map((word) => spelt(word).split('-').map(meant).join('-')),
+  )
+  const words = asked.readings.flat()
+  return words.length > 0 ? find(piecesOf(words)) : []
+}
+
+/** In the browser: where a result stands among others: by its name, then by how many of the words it has, then as the index says. */
+function scoreOf({ score, matchData }, row, { readings, isFlag, isCode }, standings, mainModule) {
+  const found = Object.keys(matchData.metadata).map(stemOf)
+  const ranks = readings.map((words) => {
+    const stems = piecesOf(words).map(stemOf)
+    const share = stems.filter((stem) => found.some((term) => term.includes(stem))).length / stems.length
+    return (
+      1e3 * rankOfRow(row, { words, isFlag, isCode }, standings, mainModule) * (0.6 + 0.4 * share) +
+      100 * share
+    )
+  })
+  // How the project is kept comes behind what says the same to its users.
+  const [isInside, section] = /^documents\/README\.\w[\w-]*\.html(#?)/.exec(row.url) ?? []
+  return (Math.max(...ranks) + score) * (isInside ? (section ? 0.1 : 0.3) : 1)
 }
 
 /**
@@ -163,7 +217,7 @@ function searchFor(index, query, smallWords) {
  * A flag comes behind sentences unless the query begins with a dash.
  */
 function rankOfRow(
-  { name, kind, url, parent = '', line = '', sentences = {} },
+  { name, kind, url, parent = '', line = '', sentences = {}, isListed },
   { words, isFlag, isCode },
   standings,
   mainModule,
@@ -186,8 +240,7 @@ function rankOfRow(
     // Of one or of several.
     const same = (part) => part === word || part === word.replace(/(?<=\w{3}[^s])s$/, '')
     if (parts.length > 0 && same(parts.at(-1)) && kind !== guide) return 1
-    // Compensate is the beginning of compensation, but for an end.
-    const begins = (part) => part.startsWith(word) || (word.length > 5 && part.startsWith(word.slice(0, -1)))
+    const begins = (part) => part.startsWith(stemOf(word)) || stemOf(part) === stemOf(word)
     return parts.some(same) ? 0.75 : parts.some(begins) ? 0.5 : 0
   })
   const names = [`${parent.split('.').at(-1)} ${name}`, ...(isFlagRow ? name.split(', ') : [name])]
@@ -207,20 +260,28 @@ function rankOfRow(
         : 1
   const rank =
     fit * (standings.find(([kinds]) => kinds & kind)?.[1] ?? 0.5) * share * (1 + commands.length / 100)
+  const isSaid = (!isFlagRow || isFlag) && words.every((word) => sentenceOf(word, sentences))
   // Before a member whose name is the query, which has half of 3.
-  const isSaid = words.every((word) => sentenceOf(word, sentences))
-  return isSaid ? Math.max(rank, words.every((word) => Object.hasOwn(sentences, word)) ? 1.7 : 1.6) : rank
+  const has = (word) => Object.hasOwn(sentences, word)
+  const isForm = words.some((word) => !has(word) && has(stemOf(word)))
+  const said = !isSaid ? 0 : words.every(has) ? 1.7 : isForm ? 1.4 : 1.6
+  return Math.max(rank, said && isListed ? said + 0.05 : said)
 }
 
 /** In the browser: the sentence that has a word, or all parts of one with dashes. */
 function sentenceOf(word, sentences) {
-  const found = [word, ...word.split('-')].map((one) => Object.hasOwn(sentences, one) && sentences[one])
+  const own = (key) => Object.hasOwn(sentences, key) && sentences[key]
+  const found = [word, ...word.split('-')].map((one) => own(one) || own(stemOf(one)))
   return found[0] || (found.every((one, i) => i === 0 || one) && found[1])
 }
 
 /** In the browser: the words of a row below its name: the sentence that was looked for, or its own line. */
-function lineOfRow({ line, sentences = {} }, escaped, words) {
-  const shown = words.map((word) => sentenceOf(word, sentences)).find(Boolean) ?? line
+function lineOfRow({ line, sentences = {} }, escaped, readings) {
+  const shown =
+    readings
+      .flat()
+      .map((word) => sentenceOf(word, sentences))
+      .find(Boolean) ?? line
   return shown ? `<span class="line">${escaped(shown)}</span>` : ''
 }
 
@@ -252,11 +313,11 @@ function centre(list, entry) {
 const changes = [
   [
     'let a=i.split(" ").map(c=>c.length?`*${c}*`:"").join(" ");s=r.index.search(a)',
-    's=searchFor(r.index,i,smallWords)',
+    's=searchFor(r.index,i,smallWords,synonyms)',
   ],
   [
     'l.name.toLowerCase().startsWith(i.toLowerCase())&&(d*=10/(1+Math.abs(l.name.length-i.length)))',
-    'c.score+=1e3*rankOfRow(l,asked,standings,mainModule)',
+    'c.score=scoreOf(c,l,asked,standings,mainModule)',
   ],
   // lunr takes two states of its graph of words for one if their edges are spelt alike: edge 1 to state 23, and edge 12 to 3.
   ['e=e+s+o.id', 'e=e+s+o.id+","'],
@@ -266,7 +327,7 @@ const changes = [
   ['if(e&&!rt(e)){', 'if(e){'],
   ['document.querySelector(".site-menu").scrollTop=r', 'centre(document.querySelector(".site-menu"),e)'],
   // A result says what it is.
-  ['`<span class="text">${f}</span>`', '`<span class="text">${f}</span>${lineOfRow(c,te,asked.words)}`'],
+  ['`<span class="text">${f}</span>`', '`<span class="text">${f}</span>${lineOfRow(c,te,asked.readings)}`'],
 ]
 
 /** Called by typedoc. */
@@ -276,6 +337,8 @@ export function load(app) {
   let lines = new Map()
   /** The sentences of guides and of their sections, likewise. */
   let sentences = new Map()
+  /** The rows that the start page lists, likewise. */
+  let listed = new Set()
   app.renderer.on('prepareIndex', (event) => {
     for (let i = event.searchResults.length - 1; i >= 0; i--) {
       const one = event.searchResults[i]
@@ -286,8 +349,7 @@ export function load(app) {
     const { router } = app.renderer
     const addresses = new Map()
     const words = new Set()
-    /** What the start page lists. */
-    const listed = new Set()
+    const fromStart = new Set()
     for (const guide of event.searchResults.filter((one) => one.isDocument())) {
       const text = guide.content.map((part) => part.text).join('')
       for (const [word] of text.toLowerCase().matchAll(/[a-z]+/g)) words.add(word)
@@ -305,7 +367,7 @@ export function load(app) {
       // Behind a guide that fits a query as well.
       one.relevanceBoost = 0.5
       addresses.set(one, address)
-      listed.add(one)
+      fromStart.add(one)
       event.searchResults.push(one)
     }
     for (const [page, itemsOf] of [
@@ -324,7 +386,7 @@ export function load(app) {
       // Before a section of that name.
       one.relevanceBoost = 2
       addresses.set(one, `index.html#${word.toLowerCase()}`)
-      listed.add(one)
+      fromStart.add(one)
       event.searchResults.push(one)
     }
     const addressOf = router.getFullUrl.bind(router)
@@ -339,39 +401,48 @@ export function load(app) {
         .filter((one) => one.isDocument())
         .map((one) => {
           const text = one.content.map((part) => part.text).join('')
-          return [keyOf(one), listed.has(one) ? byWord(text) : sentencesOf(text)]
+          return [keyOf(one), fromStart.has(one) ? byWord(text) : sentencesOf(text)]
         }),
     )
+    listed = new Set([...fromStart].map(keyOf))
     lines = new Map(event.searchResults.map((one) => [keyOf(one), lineOf(one)]))
     smallWords = [...words].filter(
       (word) => word !== 'own' && lunr.stopWordFilter(new lunr.Token(word)) === undefined,
     )
   })
   app.renderer.on('endRender', ({ outputDirectory }) => {
-    const index = join(outputDirectory, 'assets/search.js')
-    const packed = /(?<=^window\.searchData = ")[^"]+/
-    const text = readFileSync(index, 'utf8')
-    const [given] = packed.exec(text) ?? []
-    if (given === undefined) throw new Error('search.js of typedoc: expected packed data, got none')
-    const data = JSON.parse(inflateSync(Buffer.from(given, 'base64')))
-    for (const row of data.rows) {
-      row.line = lines.get(`${row.name} ${row.url}`)
-      row.sentences = sentences.get(`${row.name} ${row.url}`)
-    }
-    writeFileSync(
-      index,
-      text.replace(packed, () => deflateSync(JSON.stringify(data)).toString('base64')),
-    )
+    repack(join(outputDirectory, 'assets/search.js'), (data) => {
+      for (const title of Object.keys(synonyms))
+        if (!data.rows.some(({ name }) => name === title))
+          throw new Error(`synonyms of the search: expected a title of the reference, got ${title}`)
+      const rows = data.rows.map((row) => {
+        const key = `${row.name} ${row.url}`
+        return { ...row, line: lines.get(key), sentences: sentences.get(key), isListed: listed.has(key) }
+      })
+      return { ...data, rows }
+    })
     const file = join(outputDirectory, 'assets/main.js')
     let script = readFileSync(file, 'utf8')
     for (const [from, to] of changes) {
       if (!script.includes(from)) throw new Error(`main.js of typedoc: expected ${from}, got none`)
       script = script.replace(from, () => to)
     }
-    const constants = Object.entries({ asked, smallWords, standings, mainModule }).map(
+    const constants = Object.entries({ asked, smallWords, synonyms, standings, mainModule }).map(
       ([name, value]) => `const ${name}=${JSON.stringify(value)}`,
     )
-    const functions = [wordsOf, piecesOf, wordsOfQuery, searchFor, sentenceOf, rankOfRow, lineOfRow, centre]
+    const functions = [
+      wordsOf,
+      piecesOf,
+      stemOf,
+      readingsOf,
+      wordsOfQuery,
+      searchFor,
+      sentenceOf,
+      rankOfRow,
+      scoreOf,
+      lineOfRow,
+      centre,
+    ]
     writeFileSync(file, [...constants, ...functions, script].join('\n'))
   })
 }

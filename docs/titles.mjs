@@ -4,10 +4,11 @@
  * lists of names say of each how its comment begins; a name leads to its definition on the site, to that of the annotated specification
  * which has the same name or the one of its tag `@specified`, and to the guides, programs and examples that use it; every page leads to
  * the other pages of the site from its header; formulas, which documents write as `<var>`, are MathML; and a line of code that is too
- * long goes on further in.
+ * long goes on further in. A command of the page of flags leads to each flag that is explained above it. In the list of pages those about
+ * the project stand by themselves, behind the guides.
  */
 import { readFileSync } from 'node:fs'
-import { basename, dirname, relative } from 'node:path'
+import { basename, dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { CommentTag, Converter, MinimalSourceFile, ReflectionKind } from 'typedoc'
 import {
@@ -19,7 +20,7 @@ import {
 } from '../scripts/site_links.ts'
 import { allExamples } from '../spec/harness/all_examples.ts'
 import { typeset } from '../scripts/spec_page/mathematics.ts'
-import { beginning, codeAnchor, flagAnchor } from './words.mjs'
+import { beginning, codeAnchor, flagAnchor, repack } from './words.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const pathOf = (file) => relative(root, file).replaceAll('\\', '/')
@@ -88,6 +89,53 @@ function placesOfUse(project, router) {
   return places
 }
 
+/**
+ * The page of flags with an anchor for each explanation, which the search leads to, and the flags that a command shares as links to them.
+ * @throws Error if a command shares a flag that none of the explanations of its group is of
+ */
+function linkedFlags(html) {
+  const counts = {}
+  const sections = html.split(/(?=<h2 id="[^"]+")/)
+  /** Of each group of flags: the names, the anchor and the commands of each explanation. */
+  const groups = new Map()
+  const withAnchors = sections.map((section) => {
+    const rows = []
+    const text = section.replaceAll(
+      /<li>(?=<code>((?:-\w, )?--([\w-]+)[^<]*)<\/code>: (.*))/g,
+      (_, term, flag, words) => {
+        const id = flagAnchor(flag, (counts[flag] = (counts[flag] ?? 0) + 1))
+        const [, commands = ''] = /\. Of (<code>.*<\/code>)\./.exec(words) ?? []
+        rows.push({
+          names: term.match(/--[\w-]+/g),
+          id,
+          commands: commands.replaceAll(/<\/?code>/g, '').split(', '),
+        })
+        return `<li id="${id}">`
+      },
+    )
+    groups.set(/^<h2 id="([^"]+)"/.exec(section)?.[1], rows)
+    return text
+  })
+  return withAnchors
+    .map((section) => {
+      const [, command] = /^<h2 id="shadowllm-[^"]*".*?>shadowllm ([^<]+)</.exec(section) ?? []
+      return section.replaceAll(
+        /(<li><a href="#([^"]+)">[^<]*<\/a>: )(<code>.*)/g,
+        (_, start, group, list) => {
+          const links = list.replaceAll(/<code>--([\w-]+)<\/code>/g, (code, flag) => {
+            const row = groups
+              .get(group)
+              ?.find(({ names, commands }) => names.includes(`--${flag}`) && commands.includes(command))
+            if (row === undefined) throw new Error(`${command}: expected --${flag} in ${group}, got none`)
+            return `<a href="#${row.id}">${code}</a>`
+          })
+          return start + links
+        },
+      )
+    })
+    .join('')
+}
+
 /** A block of code with each line as an element, whose second row style sets in; what separates lines stays, to be copied. */
 function codeLines(block) {
   const parts = block.split(/(\n|<br\/>)/)
@@ -96,8 +144,32 @@ function codeLines(block) {
     .join('')
 }
 
+/**
+ * The list of pages: guides, those about the project, and modules, whose names are in groups by their kinds.
+ * @throws Error if there are none about the project
+ */
+function listOfPages(groups) {
+  const inGroups = (pages) => pages.flatMap((one) => (one.path === undefined ? one.children : one))
+  const pages = inGroups(groups).map((one) =>
+    one.children && !isModule(one) ? { ...one, children: inGroups(one.children) } : one,
+  )
+  const { children, ...overview } = pages.find(({ path }) => path === 'documents/README.html') ?? {}
+  if (children === undefined)
+    throw new Error('the list of pages: expected pages below the overview, got none')
+  const guides = pages.filter((one) => !isModule(one) && one.path !== overview.path)
+  return [overview, ...guides, { text: 'About the project', children }, ...pages.filter(isModule)]
+}
+
+/** Whether an entry of the list of pages is a module. */
+function isModule({ path }) {
+  return path.startsWith('modules/')
+}
+
 /** Called by typedoc. */
 export function load(app) {
+  app.renderer.on('endRender', ({ outputDirectory }) =>
+    repack(join(outputDirectory, 'assets/navigation.js'), listOfPages),
+  )
   /** Documents by the one under which they stand. */
   const below = new Map()
   app.on('bootstrapEnd', () => {
@@ -199,14 +271,13 @@ export function load(app) {
       /href="site:([^"]*)"(?: class="(?:(tsd-signature-type) )?external" target="_blank")?/g,
       (_, address, kind) => `href="${up}../${address}"${kind ? ` class="${kind}"` : ''}`,
     )
-    // The search leads to each place where a flag is explained.
-    if (page.url === 'documents/flags.html') {
-      const counts = {}
-      page.contents = page.contents?.replaceAll(
-        /<li>(?=<code>(?:-\w, )?--([\w-]+)[^<]*<\/code>: )/g,
-        (_, flag) => `<li id="${flagAnchor(flag, (counts[flag] = (counts[flag] ?? 0) + 1))}">`,
-      )
-    }
+    if (page.url === 'documents/flags.html' && page.contents)
+      page.contents = linkedFlags(page.contents)
+        // Its sections as two groups, of which that of commands opens.
+        .replace(
+          /(?:<li><a href="#shadowllm-[^"]*">.*<\/li>\n?)+/,
+          (items) => `<li><details><summary>Commands</summary><ul>${items}</ul></details></li>`,
+        )
     if (page.url === 'documents/errors.html') {
       const counts = {}
       page.contents = page.contents?.replaceAll(
@@ -214,6 +285,11 @@ export function load(app) {
         (_, code) => `<li id="${codeAnchor(code, (counts[code] = (counts[code] ?? 0) + 1))}">`,
       )
     }
+    // On a phone what lies beside the menu closes it: so does this.
+    page.contents = page.contents?.replace(
+      /(?=<div class="col-sidebar">)/,
+      '<button class="close-menu" type="button" aria-label="Close the menu">✕</button>',
+    )
     // Code among words is broken behind a slash, and a flag not at its hyphens, in blocks of commands neither.
     const wholeFlags = (code) => code.replaceAll(/(?<![\w-])--?[a-z][\w-]*/g, '<span class="flag">$&</span>')
     page.contents = page.contents

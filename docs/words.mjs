@@ -8,6 +8,8 @@
  * links, in words (of the start page too) and in types: to their page of the reference, or else to their definition, with the number of a constant. A family
  * of codes (FILE_*) is code. A property that must be given and whose words name a default is a warning.
  */
+import { readFileSync, writeFileSync } from 'node:fs'
+import { deflateSync, inflateSync } from 'node:zlib'
 import { Comment, CommentTag, Converter, LiteralType, ReflectionKind, UnionType } from 'typedoc'
 import ts from 'typescript'
 import { declares, exportedNames, nameAddress, numberOfName, wordsOfName } from '../scripts/site_links.ts'
@@ -32,6 +34,19 @@ export function flagAnchor(flag, count) {
 /** The anchor of an error's code, likewise. */
 export function codeAnchor(code, count) {
   return `code-${code.toLowerCase()}${count === 1 ? '' : `-${count}`}`
+}
+
+/** Changes the data that a script of typedoc holds packed. @throws Error if it holds none */
+export function repack(file, change) {
+  const packed = /(?<=^window\.\w+ = ")[^"]+/
+  const text = readFileSync(file, 'utf8')
+  const [given] = packed.exec(text) ?? []
+  if (given === undefined) throw new Error(`${file}: expected packed data of typedoc, got none`)
+  const data = change(JSON.parse(inflateSync(Buffer.from(given, 'base64'))))
+  writeFileSync(
+    file,
+    text.replace(packed, () => deflateSync(JSON.stringify(data)).toString('base64')),
+  )
 }
 
 /** The type that a type is a reference to, as it is or in a list; null for another one. */

@@ -30,8 +30,12 @@ function codeOf(page: string): string {
   return [...(joined.match(block) ?? []), ...inline].join('\n')
 }
 
+/** How the commands of a page are typed. */
+const SPELT =
+  'Commands are spelt `shadowllm`: type `npx shadowllm` where the package is installed, and `npm run -s shadowllm --` in a checkout.\n\n'
+
 /**
- * A table of packages, and what needs each.
+ * A table of packages, and what needs each; before it how commands are typed, if the page has any.
  * @param page in Markdown; default: all packages
  * @returns empty for a page whose code needs none
  */
@@ -51,5 +55,8 @@ export function packagesTable(page?: string): string {
         ...(use ? [use.replaceAll(/--[\w-]+/g, '`$&`')] : []),
       ].join('; '),
     ])
-  return rows.length === 0 ? '' : markdownTable(['first install (a checkout has it)', 'needed for'], rows)
+  if (rows.length === 0) return ''
+  const hasCommands = code !== null && /^shadowllm /m.test(code)
+  const table = markdownTable(['install beside the package', 'needed for'], rows)
+  return `${hasCommands ? SPELT : ''}${table}`
 }

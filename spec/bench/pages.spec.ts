@@ -146,6 +146,12 @@ describe('packages are known by the code that needs them', () => {
     expect(packagesTable(`\`\`\`sh\n${line}\n\`\`\``)).toContain(`\`npm i ${packages}\``)
     expect(packagesTable(line)).toBe('')
   })
+  test('a page with commands says before the table how they are typed', () => {
+    const spelt = 'type `npx shadowllm` where the package is installed'
+    expect(packagesTable('```sh\nshadowllm serve\n```')).toContain(spelt)
+    expect(packagesTable("```ts\nimport { verify } from 'shadowllm/verify'\n```")).not.toContain(spelt)
+    expect(packagesTable()).not.toContain(spelt)
+  })
   test.each([
     'shadowllm chat -m build/guide/model',
     'shadowllm perplexity --by page \\\n  --text a.txt',

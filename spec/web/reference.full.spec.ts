@@ -9,7 +9,9 @@ import { basename, join } from 'node:path'
 import { inflateSync } from 'node:zlib'
 import type { Page } from 'playwright-core'
 import { beforeAll, describe, expect, test } from 'vitest'
+import { synonyms } from '../../docs/synonyms.mts'
 import { browseSite, cannotBrowse, whyNotBrowsed } from './browsed_site.ts'
+import { queries } from './reference_queries.ts'
 
 const timeout = 600_000
 
@@ -88,7 +90,7 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
 
   test('a mask is found where it is chosen, made and read, by a question too', async () => {
     for (const query of ['mask', 'how to choose a mask'])
-      expect((await found(query)).slice(0, 8)).toEqual(
+      expect(await found(query)).toEqual(
         expect.arrayContaining([
           'Use the library in a program.A mask, read and given back',
           'shadowllm.makeMask',
@@ -148,10 +150,53 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
     expect((await found(query)).slice(0, 5)).toContain(task),
   )
 
+  /** The addresses that the search lists. */
+  async function addresses(query: string): Promise<string[]> {
+    await found(query)
+    return searching
+      .locator('#tsd-search-results a')
+      .evaluateAll((all) => all.map((one) => one.getAttribute('href') ?? ''))
+  }
+
+  test('what newcomers type leads to its page', async () => {
+    const missed: string[] = []
+    for (const [query, address] of queries) {
+      const first = (await addresses(query)).slice(0, 3)
+      if (!first.some((one) => one.endsWith(address))) missed.push(`${query}: ${first.join(' ')}`)
+    }
+    expect(missed).toEqual([])
+  })
+
+  test('a word of others leads to the title that it stands for', async () => {
+    const missed: string[] = []
+    for (const [title, phrases] of Object.entries(synonyms))
+      for (const phrase of phrases) {
+        const names = (await found(phrase)).slice(0, 3)
+        if (!names.some((name) => name.endsWith(title))) missed.push(`${phrase}: ${names.join('; ')}`)
+      }
+    expect(missed).toEqual([])
+  })
+
+  test('a vague query is not filled with how the project is kept', async () => {
+    for (const query of [
+      'cli',
+      'training',
+      'masks',
+      'tokens',
+      'tok',
+      'limits',
+      'what can it do',
+      'is it safe to use a file',
+    ])
+      for (const address of (await addresses(query)).slice(0, 2))
+        expect(address, query).not.toMatch(/README\.(?:spec|SECURITY|CONTRIBUTING|parity)/)
+  })
+
   test.each([
     ['least-squares', 'Make up for skipped units'],
     ['--compensate least-squares', '--compensate'],
     ['--head-sparsity', '--head-sparsity'],
+    ['--head_sparsity', '--head-sparsity'],
     ['head-sparsity', '--head-sparsity'],
     ['--planner', '--planner'],
     ['-m', '-m, --model'],
@@ -198,11 +243,49 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
       (await meanings('--threads')).filter((line) => /^[\w, ]+: threads/.test(line)).length,
     ).toBeGreaterThan(1)
     expect((await meanings('generate --threads'))[0]).toMatch(/^[\w, ]*generate[\w, ]*: the most threads/)
+    for (const [command, flag] of [
+      ['perplexity', '--storage'],
+      ['bench', '--threads'],
+      ['cost', '--sparsity'],
+    ])
+      expect((await meanings(`${command} ${flag}`))[0]).toMatch(
+        new RegExp(`^[\\w, ]*\\b${command}\\b[\\w, ]*:`),
+      )
     const page = await site.browser.newPage()
     try {
       await page.goto(`${site.url}reference/documents/flags.html#flag-head-sparsity`)
       expect(await page.locator(':target').innerText()).toMatch(/^--head-sparsity <share>: share of heads/)
       expect(await page.locator('.site-menu a', { hasText: 'Command line' }).count()).toBe(1)
+    } finally {
+      await page.close()
+    }
+  })
+
+  test('a flag that a command shares is a link to its meaning there, and commands of that page are closed', async () => {
+    const page = await site.browser.newPage()
+    try {
+      await page.goto(`${site.url}reference/documents/flags.html`)
+      const shared = page.locator('p:has-text("Explained above:") + ul code')
+      expect(await shared.count()).toBeGreaterThan(100)
+      expect(await page.locator('p:has-text("Explained above:") + ul code:not(a code)').count()).toBe(0)
+      const broken = await page.locator('p:has-text("Explained above:") + ul a').evaluateAll((all) =>
+        all.flatMap((one) => {
+          const href = one.getAttribute('href') ?? ''
+          return document.getElementById(href.slice(1)) === null ? [href] : []
+        }),
+      )
+      expect(broken).toEqual([])
+      // Of the meanings that of this command.
+      const link = page.locator('#shadowllm-eval ~ ul a', { hasText: /^--sparsity$/ }).first()
+      const target = page.locator(`li[id="${(await link.getAttribute('href'))?.slice(1)}"]`)
+      expect(await target.innerText()).toMatch(/^--sparsity .* Of perplexity, eval\.$/)
+      expect(await page.locator('.tsd-page-navigation a', { hasText: 'shadowllm eval' }).isVisible()).toBe(
+        false,
+      )
+      await page.locator('.tsd-page-navigation summary', { hasText: 'Commands' }).click()
+      expect(await page.locator('.tsd-page-navigation a', { hasText: 'shadowllm eval' }).isVisible()).toBe(
+        true,
+      )
     } finally {
       await page.close()
     }
@@ -234,6 +317,7 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
       'Choose a mask',
       'Open a GGUF file',
       'Stream a text',
+      'Stop a text',
       'Use it in a web page',
       'Choose a planner',
       'Skip heads',
@@ -253,7 +337,12 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
     ])
     // The names beside them are links too, but for options.
     const bare = await list.locator('code:not(a code)').allInnerTexts()
-    expect(bare.filter((name) => !name.startsWith('--'))).toEqual(['shadowllm/worker', 'obs', 'planner'])
+    expect(bare.filter((name) => !name.startsWith('--'))).toEqual([
+      'signal',
+      'shadowllm/worker',
+      'obs',
+      'planner',
+    ])
     const places = await searching.evaluate((all) => {
       const read = async (link: string): Promise<[link: string, hasPlace: boolean, hasExample: boolean]> => {
         const page = new DOMParser().parseFromString(await (await fetch(link)).text(), 'text/html')
@@ -312,12 +401,12 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
     try {
       await page.goto(`${site.url}reference/index.html`)
       await page.keyboard.press('/')
-      await page.locator('#tsd-search-input').fill('What becomes of it')
-      await page.locator('#tsd-search-results a', { hasText: 'What becomes of it' }).first().waitFor()
+      await page.locator('#tsd-search-input').fill('Quantised weights')
+      await page.locator('#tsd-search-results a', { hasText: 'Quantised weights' }).first().waitFor()
       // Without a choice the first result is meant.
       await page.keyboard.press('Enter')
       await page.waitForURL(/documents\/gguf\.html#/)
-      expect(await page.locator(':target').innerText()).toContain('What becomes of it')
+      expect(await page.locator(':target').innerText()).toContain('Quantised weights')
     } finally {
       await page.close()
     }
@@ -384,6 +473,7 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
       )
       expect(words).not.toContain('learnt through the mask')
       await page.locator('.result a', { hasText: 'planners of the command line' }).click()
+      await page.waitForURL(/planners\.html/)
       for (const name of ['static', 'griffin', 'griffin-static', 'glass', 'shadow'])
         expect(await page.locator('td:first-child', { hasText: new RegExp(`^${name}$`) }).count(), name).toBe(
           1,
@@ -477,7 +567,7 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
     }
   })
 
-  test('on a phone the names of rows stay while a table is scrolled, and the menu has settings last', async () => {
+  test('on a phone the names of rows stay while a table is scrolled', async () => {
     const page = await site.browser.newPage({ viewport: { width: 390, height: 844 } })
     try {
       await page.goto(`${site.url}reference/documents/planners.html`)
@@ -493,9 +583,32 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
         .locator('tr')
         .evaluateAll((all) => all.map((one) => getComputedStyle(one).backgroundColor))
       expect(new Set(colours).size).toBe(1)
+    } finally {
+      await page.close()
+    }
+  })
+
+  test('the menu of a phone shows this page, the list of pages and settings at once, and a button closes it', async () => {
+    const page = await site.browser.newPage({ viewport: { width: 390, height: 844 } })
+    try {
+      await page.goto(`${site.url}reference/classes/library.ShadowModel.html`)
+      await page.locator('.site-menu .current').waitFor({ state: 'attached' })
       await page.locator('#tsd-toolbar-menu-trigger').click()
       const top = async (part: string): Promise<number> => (await page.locator(part).boundingBox())?.y ?? NaN
       expect(await top('.settings')).toBeGreaterThan(await top('.site-menu'))
+      // All three are seen at once, and a button closes them.
+      await expect
+        .poll(() => page.locator('.col-sidebar').evaluate((one) => one.getAnimations().length))
+        .toBe(0)
+      expect(await top('.tsd-page-navigation')).toBeGreaterThanOrEqual(0)
+      expect(await top('.settings')).toBeLessThan(844)
+      // The current page is in the middle of the list.
+      const list = await page.locator('.site-menu').boundingBox()
+      const current = await page.locator('.site-menu .current').boundingBox()
+      expect(current?.y).toBeGreaterThan(list?.y ?? NaN)
+      expect(current?.y).toBeLessThan((list?.y ?? NaN) + (list?.height ?? NaN))
+      await page.locator('.close-menu').click()
+      await expect.poll(() => page.locator('.col-sidebar').isVisible()).toBe(false)
     } finally {
       await page.close()
     }
@@ -508,7 +621,15 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
       await page.goto(`${site.url}reference/classes/library.ShadowModel.html`)
       const first = page.locator('#tsd-nav-container > li').first()
       await first.waitFor()
-      expect(await first.locator('a').first().innerText()).toBe('Overview')
+      expect(await first.innerText()).toBe('Overview')
+      // Pages about the project are a group behind the guides, and of a module the names of one kind are open.
+      const groups = page.locator('#tsd-nav-container > li > details > summary')
+      const titles = await groups.allInnerTexts()
+      expect(titles.indexOf('About the project')).toBe(titles.indexOf('shadowllm') - 1)
+      expect(await page.locator('#tsd-nav-container a:visible', { hasText: 'Security' }).count()).toBe(0)
+      const names = page.locator('#tsd-nav-container details[open] a[href*="/library."]:visible')
+      expect(await names.count()).toBeGreaterThan(1)
+      expect(await names.count()).toBeLessThan(20)
       const end = await page
         .locator('.tsd-breadcrumb li')
         .last()
