@@ -70,12 +70,12 @@ export const queries: readonly (readonly [query: string, address: string])[] = [
   ['multithreading', 'commands.html#how-masks-are-executed-and-weights-stored'],
   ['kv cache', 'chat.html#the-cache-between-turns'],
   // Errors.
-  ['exit codes', 'commands.html#errors-exit-codes-and-ctrl-c'],
-  ['exit code', 'index.html#errors'],
-  ['error codes', 'index.html#errors'],
-  ['catch errors', 'index.html#errors'],
-  ['exceptions', 'index.html#errors'],
-  ['troubleshooting', 'index.html#errors'],
+  ['exit codes', 'documents/errors.html'],
+  ['exit code', 'documents/errors.html'],
+  ['error codes', 'documents/errors.html'],
+  ['catch errors', 'documents/errors.html'],
+  ['exceptions', 'documents/errors.html'],
+  ['troubleshooting', 'documents/errors.html'],
   // Flags.
   ['--head_sparsity', '#flag-head-sparsity'],
   ['head_sparsity', '#flag-head-sparsity'],
