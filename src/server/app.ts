@@ -56,7 +56,7 @@ export interface Server {
   ended(request: Request): Promise<EndedAnswer> | null
   /** Makes ready what the first chat would wait for. */
   start(): void
-  /** Takes no further request, and refuses those that are being read. @returns when the last one has been answered */
+  /** Refuses further requests, and those that are being read. @returns when the last one has been answered */
   drain(): Promise<void>
   /** Ends every request at its next step. */
   end(): void
@@ -130,6 +130,11 @@ export function createServer(model: ShadowModel, options: ServerOptions): Server
     return next()
   })
 
+  app.use((c, next) => {
+    if (scheduler.isDraining && !['/health', '/metrics'].includes(c.req.path)) throw scheduler.ending()
+    return next()
+  })
+
   // Node's bridge names the client that left by a text, which the router would not hand on.
   app.use(async (_, next) => {
     try {
@@ -151,7 +156,9 @@ export function createServer(model: ShadowModel, options: ServerOptions): Server
   > = {
     '/health': {
       GET: (c) =>
-        c.json({ status: scheduler.isDraining ? 'draining' : 'ok' }, scheduler.isDraining ? 503 : 200),
+        scheduler.isDraining
+          ? c.json({ status: 'draining' }, 503, scheduler.ending().headers)
+          : c.json({ status: 'ok' }),
     },
     '/metrics': {
       GET: (c) =>

@@ -184,7 +184,7 @@ export class Scheduler {
       'DRAINING',
       'server: expected one that takes requests, got one that is shutting down',
       {
-        headers: { 'retry-after': RETRY_AFTER },
+        headers: { 'retry-after': RETRY_AFTER, connection: 'close' },
       },
     )
   }
