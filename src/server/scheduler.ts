@@ -40,7 +40,7 @@ interface Waiting {
 }
 
 /** Seconds after which a refused client may try again. */
-const RETRY_AFTER = '1'
+export const RETRY_AFTER = '1'
 
 /** Gives out seats and turns. */
 export class Scheduler {

@@ -69,10 +69,15 @@ export class SequenceStore {
     }
   }
 
+  /** Frees what is kept. */
+  clear(): void {
+    for (const kept of this.#kept) this.#free(kept)
+  }
+
   /** Frees what is kept, and keeps nothing more. */
   dispose(): void {
     this.#isOver = true
-    for (const kept of this.#kept) this.#free(kept)
+    this.clear()
   }
 
   /**

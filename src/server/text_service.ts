@@ -39,8 +39,11 @@ import { RequestError } from './request_error.ts'
 import { expectFewScores } from './amounts.ts'
 import type { Asked, Reading, ReadPrompt } from './reading.ts'
 import { ANY_SEED, fieldOf, type CommonBody } from './requests.ts'
-import type { Scheduler, Seat } from './scheduler.ts'
+import { RETRY_AFTER, type Scheduler, type Seat } from './scheduler.ts'
 import { writeText, type Piece, type WritingTask } from './writer.ts'
+
+/** The code of a backend without room. */
+const BACKEND_MEMORY = 'BACKEND_MEMORY'
 
 /** Where neither a request nor the model says another one, as in the OpenAI API. */
 export const REQUEST_TEMPERATURE = 1
@@ -256,20 +259,52 @@ export class TextService {
           for (const event of written) yield this.#copied(event, choice, seed)
           continue
         }
-        const planner = await this.#planner({ ...planning, seed })
-        const task = { ...text, planner, check: planning.check, sampling: { ...sampling, seed } }
-        const draws = drawsMasks(planner, planning)
-        written = sampling.temperature === 0 && !draws ? [] : null
         const isLast = choices[choice + 1]?.ids !== text.ids
-        const place = this.#kept.place(keyOf(planner, planning, draws ? seed : null))
-        for await (const event of this.#oneText(seat, choice, task, place)) {
-          if (!isLast) written?.push(event)
+        let isCopied = false
+        const write = async (): Promise<AsyncGenerator<Event, void, void>> => {
+          const planner = await this.#planner({ ...planning, seed })
+          const task = { ...text, planner, check: planning.check, sampling: { ...sampling, seed } }
+          const draws = drawsMasks(planner, planning)
+          isCopied = sampling.temperature === 0 && !draws && !isLast
+          const place = this.#kept.place(keyOf(planner, planning, draws ? seed : null))
+          return this.#oneText(seat, choice, task, place)
+        }
+        const events: Event[] = []
+        for await (const event of this.#withMemory(write)) {
+          if (isCopied) events.push(event)
           yield event
         }
+        written = isCopied ? events : null
       }
     } finally {
       seat.leave()
       this.#metrics.ended((now() - started) / 1000)
+    }
+  }
+
+  /**
+   * The steps of a text. If memory runs out, what is kept is freed, and the text is written once more, of which the steps that have
+   * been told are equal.
+   * @throws what the steps throw; RequestError BACKEND_MEMORY if memory runs out again
+   */
+  async *#withMemory(
+    write: () => Promise<AsyncGenerator<Event, void, void>>,
+  ): AsyncGenerator<Event, void, void> {
+    let told = 0
+    for (const isLastTry of [false, true]) {
+      let step = 0
+      try {
+        for await (const event of await write()) {
+          if (step++ < told) continue
+          told++
+          yield event
+        }
+        return
+      } catch (error) {
+        if (!isOutOfMemory(error)) throw error
+        this.#kept.clear()
+        if (isLastTry) throw outOfMemory(error)
+      }
     }
   }
 
@@ -400,6 +435,21 @@ function keyOf(planner: MaskPlanner | null, planning: Planning, seed: number | n
 /** Whether another seed may give other masks: those of noise, and of criteria that draw. */
 function drawsMasks(made: MaskPlanner | null, { planner }: Planning): boolean {
   return made?.random !== undefined || (planner !== undefined && needs(planner, 'prompt-loss'))
+}
+
+/** Whether a backend has no more memory, or the program. */
+function isOutOfMemory(error: unknown): error is Error {
+  if (error instanceof MissingError) return error.code === BACKEND_MEMORY
+  return error instanceof RangeError && error.message.includes('allocation failed')
+}
+
+function outOfMemory({ message }: Error): RequestError {
+  return new RequestError(
+    503,
+    BACKEND_MEMORY,
+    `${message}; try again, or start the server with a smaller --kept or --parallel`,
+    { headers: { 'retry-after': RETRY_AFTER } },
+  )
 }
 
 function stalled(): RequestError {
