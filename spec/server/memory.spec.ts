@@ -47,17 +47,24 @@ const first = { prompt: Array.from({ length: 20 }, (_, i) => 3 + i), max_tokens:
 const texts = (answers: readonly (Completion | null)[]): string =>
   answers.map((answer) => answer?.choices[0]?.text ?? '').join('')
 
-/** The text of a request, whole or as a stream, after one that is kept. @param fails of its allocations */
+/** What a request gives, and what the server counts of it. */
+interface Answered {
+  readonly text: string
+  readonly calls: number
+  readonly counts: readonly string[]
+}
+
+/** Answers a request, whole or as a stream, after one that is kept. @param fails of its allocations */
 async function answer(
   body: object,
   stream: boolean,
   fails: (call: number) => boolean,
   failure: Failure,
-): Promise<[text: string, calls: number]> {
+): Promise<Answered> {
   const server = serverOf(opt)
   await complete(server, first)
   try {
-    return await whileFailing(fails, failure, async () => {
+    const [text, calls] = await whileFailing(fails, failure, async () => {
       if (!stream) return texts([await complete(server, { ...body })])
       return texts(
         (await eventsOf(
@@ -65,13 +72,16 @@ async function answer(
         )) as Completion[],
       )
     })
+    const metrics = await (await server.fetch(requestOf('/metrics'))).text()
+    const counts = metrics.match(/^\w+_(?:prompt_tokens|generated_tokens|texts)_total .*$/gm) ?? []
+    return { text, calls, counts }
   } finally {
     await server.drain()
   }
 }
 
 law(
-  'an answer is the same if memory runs out once, at any allocation of it',
+  'an answer is the same, and counted once, if memory runs out once, at any allocation of it',
   {
     at: fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }),
     planner: fc.constantFrom('dense', 'random', 'griffin'),
@@ -96,16 +106,41 @@ law(
       logit_bias: { 0: -100 },
       ...sparsity,
     }
-    const [right, calls] = await answer(body, stream, () => false, failure)
+    const right = await answer(body, stream, () => false, failure)
     const before = backend.liveBuffers
-    const failing = Math.floor(at * calls)
-    const [found] = await answer(body, stream, (call) => call === failing, failure)
-    expect(right).not.toBe('')
-    expect(found).toBe(right)
+    const failing = Math.floor(at * right.calls)
+    const found = await answer(body, stream, (call) => call === failing, failure)
+    expect(right.text).not.toBe('')
+    expect(right.counts).toHaveLength(3)
+    expect({ ...found, calls: 0 }).toEqual({ ...right, calls: 0 })
     expect(backend.liveBuffers).toBe(before)
   },
   { runs: casesAtTier(20, 200) },
 )
+
+test('whichever allocation of an echoed, scored and masked text fails, the answer is the same and nothing stays allocated', async () => {
+  const scored = { echo: true, logprobs: 2, mask_prompt_tokens: 2 }
+  const body = { prompt: [50, 51, 52], max_tokens: 2, ...scored, planner: 'random', sparsity: 0.5, seed: 7 }
+  const right = await answer(body, false, () => false, 'of a backend')
+  const before = backend.liveBuffers
+  for (let failing = 0; failing < right.calls; failing++) {
+    const { text } = await answer(body, false, (call) => call === failing, 'of a backend')
+    expect([failing, text, backend.liveBuffers]).toEqual([failing, right.text, before])
+  }
+})
+
+test('a predictor for which there was no memory is read at the next try', async () => {
+  await using fresh = await ShadowModel.fromPretrained()
+  const server = serverOf(fresh)
+  const { backend: own } = fresh.model
+  const upload = vi.spyOn(own, 'allocate').mockImplementationOnce(() => {
+    throw failures['of a backend']()
+  })
+  const { status } = await ask(server, '/v1/completions', { prompt: [50], max_tokens: 1, sparsity: 0.5 })
+  expect([status, upload.mock.calls.length > 1]).toEqual([200, true])
+  upload.mockRestore()
+  await server.drain()
+})
 
 test.each([
   ['is freed', false],

@@ -42,7 +42,7 @@ export class Metrics {
     this.#stepSeconds += seconds
   }
 
-  /** A prompt is read. */
+  /** A prompt has been read. */
   prompt(tokens: number): void {
     this.#promptTokens += tokens
   }
