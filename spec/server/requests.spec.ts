@@ -4,8 +4,10 @@
  * Tests src/server/refusals.ts and src/server/request_error.ts.
  */
 import fc from 'fast-check'
-import { afterAll, describe, expect, test } from 'vitest'
-import { ShadowModel } from '../../src/library/index.ts'
+import { afterAll, describe, expect, test, vi } from 'vitest'
+import { storageNamed, storages } from '../../src/engine/storages/index.ts'
+import { generationPlanners, ShadowModel } from '../../src/library/index.ts'
+import { needs } from '../../src/planners/index.ts'
 import { amounts } from '../../src/server/amounts.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { casesAtTier } from '../harness/tier.ts'
@@ -306,6 +308,29 @@ describe('each wrong value has its code', () => {
       user: 'u',
     }
     expect((await ask(server, '/v1/completions', body)).status).toBe(200)
+  })
+
+  test.each(storages)('the planners that a refusal names can run with weights in %s', async (storage) => {
+    await using stored = await ShadowModel.fromPretrained('embedded', { storage })
+    const asked = serverOf(stored)
+    const one = { ...right, max_tokens: 1 }
+    const { json } = await ask<Refused>(asked, '/v1/completions', { ...one, planner: 'static' })
+    const [, names = ''] = /^planner: expected one of (.*), got static: /.exec(json.error.message) ?? []
+    const offered = names.split(', ')
+    for (const planner of offered) await complete(asked, { ...one, planner })
+    const takesGradients = generationPlanners.filter((name) => needs(name, 'prompt-loss'))
+    const hasGradients = !storageNamed(storage).roundsActivations
+    expect(offered.includes('prompt-plainact')).toBe(hasGradients)
+    if (hasGradients) return
+    const forward = vi.spyOn(stored.model, 'begin')
+    for (const planner of takesGradients) {
+      const { status, json: refused } = await ask<Refused>(asked, '/v1/completions', { ...one, planner })
+      expect([status, refused.error.code, refused.error.param]).toEqual([400, 'STORAGE', 'planner'])
+      expect(refused.error.message).toBe(
+        `planner: expected one of ${names}, got ${planner}: it needs gradients, and weights in ${storage} have none; --storage f32 of the server widens them`,
+      )
+    }
+    expect(forward).not.toHaveBeenCalled()
   })
 
   /** A value of each field that changes no token. */
