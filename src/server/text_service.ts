@@ -451,12 +451,9 @@ export class TextService {
   }
 }
 
-/**
- * By which texts are told apart of which one may not go on from the other; null for what none goes on from.
- * @param seed of masks that are drawn
- */
-function keyOf(planner: MaskPlanner | null, planning: Planning, seed: number | null): string | null {
-  return planner?.compensation ? null : JSON.stringify(planner ? { ...planning, seed } : null)
+/** By which texts are told apart of which one may not go on from the other. @param seed of masks that are drawn */
+function keyOf(planner: MaskPlanner | null, planning: Planning, seed: number | null): string {
+  return JSON.stringify(planner ? { ...planning, seed } : null)
 }
 
 /** Whether another seed may give other masks: those of noise, and of criteria that draw. */
