@@ -3,7 +3,7 @@
  * has bounds.
  */
 import fc from 'fast-check'
-import { afterAll, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, describe, expect, test, vi } from 'vitest'
 import { compensationBy } from '../../src/compensation/compensate.ts'
 import type { BegunSequence, TextPlace } from '../../src/engine/conversation.ts'
 import { cacheBytes } from '../../src/engine/kv_cache.ts'
@@ -80,8 +80,11 @@ interface Writing {
 }
 
 /** The planner of some options; the texts of which the moments are taken are drawn. */
-async function plannerOf({ promptShare, ...asked }: PlanOptions): Promise<MaskPlanner | null> {
-  const planner = await opt.planner(asked)
+async function plannerOf(
+  { promptShare, ...asked }: PlanOptions,
+  make: ShadowModel['planner'] = (options) => opt.planner(options),
+): Promise<MaskPlanner | null> {
+  const planner = await make(asked)
   if (planner === null || promptShare === undefined) return planner
   const compensation = compensationBy(moments, { by: 'least-squares', promptShare })
   return { ...planner, compensation, ...(promptShare > 0 && { prefill: 'dense' }) }
@@ -330,16 +333,18 @@ test('what was used longest ago goes first', async () => {
 })
 
 test.each([
-  ['dense', 'its keys and values', 'equal'],
-  ['random', 'the weights that are packed for its mask too', 'more'],
-])('the bytes of a sequence under %s are those of %s', async (planner, _, than) => {
+  ['dense', 'its keys and values', { planner: 'dense' }, 'pack', 'equal'],
+  ['random', 'the weights that are packed for its mask too', { planner: 'random' }, 'pack', 'more'],
+  ['random, whose rows are picked,', 'its keys and values', { planner: 'random' }, 'skip', 'equal'],
+  ['random, made up for,', 'its folded weights too', { planner: 'random', promptShare: 0 }, 'skip', 'more'],
+] as const)('the bytes of a sequence under %s are those of %s', async (_name, _of, asked, mode, than) => {
   const kept = new SequenceStore(limits)
   const task = {
     ids: Int32Array.from([3, 4, 5, 6, 7]),
     maxTokens: 3,
-    mode: 'pack' as const,
+    mode,
     sampling: {},
-    planner: await opt.planner({ planner: planner as 'dense' | 'random' }),
+    planner: await plannerOf(asked),
     stopIds: new Set<number>(),
     stops: [],
     likeliest: null,
@@ -361,14 +366,22 @@ describe('requests say how many tokens of their prompt were kept', () => {
   const first = { prompt: Array.from({ length: 40 }, (_, i) => 3 + i), max_tokens: 6, temperature: 0 }
   const longer = { ...first, prompt: [...first.prompt, 90, 91, 92] }
   const cached = ({ usage }: Completion): number => usage.prompt_tokens_details.cached_tokens
-  test.each<[string, object, number]>([
+  afterEach(() => vi.restoreAllMocks())
+  test.each<[string, object, number, number?]>([
     ['dense', {}, 40],
     ['under one mask', { planner: 'random', sparsity: 0.5, seed: 4 }, 40],
     ['behind a dense prompt', { planner: 'griffin', sparsity: 0.5 }, 40],
     ['behind a checked one', { planner: 'griffin', sparsity: 0.5, check: 2 }, 40],
     ['under a planner that decides again: none', { planner: 'random', every: 2, seed: 4 }, 0],
     ['scored: none', { echo: true, logprobs: 1 }, 0],
-  ])('%s', async (_, asked, expected) => {
+    ['under one mask, made up for', { planner: 'random', sparsity: 0.5, seed: 4 }, 40, 0],
+    ['behind a dense prompt, made up for', { planner: 'griffin', sparsity: 0.5 }, 40, 0],
+    ['made up for with the prompt: none', { planner: 'griffin', sparsity: 0.5 }, 0, 0.2],
+  ])('%s', async (_, asked, expected, promptShare) => {
+    const { planner } = opt
+    vi.spyOn(opt, 'planner').mockImplementation((options) =>
+      plannerOf({ ...options, promptShare }, (choice) => planner.call(opt, choice)),
+    )
     const server = serverOf(opt)
     const anew = serverOf(opt, { keptBytes: 0 })
     expect(cached(await complete(server, { ...first, ...asked }))).toBe(0)
