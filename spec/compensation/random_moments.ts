@@ -7,10 +7,14 @@ import type { LanguageModel } from '../../src/engine/language_model.ts'
 import type { UnitKind } from '../../src/masks/mask.ts'
 import { Random } from '../../src/tensor/random.ts'
 
-/** Moments of each layer over twice as many tokens as there are numbers, in which neighbours resemble each other. */
+/**
+ * Moments of each layer in which neighbours resemble each other.
+ * @param tokens how many are drawn; default: twice as many as there are numbers, which takes long for many of these
+ */
 export function randomMoments(
   { config, shape }: Pick<LanguageModel, 'config' | 'shape'>,
   seed: number,
+  tokens: number | null = null,
 ): HeldMoments {
   const random = new Random(seed)
   const widths = momentWidths(config)
@@ -19,7 +23,8 @@ export function randomMoments(
       const N = widths[kind]
       const first = new Float32Array(N)
       const second = new Float32Array(N * N)
-      for (let t = 0; t < 2 * N; t++) {
+      const T = tokens ?? 2 * N
+      for (let t = 0; t < T; t++) {
         let last = 0
         const a = Float32Array.from({ length: N }, () => (last = 0.7 * last + random.uniform() - 0.3))
         for (let i = 0; i < N; i++) {
@@ -28,7 +33,7 @@ export function randomMoments(
         }
       }
       const worths = Float32Array.from({ length: shape[kind] }, () => random.uniform())
-      return { ...summarize({ first, second }, 2 * N), worths }
+      return { ...summarize({ first, second }, T), worths }
     })
   return new HeldMoments(shape, [{ heads: tables('heads'), neurons: tables('neurons') }])
 }

@@ -151,7 +151,6 @@ const neutralFields: Readonly<Record<string, Json>> = {
   n: 1,
   stop: [],
   stream: false,
-  stream_options: { include_usage: false },
   // The server is begun without a seed, and draws its first one.
   seed: new Random(0).uint32(),
   planner: 'dense',
@@ -170,8 +169,17 @@ const neutralFields: Readonly<Record<string, Json>> = {
   prediction: {},
   parallel_tool_calls: true,
 }
-/** Fields that ask for something by being there. */
-const asking = ['sparsity', 'every', 'check', 'logprobs', 'suffix', 'max_tokens', 'max_completion_tokens']
+/** Fields that ask for something by being there, or that another field must ask for. */
+const asking = [
+  'sparsity',
+  'every',
+  'check',
+  'logprobs',
+  'suffix',
+  'max_tokens',
+  'max_completion_tokens',
+  'stream_options',
+]
 
 const predictorBase = {
   shape: { layers: 2, heads: 4, neurons: 6 },

@@ -59,6 +59,21 @@ describe('routes', () => {
     expect(json.error.message).toMatch(/^path: expected one of .*, got GET \/v1\/responsesx{67}$/)
   })
 
+  test.each([
+    ['/chat/completions', '/v1/chat/completions'],
+    ['/v1/v1/completions', '/v1/completions'],
+    ['/models', '/v1/models'],
+    ['/v1/tokenize', '/tokenize'],
+    ['/v1/models/', '/v1/models'],
+    ['/v1/responses', null],
+    ['/v1/', null],
+  ])('%s is refused with the path that is meant: %s', async (path, meant) => {
+    const { status, json } = await ask<Refused>(server, path, {})
+    expect([status, json.error.code]).toEqual([404, 'ROUTE'])
+    const [, hint = null] = /, got POST \S+ \(did you mean (.*)\?\)$/.exec(json.error.message) ?? []
+    expect(hint).toBe(meant)
+  })
+
   test('another method is refused with those that are allowed', async () => {
     const { status, headers, json } = await ask<Refused>(server, '/v1/completions')
     expect([status, headers.get('allow'), json.error.code]).toEqual([405, 'POST', 'METHOD'])
@@ -205,6 +220,7 @@ describe('who may ask', () => {
       'ORIGIN',
       null,
     ])
+    expect(json.error.message).toContain('(--cors)')
     const open = serverOf(opt, { origins: ['https://a.example'] })
     const allowed = await ask(open, '/v1/models', undefined, from('https://a.example'))
     expect([allowed.status, allowed.headers.get('access-control-allow-origin')]).toEqual([
@@ -319,9 +335,25 @@ describe('chats', () => {
       'logprobs: expected true beside top_logprobs, got nothing',
       'logprobs',
     ])
+    expect(await refused({ messages, max_tokens: 3, max_completion_tokens: 2 })).toEqual([
+      'max_tokens: expected none beside max_completion_tokens 2, or the same, got 3',
+      'max_tokens',
+    ])
+    expect(await refused({ messages, stream_options: {} })).toEqual([
+      'stream_options: expected stream true beside it, got no stream',
+      'stream_options',
+    ])
     expect((await refused({ messages, model: 'gpt-4' }))[0]).toMatch(
       /, got the text "gpt-4"; serve --name gives the model another name$/,
     )
+  })
+
+  test('two fields for the most tokens that agree are taken, and so is what a stream is not padded with', async () => {
+    const body = { messages, max_tokens: 2, max_completion_tokens: 2, temperature: 0 }
+    const { json, status } = await ask<Chat>(chatServer, '/v1/chat/completions', body)
+    expect([status, json.usage.completion_tokens]).toEqual([200, 2])
+    const streamed = { ...body, stream: true, stream_options: { include_obfuscation: false } }
+    expect((await chatServer.fetch(requestOf('/v1/chat/completions', streamed))).status).toBe(200)
   })
 
   test('parts of text are one text, and a message spells no special token', async () => {
@@ -480,12 +512,15 @@ test('metrics count requests, tokens, texts and what was skipped', async () => {
   await complete(fresh, { prompt: [3, 4, 5], max_tokens: 2, planner: 'random', sparsity: 0.5 })
   await ask(fresh, '/v1/completions', {})
   await ask(fresh, '/secret?key=1')
+  for (const name of ['tiny-opt', 'secret']) await ask(fresh, `/v1/models/${name}`)
   const text = await (await fresh.fetch(requestOf('/metrics'))).text()
   const value = (name: string): number =>
     Number(new RegExp(`^shadowllm_${name.replace(/[{}"+]/g, '\\$&')} (.*)$`, 'm').exec(text)?.[1])
   expect(value('requests_total{path="/v1/completions",status="200"}')).toBe(2)
   expect(value('requests_total{path="/v1/completions",status="400"}')).toBe(1)
   expect(value('requests_total{path="other",status="404"}')).toBe(1)
+  expect(value('requests_total{path="/v1/models/ID",status="200"}')).toBe(1)
+  expect(value('requests_total{path="/v1/models/ID",status="404"}')).toBe(1)
   expect(value('prompt_tokens_total')).toBe(9)
   expect(value('generated_tokens_total')).toBe(6)
   expect(value('texts_total')).toBe(3)

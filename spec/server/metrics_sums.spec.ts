@@ -46,7 +46,12 @@ const anyRequest = fc.record({
 type Asked = typeof anyRequest extends fc.Arbitrary<infer T> ? T : never
 
 function bodyOf({ path, text, echo, logprobs, planning, ...rest }: Asked): Record<string, unknown> {
-  const common = { ...rest, ...planning, seed: 5, stream_options: { include_usage: true } }
+  const common = {
+    ...rest,
+    ...planning,
+    seed: 5,
+    ...(rest.stream && { stream_options: { include_usage: true } }),
+  }
   if (path === '/v1/completions') return { ...common, prompt: text, echo, logprobs }
   return { ...common, messages: [{ role: 'user', content: text }], logprobs: logprobs !== undefined }
 }

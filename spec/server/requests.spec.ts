@@ -4,8 +4,10 @@
  * Tests src/server/refusals.ts and src/server/request_error.ts.
  */
 import fc from 'fast-check'
-import { afterAll, describe, expect, test } from 'vitest'
-import { ShadowModel } from '../../src/library/index.ts'
+import { afterAll, describe, expect, test, vi } from 'vitest'
+import { storageNamed, storages } from '../../src/engine/storages/index.ts'
+import { generationPlanners, ShadowModel } from '../../src/library/index.ts'
+import { needs } from '../../src/planners/index.ts'
 import { amounts } from '../../src/server/amounts.ts'
 import { kills, lawForAll, stateLaw } from '../harness/seed.ts'
 import { casesAtTier } from '../harness/tier.ts'
@@ -204,7 +206,8 @@ const refusals: readonly (readonly [
   ['a bias above 100', { ...right, logit_bias: { 5: 101 } }, 400, 'LOGIT_BIAS'],
   ['a bias of a name', { ...right, logit_bias: { a: 1 } }, 400, 'LOGIT_BIAS'],
   ['a bias of an id past the vocabulary', { ...right, logit_bias: { [V]: 1 } }, 400, 'LOGIT_BIAS'],
-  ['an unknown field of an object', { ...right, stream_options: { '': 0 } }, 400, 'FIELD'],
+  ['options of a stream without one', { ...right, stream_options: { include_usage: true } }, 400, 'FIELD'],
+  ['an unknown field of an object', { ...right, stream: true, stream_options: { '': 0 } }, 400, 'FIELD'],
   ['a suffix', { ...right, suffix: 'a' }, 400, 'FIELD'],
   ['best_of beside another n', { ...right, best_of: 3 }, 400, 'FIELD'],
   ['another model', { ...right, model: 'gpt-4' }, 404, 'MODEL'],
@@ -307,6 +310,29 @@ describe('each wrong value has its code', () => {
     expect((await ask(server, '/v1/completions', body)).status).toBe(200)
   })
 
+  test.each(storages)('the planners that a refusal names can run with weights in %s', async (storage) => {
+    await using stored = await ShadowModel.fromPretrained('embedded', { storage })
+    const asked = serverOf(stored)
+    const one = { ...right, max_tokens: 1 }
+    const { json } = await ask<Refused>(asked, '/v1/completions', { ...one, planner: 'static' })
+    const [, names = ''] = /^planner: expected one of (.*), got static: /.exec(json.error.message) ?? []
+    const offered = names.split(', ')
+    for (const planner of offered) await complete(asked, { ...one, planner })
+    const takesGradients = generationPlanners.filter((name) => needs(name, 'prompt-loss'))
+    const hasGradients = !storageNamed(storage).roundsActivations
+    expect(offered.includes('prompt-plainact')).toBe(hasGradients)
+    if (hasGradients) return
+    const forward = vi.spyOn(stored.model, 'begin')
+    for (const planner of takesGradients) {
+      const { status, json: refused } = await ask<Refused>(asked, '/v1/completions', { ...one, planner })
+      expect([status, refused.error.code, refused.error.param]).toEqual([400, 'STORAGE', 'planner'])
+      expect(refused.error.message).toBe(
+        `planner: expected one of ${names}, got ${planner}: it needs gradients, and weights in ${storage} have none; --storage f32 of the server widens them`,
+      )
+    }
+    expect(forward).not.toHaveBeenCalled()
+  })
+
   /** A value of each field that changes no token. */
   const labelled: Readonly<Record<keyof typeof labels, unknown>> = {
     user: 'u',
@@ -320,18 +346,14 @@ describe('each wrong value has its code', () => {
     parallel_tool_calls: false,
   }
   const chat = { messages: [{ role: 'user', content: 'a' }] }
-  const streamed = { stream_options: { include_usage: true, include_obfuscation: false } }
-  test.each(Object.entries({ ...labelled, ...streamed }))(
-    '%s, which changes no token, is taken',
-    async (field, value) => {
-      const { json, status } = await ask<Completion>(server, '/v1/completions', { ...right, [field]: value })
-      const { choices } = await complete(server, { ...right, seed: json.choices[0].seed })
-      expect([status, json.choices]).toEqual([200, choices])
-      // The body is read before the template, which this model has not.
-      const refused = await ask<Refused>(server, '/v1/chat/completions', { ...chat, [field]: value })
-      expect(refused.json.error.code).toBe('CHAT_TEMPLATE_MISSING')
-    },
-  )
+  test.each(Object.entries(labelled))('%s, which changes no token, is taken', async (field, value) => {
+    const { json, status } = await ask<Completion>(server, '/v1/completions', { ...right, [field]: value })
+    const { choices } = await complete(server, { ...right, seed: json.choices[0].seed })
+    expect([status, json.choices]).toEqual([200, choices])
+    // The body is read before the template, which this model has not.
+    const refused = await ask<Refused>(server, '/v1/chat/completions', { ...chat, [field]: value })
+    expect(refused.json.error.code).toBe('CHAT_TEMPLATE_MISSING')
+  })
 
   test.each<[string, unknown, string]>([
     ['tools', [{ type: 'function' }], 'nothing, as tools are not supported'],

@@ -3,13 +3,17 @@
  * has bounds.
  */
 import fc from 'fast-check'
-import { afterAll, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, describe, expect, test, vi } from 'vitest'
+import { compensationBy } from '../../src/compensation/compensate.ts'
 import type { BegunSequence, TextPlace } from '../../src/engine/conversation.ts'
 import { cacheBytes } from '../../src/engine/kv_cache.ts'
 import type { SequenceOptions } from '../../src/engine/sequence.ts'
-import { ShadowModel } from '../../src/library/index.ts'
+import { ShadowModel, type PlanOptions } from '../../src/library/index.ts'
+import type { Compensation } from '../../src/masks/compensation.ts'
+import type { MaskPlanner } from '../../src/masks/planner.ts'
 import { SequenceStore, type StoreLimits } from '../../src/server/sequence_store.ts'
 import { writeText, type Written } from '../../src/server/writer.ts'
+import { randomMoments } from '../compensation/random_moments.ts'
 import { killsEach, lawForAll, stateLaw } from '../harness/seed.ts'
 import { sameData } from '../harness/recorded.ts'
 import { casesAtTier } from '../harness/tier.ts'
@@ -18,6 +22,7 @@ import { complete, eventsOf, requestOf, serverOf, type Completion } from './serv
 const opt = await ShadowModel.fromPretrained()
 afterAll(() => opt.dispose())
 const { vocabulary: V } = opt.config
+const moments = randomMoments(opt.model, 1, 8)
 const someId = fc.integer({ min: 3, max: V - 1 })
 
 // ---- Texts -----------------------------------------------------------------------------------------------------------
@@ -31,6 +36,8 @@ interface Text {
   readonly keeps: number
   readonly adds: readonly number[]
   readonly planner: (typeof planners)[number]
+  /** The share of the prompt in what makes up for skipped units; null: zeros stand for these. */
+  readonly promptShare: number | null
   readonly every: boolean
   readonly check: boolean
   readonly maxTokens: number
@@ -41,6 +48,7 @@ const someText: fc.Arbitrary<Text> = fc.record({
   keeps: fc.constantFrom(1, 1, 0.9, 0.6),
   adds: fc.array(someId, { minLength: 2, maxLength: 40 }),
   planner: fc.constantFrom(...planners),
+  promptShare: fc.constantFrom(null, null, 0, 0.5),
   every: fc.boolean(),
   check: fc.boolean(),
   maxTokens: fc.integer({ min: 1, max: 4 }),
@@ -50,7 +58,10 @@ const someTexts = fc
   .tuple(fc.array(someText, { minLength: 2, maxLength: 4 }), fc.boolean())
   .map(([texts, alike]) =>
     alike
-      ? texts.map((text) => ({ ...text, planner: texts[0].planner, every: false, check: texts[0].check }))
+      ? texts.map((text) => {
+          const { planner, promptShare, check } = texts[0]
+          return { ...text, planner, promptShare, check, every: false }
+        })
       : texts,
   )
 
@@ -68,8 +79,19 @@ interface Writing {
   written: Written | null
 }
 
+/** The planner of some options; the texts of which the moments are taken are drawn. */
+async function plannerOf(
+  { promptShare, ...asked }: PlanOptions,
+  make: ShadowModel['planner'] = (options) => opt.planner(options),
+): Promise<MaskPlanner | null> {
+  const planner = await make(asked)
+  if (planner === null || promptShare === undefined) return planner
+  const compensation = compensationBy(moments, { by: 'least-squares', promptShare })
+  return { ...planner, compensation, ...(promptShare > 0 && { prefill: 'dense' }) }
+}
+
 async function begin(text: Text, ids: readonly number[], kept: Kept | null): Promise<Writing> {
-  const { planner: name, every, check, maxTokens } = text
+  const { planner: name, promptShare, every, check, maxTokens } = text
   const checks = check && name === 'griffin'
   const asked = {
     planner: name,
@@ -77,12 +99,13 @@ async function begin(text: Text, ids: readonly number[], kept: Kept | null): Pro
     ...(name !== 'dense' && { sparsity: 0.5 }),
     ...(every && (name === 'random' || name === 'shadow') && { every: 2 }),
     ...(checks && { check: 2 }),
+    ...(promptShare !== null && name !== 'dense' && { promptShare }),
   }
   const task = {
     ids: Int32Array.from(ids),
     maxTokens,
     sampling: {},
-    planner: await opt.planner(asked),
+    planner: await plannerOf(asked),
     check: checks ? 2 : undefined,
     stopIds: new Set<number>(),
     stops: [],
@@ -153,7 +176,7 @@ stateLaw(keptIsUnseen, SequenceStore)
 /** Changes the places of texts. */
 const withPlaces = (change: (place: TextPlace) => TextPlace): Maker =>
   class extends SequenceStore {
-    override place(key: string | null): TextPlace {
+    override place(key: string): TextPlace {
       return change(super.place(key))
     }
   }
@@ -162,7 +185,7 @@ const withPlaces = (change: (place: TextPlace) => TextPlace): Maker =>
 const withFirst = (pick: (first: SequenceOptions) => SequenceOptions): Maker => {
   const first = new WeakMap<SequenceStore, SequenceOptions>()
   return class extends SequenceStore {
-    override place(key: string | null): TextPlace {
+    override place(key: string): TextPlace {
       const place = super.place(key)
       const { keep } = place
       return {
@@ -210,6 +233,24 @@ killsEach('a store that %s is found', keptIsUnseen, {
       },
     }))
   })(),
+  'makes up for skipped units by the prompt of an earlier text': (() => {
+    const first = new Map<string, Float32Array>()
+    return withPlaces(({ tokens, begin: from, keep }) => ({
+      tokens,
+      keep,
+      begin: (model, prompt, options, how) => {
+        const { planner } = options
+        if (!planner?.compensation?.seesPrompt) return from(model, prompt, options, how)
+        const fold: Compensation['fold'] = (matrix) => {
+          const place = `${matrix.kind} ${matrix.layer}`
+          if (matrix.prompt && !first.has(place)) first.set(place, matrix.prompt)
+          return (planner.compensation as Compensation).fold({ ...matrix, prompt: first.get(place) ?? null })
+        }
+        const compensation = { seesPrompt: true, fold }
+        return from(model, prompt, { ...options, planner: { ...planner, compensation } }, how)
+      },
+    }))
+  })(),
   'does not free what it kept': class extends SequenceStore {
     override dispose(): void {}
   },
@@ -229,7 +270,15 @@ const keptIsBounded = lawForAll(
   },
   async (of: Maker, { prompts, texts, bytes }) => {
     const kept = new of({ texts, bytes })
-    const text = { after: 0, keeps: 1, adds: [], planner: 'dense', every: false, check: false } as const
+    const text = {
+      after: 0,
+      keeps: 1,
+      adds: [],
+      planner: 'dense',
+      promptShare: null,
+      every: false,
+      check: false,
+    } as const
     try {
       for (const [which, length] of prompts) {
         const ids = Array.from({ length }, (_, i) => 3 + (((7 * i + 1) * (which + 1)) % (V - 3)))
@@ -284,16 +333,18 @@ test('what was used longest ago goes first', async () => {
 })
 
 test.each([
-  ['dense', 'its keys and values', 'equal'],
-  ['random', 'the weights that are packed for its mask too', 'more'],
-])('the bytes of a sequence under %s are those of %s', async (planner, _, than) => {
+  ['dense', 'its keys and values', { planner: 'dense' }, 'pack', 'equal'],
+  ['random', 'the weights that are packed for its mask too', { planner: 'random' }, 'pack', 'more'],
+  ['random, whose rows are picked,', 'its keys and values', { planner: 'random' }, 'skip', 'equal'],
+  ['random, made up for,', 'its folded weights too', { planner: 'random', promptShare: 0 }, 'skip', 'more'],
+] as const)('the bytes of a sequence under %s are those of %s', async (_name, _of, asked, mode, than) => {
   const kept = new SequenceStore(limits)
   const task = {
     ids: Int32Array.from([3, 4, 5, 6, 7]),
     maxTokens: 3,
-    mode: 'pack' as const,
+    mode,
     sampling: {},
-    planner: await opt.planner({ planner: planner as 'dense' | 'random' }),
+    planner: await plannerOf(asked),
     stopIds: new Set<number>(),
     stops: [],
     likeliest: null,
@@ -315,14 +366,22 @@ describe('requests say how many tokens of their prompt were kept', () => {
   const first = { prompt: Array.from({ length: 40 }, (_, i) => 3 + i), max_tokens: 6, temperature: 0 }
   const longer = { ...first, prompt: [...first.prompt, 90, 91, 92] }
   const cached = ({ usage }: Completion): number => usage.prompt_tokens_details.cached_tokens
-  test.each<[string, object, number]>([
+  afterEach(() => vi.restoreAllMocks())
+  test.each<[string, object, number, number?]>([
     ['dense', {}, 40],
     ['under one mask', { planner: 'random', sparsity: 0.5, seed: 4 }, 40],
     ['behind a dense prompt', { planner: 'griffin', sparsity: 0.5 }, 40],
     ['behind a checked one', { planner: 'griffin', sparsity: 0.5, check: 2 }, 40],
     ['under a planner that decides again: none', { planner: 'random', every: 2, seed: 4 }, 0],
     ['scored: none', { echo: true, logprobs: 1 }, 0],
-  ])('%s', async (_, asked, expected) => {
+    ['under one mask, made up for', { planner: 'random', sparsity: 0.5, seed: 4 }, 40, 0],
+    ['behind a dense prompt, made up for', { planner: 'griffin', sparsity: 0.5 }, 40, 0],
+    ['made up for with the prompt: none', { planner: 'griffin', sparsity: 0.5 }, 0, 0.2],
+  ])('%s', async (_, asked, expected, promptShare) => {
+    const { planner } = opt
+    vi.spyOn(opt, 'planner').mockImplementation((options) =>
+      plannerOf({ ...options, promptShare }, (choice) => planner.call(opt, choice)),
+    )
     const server = serverOf(opt)
     const anew = serverOf(opt, { keptBytes: 0 })
     expect(cached(await complete(server, { ...first, ...asked }))).toBe(0)

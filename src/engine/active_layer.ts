@@ -65,6 +65,8 @@ export interface ActiveLayer {
   readonly strategies: readonly ExecutionStrategy[]
   /** Its packed units, which the layer under the next mask may take over. */
   readonly packed: ReadonlyMap<UnitSite, PackedUnits>
+  /** Of the weights that were made for its mask: packed ones, and those with skipped units folded in. */
+  readonly bytes: number
   /** Gives back what was made for it, but for packed units that another one took over. */
   dispose(kept?: readonly PackedUnits[]): void
 }
@@ -101,6 +103,7 @@ export function denseLayer(
     })),
     strategies: sites.map(() => 'dense'),
     packed: new Map(),
+    bytes: 0,
     dispose: () => scope.dispose(),
   }
 }
@@ -159,7 +162,9 @@ export function activateLayer(
       if (fold) takeFolded(fold, change.packed !== null, instructions)
       return strategy
     })
-    return { instructions, strategies, packed, dispose }
+    const made = [...packed.values(), ...folds.map((fold) => fold.scope)]
+    const bytes = made.reduce((total, one) => total + one.bytes, 0)
+    return { instructions, strategies, packed, bytes, dispose }
   } catch (error) {
     dispose()
     throw error

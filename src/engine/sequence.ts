@@ -424,10 +424,9 @@ export class Sequence {
     return this.#cache.holds(length)
   }
 
-  /** Bytes of its cache and of the weights that are packed for its mask; the scratch is not among them. */
+  /** Bytes of its cache and of the weights that were made for its mask; the scratch is not among them. */
   get bytes(): number {
-    const packed = this.#layers.flatMap((layer) => [...layer.packed.values()])
-    return packed.reduce((total, { bytes }) => total + bytes, this.#cache.bytes)
+    return this.#layers.reduce((total, { bytes }) => total + bytes, this.#cache.bytes)
   }
 
   /** Frees the scratch, which grows with the longest feed; the next feed makes its own. */

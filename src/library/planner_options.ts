@@ -405,11 +405,21 @@ export class PlannerFiles {
   async #predictor(kind: PredictorKind): Promise<Predictor> {
     if (kind === 'shadow' && !this.#predictors.has(kind)) {
       const own = await ownPredictor(this.#beside, this.#model.config)
-      if (own !== null) await (this.#own ??= this.#readPredictor(own))
+      if (own !== null) await (this.#own ??= this.#readOwn(own))
     }
     const found = this.#predictors.get(kind)
     if (found) return found
     throw predictorMissing(kind, kind === 'shadow' ? `, not even ${this.#beside}` : '')
+  }
+
+  /** What fails, as where memory runs out, is tried again when it is next asked for. */
+  async #readOwn(path: string): Promise<void> {
+    try {
+      await this.#readPredictor(path)
+    } catch (error) {
+      this.#own = null
+      throw error
+    }
   }
 
   async #readPredictor(path: string): Promise<PredictorKind> {

@@ -7,6 +7,7 @@
  * the top_k op of the reference or of any backend, which give equal results.
  */
 import type { Backend } from '../backends/backend.ts'
+import { BufferScope } from '../backends/buffer_scope.ts'
 import { top_k } from '../ops/top_k.ts'
 import { describeValue, isObject } from '../tensor/arguments.ts'
 import { expectOption, kinds } from '../tensor/option.ts'
@@ -37,17 +38,12 @@ export const referenceTopK: TopK = (scores, count) => {
 
 /** top_k on a backend. */
 export function backendTopK(backend: Backend): TopK {
-  return (scores, count) => {
-    const scoreBuffer = backend.upload(scores)
-    const indexBuffer = backend.allocate('i32', [count])
-    try {
-      backend.ops.top_k(indexBuffer, scoreBuffer)
-      return backend.readI32(indexBuffer)
-    } finally {
-      backend.free(indexBuffer)
-      backend.free(scoreBuffer)
-    }
-  }
+  return (scores, count) =>
+    BufferScope.within(backend, (scope) => {
+      const indices = scope.allocate('i32', [count])
+      backend.ops.top_k(indices, scope.upload(scores))
+      return backend.readI32(indices)
+    })
 }
 
 /**

@@ -32,7 +32,10 @@ export interface ListenOptions {
 export interface Listening {
   readonly host: string
   readonly port: number
-  /** Takes no further connection. @returns when every request has been answered */
+  /**
+   * Ends once the requests have been answered that came before: until then it listens, so that others are told and not cut off.
+   * @returns when it no longer listens, and every connection is closed
+   */
   close(): Promise<void>
   /** Ends every connection, or stops waiting for it. */
   end(): void
@@ -82,6 +85,26 @@ export function loadBridge(): Promise<typeof Bridge> {
   return import('@hono/node-server')
 }
 
+/** The requests that are being answered. */
+class Answering {
+  readonly #requests = new Set<Promise<void>>()
+
+  get count(): number {
+    return this.#requests.size
+  }
+
+  /** @param answered resolves when the request has been answered, or its client has left */
+  add(answered: Promise<void>): void {
+    this.#requests.add(answered)
+    void answered.then(() => this.#requests.delete(answered))
+  }
+
+  /** @returns when those have been answered that are here now */
+  async settled(): Promise<void> {
+    await Promise.all(this.#requests)
+  }
+}
+
 async function listenInNode(
   fetch: Fetch,
   { host, port, refuse, connections, refuseConnection }: ListenOptions,
@@ -95,11 +118,9 @@ async function listenInNode(
     headersTimeout: REQUEST_TIMEOUT,
     keepAliveTimeout: KEPT_FOR,
   }
-  /** Requests that are being answered. */
-  let open = 0
+  const answering = new Answering()
   const server = builtin('node:http').createServer(times, (request, response) => {
-    open++
-    response.once('close', () => void open--)
+    answering.add(new Promise((resolve) => response.once('close', resolve)))
     void (refused.has(request.socket) ? refusing : listener)(request, response)
   })
   const refused = limitConnections(server, connections)
@@ -114,7 +135,7 @@ async function listenInNode(
   return {
     host,
     port: bound,
-    close: () => closeInNode(server, () => open === 0),
+    close: () => closeInNode(server, answering),
     end: () => server.closeAllConnections(),
   }
 }
@@ -140,10 +161,11 @@ function limitConnections(server: NodeServer, limit: number): WeakSet<Socket> {
  * Connections that are kept for further requests are closed once they have none. Node does not count one as idle that has never
  * sent a request, such as a browser opens ahead: it is closed with the last answer.
  */
-function closeInNode(server: NodeServer, isAnswered: () => boolean): Promise<void> {
+async function closeInNode(server: NodeServer, answering: Answering): Promise<void> {
+  await answering.settled()
   return new Promise((resolve) => {
     const timer = setInterval(
-      () => (isAnswered() ? server.closeAllConnections() : server.closeIdleConnections()),
+      () => (answering.count === 0 ? server.closeAllConnections() : server.closeIdleConnections()),
       IDLE,
     )
     server.close(() => {
@@ -159,14 +181,12 @@ async function listenInDeno(
   { host, port, refuse, connections, refuseConnection }: ListenOptions,
 ): Promise<Listening> {
   const onError = (): Response => refuse(ADDRESS)
-  let open = 0
+  const answering = new Answering()
   const server = deno.serve(
     { hostname: host, port, onListen: () => {}, onError },
     async (request, { completed }) => {
-      if (open >= connections) return refuseConnection()
-      const left = (): void => void open--
-      open++
-      completed.then(left, left)
+      if (answering.count >= connections) return refuseConnection()
+      answering.add(completed.catch(() => {}))
       return fetch(request)
     },
   )
@@ -181,7 +201,7 @@ async function listenInDeno(
   return {
     host,
     port: server.addr.port,
-    close: () => Promise.race([server.shutdown(), ended]),
+    close: () => Promise.race([answering.settled().then(() => server.shutdown()), ended]),
     end,
   }
 }

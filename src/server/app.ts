@@ -24,6 +24,9 @@ import { spellToken } from './token_texts.ts'
 /** Characters of a path that a refusal repeats. */
 const MAX_PATH = 80
 
+/** Where models are listed. */
+const MODELS = '/v1/models'
+
 /** How a server answers. */
 export interface ServerOptions extends ServiceOptions, Limits {
   /** Variables of the chat template that a request does not set; default none. */
@@ -56,7 +59,7 @@ export interface Server {
   ended(request: Request): Promise<EndedAnswer> | null
   /** Makes ready what the first chat would wait for. */
   start(): void
-  /** Takes no further request, and refuses those that are being read. @returns when the last one has been answered */
+  /** Refuses further requests, and those that are being read. @returns when the last one has been answered */
   drain(): Promise<void>
   /** Ends every request at its next step. */
   end(): void
@@ -97,12 +100,20 @@ export function createServer(model: ShadowModel, options: ServerOptions): Server
 
   app.use(async (c, next) => {
     await next()
-    metrics.request(paths.has(c.req.path) ? c.req.path : 'other', c.res.status)
+    const { path } = c.req
+    metrics.request(
+      paths.has(path) ? path : path.startsWith(`${MODELS}/`) ? `${MODELS}/ID` : 'other',
+      c.res.status,
+    )
   })
   app.use((c, next) => {
     const origin = c.req.header('origin')
     if (origin !== undefined && !origins.includes('*') && !origins.includes(origin))
-      throw new RequestError(403, 'ORIGIN', 'origin: expected one that was allowed at the start, got another')
+      throw new RequestError(
+        403,
+        'ORIGIN',
+        'origin: expected one that the server was started with (--cors), got another',
+      )
     return next()
   })
   app.use((c, next) => {
@@ -130,6 +141,11 @@ export function createServer(model: ShadowModel, options: ServerOptions): Server
     return next()
   })
 
+  app.use((c, next) => {
+    if (scheduler.isDraining && !['/health', '/metrics'].includes(c.req.path)) throw scheduler.ending()
+    return next()
+  })
+
   // Node's bridge names the client that left by a text, which the router would not hand on.
   app.use(async (_, next) => {
     try {
@@ -151,7 +167,9 @@ export function createServer(model: ShadowModel, options: ServerOptions): Server
   > = {
     '/health': {
       GET: (c) =>
-        c.json({ status: scheduler.isDraining ? 'draining' : 'ok' }, scheduler.isDraining ? 503 : 200),
+        scheduler.isDraining
+          ? c.json({ status: 'draining' }, 503, scheduler.ending().headers)
+          : c.json({ status: 'ok' }),
     },
     '/metrics': {
       GET: (c) =>
@@ -159,7 +177,7 @@ export function createServer(model: ShadowModel, options: ServerOptions): Server
           'content-type': 'text/plain; version=0.0.4; charset=utf-8',
         }),
     },
-    '/v1/models': { GET: (c) => c.json({ object: 'list', data: [described] }) },
+    [MODELS]: { GET: (c) => c.json({ object: 'list', data: [described] }) },
     '/tokenizer_info': { GET: (c) => c.json(tokenizerInfo(model)) },
     '/tokenize': { POST: async (c) => json(await read('tokenize', c.req.raw)) },
     '/detokenize': { POST: async (c) => json(await read('detokenize', c.req.raw)) },
@@ -182,15 +200,17 @@ export function createServer(model: ShadowModel, options: ServerOptions): Server
       })
     })
   }
-  app.get('/v1/models/:name{.+}', (c) => {
+  app.get(`${MODELS}/:name{.+}`, (c) => {
     expectModel(names, c.req.param('name'))
     return c.json(described)
   })
-  app.notFound((c) => {
+  app.notFound(({ req }) => {
+    const meant = meantPath(req.path, paths)
+    const hint = meant === null ? '' : ` (did you mean ${meant}?)`
     throw new RequestError(
       404,
       'ROUTE',
-      `path: expected one of ${[...paths].join(', ')}, got ${c.req.method} ${c.req.path.slice(0, MAX_PATH)}`,
+      `path: expected one of ${[...paths].join(', ')}, got ${req.method} ${req.path.slice(0, MAX_PATH)}${hint}`,
     )
   })
   app.onError((error, c) => {
@@ -211,6 +231,12 @@ export function createServer(model: ShadowModel, options: ServerOptions): Server
     },
     end: () => scheduler.end(),
   }
+}
+
+/** The path that is meant by one without its /v1, with one that does not belong there, or with a slash at its end. */
+function meantPath(path: string, paths: ReadonlySet<string>): string | null {
+  const bare = path.replace(/^(?:\/v1)+(?=\/)/, '').replace(/\/$/, '')
+  return [`/v1${bare}`, bare].find((one) => one !== path && paths.has(one)) ?? null
 }
 
 async function hasKey(header: string | undefined, key: string): Promise<boolean> {

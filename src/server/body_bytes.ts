@@ -4,7 +4,7 @@
 import { nextTurn } from '../platform/pause.ts'
 import { now } from '../platform/platform.ts'
 import { expectAmount, MAX_BODIES } from './amounts.ts'
-import { RequestError } from './request_error.ts'
+import { RequestError, RETRY_AFTER } from './request_error.ts'
 
 /** Milliseconds that a body may take. */
 export interface BodyPatience {
@@ -33,7 +33,7 @@ export class HeldBytes {
         503,
         'BODIES',
         `bodies: expected at most ${MAX_BODIES} bytes of them at a time, got more; try again`,
-        { headers: { 'retry-after': '1' } },
+        { headers: { 'retry-after': RETRY_AFTER } },
       )
     this.#count += bytes
   }

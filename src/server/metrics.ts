@@ -23,7 +23,7 @@ export class Metrics {
   #stepSeconds = 0
   readonly #skipped = { heads: 0, neurons: 0, weights: 0, texts: 0 }
 
-  /** An answer was begun. @param path one of the server's own, or `other` */
+  /** An answer was begun. @param path one of the server's own, with ID for the name of a model, or `other` */
   request(path: string, status: number): void {
     const labels = `path="${path}",status="${status}"`
     this.#requests.set(labels, (this.#requests.get(labels) ?? 0) + 1)
@@ -42,7 +42,7 @@ export class Metrics {
     this.#stepSeconds += seconds
   }
 
-  /** A prompt is read. */
+  /** A prompt has been read. */
   prompt(tokens: number): void {
     this.#promptTokens += tokens
   }

@@ -19,6 +19,7 @@ import {
   type BodyName,
   type BodyOf,
   type ChatBody,
+  type CommonBody,
   type CompletionBody,
 } from './requests.ts'
 
@@ -99,6 +100,7 @@ export class RequestReader {
     const { echo, n, best_of: best, max_tokens: most } = asked
     if (best !== undefined && best !== null && best !== (n ?? 1))
       throw new UsageError('FIELD', `best_of: expected the value of n, got ${best}`, { option: 'best_of' })
+    expectStream(asked)
     this.#expectModel(model)
     // A client that is given the prompt back counts the tokens that it sent.
     const prefix = body.add_special_tokens ?? !echo
@@ -123,6 +125,13 @@ export class RequestReader {
     const { messages, model, chat_template_kwargs: variables, ...rest } = body
     const asked = withoutLabels(rest)
     const { max_tokens: old, max_completion_tokens: most } = asked
+    if (typeof old === 'number' && typeof most === 'number' && old !== most)
+      throw new UsageError(
+        'FIELD',
+        `max_tokens: expected none beside max_completion_tokens ${most}, or the same, got ${old}`,
+        { option: 'max_tokens' },
+      )
+    expectStream(asked)
     this.#expectModel(model)
     if ((asked.top_logprobs ?? 0) > 0 && !asked.logprobs)
       throw new UsageError(
@@ -226,6 +235,14 @@ export class RequestReader {
         option,
       })
   }
+}
+
+/** @throws UsageError FIELD for options of a stream where none is asked for */
+function expectStream({ stream, stream_options: options }: Asked<CommonBody>): void {
+  if (options && !stream)
+    throw new UsageError('FIELD', 'stream_options: expected stream true beside it, got no stream', {
+      option: 'stream_options',
+    })
 }
 
 /** @throws RequestError MODEL for a name that is given and is another */

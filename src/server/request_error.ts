@@ -6,6 +6,9 @@ import { ShadowError } from '../tensor/errors.ts'
 /** A status of a refusal. */
 export type RefusalStatus = 400 | 401 | 403 | 404 | 405 | 408 | 413 | 415 | 429 | 503
 
+/** Seconds after which a refused client may try again. */
+export const RETRY_AFTER = '1'
+
 /** What else is known of a refusal. */
 interface RefusalDetails {
   /** Further headers of the answer. */

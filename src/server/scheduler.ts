@@ -7,7 +7,7 @@
  * nobody up. The event loop has a turn after each step: sockets are read, clients that left are noticed.
  */
 import { nextTurn } from '../platform/pause.ts'
-import { RequestError } from './request_error.ts'
+import { RequestError, RETRY_AFTER } from './request_error.ts'
 
 /** How many requests are taken. */
 export interface Limits {
@@ -38,9 +38,6 @@ interface Waiting {
   enter(): void
   refuse(reason: unknown): void
 }
-
-/** Seconds after which a refused client may try again. */
-const RETRY_AFTER = '1'
 
 /** Gives out seats and turns. */
 export class Scheduler {
@@ -184,7 +181,7 @@ export class Scheduler {
       'DRAINING',
       'server: expected one that takes requests, got one that is shutting down',
       {
-        headers: { 'retry-after': RETRY_AFTER },
+        headers: { 'retry-after': RETRY_AFTER, connection: 'close' },
       },
     )
   }

@@ -47,16 +47,16 @@ export class SequenceStore {
 
   /**
    * Where the sequence of one text comes from and goes.
-   * @param key equal for texts of which one may go on from the other; null: it is read anew, and not kept
+   * @param key equal for texts of which one may go on from the other
    */
-  place(key: string | null): TextPlace {
-    let conversation = new Conversation(key !== null)
+  place(key: string): TextPlace {
+    let conversation = new Conversation()
     let length = 0
     return {
       tokens: conversation.tokens,
       begin: (model, prompt, options) => {
         length = prompt.length
-        const taken = key === null ? null : this.#take(key, prompt)
+        const taken = this.#take(key, prompt)
         if (taken) ({ conversation } = taken)
         // What a planner is asked for is the prompt as a whole; a dense one is read in parts, so that others get their turns.
         const first = options.planner ? length : Math.min((taken?.shared ?? 0) + STEP, length)
@@ -64,15 +64,20 @@ export class SequenceStore {
       },
       keep: (sequence, tokens) => {
         conversation.keep(sequence, tokens)
-        if (key !== null) this.#give(key, conversation, length)
+        this.#give(key, conversation, length)
       },
     }
+  }
+
+  /** Frees what is kept. */
+  clear(): void {
+    for (const kept of this.#kept) this.#free(kept)
   }
 
   /** Frees what is kept, and keeps nothing more. */
   dispose(): void {
     this.#isOver = true
-    for (const kept of this.#kept) this.#free(kept)
+    this.clear()
   }
 
   /**

@@ -9,6 +9,7 @@ import type { MaskMode } from '../engine/active_layer.ts'
 import type { TextPlace } from '../engine/conversation.ts'
 import type { CacheStorage } from '../engine/layer_cache.ts'
 import { fillSampling, samplingNames, type SamplerOptions } from '../engine/sampling.ts'
+import { storageNamed } from '../engine/storages/index.ts'
 import { stopTexts } from '../io/stop_text.ts'
 import type { Tokenizer } from '../io/tokenizer.ts'
 import { achievedBy } from '../masks/achieved.ts'
@@ -35,12 +36,15 @@ import {
 import type { SequenceStore } from './sequence_store.ts'
 import type { Metrics } from './metrics.ts'
 import { refusalOf } from './refusals.ts'
-import { RequestError } from './request_error.ts'
+import { RequestError, RETRY_AFTER } from './request_error.ts'
 import { expectFewScores } from './amounts.ts'
 import type { Asked, Reading, ReadPrompt } from './reading.ts'
 import { ANY_SEED, fieldOf, type CommonBody } from './requests.ts'
 import type { Scheduler, Seat } from './scheduler.ts'
 import { writeText, type Piece, type WritingTask } from './writer.ts'
+
+/** The code of a backend without room. */
+const BACKEND_MEMORY = 'BACKEND_MEMORY'
 
 /** Where neither a request nor the model says another one, as in the OpenAI API. */
 export const REQUEST_TEMPERATURE = 1
@@ -220,27 +224,51 @@ export class TextService {
     return request.stream ? this.#stream(request, head, events, signal) : whole(request, head, events)
   }
 
-  /** @throws as `ShadowModel.planner`, without the names of files */
+  /** @throws as `ShadowModel.planner`, without the names of files; UsageError STORAGE for one that needs gradients where there are none */
   async #planner(planning: Planning): Promise<MaskPlanner | null> {
+    const { planner = 'shadow' } = planning
+    if (this.#lacksGradients(planner))
+      throw await this.#unready(
+        planner,
+        'STORAGE',
+        `it needs gradients, and weights in ${this.model.model.weights.storage} have none; --storage f32 of the server widens them`,
+      )
     try {
       return await this.model.planner(planning)
     } catch (error) {
-      if (!(error instanceof MissingError)) throw error
-      const { planner = 'shadow' } = planning
+      if (!(error instanceof MissingError) || isOutOfMemory(error)) throw error
       const [flag, command] =
         error.code === 'PREDICTOR_MISSING' ? ['predictor', 'train'] : ['calibration', 'calibrate']
-      const ready: string[] = []
-      for (const name of generationPlanners)
+      throw await this.#unready(
+        planner,
+        error.code,
+        `the server was started without --${flag}, which "shadowllm ${command}" makes`,
+        error,
+      )
+    }
+  }
+
+  /** Whether a planner could never decide: it takes gradients of the prompt's loss, and the weights have none. */
+  #lacksGradients(planner: GenerationPlanner): boolean {
+    return needs(planner, 'prompt-loss') && storageNamed(this.model.model.weights.storage).roundsActivations
+  }
+
+  /** The refusal of a planner that cannot run, by those that can. */
+  async #unready(
+    planner: GenerationPlanner,
+    code: string,
+    reason: string,
+    cause?: unknown,
+  ): Promise<UsageError> {
+    const ready: string[] = []
+    for (const name of generationPlanners)
+      if (!this.#lacksGradients(name))
         await this.model.planner({ planner: name }).then(
           () => ready.push(name),
           () => {},
         )
-      throw new UsageError(
-        error.code,
-        `planner: expected one of ${ready.join(', ')}, got ${planner}: the server was started without --${flag}, which "shadowllm ${command}" makes`,
-        { cause: error, option: 'planner' },
-      )
-    }
+    const message = `planner: expected one of ${ready.join(', ')}, got ${planner}: ${reason}`
+    return new UsageError(code, message, { cause, option: 'planner' })
   }
 
   /** Writes the texts of a request, in turns with others. @throws as `Scheduler.enter` and `writeText` */
@@ -256,20 +284,56 @@ export class TextService {
           for (const event of written) yield this.#copied(event, choice, seed)
           continue
         }
-        const planner = await this.#planner({ ...planning, seed })
-        const task = { ...text, planner, check: planning.check, sampling: { ...sampling, seed } }
-        const draws = drawsMasks(planner, planning)
-        written = sampling.temperature === 0 && !draws ? [] : null
         const isLast = choices[choice + 1]?.ids !== text.ids
-        const place = this.#kept.place(keyOf(planner, planning, draws ? seed : null))
-        for await (const event of this.#oneText(seat, choice, task, place)) {
-          if (!isLast) written?.push(event)
+        let isCopied = false
+        const write = async (): Promise<AsyncGenerator<Event, void, void>> => {
+          const planner = await this.#planner({ ...planning, seed })
+          const task = { ...text, planner, check: planning.check, sampling: { ...sampling, seed } }
+          const draws = drawsMasks(planner, planning)
+          isCopied = sampling.temperature === 0 && !draws && !isLast
+          const place = this.#kept.place(keyOf(planner, planning, draws ? seed : null))
+          return this.#oneText(seat, choice, task, place)
+        }
+        const events: Event[] = []
+        let isRead = false
+        for await (const event of this.#withMemory(write)) {
+          if (!isRead) this.#metrics.prompt(text.ids.length)
+          isRead = true
+          if ('piece' in event && event.isToken) this.#metrics.generated()
+          if (isCopied) events.push(event)
           yield event
         }
+        written = isCopied ? events : null
       }
     } finally {
       seat.leave()
       this.#metrics.ended((now() - started) / 1000)
+    }
+  }
+
+  /**
+   * The steps of a text. If memory runs out, what is kept is freed, and the text is written once more, of which the steps that have
+   * been told are equal.
+   * @throws what the steps throw; RequestError BACKEND_MEMORY if memory runs out again
+   */
+  async *#withMemory(
+    write: () => Promise<AsyncGenerator<Event, void, void>>,
+  ): AsyncGenerator<Event, void, void> {
+    let told = 0
+    for (const isLastTry of [false, true]) {
+      let step = 0
+      try {
+        for await (const event of await write()) {
+          if (step++ < told) continue
+          told++
+          yield event
+        }
+        return
+      } catch (error) {
+        if (!isOutOfMemory(error)) throw error
+        this.#kept.clear()
+        if (isLastTry) throw outOfMemory(error as Error)
+      }
     }
   }
 
@@ -288,7 +352,6 @@ export class TextService {
   ): AsyncGenerator<Event, void, void> {
     const { model, tokenizer } = this
     const writer = writeText(model.model, tokenizer, task, place)
-    this.#metrics.prompt(task.ids.length)
     let isFirst = true
     const step = (): ReturnType<typeof writer.next> => {
       const start = now()
@@ -311,7 +374,6 @@ export class TextService {
         }
         if (value === null) continue
         const isToken = !isFirst || task.echo === null
-        if (isToken) this.#metrics.generated()
         yield { choice, piece: value, isFirst, isToken }
         isFirst = false
       }
@@ -389,17 +451,29 @@ export class TextService {
   }
 }
 
-/**
- * By which texts are told apart of which one may not go on from the other; null for what none goes on from.
- * @param seed of masks that are drawn
- */
-function keyOf(planner: MaskPlanner | null, planning: Planning, seed: number | null): string | null {
-  return planner?.compensation ? null : JSON.stringify(planner ? { ...planning, seed } : null)
+/** By which texts are told apart of which one may not go on from the other. @param seed of masks that are drawn */
+function keyOf(planner: MaskPlanner | null, planning: Planning, seed: number | null): string {
+  return JSON.stringify(planner ? { ...planning, seed } : null)
 }
 
 /** Whether another seed may give other masks: those of noise, and of criteria that draw. */
 function drawsMasks(made: MaskPlanner | null, { planner }: Planning): boolean {
   return made?.random !== undefined || (planner !== undefined && needs(planner, 'prompt-loss'))
+}
+
+/** Whether a backend has no more memory, or the program. */
+function isOutOfMemory(error: unknown): boolean {
+  if (error instanceof MissingError) return error.code === BACKEND_MEMORY
+  return error instanceof RangeError && error.message.includes('allocation failed')
+}
+
+function outOfMemory({ message }: Error): RequestError {
+  return new RequestError(
+    503,
+    BACKEND_MEMORY,
+    `${message}; try again, or start the server with a smaller --kept or --parallel`,
+    { headers: { 'retry-after': RETRY_AFTER } },
+  )
 }
 
 function stalled(): RequestError {

@@ -5,6 +5,7 @@
  * scoring it has in the library, and a token that is the likeliest has exactly the largest number among the likeliest, by
  * which a client tells greedy continuations. They are of the model's own distribution, whatever temperature draws tokens.
  */
+import { BufferScope } from '../backends/buffer_scope.ts'
 import { expectFinite } from '../engine/finite_logits.ts'
 import type { LanguageModel } from '../engine/language_model.ts'
 
@@ -62,24 +63,18 @@ function logProbabilities(
   V: number,
 ): Float32Array[] {
   const T = logits.length / V
-  const rows = backend.upload(logits, [T, V])
-  const nll = backend.allocate('f32', [T])
-  try {
+  return BufferScope.within(backend, (scope) => {
+    const rows = scope.upload(logits, [T, V])
+    const nll = scope.allocate('f32', [T])
     return lists.map((ids) => {
-      const labels = backend.upload(Int32Array.from(ids))
-      try {
-        backend.ops.cross_entropy(nll, rows, labels)
-        const costs = backend.readF32(nll)
-        costs.forEach(expectFinite)
-        return costs.map((value) => 0 - value)
-      } finally {
-        backend.free(labels)
-      }
+      const labels = scope.upload(Int32Array.from(ids))
+      backend.ops.cross_entropy(nll, rows, labels)
+      scope.free(labels)
+      const costs = backend.readF32(nll)
+      costs.forEach(expectFinite)
+      return costs.map((value) => 0 - value)
     })
-  } finally {
-    backend.free(rows)
-    backend.free(nll)
-  }
+  })
 }
 
 /** The ids of the highest logits, highest first, of equals the lower id. Insertion into a short list: O(V) for one. */

@@ -285,6 +285,69 @@ test('the line of a stream is written when the stream has ended, with its tokens
   )
 })
 
+/** Presses ctrl-C while an answer is not read. @returns the exit code, what happened meanwhile, and the port */
+async function whileEnding<Seen>(
+  drain: string,
+  meanwhile: (url: URL, answer: Response) => Promise<Seen>,
+): Promise<{ code: number; seen: Seen; url: URL }> {
+  const interrupt = new AbortController()
+  const asked = Promise.withResolvers<{ seen: Seen; url: URL }>()
+  const ask = async (address: string): Promise<{ seen: Seen; url: URL }> => {
+    const url = new URL(address)
+    // An answer of this length is not sent before it is read.
+    const body = JSON.stringify({
+      prompt: 'a',
+      max_tokens: 150,
+      n: 128,
+      stream: true,
+      logit_bias: { 0: -100 },
+    })
+    const headers = { 'content-type': 'application/json' }
+    const answer = await fetch(new URL('/v1/completions', url), { method: 'POST', headers, body })
+    interrupt.abort()
+    const health = async (): Promise<number> => (await fetch(new URL('/health', url))).status
+    await expect.poll(health, { interval: 5 }).toBe(503)
+    return { url, seen: await meanwhile(url, answer) }
+  }
+  const print = (text: string): void => asked.resolve(ask(text.trim()))
+  const args = ['serve', '-m', model, '--port', '0', '--drain', drain, '--quiet']
+  const code = await runCommandLine({ ...quietSession(print, args), signal: interrupt.signal })
+  return { code, ...(await asked.promise) }
+}
+
+test('a server that ends answers new connections with 503 until its last answer is sent, and then no longer', async () => {
+  const { code, seen, url } = await whileEnding('600', async (url, answer) => {
+    const refusals = []
+    for (const path of ['/health', '/v1/models', '/v1/completions', '/none']) {
+      const { status, headers, ...refusal } = await fetch(new URL(path, url)).then(async (response) => ({
+        status: response.status,
+        headers: response.headers,
+        json: (await response.json()) as { status?: string; error?: { code: string } },
+      }))
+      const { error, status: word } = refusal.json
+      refusals.push([status, error?.code ?? word, headers.get('retry-after'), headers.get('connection')])
+    }
+    const metrics = await fetch(new URL('/metrics', url))
+    const text = await answer.text()
+    return { refusals, metrics: metrics.status, isWhole: text.endsWith('data: [DONE]\n\n') }
+  })
+  expect(seen).toEqual({
+    refusals: ['draining', 'DRAINING', 'DRAINING', 'DRAINING'].map((word) => [503, word, '1', 'close']),
+    metrics: 200,
+    isWhole: true,
+  })
+  expect(code).toBe(0)
+  await expect(fetch(url)).rejects.toThrow('fetch failed')
+})
+
+test('an answer that is not read does not hold a server longer than --drain and a second', async () => {
+  const start = performance.now()
+  const { code, url } = await whileEnding('0.1', () => Promise.resolve())
+  expect(code).toBe(0)
+  expect(performance.now() - start).toBeLessThan(10_000)
+  await expect(fetch(url)).rejects.toThrow('fetch failed')
+})
+
 test('a connection that never sent a request does not hold up the end', { timeout: 20_000 }, async () => {
   const interrupt = new AbortController()
   let [left, silent] = [0, null as Socket | null]

@@ -20,7 +20,7 @@ import { REQUEST_TEMPERATURE, type EndedAnswer } from '../../server/text_service
 import { ANY_SEED } from '../../server/requests.ts'
 import type { Usage } from '../../server/answers.ts'
 import { KEY_VARIABLE, refusalOf, type ErrorBody } from '../../server/refusals.ts'
-import { RequestError } from '../../server/request_error.ts'
+import { RequestError, RETRY_AFTER } from '../../server/request_error.ts'
 import type { ShadowModel } from '../../library/shadow_model.ts'
 import { plannerOf } from '../../planners/index.ts'
 import { MissingError, ShadowError, UsageError } from '../../tensor/errors.ts'
@@ -356,7 +356,7 @@ async function listenAt(server: Server, { host, port }: ServeFlags, connections:
         503,
         'CONNECTIONS',
         `connections: expected at most ${connections} at a time, got more; try again`,
-        { headers: { 'retry-after': '1', connection: 'close' } },
+        { headers: { 'retry-after': RETRY_AFTER, connection: 'close' } },
       ),
     )
   const options = { host, port, refuse, connections, refuseConnection }
