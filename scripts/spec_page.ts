@@ -18,6 +18,7 @@ import { decidingWords, defaultSettings, planners, scoreSources } from '../src/w
 import { glossary } from '../src/web/view/glossary.ts'
 import { plannerNames } from '../src/web/view/planner_words.ts'
 import { setCompared } from './spec_page/compared.ts'
+import { siteNavigation } from './site_pages.ts'
 import { setMethod, setSymbols } from './spec_page/idea.ts'
 import { pageParts, readPages, type Page } from './spec_page/document.ts'
 import { plants } from './spec_page/plants.ts'
@@ -100,9 +101,6 @@ function comparedWords(): string {
   return `<p>One of these was measured to change results much: the <a href="#predictor.targets">targets</a>. With half of the units skipped over the whole model, the predictor as released, whose targets are scaled to [0, 1] in every layer, costs ${released} nats per token (KL from dense); with unscaled targets, measured in a model that is already pruned, ${own}. One mask for all prompts costs ${still}. <a href="../reference/documents/evidence.embedded.html">How it was measured</a>.</p>`
 }
 
-/** Where a page leads to, beside its own links. */
-const links = `<a href="{{source}}">Source code</a> <a href="../reference/">Reference</a> <a href="../">Home</a>`
-
 /** The bar of a phone. @param hasFigures whether the page has figures, laws and settings */
 function bar(hasFigures: boolean): string {
   const pairs = ['function', 'figure'].map(
@@ -129,8 +127,9 @@ function specification(
       handler(html, { filename }) {
         const page = pages.find(({ file }) => filename.endsWith(`/${file}`))
         if (page === undefined) throw new Error(`${filename}: expected a page of the specification`)
+        const links = siteNavigation('../', page === pages[0] ? 'Annotated page' : undefined)
         const own = pageParts(page, pages, asides, references)
-        return Object.entries({ ...own, ...top, links, bar: bar(page === pages[0]) }).reduce(
+        return Object.entries({ ...own, ...top, links: links.html, bar: bar(page === pages[0]) }).reduce(
           (text, [name, part]) => text.replace(`<!-- ${name} -->`, () => part),
           html,
         )
