@@ -12,7 +12,7 @@ import { markup } from '../src/experiments/report/markup.ts'
 import { figures } from '../src/web/spec_page/figures.ts'
 import { packValues } from '../src/web/spec_page/given_values.ts'
 import { stations } from '../src/web/spec_page/strip.ts'
-import { computeSteps, openSpecModel, type SomeSteps } from '../src/web/spec_page/method.ts'
+import { computeSteps, MOST_TOKENS, openSpecModel, type SomeSteps } from '../src/web/spec_page/method.ts'
 import { proofs } from '../src/web/spec_page/proofs.ts'
 import { decidingWords, defaultSettings, planners, scoreSources } from '../src/web/spec_page/settings.ts'
 import { glossary } from '../src/web/view/glossary.ts'
@@ -76,6 +76,7 @@ function drawTop(steps: SomeSteps, head: string): Readonly<Record<string, string
   return {
     method: setMethod(head),
     symbols: setSymbols(read('src/spec/opt.ts'), config, steps.tokens?.ids.length ?? NaN),
+    limit: String(MOST_TOKENS),
     strip: `<ol class="strip">${strip.join('\n')}</ol>`,
     sources:
       markup`${scoreSources.map((source) => markup`<option value="${source}">${plannerNames[planners[source]]}</option>`)}`
@@ -108,7 +109,7 @@ function bar(hasFigures: boolean): string {
       `<span><button type="button" aria-label="The ${name} before">↑</button>${name}<button type="button" aria-label="The next ${name}">↓</button></span>`,
   )
   const [settings, stops] = hasFigures
-    ? ['<a href="#try">Settings</a> ', `<span id="stops" class="stops" hidden>${pairs.join('')}</span>`]
+    ? ['<a href="#prompt">Prompt</a> ', `<span id="stops" class="stops" hidden>${pairs.join('')}</span>`]
     : ['', '']
   return `<nav class="to-top" aria-label="On this page"><span class="ways"><a id="here" class="here" href="#contents" aria-label="Where you are" hidden></a> ${settings}<a href="#contents">Contents</a></span>${stops}</nav>`
 }

@@ -709,11 +709,11 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
       )
       // The ways to the other pages stand on top.
       expect(await page.locator('header .links a').allInnerTexts()).toEqual([
-        'Paper',
-        'Source code',
-        'Specification',
         'Home',
+        'Annotated page',
         'Reference',
+        'Sources',
+        'Paper',
       ])
       expect(new URL(page.url()).hash).toBe(given)
       // The link to the specification has them too.

@@ -326,6 +326,13 @@ describe.skipIf(cannotBrowse)(`the annotated specification${whyNotBrowsed}`, { t
         await page.goto(site.url)
         await page.locator('#stops').waitFor()
         expect(await here.isVisible()).toBe(false)
+        // Who decides and how much is skipped stay in view beside figures, below which nothing hides.
+        await page.locator('[id="figure.select.selectMask"]').scrollIntoViewIfNeeded()
+        const top = await page.locator('.quick').boundingBox()
+        expect(top?.y).toBe(0)
+        expect(top?.height).toBeLessThan(72)
+        for (const control of ['#source', '#sparsity'])
+          expect((await page.locator(control).boundingBox())?.y).toBeLessThan(72)
         // A finger that taps a map reads it.
         await page.locator('[data-map="predicted.heads"]').tap({ position: { x: 3, y: 3 } })
         await expect
@@ -356,10 +363,12 @@ describe.skipIf(cannotBrowse)(`the annotated specification${whyNotBrowsed}`, { t
         const links = (place: string): Promise<string[]> => page.locator(`${place} a:visible`).allInnerTexts()
         expect(await links('.to-top')).toEqual(['attention', 'Contents'])
         expect(await links('.links')).toEqual([
-          'The annotated specification',
-          'Source code',
-          'Reference',
           'Home',
+          'Live page',
+          'Annotated page',
+          'Reference',
+          'Sources',
+          'Paper',
         ])
         expect(await page.evaluate('document.documentElement.scrollWidth - innerWidth')).toBeLessThanOrEqual(
           0,

@@ -163,17 +163,29 @@ async function compute(): Promise<void> {
 async function checkSteps(): Promise<void> {
   const [settings, shownSteps] = [chosen(), steps]
   check.disabled = true
-  say('Computing the same by src/spec alone, on plain arrays …')
   const start = now()
+  let own: SomeSteps = {}
+  const seconds = (): string => ((now() - start) / 1000).toFixed(1)
+  // A setting that changes meanwhile has the line for itself.
+  const by = running
+  const tell = (): void => {
+    const [done, all] = [own, shownSteps].map((some) => Object.keys(some).length)
+    if (running === by)
+      say(
+        `Computing the same by src/spec alone, on plain arrays: ${done} of ${all} parts after ${seconds()} s …`,
+      )
+  }
+  tell()
+  const telling = setInterval(tell, 500)
   try {
-    let own: SomeSteps = {}
     for await (const more of lawsWorker().iterate('steps', [settings, 'spec']))
       own = { ...own, ...(more as SomeSteps) }
     const verdict = sameBits(own, shownSteps) ? 'has the same bits everywhere' : 'DIFFERS'
-    say(`src/spec alone ${verdict}; it took ${((now() - start) / 1000).toFixed(1)} s.`)
+    if (running === by) say(`src/spec alone ${verdict}; it took ${seconds()} s.`)
   } catch (error) {
     say(String(error))
   }
+  clearInterval(telling)
   check.disabled = false
 }
 
