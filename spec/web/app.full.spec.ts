@@ -1211,7 +1211,7 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
       await eventually(() => lineOf(page, 'verify-answer')).toBe(
         'seed: expected a whole number from 0 to 2147483647, got seven [SEED]',
       )
-    })
+    }, 0.1)
   })
 
   test.each<[string, BrowserContextOptions]>([

@@ -183,7 +183,7 @@ async function checkSteps(): Promise<void> {
     const verdict = sameBits(own, shownSteps) ? 'has the same bits everywhere' : 'DIFFERS'
     if (running === by) say(`src/spec alone ${verdict}; it took ${seconds()} s.`)
   } catch (error) {
-    say(String(error))
+    if (running === by) say(String(error))
   }
   clearInterval(telling)
   check.disabled = false
@@ -248,7 +248,8 @@ startLawButtons(lawsWorker)
 startStops()
 // What the page jumps to stands below the bar, however high its message makes it; where the bar scrolls away, at the top.
 new ResizeObserver(() => {
-  const isAbove = getComputedStyle(form).position === 'sticky'
+  const { position, display } = getComputedStyle(form)
+  const isAbove = position === 'sticky' && display !== 'contents'
   pageDocument().documentElement.style.scrollPaddingTop = isAbove ? `${form.offsetHeight + 16}px` : ''
 }).observe(form)
 showSettings(settings)
