@@ -18,20 +18,13 @@ import {
   siteText,
   specificationAddresses,
 } from '../scripts/site_links.ts'
+import { siteNavigation } from '../scripts/site_pages.ts'
 import { allExamples } from '../spec/harness/all_examples.ts'
 import { typeset } from '../scripts/spec_page/mathematics.ts'
 import { beginning, codeAnchor, flagAnchor, repack } from './words.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const pathOf = (file) => relative(root, file).replaceAll('\\', '/')
-
-/** The other pages of the site (src/web/site), from the folder of the reference. */
-const others = {
-  Home: '../index.html',
-  'Live page': '../live/index.html',
-  Specification: '../spec/index.html',
-  Sources: '../source/index.html',
-}
 
 const own = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'))
 
@@ -308,10 +301,9 @@ export function load(app) {
         /<li>(?=<strong>(\w+)<\/strong>: )/g,
         (_, word) => `<li id="${word.toLowerCase()}">`,
       )
-    const links = Object.entries(others).map(([name, address]) => `<a href="${up}${address}">${name}</a>`)
     page.contents = page.contents?.replace(
       '<div id="tsd-toolbar-links"></div>',
-      `<nav id="tsd-toolbar-links" aria-label="Site">${links.join('')}</nav>`,
+      `<nav id="tsd-toolbar-links" aria-label="Site">${siteNavigation(`${up}../`).html}</nav>`,
     )
   })
 }

@@ -17,6 +17,7 @@ import { markup, type Markup } from '../src/experiments/report/markup.ts'
 import { commandArguments } from '../src/platform/platform.ts'
 import { linkedDocuments, linkedSources, measuredDocuments } from './site_links.ts'
 import { buildSources } from './site_sources.ts'
+import { siteNavigation } from './site_pages.ts'
 import { buildSpecPage } from './spec_page.ts'
 import { compile } from './tool.ts'
 import { pageConfig } from './vite_page.ts'
@@ -45,6 +46,7 @@ buildSources(`${site}source`, linkedSources(linkedDocuments(guideFiles)))
 writeFileSync(
   `${site}index.html`,
   withFigures('src/web/site/index.html')
+    .replace('<!-- links -->', siteNavigation('', 'Home').html)
     .replace('<!-- guides -->', guides)
     .replaceAll('<!-- archive -->', basename(archive))
     .replace('<!-- size -->', `${(statSync(archive).size / 1e6).toFixed()} MB`),

@@ -7,6 +7,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSy
 import { dirname, posix } from 'node:path'
 import { parseModule, readSources, root, walk, type Node, type Source } from '../spec/harness/syntax.ts'
 import { escapeText, markup, trusted, type Content } from '../src/experiments/report/markup.ts'
+import { siteNavigation } from './site_pages.ts'
 import { setLine } from './spec_page/prose.ts'
 import { declaredNames, referencesOf, wordsOf } from './spec_page/source.ts'
 
@@ -208,7 +209,7 @@ function page(title: string, heading: Content, up: string, content: Content): st
 <link rel="stylesheet" href="${up}site.css">
 </head>
 <body class="source">
-<nav aria-label="Site"><a href="${up}index.html">Home</a> <a href="${up}live/index.html">Live page</a> <a href="${up}spec/index.html">Specification</a> <a href="${up}reference/index.html">Reference</a> <a href="${up}source/index.html">Sources</a></nav>
+<nav aria-label="Site">${siteNavigation(up)}</nav>
 <h1>${heading}</h1>
 ${content}
 </body>

@@ -12,12 +12,13 @@ import { markup } from '../src/experiments/report/markup.ts'
 import { figures } from '../src/web/spec_page/figures.ts'
 import { packValues } from '../src/web/spec_page/given_values.ts'
 import { stations } from '../src/web/spec_page/strip.ts'
-import { computeSteps, openSpecModel, type SomeSteps } from '../src/web/spec_page/method.ts'
+import { computeSteps, MOST_TOKENS, openSpecModel, type SomeSteps } from '../src/web/spec_page/method.ts'
 import { proofs } from '../src/web/spec_page/proofs.ts'
 import { decidingWords, defaultSettings, planners, scoreSources } from '../src/web/spec_page/settings.ts'
 import { glossary } from '../src/web/view/glossary.ts'
 import { plannerNames } from '../src/web/view/planner_words.ts'
 import { setCompared } from './spec_page/compared.ts'
+import { siteNavigation } from './site_pages.ts'
 import { setMethod, setSymbols } from './spec_page/idea.ts'
 import { pageParts, readPages, type Page } from './spec_page/document.ts'
 import { plants } from './spec_page/plants.ts'
@@ -75,6 +76,7 @@ function drawTop(steps: SomeSteps, head: string): Readonly<Record<string, string
   return {
     method: setMethod(head),
     symbols: setSymbols(read('src/spec/opt.ts'), config, steps.tokens?.ids.length ?? NaN),
+    limit: String(MOST_TOKENS),
     strip: `<ol class="strip">${strip.join('\n')}</ol>`,
     sources:
       markup`${scoreSources.map((source) => markup`<option value="${source}">${plannerNames[planners[source]]}</option>`)}`
@@ -100,9 +102,6 @@ function comparedWords(): string {
   return `<p>One of these was measured to change results much: the <a href="#predictor.targets">targets</a>. With half of the units skipped over the whole model, the predictor as released, whose targets are scaled to [0, 1] in every layer, costs ${released} nats per token (KL from dense); with unscaled targets, measured in a model that is already pruned, ${own}. One mask for all prompts costs ${still}. <a href="../reference/documents/evidence.embedded.html">How it was measured</a>.</p>`
 }
 
-/** Where a page leads to, beside its own links. */
-const links = `<a href="{{source}}">Source code</a> <a href="../reference/">Reference</a> <a href="../">Home</a>`
-
 /** The bar of a phone. @param hasFigures whether the page has figures, laws and settings */
 function bar(hasFigures: boolean): string {
   const pairs = ['function', 'figure'].map(
@@ -110,7 +109,7 @@ function bar(hasFigures: boolean): string {
       `<span><button type="button" aria-label="The ${name} before">↑</button>${name}<button type="button" aria-label="The next ${name}">↓</button></span>`,
   )
   const [settings, stops] = hasFigures
-    ? ['<a href="#try">Settings</a> ', `<span id="stops" class="stops" hidden>${pairs.join('')}</span>`]
+    ? ['<a href="#prompt">Prompt</a> ', `<span id="stops" class="stops" hidden>${pairs.join('')}</span>`]
     : ['', '']
   return `<nav class="to-top" aria-label="On this page"><span class="ways"><a id="here" class="here" href="#contents" aria-label="Where you are" hidden></a> ${settings}<a href="#contents">Contents</a></span>${stops}</nav>`
 }
@@ -129,8 +128,9 @@ function specification(
       handler(html, { filename }) {
         const page = pages.find(({ file }) => filename.endsWith(`/${file}`))
         if (page === undefined) throw new Error(`${filename}: expected a page of the specification`)
+        const links = siteNavigation('../', page === pages[0] ? 'Annotated page' : undefined)
         const own = pageParts(page, pages, asides, references)
-        return Object.entries({ ...own, ...top, links, bar: bar(page === pages[0]) }).reduce(
+        return Object.entries({ ...own, ...top, links: links.html, bar: bar(page === pages[0]) }).reduce(
           (text, [name, part]) => text.replace(`<!-- ${name} -->`, () => part),
           html,
         )

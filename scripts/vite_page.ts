@@ -10,6 +10,8 @@ import { tmpdir } from 'node:os'
 import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type * as pageFiles from './page_data.ts'
+import { siteNavigation } from './site_pages.ts'
+import { markup } from '../src/experiments/report/markup.ts'
 import { defineConfig, type BuildEnvironmentOptions, type InlineConfig, type Plugin } from 'vite'
 
 const root = fileURLToPath(new URL('../src/web/', import.meta.url))
@@ -104,18 +106,18 @@ function readRepository(): string {
   }
 }
 
-/** Writes the links into the page, where it says `{{source}}`, `{{specification}}` and `{{siteLinks}}`. @param isOfSite whether it stands in the site */
+/** Writes the links into the page, where it says `{{specification}}` and `{{siteLinks}}`. @param isOfSite whether it stands in the site */
 export function linked(isOfSite: boolean): Plugin {
   return {
     name: 'shadowllm-links',
     transformIndexHtml(html) {
-      const links = isOfSite
-        ? {
-            source: '../source/',
-            specification: '../spec/',
-            siteLinks: '<a href="../">Home</a> <a href="../reference/">Reference</a>',
-          }
-        : { ...sourceLinks(readRepository()), siteLinks: '' }
+      const { source, specification } = isOfSite
+        ? { source: '../source/', specification: '../spec/' }
+        : sourceLinks(readRepository())
+      const siteLinks = isOfSite
+        ? siteNavigation('../', 'Live page')
+        : markup`<a href="${specification}" data-spec>Annotated page</a> <a href="${source}">Sources</a>`
+      const links = { specification, siteLinks: siteLinks.html }
       return Object.entries(links).reduce(
         (text, [name, address]) => text.replaceAll(`{{${name}}}`, address),
         html,

@@ -184,7 +184,7 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
     await page.locator('#predictor:is(.without, :not(.closed))').waitFor({ state: 'attached' })
   }
 
-  /** What is to be seen of a page: its address, the values of fields, and the words, but for measured speeds. */
+  /** What is to be seen of a page: its address, the values of fields, and the words, but for measured speeds and what a text has changed. */
   const shownBy = (page: Page): Promise<string> =>
     page.evaluate(() => {
       const fields = [...document.querySelectorAll<HTMLInputElement>('input, select, textarea')]
@@ -192,8 +192,8 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
       const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT)
       for (let node = texts.nextNode(); node; node = texts.nextNode()) {
         const parent = node.parentElement as HTMLElement
-        const isSpeed = parent.closest('#headline') !== null
-        if (!isSpeed && parent.checkVisibility({ visibilityProperty: true })) words.push(node.textContent)
+        const isOther = parent.closest('#headline, #changed') !== null
+        if (!isOther && parent.checkVisibility({ visibilityProperty: true })) words.push(node.textContent)
       }
       const values = fields.map(({ value, checked }) => [value, checked])
       return JSON.stringify([location.href, document.body.className.trim(), values, words])
@@ -307,7 +307,7 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
       expect(tops[0]).toBeLessThan(tops[1])
       expect(await page.locator('#headline .value').allInnerTexts()).toEqual([
         '44 %',
-        expect.stringMatching(/^(\d\.\d\d ×|No difference|Unclear|Unknown)$/),
+        expect.stringMatching(/^((at (least|most) )?\d\.\d\d ×|No difference|Unclear|Unknown)$/),
         expect.stringMatching(/^\d\.\d\d nats$/),
       ])
     })
@@ -441,7 +441,7 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
       await eventually(() => new URL(page.url()).hash).toBe(`#token=4&${unit}`)
       await rewritten(page, () => page.evaluate(() => void (location.hash = '#on=heads.8.0')))
       await eventually(() => lineOf(page, 'problem')).toBe(
-        'address on: expected units of the model, got heads.8.0',
+        'address on: expected units of the model, got heads.8.0. Defaults stand in its place.',
       )
       expect(await lineOf(page, 'switched')).toBe('No unit is switched by hand.')
     })
@@ -628,6 +628,17 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
       expect(await page.getByRole('button', { name: 'The unit after' }).isDisabled()).toBe(true)
       await page.getByLabel('Layer, and heads or neurons').selectOption('Layer 3, heads')
       await eventually(chosen).toBe('Head 7 of layer 3')
+      // A layer that runs before units are chosen has no switch, not even by a key.
+      await page.getByLabel('Layer, and heads or neurons').selectOption('Layer 0, heads')
+      await eventually(chosen).toBe('Head 7 of layer 0')
+      expect(await page.locator('#switch').isVisible()).toBe(false)
+      expect(await lineOf(page, 'inspector')).toContain('all of it is computed, and no switch of it')
+      await page.locator('#layers').focus()
+      await page.keyboard.press('Enter')
+      await page.keyboard.press('ArrowRight')
+      await eventually(chosen).toBe('Head 7 of layer 1')
+      expect(await page.locator('#switch').isVisible()).toBe(true)
+      expect(await lineOf(page, 'switched')).toBe('No unit is switched by hand.')
       expect(await page.locator('#layer-table tbody tr').count()).toBe(8)
       expect(await page.locator('#layer-table tbody tr').first().textContent()).toContain('0, dense')
     })
@@ -709,11 +720,11 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
       )
       // The ways to the other pages stand on top.
       expect(await page.locator('header .links a').allInnerTexts()).toEqual([
-        'Paper',
-        'Source code',
-        'Specification',
         'Home',
+        'Annotated page',
         'Reference',
+        'Sources',
+        'Paper',
       ])
       expect(new URL(page.url()).hash).toBe(given)
       // The link to the specification has them too.
@@ -732,10 +743,39 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
       expect(await tokensOf(page)).toEqual(text)
       await rewritten(page, () => page.evaluate(() => void (location.hash = '#sparsity=99')))
       await eventually(() => lineOf(page, 'problem')).toBe(
-        'address sparsity: expected a whole number from 0 to 95, got "99"',
+        'address sparsity: expected a whole number from 0 to 95, got "99". Defaults stand in its place.',
       )
       expect(new URL(page.url()).hash).toBe('')
+      // What is asked for next has nothing to do with the address.
+      await rewritten(page, () => page.getByRole('button', { name: 'Another text' }).click())
+      expect(await lineOf(page, 'problem')).toBe('')
     })
+  })
+
+  test('an address with wrong values is answered by name at once, before and after the model is there', async () => {
+    const context = await browser.newContext({ viewport: { width: 1280, height: 900 } })
+    try {
+      const page = await context.newPage()
+      let release: () => void = () => {}
+      const held = new Promise<void>((resolve) => (release = resolve))
+      await page.route('**/*.bin*', async (route) => {
+        await held
+        await route.continue()
+      })
+      await page.goto(`${isolated.url}#sparsity=abc&planner=foo`)
+      const told =
+        /^address sparsity: expected a whole number from 0 to 95, got "abc"; address planner: expected [^]*shadow[^]*, got "foo"\. Defaults stand in its place\.$/
+      await eventually(() => lineOf(page, 'problem')).toMatch(told)
+      expect(await page.locator('#save').isDisabled()).toBe(true)
+      release()
+      await written(page)
+      expect(await lineOf(page, 'problem')).toMatch(told)
+      expect(await lineOf(page, 'sparsity-value')).toBe('50 %')
+      await page.getByRole('button', { name: 'Close this message' }).click()
+      expect(await page.locator('#problem-place').isVisible()).toBe(false)
+    } finally {
+      await context.close()
+    }
   })
 
   test('an example sets the prompt and the settings, and says that it is shown', async () => {
@@ -745,11 +785,21 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
         page.locator('#presets button[aria-pressed="true"]').allInnerTexts()
       expect(await shown()).toEqual(['A story'])
       const text = await tokensOf(page)
+      // How many units another prompt changes is told, under any sparsity, and of one way to choose alone.
+      const keeps = /^(?<changed>[\d,]+) of (?<kept>[\d,]+) kept units differ from the prompt before\.$/
+      await rewritten(page, () => page.getByRole('button', { name: 'At sea' }).click())
+      const { changed = '', kept = '' } = keeps.exec(await lineOf(page, 'changed'))?.groups ?? {}
+      expect(kept).toBe('3,612')
+      expect(Number(changed.replace(',', ''))).toBeGreaterThan(0)
+      await rewritten(page, () => page.getByRole('button', { name: 'Skip 85 %' }).click())
+      expect(keeps.exec(await lineOf(page, 'changed'))?.groups?.kept).toBe('1,083')
+      await rewritten(page, () => page.getByRole('button', { name: 'A story' }).click())
       await page.locator('#layers').focus()
       await page.keyboard.press('Enter')
       await eventually(() => new URL(page.url()).hash).toBe('#off=heads.4.6')
       await rewritten(page, () => page.getByRole('button', { name: 'Skip at random' }).click())
       expect(await lineOf(page, 'switched')).toBe('No unit is switched by hand.')
+      expect(await lineOf(page, 'changed')).toMatch(/^Generate for another prompt/)
       expect(await shown()).toEqual(['Skip at random'])
       expect(await lineOf(page, 'example')).toContain('chosen by random numbers')
       expect(await page.locator('#planner').inputValue()).toBe('random')
@@ -1145,14 +1195,23 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
       )
       await page.locator('#verify').getByText('Verify', { exact: true }).click()
       await eventually(() => lineOf(page, 'verify-answer')).toMatch(
-        /^Seed 7: \d+ laws hold, 0 broken\. Stopped\.$/,
+        /^Seed 7: \d+ laws held, 0 broken\. Stopped\.$/,
       )
+      // Folded by suite, each with its count.
+      const suites = page.locator('#verify-table details')
+      expect(await suites.first().locator('tr').first().isVisible()).toBe(false)
+      const words = await suites.locator('summary').allInnerTexts()
+      for (const line of words) expect(line).toMatch(/^[^:]+: \d+ laws? held, 0 broken$/)
+      const rows = await page.locator('#verify-table .held').count()
+      expect(words.reduce((sum, line) => sum + Number(/: (\d+) /.exec(line)?.[1]), 0)).toBe(rows)
+      await suites.first().locator('summary').click()
+      expect(await suites.first().locator('.held').first().isVisible()).toBe(true)
       await page.locator('#seed').fill('seven')
       await page.locator('#verify').getByText('Verify', { exact: true }).click()
       await eventually(() => lineOf(page, 'verify-answer')).toBe(
         'seed: expected a whole number from 0 to 2147483647, got seven [SEED]',
       )
-    })
+    }, 0.1)
   })
 
   test.each<[string, BrowserContextOptions]>([
@@ -1192,6 +1251,13 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
           await page.locator('#layers').tap({ position: { x: 50, y: 100 } })
           await eventually(() => page.locator('#inspector h3').innerText()).toMatch(/^Head \d of layer 1$/)
           expect(await page.locator('#tip').isVisible()).toBe(false)
+          // The comparison is reached above the sheet.
+          await page.locator('#compare').tap({ timeout: 10_000 })
+          expect([
+            await page.locator('#compare').isChecked(),
+            await page.locator('#inspector').isVisible(),
+          ]).toEqual([true, true])
+          await page.locator('#compare').tap({ timeout: 10_000 })
           // Another example closes it.
           await page
             .locator('#presets button')

@@ -66,7 +66,31 @@ test.skipIf(cannotBuildSite !== null)(
     expect(pages.flatMap((page) => faultsOf(page, read(page)).map((fault) => `${page}: ${fault}`))).toEqual(
       [],
     )
-    for (const page of ['live', 'spec']) expect(read(`${page}/index.html`)).toContain('href="../source/"')
+    // The pages have one navigation, in which each is no link to itself.
+    const names = (page: string): string[] => {
+      const [, nav] = /<nav [^>]*aria-label="Site"[^>]*>(.*?)<\/nav>/s.exec(read(page)) ?? []
+      return Array.from((nav ?? '').matchAll(/<(a|span)[^>]*>([^<]+)</g), ([, tag, name]) =>
+        tag === 'a' ? name : `(${name})`,
+      )
+    }
+    expect(names('index.html')).toEqual([
+      '(Home)',
+      'Live page',
+      'Annotated page',
+      'Reference',
+      'Sources',
+      'Paper',
+    ])
+    const all = names('index.html').map((name) => name.replace(/[()]/g, ''))
+    for (const [page, here] of [
+      ['live', 'Live page'],
+      ['spec', 'Annotated page'],
+    ])
+      expect(names(`${page}/index.html`)).toEqual(all.map((name) => (name === here ? `(${name})` : name)))
+    expect(names('reference/index.html')).toEqual(all.slice(0, -1))
+    // The home page says whose predictor its table has, and shows the oracle's row.
+    expect(read('index.html')).toMatch(/<code>shadow<\/code>[^]*?\(not the paper’s\)/)
+    expect(read('index.html')).toMatch(/<code>oracle<\/code>[^]*?<td>\d\.\d+ ± \d\.\d+<\/td>/)
     // The guide to the algorithm leads to the annotated files, and first to what a visitor can open.
     const guide = read('reference/documents/read.html')
     for (const file of readdirSync(join(root, 'src/spec')))
@@ -106,9 +130,7 @@ test.skipIf(cannotBuildSite !== null)(
     expect(read('index.html')).toContain(`</span>${address.slice(2)}\nnpx shadowllm generate`)
     // The reference leads home, and says of each name what it is.
     const module = read('reference/modules/criteria.html')
-    expect(module).toContain(
-      '<nav id="tsd-toolbar-links" aria-label="Site"><a href="../../index.html">Home</a>',
-    )
+    expect(module).toContain('<nav id="tsd-toolbar-links" aria-label="Site"><a href="../../">Home</a>')
     expect(module).toContain('<h1>Module shadowllm/criteria</h1>')
     const lines = Array.from(
       module.matchAll(/<dd class="tsd-member-summary">(.*?)<\/dd>/gs),

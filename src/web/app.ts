@@ -2,7 +2,7 @@
  * The application: the page shows a function of one trace, a selection and the chosen cell. Each event changes one of these
  * and renders the page again, at most once per frame.
  */
-import { unitKinds, type UnitMask } from '../masks/mask.ts'
+import type { UnitMask } from '../masks/mask.ts'
 import { avoidsMotion, pageDocument, pageFragment, replaceFragment } from '../platform/platform.ts'
 import { ShadowError } from '../tensor/errors.ts'
 import type { StudyPlanner } from './engine/study_types.ts'
@@ -17,7 +17,7 @@ import { Inspector, type InspectorState } from './view/inspector.ts'
 import { startGlossary } from './view/glossary.ts'
 import { factsOf, showHeadline } from './view/headline.ts'
 import { NetworkView } from './view/network_view.ts'
-import { showDrawn, showOverview, showSwitched } from './view/overview.ts'
+import { showChanged, showDrawn, showOverview, showSwitched } from './view/overview.ts'
 import { plannerNames, showPlanner } from './view/planner_words.ts'
 import { PredictorView } from './view/predictor_view.ts'
 import { TextsView } from './view/texts.ts'
@@ -25,8 +25,16 @@ import { Timeline } from './view/timeline.ts'
 import { Tip } from './view/tip.ts'
 import { NextTokens } from './next_tokens.ts'
 import { switchUnits } from './engine/unit_switches.ts'
-import { firstSwitched, isWrittenUnder, Switches } from './trace/switches.ts'
-import { decisionOf, Masks, type Trace, type TraceModel } from './trace/trace.ts'
+import { canSwitch, isWrittenUnder, Switches } from './trace/switches.ts'
+import {
+  changedUnits,
+  decisionOf,
+  hasPromptOf,
+  isSameModel,
+  Masks,
+  type Trace,
+  type TraceModel,
+} from './trace/trace.ts'
 import { placeOf, unitFacts, type Unit, type UnitFacts } from './trace/unit_facts.ts'
 
 /** What is looked at when the page opens: the head of the embedded model that the first prompt needs most. */
@@ -54,6 +62,8 @@ export class App {
   readonly #refresh = perFrame(() => this.#show())
   #trace: Trace | null = null
   #masks: Masks | null = null
+  /** The last text of another prompt. */
+  #former: Trace | null = null
   #column = 0
   /** Whether the newest column is shown while the text is generated. */
   #follows = true
@@ -79,7 +89,7 @@ export class App {
   constructor(session: Session) {
     this.#session = session
     this.#controls = new Controls({
-      write: () => void this.write(),
+      write: () => this.#writeAnew(),
       chooseExample: () => {
         this.#switches.clear()
         this.#inspector.close()
@@ -87,7 +97,7 @@ export class App {
       type: this.#refresh,
       select: (isFinal) => {
         clearTraceAnswer()
-        if (isFinal && this.#isOfModel) void this.write()
+        if (isFinal && this.#isOfModel) this.#writeAnew()
         else this.#refresh()
       },
       stop: () => {
@@ -125,7 +135,10 @@ export class App {
     })
     byId('look-inside').addEventListener('click', openPredictor)
     byId('unswitch').addEventListener('click', () => this.#unswitch())
-    byId('problem-close').addEventListener('click', () => this.tell(''))
+    byId('problem-close').addEventListener('click', () => {
+      this.#refused = []
+      this.tell('')
+    })
     // Before the link is followed, in this window or another.
     for (const event of ['pointerdown', 'focusin'])
       pageDocument().addEventListener(event, ({ target }) => {
@@ -152,12 +165,8 @@ export class App {
     this.#cell = cellOf(unit ?? FIRST_UNIT)
     const box = byId<HTMLInputElement>('compare')
     if (compares !== box.checked) box.click()
+    this.tell('')
     return true
-  }
-
-  /** Says in one line what of the address was refused, if anything was. */
-  tellRefused(): void {
-    if (this.#refused.length > 0) this.tell(this.#refused.join('; '))
   }
 
   /** Ends switches of units that a model does not have, which an address can ask for. */
@@ -166,6 +175,7 @@ export class App {
     if (refusal === null) return
     this.#switches.clear()
     this.#refused = [...this.#refused, refusal]
+    this.tell('')
   }
 
   /** Generates a text with a model that was just opened. */
@@ -226,6 +236,12 @@ export class App {
     this.#switches = new Switches(trace.switches)
   }
 
+  /** Generates what the form asks for: the address no longer matters. */
+  #writeAnew(): void {
+    this.#refused = []
+    void this.write()
+  }
+
   /** Generates from the prompt of the form; errors are shown above the texts. */
   async write(): Promise<void> {
     if (!this.#controls.check()) return
@@ -269,15 +285,19 @@ export class App {
       )
   }
 
-  /** Shows an error in one line; an empty line clears it. */
+  /** Shows an error in one line; an empty line clears it. What of the address was refused stands before it, until it is closed or something else is asked for. */
   tell(line: string): void {
-    tellProblem(line)
+    const refused =
+      this.#refused.length === 0 ? [] : [`${this.#refused.join('; ')}. Defaults stand in its place.`]
+    tellProblem([...refused, line].join(' ').trim())
   }
 
   #take(trace: Trace): void {
     this.#isFirst &&= this.#session.opt === null
     if (this.#trace && !isSameModel(this.#trace.model, trace.model)) this.#switches.clear()
     this.#checkSwitches(trace.model)
+    if (this.#trace && this.#trace.columns.length > 0 && !hasPromptOf(trace, this.#trace))
+      this.#former = this.#trace
     this.#trace = trace
     this.#isFormer = false
     const { shape } = trace.model
@@ -363,6 +383,7 @@ export class App {
     pageDocument().body.classList.toggle('stale', isOfOther)
     showPlanner(trace?.settings ?? settings, trace, isWriting, isAhead)
     showOverview(trace, masks, inText && { mask: inText, byHand }, this.#column, isWriting)
+    showChanged(trace && masks ? changedUnits(trace, this.#former, masks) : null, trace?.decisions.length)
     showDrawn((trace?.settings ?? settings).temperature)
     showSwitched(this.#switches.size)
     this.#texts.show(trace, this.#column)
@@ -494,7 +515,7 @@ export class App {
       isOn,
       isSwitched,
       switches: this.#switches.size,
-      isInText: unit.layer >= firstSwitched(trace),
+      canSwitch: canSwitch(unit, trace),
       nextOf: `Token ${this.#column + 1}, after “… ${textBefore(trace, this.#column)}”`,
       switchLabel: `Switch ${units.length > 1 ? 'the bin' : 'it'} ${isOn ? 'off' : 'on'}`,
     }
@@ -504,6 +525,7 @@ export class App {
     if (!this.#trace || !this.#masks) return
     const decided = this.#masks.ofColumn(this.#trace, this.#column)
     const units = this.#units
+    if (units.length === 0 || !canSwitch(units[0], this.#trace)) return
     const on = !isAnyOn(units, this.#switches.apply(decided))
     for (const unit of units) this.#switches.set(unit, on === isAnyOn([unit], decided) ? null : on)
     this.#refresh()
@@ -514,11 +536,6 @@ export class App {
     this.#change(() => this.#switches.clear())
     this.#keepAddress()
   }
-}
-
-function isSameModel(a: TraceModel, b: TraceModel): boolean {
-  const sizes = ['layers', ...unitKinds] as const
-  return a.name === b.name && sizes.every((size) => a.shape[size] === b.shape[size])
 }
 
 /** The last tokens before a column. */

@@ -22,8 +22,8 @@ if (firstTrace !== null) {
   const file = await readFile(firstTrace).catch(() => null)
   if (file !== null) app.openFirst(await parseTrace(await inflated(file)))
 }
-void startPanel(session, app).then(() => app.tellRefused())
+startPanel(session, app)
 // The page itself replaces its address without this event.
 onFragmentChange(() => {
-  if (app.readAddress()) void app.write().then(() => app.tellRefused())
+  if (app.readAddress()) void app.write()
 })

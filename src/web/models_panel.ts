@@ -19,8 +19,8 @@ const MAX_TRACE_BYTES = 2 ** 29
 
 type Open = (source: ModelSource, name: string) => Promise<void>
 
-/** Wires the panel, and opens the embedded model. @returns when its first text is generated */
-export function startPanel(session: Session, app: App): Promise<void> {
+/** Wires the panel, and opens the embedded model. */
+export function startPanel(session: Session, app: App): void {
   const storage = byId<HTMLSelectElement>('storage')
   fillSelect(storage, [['file', 'in the file'], ...storages])
   const open: Open = async (source, name) => {
@@ -49,7 +49,7 @@ export function startPanel(session: Session, app: App): Promise<void> {
   wireTraces(app)
   byId('threads-line').textContent = threadsLine
   session.start() // its code comes beside the weights
-  return openEmbedded(session, app, 'rounded')
+  void openEmbedded(session, app, 'rounded')
 }
 
 /** What opens a model, or fetches its files. */

@@ -23,9 +23,13 @@ export const presets: readonly Preset[] = [
     'A story',
     'Half of the ranked units are skipped: the text stays a story, and some sentences break.',
   ),
-  preset('At sea', 'Another prompt needs other units: watch the picture change.', {
-    prompt: 'The captain looked at the sea and said,',
-  }),
+  preset(
+    'At sea',
+    'Another prompt needs other units: the picture changes, and how many differ is told below it.',
+    {
+      prompt: 'The captain looked at the sea and said,',
+    },
+  ),
   preset('Skip 85 %', 'Where the text breaks: too little of the network is left.', { sparsity: 0.85 }),
   preset('Skip at random', 'As many units are skipped, chosen by random numbers: what is skipped matters.', {
     planner: 'random',

@@ -5,7 +5,7 @@ import { readOption, wholeOption } from '../tensor/option.ts'
 import type { LawReport } from '../verify/index.ts'
 import { startEngine } from './engine/start_engine.ts'
 import { lineOf } from './session.ts'
-import { byId, fillSelect, make, tellProblem, type Choice } from './view/dom.ts'
+import { byId, counted, fillSelect, make, tellProblem, type Choice } from './view/dom.ts'
 
 const cases: readonly Choice[] = [
   ['0.1', 'a tenth'],
@@ -40,15 +40,12 @@ export function startVerifyPanel(): void {
 
 async function run(seed: string, signal: AbortSignal): Promise<void> {
   const answer = byId('verify-answer')
-  const body = make('tbody')
-  const heading = ['', 'Law', 'cases', 'digest', 'ms'].map((text) => make('th', { scope: 'col', text }))
-  byId('verify-table').replaceChildren(make('table', {}, make('thead', {}, make('tr', {}, ...heading)), body))
+  const suites = new Map<string, Suite>()
+  byId('verify-table').replaceChildren()
   const engine = startEngine()
   const reports: LawReport[] = []
   const report = (end: string): void => {
-    const broken = reports.filter(({ passed }) => !passed).length
-    const held = reports.length - broken
-    answer.textContent = `Seed ${seed}: ${held} laws hold, ${broken} broken. ${end}`
+    answer.textContent = `Seed ${seed}: ${countsOf(reports)}. ${end}`
   }
   report('Running …')
   try {
@@ -59,7 +56,7 @@ async function run(seed: string, signal: AbortSignal): Promise<void> {
     }
     for await (const lawReport of engine.rpc.iterate('verify', [options], { signal })) {
       reports.push(lawReport as LawReport)
-      body.append(row(lawReport as LawReport))
+      addTo(suites, lawReport as LawReport)
       report('Running …')
     }
     report('Done.')
@@ -71,13 +68,46 @@ async function run(seed: string, signal: AbortSignal): Promise<void> {
   }
 }
 
-function row({ law, chapter, passed, runs, digest, milliseconds, report }: LawReport): HTMLElement {
+/** The laws of one suite, folded below their count. */
+interface Suite {
+  readonly reports: LawReport[]
+  readonly root: HTMLDetailsElement
+  readonly summary: HTMLElement
+  readonly body: HTMLElement
+}
+
+/** Adds a law to its suite, which opens where one is broken. */
+function addTo(suites: Map<string, Suite>, report: LawReport): void {
+  const { chapter, passed } = report
+  const suite = suites.get(chapter) ?? newSuite()
+  if (!suites.has(chapter)) byId('verify-table').append(suite.root)
+  suites.set(chapter, suite)
+  suite.reports.push(report)
+  suite.body.append(row(report))
+  suite.summary.textContent = `${chapter}: ${countsOf(suite.reports)}`
+  if (!passed) suite.root.open = true
+}
+
+function newSuite(): Suite {
+  const body = make('tbody')
+  const summary = make('summary')
+  const heading = ['', 'Law', 'cases', 'digest', 'ms'].map((text) => make('th', { scope: 'col', text }))
+  const table = make('table', {}, make('thead', {}, make('tr', {}, ...heading)), body)
+  return { reports: [], root: make('details', {}, summary, table), summary, body }
+}
+
+function countsOf(reports: readonly LawReport[]): string {
+  const held = reports.filter(({ passed }) => passed).length
+  return `${counted(held, 'law')} held, ${reports.length - held} broken`
+}
+
+function row({ law, passed, runs, digest, milliseconds, report }: LawReport): HTMLElement {
   const words = passed ? [law] : [law, make('pre', { text: report ?? '' })]
   return make(
     'tr',
     { class: passed ? 'held' : 'broken' },
     make('th', { scope: 'row', text: passed ? '✓' : '✗ broken' }),
-    make('td', {}, `${chapter}: `, ...words),
+    make('td', {}, ...words),
     make('td', { text: String(runs) }),
     // Of a law that draws no cases it is zero.
     make('td', { text: Number.parseInt(digest, 16) === 0 ? '–' : digest }),

@@ -48,7 +48,9 @@ const pieces = (count: number, name: string): string[] =>
 
 const text = (name: string): Steps['dense'] => ({
   logits: numbers(vocabulary),
+  ids: Int32Array.from({ length: following }, (_, i) => i),
   pieces: pieces(following, name),
+  along: numbers(following * vocabulary),
 })
 const steps: Steps = {
   tokens: { ids: Int32Array.from({ length: tokens }, (_, i) => 40 + i), pieces: pieces(tokens, 'p') },
@@ -246,6 +248,13 @@ const checks: Readonly<Record<string, (html: string) => void>> = {
     })
     const { dense, masked } = steps
     expect(captionOf(html)).toContain(`by ${brief(logitsDivergence(dense.logits, masked.logits))} nats`)
+    // Not of the first token alone: the mean along the text.
+    const all = dense.pieces.map((_, t) => {
+      const [p, q] = [dense, masked].map(({ along }) => along.slice(t * vocabulary, (t + 1) * vocabulary))
+      return logitsDivergence(p, q)
+    })
+    const mean = all.reduce((sum, one) => sum + one, 0) / following
+    expect(captionOf(html)).toContain(`the mean is ${brief(mean)} nats`)
     const furthest = Math.max(...dense.logits.map((logit, v) => Math.abs(logit - masked.logits[v])))
     expect(captionOf(html)).toContain(`at most ${brief(furthest)}`)
     for (const name of ['dense', 'masked'] as const)
@@ -310,7 +319,7 @@ test('a curve whose highest fiftieth leaves the picture says the ends of its axi
   const scores = Float32Array.from({ length: 100 }, (_, i) => 200 - i)
   const kept = scores.map((_, i) => Number(i < 50))
   const { html } = curve('neurons', rankUnits(scores, kept))
-  expect(html).toContain('<p>198 ↑ score (highest 200)</p>')
+  expect(html).toContain('<p>↑ score, cut at 198 (highest 200)</p>')
   expect(html).toContain('<p><span>0</span> <span>neurons, ')
 })
 

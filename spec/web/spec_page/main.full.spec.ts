@@ -146,7 +146,8 @@ describe.skipIf(cannotBrowse)(`the annotated specification${whyNotBrowsed}`, { t
       const { length } = tokenizer.encode('Two ships', { prefix: true })
       await expect.poll(() => page.locator('.tokens li').count(), { timeout }).toBe(length)
       expect(await page.locator('#live').getAttribute('href')).toContain('prompt=Two+ships')
-      // Longer than the page computes: told, not cut.
+      // Longer than the page computes: told before, and not cut.
+      expect(await page.locator('.try .prompt').innerText()).toContain('up to 64 tokens')
       await page.locator('#prompt').fill('sea '.repeat(70))
       await page.locator('#prompt').press('Enter')
       await expect
@@ -248,10 +249,22 @@ describe.skipIf(cannotBrowse)(`the annotated specification${whyNotBrowsed}`, { t
         process.stdout.write(`seconds of settings: ${seconds.join(' ')}\n`)
         // How many depends on what else the machine does.
         expect(seconds.every(Number.isFinite)).toBe(true)
+        await page.evaluate(() => {
+          const told: (string | null)[] = []
+          Object.assign(globalThis, { told })
+          const state = document.getElementById('state') as HTMLElement
+          new MutationObserver(() => told.push(state.textContent)).observe(state, { childList: true })
+        })
         await page.locator('#check').click()
         await expect
           .poll(() => page.locator('#state').textContent(), { timeout })
           .toContain('has the same bits everywhere')
+        // Meanwhile the parts that are done are counted.
+        const done = (await page.evaluate<string[]>('told')).flatMap(
+          (words) => /: (\d+) of (\d+) parts after [\d.]+ s …$/.exec(words)?.slice(1).map(Number) ?? [],
+        )
+        expect(done.slice(0, 2)).toEqual([0, 10])
+        expect(done.at(-2)).toBeGreaterThan(0)
       },
       { viewport: { width: 1280, height: 900 } },
     )
@@ -326,6 +339,23 @@ describe.skipIf(cannotBrowse)(`the annotated specification${whyNotBrowsed}`, { t
         await page.goto(site.url)
         await page.locator('#stops').waitFor()
         expect(await here.isVisible()).toBe(false)
+        // Who decides and how much is skipped stay in view beside figures, below which nothing hides.
+        await page.locator('[id="figure.select.selectMask"]').scrollIntoViewIfNeeded()
+        const top = await page.locator('.quick').boundingBox()
+        expect(top?.y).toBe(0)
+        expect(top?.height).toBeLessThan(72)
+        for (const control of ['#source', '#sparsity'])
+          expect((await page.locator(control).boundingBox())?.y).toBeLessThan(72)
+        const padding = (): Promise<number> =>
+          page.evaluate(() => Number.parseFloat(getComputedStyle(document.documentElement).scrollPaddingTop))
+        expect(await padding()).toBeGreaterThanOrEqual(top?.height ?? NaN)
+        // Also after the page was wide.
+        const narrow = page.viewportSize() ?? expect.unreachable()
+        const atFirst = await padding()
+        await page.setViewportSize({ width: 1280, height: 900 })
+        await expect.poll(padding, { timeout }).toBeGreaterThan(atFirst)
+        await page.setViewportSize(narrow)
+        await expect.poll(padding, { timeout }).toBe(atFirst)
         // A finger that taps a map reads it.
         await page.locator('[data-map="predicted.heads"]').tap({ position: { x: 3, y: 3 } })
         await expect
@@ -356,10 +386,12 @@ describe.skipIf(cannotBrowse)(`the annotated specification${whyNotBrowsed}`, { t
         const links = (place: string): Promise<string[]> => page.locator(`${place} a:visible`).allInnerTexts()
         expect(await links('.to-top')).toEqual(['attention', 'Contents'])
         expect(await links('.links')).toEqual([
-          'The annotated specification',
-          'Source code',
-          'Reference',
           'Home',
+          'Live page',
+          'Annotated page',
+          'Reference',
+          'Sources',
+          'Paper',
         ])
         expect(await page.evaluate('document.documentElement.scrollWidth - innerWidth')).toBeLessThanOrEqual(
           0,

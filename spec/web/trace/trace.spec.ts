@@ -16,7 +16,8 @@ import { binsOf, tallySpan, type Tally } from '../../../src/web/trace/bins.ts'
 import { quarterOf, quartersOf, type Quarters } from '../../../src/web/trace/quarters.ts'
 import { quickTopK } from '../../../src/web/trace/quick_top_k.ts'
 import { isWrittenUnder, Switches } from '../../../src/web/trace/switches.ts'
-import { Masks, type Trace } from '../../../src/web/trace/trace.ts'
+import { defaultState } from '../../../src/web/page_state.ts'
+import { changedUnits, emptyTrace, hasPromptOf, Masks, type Trace } from '../../../src/web/trace/trace.ts'
 import { placeOf, unitFacts, type Unit, type UnitFacts } from '../../../src/web/trace/unit_facts.ts'
 import { kills, killsEach, law, lawForAll, stateLaw } from '../../harness/seed.ts'
 
@@ -418,6 +419,52 @@ describe('switches', () => {
     switches.set(unit, true)
     switches.clear()
     expect(switches.apply(denseMask(shape))).toEqual(denseMask(shape))
+  })
+})
+
+describe('the units that another prompt changes', () => {
+  const shape = { layers: 2, heads: 2, neurons: 4 }
+  const settings = { ...defaultState, sparsity: 0.5, scope: 'per-layer' } as const
+  const masks = new Masks({ denseLayers: 1, settings }, settings)
+  const textOf = (heads: number[], neurons: number[], of: Partial<Trace> = {}): Trace => ({
+    ...emptyTrace({ name: 'any', shape, width: 8 }, settings),
+    denseLayers: 1,
+    decisions: [{ shape, heads: Float32Array.from(heads), neurons: Float32Array.from(neurons) }],
+    ...of,
+  })
+  // Of layer 1 the first head, then the second; neurons 0 and 1, then 1 and 2.
+  const own = textOf([0, 9, 2, 1], [9, 9, 0, 0, 4, 3, 2, 1])
+  const former = textOf([9, 0, 1, 2], [0, 0, 9, 9, 1, 4, 3, 2])
+
+  test('are those that it keeps and the one before does not, without the dense layers', () => {
+    expect(changedUnits(own, former, masks)).toEqual({ kept: 3, changed: 2 })
+    expect(changedUnits(own, own, masks)).toEqual({ kept: 3, changed: 0 })
+  })
+
+  test('are not counted where the texts differ in more than the prompt, or have several masks', () => {
+    expect(changedUnits(own, null, masks)).toBeNull()
+    for (const other of [
+      { settings: { ...settings, planner: 'oracle' } },
+      { settings: { ...settings, criterion: 'l2norm' } },
+      { settings: { ...settings, decides: 'always' } },
+      { model: { ...former.model, name: 'other' } },
+      { denseLayers: 0 },
+      { decisions: [] },
+      { decisions: [...former.decisions, ...former.decisions] },
+    ] as Partial<Trace>[]) {
+      expect(changedUnits(own, { ...former, ...other }, masks)).toBeNull()
+      expect(changedUnits({ ...own, ...other }, former, masks)).toBeNull()
+    }
+  })
+
+  test('belong to another prompt if any of its tokens is another', () => {
+    const [a, b, c] = [[1, 2], [1, 3], [1]].map((ids) => ({ prompt: Int32Array.from(ids) }))
+    expect([hasPromptOf(a, a), hasPromptOf(a, b), hasPromptOf(a, c), hasPromptOf(c, a)]).toEqual([
+      true,
+      false,
+      false,
+      false,
+    ])
   })
 })
 

@@ -41,7 +41,10 @@ test('what is skipped is counted by weights, and told by units', () => {
   expect(factsOf(empty, others, false)[0].words).toBe(
     '25 % of the heads and 0 % of the neurons are never read.',
   )
-  expect(factsOf(empty, denseMask(shape), false)[0].value).toBe('0 %')
+  expect(factsOf(empty, denseMask(shape), false)[0]).toMatchObject({
+    value: '0 %',
+    words: 'Every unit is computed.',
+  })
 })
 
 describe('the speed', () => {
@@ -64,16 +67,31 @@ describe('the speed', () => {
     expect(factOf(around(0.8)).words).toBe('Both models read this text in turns, 12 times: 0.71 to 0.89.')
   })
 
-  test('is not told where the interval is wider than a factor of two', () => {
+  test('is told by the end nearer to 1 where the interval is wider than a factor of two, and not at all around 1', () => {
     const wide = Array.from({ length: 12 }, (_, i) => 1.5 + i)
+    const read = 'Both models read this text in turns, 12 times:'
+    const tooWide = 'times as fast as the dense model, which is too wide a range'
+    const name = 'the speed of the dense model'
     expect(factOf(wide)).toEqual({
-      value: 'Unknown',
-      name: 'speed: this machine is too busy to tell',
-      words:
-        'Both models read this text in turns, 12 times: 2.50 to 11.50 times as fast as the dense model, which is too wide a range.',
+      value: 'at least 2.50 ×',
+      name,
+      words: `${read} 2.50 to 11.50 ${tooWide} for one number: this machine is busy.`,
     })
-    for (const ratios of [wide.map((ratio) => 1 / ratio), wide.map((ratio) => ratio / 6)])
-      expect(factOf(ratios).value).toBe('Unknown')
+    expect(factOf(wide.map((ratio) => 1 / ratio))).toEqual({
+      value: 'at most 0.40 ×',
+      name,
+      words: `${read} 0.09 to 0.40 ${tooWide} for one number: this machine is busy.`,
+    })
+    // Also where it lies above 1 by less than equal computations differ.
+    for (const [by, range] of [
+      [6, '0.42 to 1.92'],
+      [2.45, '1.02 to 4.69'],
+    ] as const)
+      expect(factOf(wide.map((ratio) => ratio / by))).toEqual({
+        value: 'Unknown',
+        name: 'speed: this machine is too busy to tell',
+        words: `${read} ${range} ${tooWide}.`,
+      })
   })
 
   test('is no number where the rounds do not exclude that there is no difference', () => {

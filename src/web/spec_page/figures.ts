@@ -4,7 +4,7 @@
  * Functions of the steps alone: the build writes them for the default prompt, and the page for the reader's.
  */
 import { markup, trusted, type Content, type Markup } from '../../experiments/report/markup.ts'
-import { logitsDivergence } from '../../engine/divergence.ts'
+import { logitsDivergence, divergence, sumRow } from '../../engine/divergence.ts'
 import { unitKinds } from '../../masks/mask.ts'
 import type { Units } from '../../spec/plain.ts'
 import type { UnitKind } from '../../spec/program.ts'
@@ -332,8 +332,11 @@ export function curve(kind: UnitKind, ranking: Ranking): Markup {
   const label = `Scores of ${kind}, sorted: ${keptWords(ranking)}`
   const cut = ((100 * leading) / N).toFixed(2)
   const plot = markup`<svg class="curve" role="img" aria-label="${label}" viewBox="0 0 100 40" preserveAspectRatio="none"><path class="kept" d="${shaded}"/><path d="M${points(0, N).join('L')}"/><path class="cut" d="M${cut} 0V40"/></svg>`
-  const above = scores[0] > most ? ` (highest ${brief(scores[0])})` : ''
-  return markup`<div class="plot"><p>${brief(most)} ↑ score${above}</p>${plot}<p><span>${brief(least)}</span> <span>${kind}, highest first →</span></p></div>`
+  const isCut = scores[0] > most
+  const top = isCut
+    ? `↑ score, cut at ${brief(most)} (highest ${brief(scores[0])})`
+    : `${brief(most)} ↑ score`
+  return markup`<div class="plot"><p>${top}</p>${plot}<p><span>${brief(least)}</span> <span>${kind}, highest first →</span></p></div>`
 }
 
 /** Which units are kept. */
@@ -355,7 +358,18 @@ function drawTexts(next: Steps['next'], dense: Steps['dense'], masked: Steps['ma
   )
   const written = (name: string, { pieces }: Steps['dense']): Markup =>
     markup`<p class="text"><span class="label">${name}</span> … ${pieces.map(visible).join('')}</p>`
-  return markup`<figure><figcaption>The next token, dense and under the mask. The two distributions differ by ${brief(logitsDivergence(dense.logits, masked.logits))} nats (Kullback-Leibler); the logits by at most ${brief(furthest)}.</figcaption>${table(['next token', 'dense', 'masked'], rows)}${written('dense', dense)}${written('masked', masked)}</figure>`
+  return markup`<figure><figcaption>The next token, dense and under the mask. The two distributions differ by ${brief(logitsDivergence(dense.logits, masked.logits))} nats (Kullback-Leibler); the logits by at most ${brief(furthest)}. One token does not tell which choice of units is better: along the ${counted(dense.ids.length, 'token')} that the dense model writes, the mean is ${brief(meanDivergence(dense, masked))} nats.</figcaption>${table(['next token', 'dense', 'masked'], rows)}${written('dense', dense)}${written('masked', masked)}</figure>`
+}
+
+/** The mean KL from the dense model along the text that it writes, in nats per token. */
+export function meanDivergence(dense: Steps['dense'], masked: Steps['masked']): number {
+  const V = dense.logits.length
+  const places = Array.from(dense.ids.keys(), (t) => t * V)
+  const sum = places.reduce((total, at) => {
+    const [p, q] = [dense, masked].map(({ along }) => sumRow(along, at, V).logSum)
+    return total + divergence(dense.along, at, p, masked.along, at, q, V)
+  }, 0)
+  return sum / places.length
 }
 
 /** A share as a bar and a number. */

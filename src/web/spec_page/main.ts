@@ -163,17 +163,29 @@ async function compute(): Promise<void> {
 async function checkSteps(): Promise<void> {
   const [settings, shownSteps] = [chosen(), steps]
   check.disabled = true
-  say('Computing the same by src/spec alone, on plain arrays …')
   const start = now()
+  let own: SomeSteps = {}
+  const seconds = (): string => ((now() - start) / 1000).toFixed(1)
+  // A setting that changes meanwhile has the line for itself.
+  const by = running
+  const tell = (): void => {
+    const [done, all] = [own, shownSteps].map((some) => Object.keys(some).length)
+    if (running === by)
+      say(
+        `Computing the same by src/spec alone, on plain arrays: ${done} of ${all} parts after ${seconds()} s …`,
+      )
+  }
+  tell()
+  const telling = setInterval(tell, 500)
   try {
-    let own: SomeSteps = {}
     for await (const more of lawsWorker().iterate('steps', [settings, 'spec']))
       own = { ...own, ...(more as SomeSteps) }
     const verdict = sameBits(own, shownSteps) ? 'has the same bits everywhere' : 'DIFFERS'
-    say(`src/spec alone ${verdict}; it took ${((now() - start) / 1000).toFixed(1)} s.`)
+    if (running === by) say(`src/spec alone ${verdict}; it took ${seconds()} s.`)
   } catch (error) {
-    say(String(error))
+    if (running === by) say(String(error))
   }
+  clearInterval(telling)
   check.disabled = false
 }
 
@@ -236,7 +248,8 @@ startLawButtons(lawsWorker)
 startStops()
 // What the page jumps to stands below the bar, however high its message makes it; where the bar scrolls away, at the top.
 new ResizeObserver(() => {
-  const isAbove = getComputedStyle(form).position === 'sticky'
+  const { position, display } = getComputedStyle(form)
+  const isAbove = position === 'sticky' && display !== 'contents'
   pageDocument().documentElement.style.scrollPaddingTop = isAbove ? `${form.offsetHeight + 16}px` : ''
 }).observe(form)
 showSettings(settings)

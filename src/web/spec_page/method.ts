@@ -46,7 +46,7 @@ type PromptSteps = {
 }
 
 /** The most tokens of a prompt. */
-const MOST_TOKENS = 64
+export const MOST_TOKENS = 64
 
 /** How many tokens follow the prompt. */
 const FOLLOWING = 6
@@ -59,6 +59,16 @@ interface NextToken {
   readonly masked: number
 }
 
+/** A text of W tokens after the prompt. */
+interface Written {
+  /** Before its first token: [V]. */
+  readonly logits: Float32Array
+  readonly ids: Int32Array // [W]
+  readonly pieces: readonly string[]
+  /** Before each token of the dense text: [W, V]. */
+  readonly along: Float32Array
+}
+
 /** What the method computes for a prompt [P], in its order. */
 export interface Steps {
   readonly tokens: { readonly ids: Int32Array; readonly pieces: readonly string[] }
@@ -67,12 +77,12 @@ export interface Steps {
   readonly features: Float32Array // [H K]
   readonly predicted: Units
   /** The dense text after the prompt, and plainact of every unit for it. */
-  readonly dense: { readonly logits: Float32Array; readonly pieces: readonly string[] }
+  readonly dense: Written
   readonly plainact: Units
   /** The scores that were chosen, and the mask of the best of them. */
   readonly scores: Units
   readonly mask: Units
-  readonly masked: Steps['dense']
+  readonly masked: Written
   readonly next: readonly NextToken[]
 }
 
@@ -163,7 +173,8 @@ export async function* computeSteps(
   await pause()
   if (known.dense === undefined) {
     const written = texts.write(prompt, null, FOLLOWING)
-    known.dense = { logits: written.logits, pieces: spelled(tokenizer, written.ids) }
+    const along = texts.follow(prompt, written.ids, null)
+    known.dense = { ...written, pieces: spelled(tokenizer, written.ids), along }
     yield { dense: known.dense }
     await pause()
     known.plainact = texts.score(Int32Array.of(...prompt, ...written.ids), prompt.length)
@@ -175,7 +186,9 @@ export async function* computeSteps(
   yield { scores, mask }
   await pause()
   const written = texts.write(prompt, mask, FOLLOWING)
-  const masked = { logits: written.logits, pieces: spelled(tokenizer, written.ids) }
+  await pause()
+  const along = texts.follow(prompt, dense.ids, mask)
+  const masked = { ...written, pieces: spelled(tokenizer, written.ids), along }
   yield { masked, next: likeliest(tokenizer, dense.logits, masked.logits) }
 }
 

@@ -1,11 +1,22 @@
 /**
  * The method as a strip of small figures at the top of the page, from the prompt to the two texts; each leads to its definition.
  */
+import { logitsDivergence } from '../../engine/divergence.ts'
 import { markup, type Markup } from '../../experiments/report/markup.ts'
-import { counted, visible } from '../view/dom.ts'
+import { brief, counted, visible } from '../view/dom.ts'
 import { emptyPrompt } from '../view/glossary.ts'
-import { contextMap, curve, featureBars, ranked, shareBar, sources, unitMap, type Figure } from './figures.ts'
-import type { SomeSteps } from './method.ts'
+import {
+  contextMap,
+  curve,
+  featureBars,
+  meanDivergence,
+  ranked,
+  shareBar,
+  sources,
+  unitMap,
+  type Figure,
+} from './figures.ts'
+import type { SomeSteps, Steps } from './method.ts'
 import type { ScoreSource } from './settings.ts'
 
 /** A small figure, its address `strip.` and that of its definition, and its title, which depends on what scores are chosen. */
@@ -90,7 +101,7 @@ export const stations: readonly Station[] = [
   {
     address: 'strip.shadowllm.generate',
     title: () => '6 The next word',
-    draw: ({ next }) => next && drawNext(next),
+    draw: ({ next, dense, masked }) => (next && dense && masked ? drawNext(next, dense, masked) : null),
   },
 ]
 
@@ -99,12 +110,13 @@ function unitCount({ heads, neurons }: NonNullable<SomeSteps['predicted']>): str
   return count.toLocaleString('en')
 }
 
-function drawNext(next: NonNullable<SomeSteps['next']>): Markup {
+function drawNext(next: Steps['next'], dense: Steps['dense'], masked: Steps['masked']): Markup {
   const rows = next
     .slice(0, SHOWN)
     .map(
       ({ text, dense, masked }) =>
         markup`<tr><th scope="row">${visible(text)}</th><td>${shareBar(dense, 'dense')}<br>${shareBar(masked, 'masked')}</td></tr>`,
     )
-  return markup`<table class="values">${rows}</table><p>above with all units, below under the mask; one word does not tell which choice is better</p>`
+  const [one, mean] = [logitsDivergence(dense.logits, masked.logits), meanDivergence(dense, masked)]
+  return markup`<table class="values">${rows}</table><p>above with all units, below under the mask</p><p><b>KL ${brief(mean)} nats</b> along the ${counted(dense.ids.length, 'token')} that the dense model writes. The first alone, ${brief(one)}, does not tell which choice is better</p>`
 }

@@ -7,7 +7,7 @@ import { plainact } from '../../criteria/plainact.ts'
 import type { ModelConfig } from '../../engine/config.ts'
 import { LanguageModel, withSequence } from '../../engine/language_model.ts'
 import { argmax } from '../../engine/sampling.ts'
-import { makeMask, unitKinds } from '../../masks/mask.ts'
+import { makeMask, unitKinds, type UnitMask } from '../../masks/mask.ts'
 import { scoreContinuation } from '../../planners/prompt_plainact.ts'
 import type { Model } from '../../spec/model.ts'
 import type { Units } from '../../spec/plain.ts'
@@ -23,6 +23,8 @@ export interface Texts {
     mask: Units | null,
     count: number,
   ): { readonly logits: Float32Array; readonly ids: Int32Array }
+  /** The logits [W, V] under a mask along a text that goes on from a prompt [P] by W tokens: those before each of its tokens. */
+  follow(prompt: Int32Array, written: Int32Array, mask: Units | null): Float32Array
   /** plainact of every unit for a text [T], by the loss of the tokens after its prompt. */
   score(text: Int32Array, promptLength: number): Units
 }
@@ -34,8 +36,17 @@ export function specTexts(model: Model): Texts {
       const { data, shape } = model.forward(prompt, mask).logits
       return { logits: data.slice((shape[0] - 1) * shape[1]), ids: generate(model, prompt, mask, count) }
     },
+    follow(prompt, written, mask) {
+      const { data, shape } = model.forward(along(prompt, written), mask).logits
+      return data.slice((prompt.length - 1) * shape[1])
+    },
     score: (text, promptLength) => calibrate(model, text, promptLength).scores,
   }
+}
+
+/** What is read to foretell each written token: all but the last. */
+function along(prompt: Int32Array, written: Int32Array): Int32Array {
+  return Int32Array.of(...prompt, ...written.subarray(0, -1))
 }
 
 /** By the engine. @throws InputError as `LanguageModel.load` */
@@ -44,10 +55,11 @@ export async function engineTexts(config: ModelConfig, source: TensorSource): Pr
   const { shape } = model
   const flat = (rows: readonly Float32Array[]): Float32Array =>
     Float32Array.from(rows.flatMap((row) => [...row]))
+  const maskOf = (mask: Units | null): UnitMask | null =>
+    mask && makeMask(shape, flat(mask.heads), flat(mask.neurons))
   return {
     write(prompt, mask, count) {
-      const own = mask && makeMask(shape, flat(mask.heads), flat(mask.neurons))
-      return withSequence(model, { mask: own, capacity: prompt.length + count }, (sequence) => {
+      return withSequence(model, { mask: maskOf(mask), capacity: prompt.length + count }, (sequence) => {
         let logits = sequence.feed(prompt, 'last')
         const first = logits.slice()
         const ids = new Int32Array(count)
@@ -57,6 +69,12 @@ export async function engineTexts(config: ModelConfig, source: TensorSource): Pr
         }
         return { logits: first, ids }
       })
+    },
+    follow(prompt, written, mask) {
+      const text = along(prompt, written)
+      return withSequence(model, { mask: maskOf(mask), capacity: text.length }, (sequence) =>
+        sequence.feed(text, 'all').slice((prompt.length - 1) * config.vocabulary),
+      )
     },
     score(text, promptLength) {
       const prompt = text.subarray(0, promptLength)

@@ -6,9 +6,12 @@ import { switchUnits, type UnitSwitch } from '../engine/unit_switches.ts'
 import type { Trace } from './trace.ts'
 import type { Unit } from './unit_facts.ts'
 
-/** The first layer in which a switch changes a text: those before it run before a mask is decided. */
-export function firstSwitched({ denseLayers, settings }: Pick<Trace, 'denseLayers' | 'settings'>): number {
-  return settings.planner === 'dense' ? 1 : denseLayers
+/** Whether a unit can be switched in a text: not in the layers that run before a mask is decided. */
+export function canSwitch(
+  { layer }: Unit,
+  { denseLayers, settings }: Pick<Trace, 'denseLayers' | 'settings'>,
+): boolean {
+  return layer >= (settings.planner === 'dense' ? 1 : denseLayers)
 }
 
 /** Whether a text was generated under these switches. */
@@ -55,7 +58,7 @@ export class Switches {
 
   /** Those that a text like this can be generated under. */
   inText(trace: Pick<Trace, 'denseLayers' | 'settings'>): UnitSwitch[] {
-    return this.all.filter(({ unit }) => unit.layer >= firstSwitched(trace))
+    return this.all.filter(({ unit }) => canSwitch(unit, trace))
   }
 
   /** A copy of a mask with the switches applied. */

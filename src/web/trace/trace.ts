@@ -178,6 +178,42 @@ export class Masks {
   }
 }
 
+/** Whether two models have one name and shape. */
+export function isSameModel(a: TraceModel, b: TraceModel): boolean {
+  const sizes = ['layers', ...unitKinds] as const
+  return a.name === b.name && sizes.every((size) => a.shape[size] === b.shape[size])
+}
+
+/** Whether two texts have one prompt. */
+export function hasPromptOf({ prompt }: Pick<Trace, 'prompt'>, other: Pick<Trace, 'prompt'>): boolean {
+  return prompt.length === other.prompt.length && prompt.every((id, i) => id === other.prompt[i])
+}
+
+/**
+ * How many units of the layers that are not dense a text keeps, and how many of these a text of another prompt does not keep, both
+ * under one selection. Null unless each text has one mask, chosen in the same way for the same model.
+ */
+export function changedUnits(
+  trace: Trace,
+  former: Trace | null,
+  masks: Masks,
+): { readonly kept: number; readonly changed: number } | null {
+  const { model, settings, denseLayers } = trace
+  if (former === null || trace.decisions.length !== 1 || former.decisions.length !== 1) return null
+  const isAlike = (['planner', 'criterion', 'decides'] as const).every(
+    (name) => settings[name] === former.settings[name],
+  )
+  if (!isAlike || !isSameModel(model, former.model) || denseLayers !== former.denseLayers) return null
+  const [own, other] = [trace, former].map((one) => masks.ofColumn(one, 0))
+  const places = unitKinds.flatMap((kind) =>
+    Array.from(own[kind].keys())
+      .slice(denseLayers * model.shape[kind])
+      .filter((place) => own[kind][place] !== 0)
+      .map((place) => other[kind][place]),
+  )
+  return { kept: places.length, changed: places.filter((kept) => kept === 0).length }
+}
+
 /** Exchanges kept units of a range for others of equal scores that a mask keeps, and ends those of score 0 that it does not. */
 function takeEqual(
   kept: Float32Array,

@@ -39,6 +39,7 @@ function skipped(trace: Trace | null, mask: UnitMask | null): Fact {
   const name = 'of the layers’ weights skipped'
   if (!trace || !mask) return { value: UNKNOWN, name, words: '' }
   const { heads, neurons, weights } = achievedSparsity(mask, trace.model)
+  if (heads === 0 && neurons === 0) return { value: percent(0), name, words: 'Every unit is computed.' }
   return {
     value: percent(weights),
     name,
@@ -49,7 +50,7 @@ function skipped(trace: Trace | null, mask: UnitMask | null): Fact {
   }
 }
 
-/** An interval of a ratio that is wider says nothing; one around 1 that is no wider says that there is no difference. */
+/** Of an interval of a ratio that is wider, only the end nearer to 1 is told; one around 1 that is no wider says that there is no difference. */
 const [MAX_SPREAD, ALIKE_SPREAD] = [2, 1.1]
 
 /** A speed-up is stated only where the rounds exclude that there is none. */
@@ -60,13 +61,17 @@ function speed(trace: Trace | null, mask: UnitMask | null, isWriting: boolean): 
   if (!trace || !rounds || !interval) return unknown(name, trace, isWriting)
   const { low, median, high } = interval
   const range = `Both models read this text in turns, ${rounds.sparse.length} times: ${low.toFixed(2)} to ${high.toFixed(2)}`
-  if (high > MAX_SPREAD * low)
-    return {
-      value: 'Unknown',
-      name: 'speed: this machine is too busy to tell',
-      words: `${range} times as fast as the dense model, which is too wide a range.`,
-    }
   const verdict = judgeRatio(interval)
+  if (high > MAX_SPREAD * low) {
+    const why = `${range} times as fast as the dense model, which is too wide a range`
+    if (verdict !== 'alike')
+      return {
+        value: verdict === 'faster' ? `at least ${low.toFixed(2)} ×` : `at most ${high.toFixed(2)} ×`,
+        name,
+        words: `${why} for one number: this machine is busy.`,
+      }
+    return { value: 'Unknown', name: 'speed: this machine is too busy to tell', words: `${why}.` }
+  }
   if (verdict === 'alike') {
     const isNear = high <= ALIKE_SPREAD * low
     const [value, name] = isNear

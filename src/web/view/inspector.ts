@@ -28,8 +28,8 @@ export interface InspectorState {
   readonly isSwitched: boolean
   /** How many units are switched by hand. */
   readonly switches: number
-  /** Whether a switch of it changes a text: not in the layers that run before a mask is decided. */
-  readonly isInText: boolean
+  /** Whether it can be switched: not in the layers that run before a mask is decided. */
+  readonly canSwitch: boolean
   /** The effect of the switch: on one unit, or on all kept units of a bin. */
   readonly switchLabel: string
   /** Which token the next tokens are for. */
@@ -41,8 +41,8 @@ export interface InspectorState {
 /** What a switch changes. */
 const REACH =
   'A switch stays at any sparsity and for any prompt until you undo it. It changes the next word below at once, and the text with units skipped when you generate.'
-const REACH_BEFORE =
-  'This layer has run before units are chosen: a switch in it changes the next word below, and no text. It stays until you undo it.'
+const NO_SWITCH =
+  'This layer runs before units are chosen: all of it is computed, and no switch of it changes a text.'
 
 /** The actions. */
 interface InspectorActions {
@@ -135,7 +135,8 @@ export class Inspector {
     this.#showPlace(state, last)
     this.#showVerdict(state)
     this.#toggle.textContent = state.switchLabel
-    this.#reach.textContent = state.isInText ? REACH : REACH_BEFORE
+    this.#toggle.hidden = !state.canSwitch
+    this.#reach.textContent = state.canSwitch ? REACH : NO_SWITCH
     this.#clear.disabled = state.switches === 0
     this.#clear.textContent = undoWords(state.switches)
     this.#next.classList.toggle('stale', state.next?.length === 0)

@@ -7,7 +7,7 @@ import { maskOverlap } from '../../masks/overlap.ts'
 import { tallySpan, type Tally } from '../trace/bins.ts'
 import { neuronStudyPlanners } from '../engine/study_types.ts'
 import { switchUnits, type UnitSwitch } from '../engine/unit_switches.ts'
-import { Masks, meanDivergence, type Trace } from '../trace/trace.ts'
+import { Masks, meanDivergence, type changedUnits, type Trace } from '../trace/trace.ts'
 import type { CellMasks } from './cells.ts'
 import { byId, counted, make, percent, visible } from './dom.ts'
 
@@ -35,6 +35,16 @@ export function showOverview(
   const { mask, byHand } = switched
   const oracle = masks.nearest(trace, mask)
   byId('layer-table').replaceChildren(layerTable({ mask, oracle, denseLayers: trace.denseLayers }, byHand))
+}
+
+/** How many kept units the prompt has changed. @param counts null where no text before can be compared @param decisions of the text: one where it has one mask */
+export function showChanged(counts: ReturnType<typeof changedUnits>, decisions: number = 0): void {
+  const [changed, kept] = [counts?.changed, counts?.kept].map((count) => count?.toLocaleString('en'))
+  byId('changed').textContent = counts
+    ? `${changed} of ${kept} kept units differ from the prompt before.`
+    : decisions === 1
+      ? 'Generate for another prompt to see how many kept units differ.'
+      : '\u00a0'
 }
 
 /** How many units are switched by hand, with the signs that mark them, and a button that ends it. */
