@@ -176,7 +176,7 @@ describe('wrong usage exits with code 2', () => {
     ],
     ['prompt: expected an argument', ['generate'], 'MISSING_ARGUMENT'],
     [
-      '--cases: expected this option, got none: safetensors with the cases',
+      '--cases: missing; expected safetensors with the cases',
       ['parity', 'export', '--output', 'x'],
       'OPTION_MISSING',
     ],
@@ -190,7 +190,7 @@ describe('wrong usage exits with code 2', () => {
     ['vectors: unknown command', ['help', 'parity', 'vectors'], 'UNKNOWN_COMMAND'],
     ['nonsense: unknown command', ['help', 'nonsense', 'foo'], 'UNKNOWN_COMMAND'],
     ['vectors: unknown command', ['parity', 'help', 'vectors'], 'UNKNOWN_COMMAND'],
-    ['--output: expected this option, got none', ['calibrate'], 'OPTION_MISSING'],
+    ['--output: missing; expected ', ['calibrate'], 'OPTION_MISSING'],
     [
       '--context: expected 2 to 256 tokens, got 100000',
       ['perplexity', '--text', join(root, 'LICENSE'), '--context', '100000'],

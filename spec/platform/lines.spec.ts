@@ -189,7 +189,7 @@ test.each<[string, string, string[], unknown[]]>([
   const answers: unknown[] = []
   for (const keys of typed) {
     const first = lines.next('> ')
-    while (!written().includes('> ')) await new Promise(setImmediate)
+    await vi.waitFor(() => expect(written()).toContain('> '))
     stdin.write(keys)
     answers.push(await first)
   }

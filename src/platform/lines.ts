@@ -168,7 +168,6 @@ function typedLines(): LineInput {
         const all: string[] = []
         let isPasting = false
         let isSettled = false
-        let isClosed = false
         /** Whether the keys of a whole line were there before the question. */
         let isEarlier = false
         let timer: ReturnType<typeof setTimeout> | undefined
@@ -183,7 +182,7 @@ function typedLines(): LineInput {
         }
         /** Ends the message where a person has pressed the key; the last line of a paste may have no end yet. */
         const endMessage = (): void => {
-          if (!isClosed && lines.line === '') settle(all.join('\n').replace(/\n+$/, ''))
+          if (!isSettled && lines.line === '') settle(all.join('\n').replace(/\n+$/, ''))
         }
         const endEarlier = (): void => {
           isEarlier = false
@@ -222,7 +221,6 @@ function typedLines(): LineInput {
           )
         })
         lines.on('close', () => {
-          isClosed = true
           stayStopped()
           clearTimeout(timer)
           stop = () => {}
@@ -231,6 +229,7 @@ function typedLines(): LineInput {
           if (!isSettled && all.length === 0) output.write('\n')
           output.write(LEAVE_PASTES)
           if (isSettled) return
+          isSettled = true
           if (all.length === 0) return resolve(null)
           // Ctrl-D behind a line ends the next question.
           ahead.unshift(Buffer.of(CTRL_D))

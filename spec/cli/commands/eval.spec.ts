@@ -120,7 +120,7 @@ describe('eval', () => {
 
   test.each([
     [['--tasks', 'boolq'], 2, '--tasks: expected one of piqa, '],
-    [[], 2, '--tasks: expected this option, got none: tasks to ask, separated by commas, of piqa, copa, '],
+    [[], 2, '--tasks: missing; expected tasks to ask, separated by commas, of piqa, copa, '],
     [['--tasks', 'piqa'], 2, 'task piqa: expected --data or --rows piqa=FILE, got neither'],
     [['--tasks', 'rte', '--data', folder], 4, 'expected rte.jsonl or rte.parquet'],
     [
