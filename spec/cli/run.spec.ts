@@ -297,7 +297,7 @@ describe('a refused file exits with code 3', () => {
       (await runInside(['generate', 'a', '-m', name])).stderr
     for (const name of ['opt-125', 'bert', 'llama3'])
       expect(await refusal(name)).toMatch(
-        /got nothing: no such file or folder; on the hub a model is looked for by owner\/name \[MODEL_MISSING\]\n$/,
+        /expected a model's folder, or a file whose name ends with [^\n]+ or \.gguf, got nothing: no such file or folder; on the hub a model is looked for by owner\/name \[MODEL_MISSING\]\n$/,
       )
     for (const name of ['./opt-125m', 'none.gguf'])
       expect(await refusal(name)).toMatch(/got nothing: no such file or folder \[MODEL_MISSING\]\n$/)

@@ -44,6 +44,9 @@ describe('eval', () => {
     expect(lines[1]).toMatch(/^piqa +dense +0 % .* 2$/)
     expect(lines[2]).toMatch(/^piqa +random +50 % +43\.8 % +43\.8 % .* -?[\d.]+ ± [\d.]+ .* 2$/)
     expect(lines[3]).toMatch(/^copa +dense .* 1$/)
+    const { stdout: help } = await runInside(['eval', '--help'])
+    for (const text of [stdout, help])
+      for (const column of ['acc_norm the one', 'mutual (acc_mutual_info)']) expect(text).toContain(column)
     expect(stdout).toMatch(/\nMean acc of all tasks, random at 50 %: [\d.]+ %, over dense -?[\d.]+\n/)
   })
 
