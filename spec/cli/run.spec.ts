@@ -176,7 +176,7 @@ describe('wrong usage exits with code 2', () => {
     ],
     ['prompt: expected an argument', ['generate'], 'MISSING_ARGUMENT'],
     [
-      '--cases: expected this option, got none: safetensors with the cases',
+      '--cases: missing; expected safetensors with the cases',
       ['parity', 'export', '--output', 'x'],
       'OPTION_MISSING',
     ],
@@ -190,7 +190,7 @@ describe('wrong usage exits with code 2', () => {
     ['vectors: unknown command', ['help', 'parity', 'vectors'], 'UNKNOWN_COMMAND'],
     ['nonsense: unknown command', ['help', 'nonsense', 'foo'], 'UNKNOWN_COMMAND'],
     ['vectors: unknown command', ['parity', 'help', 'vectors'], 'UNKNOWN_COMMAND'],
-    ['--output: expected this option, got none', ['calibrate'], 'OPTION_MISSING'],
+    ['--output: missing; expected ', ['calibrate'], 'OPTION_MISSING'],
     [
       '--context: expected 2 to 256 tokens, got 100000',
       ['perplexity', '--text', join(root, 'LICENSE'), '--context', '100000'],
@@ -297,7 +297,7 @@ describe('a refused file exits with code 3', () => {
       (await runInside(['generate', 'a', '-m', name])).stderr
     for (const name of ['opt-125', 'bert', 'llama3'])
       expect(await refusal(name)).toMatch(
-        /got nothing: no such file or folder; on the hub a model is looked for by owner\/name \[MODEL_MISSING\]\n$/,
+        /expected a model's folder, or a file whose name ends with [^\n]+ or \.gguf, got nothing: no such file or folder; on the hub a model is looked for by owner\/name \[MODEL_MISSING\]\n$/,
       )
     for (const name of ['./opt-125m', 'none.gguf'])
       expect(await refusal(name)).toMatch(/got nothing: no such file or folder \[MODEL_MISSING\]\n$/)

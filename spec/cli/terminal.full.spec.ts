@@ -30,6 +30,8 @@ function openTerminal(command: string) {
     ended,
     /** Presses keys. */
     type: (keys: string) => void child.stdin.write(keys),
+    /** Ends what is typed, as ctrl-D does. */
+    endInput: () => void child.stdin.end(),
     /** Waits for a text, and forgets what was shown up to its end. @returns what was shown before it */
     async until(text: string): Promise<string> {
       const end = performance.now() + 30_000
@@ -184,6 +186,21 @@ describe.skipIf(!isThere)(
       await until('code ')
       expect(await until('.')).toBe('0')
       await ended
+    })
+
+    test.each([
+      ['/quit', ['/planner random', '/sparsity 0.75', '/quit', '/planner dense']],
+      ['the end of the input', ['/planner random', '/sparsity 0.75']],
+    ])('takes lines that came while the model loaded one by one, and ends with 0 at %s', async (_, lines) => {
+      const model = join(folder, 'early')
+      await writeChatModel(model)
+      const { type, endInput, until, ended } = openTerminal(
+        `'${process.execPath}' src/cli/main.ts chat -m '${model}'`,
+      )
+      type(`${lines.join('\n')}\n`)
+      endInput()
+      for (const text of ['> ', 'random, 50.0 %', '> ', 'random, 75.0 %', '> ']) await until(text)
+      expect(await ended).toBe(0)
     })
 
     test('ends with 130 when its terminal goes, and keeps the running answer in its session', async () => {

@@ -3,9 +3,23 @@
  */
 import { PassThrough } from 'node:stream'
 import { afterEach, expect, test, vi } from 'vitest'
-import { openLines } from '../../src/platform/lines.ts'
+import { openLines, type LineInput } from '../../src/platform/lines.ts'
 
 afterEach(() => vi.restoreAllMocks())
+
+const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 40))
+
+/** A question, once its prompt is there. */
+async function prompted(
+  lines: LineInput,
+  prompt = '',
+  words?: readonly string[],
+): Promise<{ line: ReturnType<LineInput['next']> }> {
+  const line = lines.next(prompt, words)
+  // What was sent before the first prompt has been taken.
+  await pause()
+  return { line }
+}
 
 /** Streams in place of those of this process. */
 function played(isTTY: boolean): { stdin: PassThrough; written: () => string } {
@@ -40,7 +54,7 @@ test('a typed line is prompted for, and the up key brings back the line before',
   const { stdin, written } = played(true)
   const lines = openLines()
   expect(lines.isTerminal).toBe(true)
-  const first = lines.next('you> ')
+  const { line: first } = await prompted(lines, 'you> ')
   stdin.write('hello\r')
   expect(await first).toBe('hello')
   expect(written()).toContain('you> ')
@@ -60,7 +74,8 @@ test.each([
 ])('the tab key completes words, and is a character of other lines: %j', async (keys, line) => {
   const { stdin } = played(true)
   const lines = openLines()
-  const next = lines.next('> ', ['/sparsity ', '/planner griffin', '/planner dense'])
+  const words = ['/sparsity ', '/planner griffin', '/planner dense']
+  const { line: next } = await prompted(lines, '> ', words)
   // A key is a chunk of its own.
   for (const key of keys.match(/\t|[^\t]+/g) ?? []) stdin.write(key)
   expect(await next).toBe(line)
@@ -71,7 +86,7 @@ test('at an empty line the tab key lists the words; without words it is a charac
   const { stdin, written } = played(true)
   const lines = openLines()
   const pressed = async (words?: readonly string[]): Promise<string> => {
-    const next = lines.next('> ', words)
+    const { line: next } = await prompted(lines, '> ', words)
     for (const key of ['\t', '\t', '\r']) stdin.write(key)
     return (await next) as string
   }
@@ -86,7 +101,8 @@ test('the tab key lists words up to the next space alone', async () => {
   const listed = async (keys: string): Promise<string> => {
     const { stdin, written } = played(true)
     const lines = openLines()
-    const next = lines.next('> ', ['/planner ', '/planner griffin', '/planner dense', '/quit'])
+    const words = ['/planner ', '/planner griffin', '/planner dense', '/quit']
+    const { line: next } = await prompted(lines, '> ', words)
     for (const key of [...keys.split(/(?=\t)/), '\t', '\r']) stdin.write(key)
     await next
     lines.close()
@@ -104,7 +120,7 @@ test.each([
 ])('ctrl-C after %s is an interruption that says whether the line was empty', async (_, typed, isEmpty) => {
   const { stdin } = played(true)
   const lines = openLines()
-  const next = lines.next('')
+  const { line: next } = await prompted(lines)
   stdin.write(`${typed}\u0003`)
   expect(await next).toEqual({ isEmpty })
 })
@@ -112,7 +128,7 @@ test.each([
 test('the end of a terminal, and closing, end a question with null', async () => {
   const { stdin } = played(true)
   const lines = openLines()
-  const ended = lines.next('')
+  const { line: ended } = await prompted(lines)
   stdin.write('\u0004')
   expect(await ended).toBeNull()
   const closed = lines.next('')
@@ -127,7 +143,7 @@ async function asked(
   const { stdin, written } = played(true)
   const lines = openLines()
   const answers: unknown[] = []
-  const first = lines.next('')
+  const { line: first } = await prompted(lines)
   stdin.write('first\r')
   for (let next = first; ; next = lines.next('')) {
     answers.push(await next)
@@ -141,8 +157,6 @@ async function asked(
   expect(stdin.isPaused()).toBe(true)
   return answers
 }
-
-const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 40))
 
 test.each<[string, string[], unknown[]]>([
   ['ctrl-D ends the input', ['\u0004'], [null]],
@@ -160,6 +174,46 @@ test.each<[string, string[], unknown[]]>([
     }
   })
   expect(answers).toEqual(['first', ...expected])
+})
+
+test.each<[string, string, string[], unknown[]]>([
+  ['are one by one', 'one\n/two\r\n\nthree\n', [], ['one', '/two', '', 'three']],
+  ['end with the input, which ctrl-D ends', 'one\n\0two\n', [], ['one', null]],
+  ['come before ctrl-D that is pressed at the first of them', 'one\ntwo\n', ['\u0004'], ['one', 'two', null]],
+  ['can be edited where no key has ended them', 'onx', ['\u007fe\r'], ['one']],
+  ['are not one with a line that is typed at the last of them', 'one\n', ['two\r'], ['one', 'two']],
+])('lines that were sent before the first prompt %s', async (_, early, typed, expected) => {
+  const { stdin, written } = played(true)
+  stdin.write(early)
+  const lines = openLines()
+  const answers: unknown[] = []
+  for (const keys of typed) {
+    const first = lines.next('> ')
+    await vi.waitFor(() => expect(written()).toContain('> '))
+    stdin.write(keys)
+    answers.push(await first)
+  }
+  while (answers.length < expected.length) answers.push(await lines.next('> '))
+  expect(answers).toEqual(expected)
+  lines.close()
+})
+
+test('a terminal that ends between questions ends the next one', async () => {
+  const answers = await asked((stdin) => {
+    stdin.end()
+    return pause()
+  })
+  expect(answers).toEqual(['first', null])
+})
+
+test('an input that is closed before its first prompt has no line', async () => {
+  const { stdin, written } = played(true)
+  const lines = openLines()
+  const next = lines.next('> ')
+  lines.close()
+  stdin.write('one\r')
+  expect(await next).toBeNull()
+  expect(written()).toBe('')
 })
 
 test('ctrl-C between questions is a signal, and keeps the keys before it', async () => {
@@ -186,8 +240,7 @@ test('lines before ctrl-C between questions wait, each for a question and a key;
     const { stdin } = played(true)
     const lines = openLines()
     const answer = async (keys: string): Promise<unknown> => {
-      const next = lines.next('')
-      await pause()
+      const { line: next } = await prompted(lines)
       stdin.write(keys)
       return next
     }
@@ -204,18 +257,19 @@ test('lines before ctrl-C between questions wait, each for a question and a key;
 })
 
 test('an error of the terminal, such as its end, ends a question and what listens between questions', async () => {
-  const { stdin } = played(true)
-  Object.assign(stdin, { setRawMode: (isOn: boolean) => isOn || stdin.emit('error', new Error('gone')) })
-  const lines = openLines()
-  const next = lines.next('')
-  stdin.emit('error', new Error('gone'))
-  expect(await next).toBeNull()
-  const line = lines.next('')
-  stdin.write('a\r')
-  expect(await line).toBe('a')
-  stdin.emit('error', new Error('gone'))
-  expect(stdin.isPaused()).toBe(true)
-  lines.close()
+  for (const answer of [null, 'a']) {
+    const { stdin } = played(true)
+    Object.assign(stdin, { setRawMode: (isOn: boolean) => isOn || stdin.emit('error', new Error('gone')) })
+    const lines = openLines()
+    const { line } = await prompted(lines)
+    if (answer !== null) stdin.write(`${answer}\r`)
+    else stdin.emit('error', new Error('gone'))
+    expect(await line).toBe(answer)
+    stdin.emit('error', new Error('gone'))
+    expect(stdin.isPaused()).toBe(true)
+    expect(await lines.next('')).toBeNull()
+    lines.close()
+  }
 })
 
 /** Deno does not read marks. */
@@ -237,7 +291,7 @@ test.each([
 ])('pasted lines %s', async (_, parts, message) => {
   const { stdin, written } = played(true)
   const lines = openLines()
-  const next = lines.next('> ')
+  const { line: next } = await prompted(lines, '> ')
   expect(written().includes('\u001b[?2004h')).toBe(hasMarks)
   let isThere = false
   void next.then(() => (isThere = true))
@@ -259,7 +313,7 @@ test.each([
 test('ctrl-C after pasted lines gives them up, and is not that of an empty line', async () => {
   const { stdin } = played(true)
   const lines = openLines()
-  const next = lines.next('')
+  const { line: next } = await prompted(lines)
   stdin.write('\u001b[200~one\rtwo\r\u001b[201~\u0003')
   expect(await next).toEqual({ isEmpty: false })
 })

@@ -161,7 +161,12 @@ function checkSame(found: CalibrationManifest, asked: CalibrationManifest, path:
   for (const [name, one, other] of fieldsOf(found, asked)) {
     const [got, expected] = [canonicalJson(one), canonicalJson(other)]
     if (got === expected) continue
-    throw refusal('CALIBRATION_DIFFERS', `${path} ${name}`, `${shown(expected)}, as asked for`, shown(got))
+    throw refusal(
+      'CALIBRATION_DIFFERS',
+      `${path} ${name}`,
+      `${shown(expected)}, as asked for`,
+      `${shown(got)}; another calibration needs another folder`,
+    )
   }
 }
 

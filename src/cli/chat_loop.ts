@@ -104,8 +104,8 @@ const help = `Commands:
   /help NAME       show the help of one command; without a name, show this
   /quit, /exit     end, as ctrl-D does
 The tab key completes commands. Blanks before a command are ignored. A line that ends with \\ goes on in the next one; pasted lines are one message. //TEXT sends a message
-that begins with a slash. Ctrl-C ends an answer; ctrl-D during an answer ends the chat after it. Lines typed during an answer are
-sent after it, one by one; if ctrl-C ends the answer, they wait at the prompt. An answer that only repeats the same words ends by itself.`
+that begins with a slash. Ctrl-C ends an answer; ctrl-D during an answer ends the chat after it. Lines typed before the first
+prompt are sent one by one. So are lines typed during an answer, after it; if ctrl-C ends the answer, they wait at the prompt. An answer that only repeats the same words ends by itself.`
 
 /** The commands that the help lists, and whether something may follow each: what is written in capitals, or a setting. */
 const commands: ReadonlyMap<string, boolean> = new Map(

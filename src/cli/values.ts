@@ -112,10 +112,7 @@ export function required<const Flags extends string, Value = string>(
 export function expectRequired(command: Command): void {
   for (const flag of command.options)
     if (isRequired(flag) && command.getOptionValue(flag.attributeName()) === undefined)
-      throw new UsageError(
-        'OPTION_MISSING',
-        `${flag.long}: expected this option, got none: ${flag.description}`,
-      )
+      throw new UsageError('OPTION_MISSING', `${flag.long}: missing; expected ${flag.description}`)
 }
 
 /** Adds the flags of one command, in this order. @param heading under which helps have them; default: the first one */

@@ -48,7 +48,7 @@ const choiceNames: readonly (keyof ChatChoice)[] = ['planner', ...shareNames, 'm
 /** The flags of how tokens are drawn: the first decides whether they are. */
 export const drawingRows: readonly (readonly [flag: string, words: string, option: OptionRecord])[] =
   Object.entries({
-    temperature: `<number> 0 is greedy, above 0 tokens are drawn by --seed (default: 0; for chat at a terminal the model's own, or ${TERMINAL_TEMPERATURE})`,
+    temperature: `<number> 0 is greedy, above 0 tokens are drawn by --seed (default: 0 in generate, with --chat too; in the command chat at a terminal the model's own, or ${TERMINAL_TEMPERATURE})`,
     topK: "<count> draw among this many tokens only (default: the model's own, or all)",
     topP: "<share> draw among the likeliest tokens that hold this share together (default: the model's own, or 1)",
     minP: "<share> draw among tokens at least so many times as likely as the likeliest (default: the model's own, or 0)",

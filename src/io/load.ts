@@ -105,6 +105,10 @@ export function isGguf(path: string): boolean {
 
 const CONFIG = 'config.json'
 
+/** What a path may name. */
+const MODEL_OR_FILE =
+  "a model's folder, or a file whose name ends with .safetensors, .bin, .index.json or .gguf"
+
 /**
  * Finds the files of a model without opening them.
  * @throws InputError MODEL_MISSING, MODEL_CONFIG, MODEL_WEIGHTS, PATH_UNSAFE
@@ -112,12 +116,7 @@ const CONFIG = 'config.json'
 export async function findModelFiles(path: string): Promise<ModelFiles> {
   const kind = await kindOf(path)
   if (kind === 'missing') {
-    throw refusal(
-      'MODEL_MISSING',
-      path || 'model',
-      "a model's folder, or a file of weights",
-      `${await nothingAt(path)}${hubHint(path)}`,
-    )
+    throw refusal('MODEL_MISSING', path || 'model', MODEL_OR_FILE, `${await nothingAt(path)}${hubHint(path)}`)
   }
   const folder = kind === 'directory' ? path : folderOf(path)
   if (kind !== 'directory' && isGguf(path)) return { folder, weights: path, all: [path] }
@@ -215,8 +214,7 @@ function expectWeights(path: string): void {
 }
 
 function notWeights(path: string): Error {
-  const expected = "a model's folder, or a file whose name ends with .safetensors, .bin, .index.json or .gguf"
-  return refusal('MODEL_FORMAT', path, expected, `the name ${quote(fileNameOf(path))}`)
+  return refusal('MODEL_FORMAT', path, MODEL_OR_FILE, `the name ${quote(fileNameOf(path))}`)
 }
 
 /** Opens a torch checkpoint. Few models have one, so its reader is loaded on first use. */

@@ -95,7 +95,7 @@ function loadKoffi(): typeof Koffi.default {
     return builtin('node:module').createRequire(import.meta.url)('koffi') as typeof Koffi.default
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code !== 'MODULE_NOT_FOUND') throw cause
-    throw new ForeignError('the package koffi to open it, got none; "npm install koffi" installs it', true)
+    throw new ForeignError('the package koffi is not installed ("npm install koffi")', true)
   }
 }
 

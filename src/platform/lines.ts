@@ -14,7 +14,8 @@ export interface LineInput {
   /** Whether a person types. */
   readonly isTerminal: boolean
   /**
-   * The next line without its end; null at the end of the input. Lines that are pasted at a terminal come as one, with line breaks.
+   * The next line without its end; null at the end of the input. Lines that are pasted at a terminal come as one, with line breaks;
+   * lines that were sent before the first prompt come one by one.
    * @param prompt shown at a terminal only
    * @param words what the tab key completes, and lists at an empty line; default none. Of other lines it is a character
    */
@@ -31,6 +32,9 @@ const PASTE = 20
 
 /** Keys as a terminal sends them. */
 const [CTRL_C, CTRL_D, CTRL_Z] = [3, 4, 26]
+
+/** Ctrl-D that was pressed while the terminal itself kept the lines, as Linux hands it on afterwards. */
+const EARLIER_CTRL_D = 0
 
 /** Tells a terminal to mark pasted text, and not to. Deno does not read the marks: there lines that come at once are a paste. */
 const [MARK_PASTES, LEAVE_PASTES] = 'Deno' in globalThis ? ['', ''] : ['\u001b[?2004h', '\u001b[?2004l']
@@ -57,6 +61,9 @@ function typedLines(): LineInput {
   /** Lines that were sent during an answer which was ended: each is put before a person again, who may want it no longer. */
   const waiting: string[] = []
   let lately = -Infinity
+  let isFirst = true
+  /** Whether the input was closed, or its terminal has gone. */
+  let isOver = false
   const mark = (isOn: boolean): void => {
     input.setRawMode(isOn)
     output.write(isOn ? MARK_PASTES : LEAVE_PASTES)
@@ -107,12 +114,34 @@ function typedLines(): LineInput {
       input.setRawMode(false)
     }
   }
+  /** Takes what was sent before the first prompt: each line is for a question of its own. */
+  const takeEarly = async (): Promise<void> => {
+    listen()
+    do await new Promise((resolve) => setTimeout(resolve, PASTE))
+    while (performance.now() - lately < PASTE)
+    const early = Buffer.concat(ahead.splice(0)).map((key) => (key === EARLIER_CTRL_D ? CTRL_D : key))
+    const lines =
+      Buffer.from(early)
+        .toString('latin1')
+        .match(/[^\r\n]*(\r\n?|\n)|[^\r\n]+/g) ?? []
+    ahead.push(...lines.map((line) => Buffer.from(line, 'latin1')))
+  }
   // A terminal that has gone ends what waits for it, and tells of it once more where it is given back.
-  input.on('error', () => stop())
+  const end = (): void => {
+    isOver = true
+    stop()
+  }
+  input.on('error', end)
+  input.on('end', end)
   return {
     isTerminal: true,
-    next: (prompt, words = []) =>
-      new Promise((resolve) => {
+    next: async (prompt, words = []) => {
+      if (isFirst) {
+        isFirst = false
+        await takeEarly()
+      }
+      return new Promise((resolve) => {
+        if (isOver) return resolve(null)
         input.off('data', keep)
         const completer = (line: string): [string[], string] => {
           // Up to the next space: what may follow it is completed once it is typed.
@@ -139,6 +168,8 @@ function typedLines(): LineInput {
         const all: string[] = []
         let isPasting = false
         let isSettled = false
+        /** Whether the keys of a whole line were there before the question. */
+        let isEarlier = false
         let timer: ReturnType<typeof setTimeout> | undefined
         const before = history
         const settle = (line: string | Interrupted | null): void => {
@@ -151,7 +182,11 @@ function typedLines(): LineInput {
         }
         /** Ends the message where a person has pressed the key; the last line of a paste may have no end yet. */
         const endMessage = (): void => {
-          if (lines.line === '') settle(all.join('\n').replace(/\n+$/, ''))
+          if (!isSettled && lines.line === '') settle(all.join('\n').replace(/\n+$/, ''))
+        }
+        const endEarlier = (): void => {
+          isEarlier = false
+          endMessage()
         }
         const onKey = (_: string | undefined, { name }: { readonly name?: string }): void => {
           if (name === 'paste-start') isPasting = true
@@ -166,6 +201,8 @@ function typedLines(): LineInput {
         lines.on('line', (line) => {
           all.push(line)
           clearTimeout(timer)
+          // Of keys from before, all are there: what comes now is for another question.
+          if (isEarlier) return queueMicrotask(endEarlier)
           // The end of a marked paste sends nothing: it may still be edited.
           if (!isPasting) timer = setTimeout(endMessage, PASTE)
         })
@@ -192,6 +229,7 @@ function typedLines(): LineInput {
           if (!isSettled && all.length === 0) output.write('\n')
           output.write(LEAVE_PASTES)
           if (isSettled) return
+          isSettled = true
           if (all.length === 0) return resolve(null)
           // Ctrl-D behind a line ends the next question.
           ahead.unshift(Buffer.of(CTRL_D))
@@ -205,10 +243,12 @@ function typedLines(): LineInput {
         if (again !== undefined) ahead.push(Buffer.from(again, 'latin1'))
         // The keys of one line: what follows it is for the next question.
         const end = ahead.findIndex((keys) => keys.includes('\r') || keys.includes('\n'))
+        isEarlier = end >= 0
         const keys = ahead.splice(0, end < 0 ? ahead.length : end + 1)
         if (keys.length > 0) input.unshift(Buffer.concat(keys))
-      }),
-    close: () => stop(),
+      })
+    },
+    close: end,
   }
 }
 

@@ -31,7 +31,7 @@ test('without the package that opens libraries it is the one thing that is missi
   }) as unknown as NodeJS.Require)
   const nowhere = Driver.open(join(folder, 'none.so'), 'backend cuda: expected the NVIDIA driver')
   await expect(nowhere).rejects.toThrow(
-    /^backend cuda: expected the NVIDIA driver and the package koffi to open it, got none; "npm install koffi" installs it$/,
+    /^backend cuda: expected the NVIDIA driver, got none that can be opened: the package koffi is not installed \("npm install koffi"\)$/,
   )
   resolves.mockRestore()
 })

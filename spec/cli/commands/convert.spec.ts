@@ -207,6 +207,20 @@ describe('a smaller model', () => {
   })
 })
 
+test.each<[string, string[], RegExp]>([
+  ['Q4_0', [], /^\d+ KiB became \d+ KiB, since matrices are F32 without --type; [^\n]+\n$/],
+  ['Q4_0', ['--type', 'Q8_0'], /^$/],
+  ['Q4_0', ['--quiet'], /^$/],
+  ['F32', [], /^$/],
+])(
+  'a GGUF file of %s with %j is told to have grown only where --type would make it smaller',
+  async (type, flags, told) => {
+    const from = `fixtures/golden-llama/gguf/models/llama_gqa.${type}.gguf`
+    const { code, stderr } = await runInside(['convert', from, join(folder, 'to.gguf'), ...flags])
+    expect([code, stderr]).toEqual([0, expect.stringMatching(told)])
+  },
+)
+
 test('that much is to be written is told, but not with --quiet', async () => {
   const from = largeCheckpoint(folder, 2 ** 26)
   const run = (to: string, ...flags: string[]) => runInside(['convert', from, join(folder, to), ...flags])

@@ -44,6 +44,9 @@ describe('eval', () => {
     expect(lines[1]).toMatch(/^piqa +dense +0 % .* 2$/)
     expect(lines[2]).toMatch(/^piqa +random +50 % +43\.8 % +43\.8 % .* -?[\d.]+ ± [\d.]+ .* 2$/)
     expect(lines[3]).toMatch(/^copa +dense .* 1$/)
+    const { stdout: help } = await runInside(['eval', '--help'])
+    for (const text of [stdout, help])
+      for (const column of ['acc_norm the one', 'mutual (acc_mutual_info)']) expect(text).toContain(column)
     expect(stdout).toMatch(/\nMean acc of all tasks, random at 50 %: [\d.]+ %, over dense -?[\d.]+\n/)
   })
 
@@ -120,7 +123,7 @@ describe('eval', () => {
 
   test.each([
     [['--tasks', 'boolq'], 2, '--tasks: expected one of piqa, '],
-    [[], 2, '--tasks: expected this option, got none: tasks to ask, separated by commas, of piqa, copa, '],
+    [[], 2, '--tasks: missing; expected tasks to ask, separated by commas, of piqa, copa, '],
     [['--tasks', 'piqa'], 2, 'task piqa: expected --data or --rows piqa=FILE, got neither'],
     [['--tasks', 'rte', '--data', folder], 4, 'expected rte.jsonl or rte.parquet'],
     [

@@ -284,8 +284,10 @@ describe('generate', () => {
     expect(none).toEqual({
       code: 0,
       stdout: '',
-      stderr: 'no text: the model ended it at once, greedy, 1 biased token\n',
+      stderr: 'no text: the model ended it at once; greedy, 1 biased token\n',
     })
+    const { stderr } = await runInside(['generate', 'a', '--max-tokens', '0'])
+    expect(stderr).toBe('the text is too short to measure a speed; greedy\n')
   })
 
   test('a text that is longer than the context is refused with both lengths and what helps', async () => {

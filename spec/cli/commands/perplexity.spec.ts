@@ -40,7 +40,10 @@ describe('perplexity', () => {
   test('prints perplexity per word and per token, and a table if units are skipped', async () => {
     const args = ['--planner', 'shadow,random', '--sparsity', '0.5', '--prompt', '16']
     const { code, stdout, stderr } = await runInside(['perplexity', '--text', text, ...args])
-    expect([code, stderr]).toEqual([0, ''])
+    expect([code, stderr]).toEqual([
+      0,
+      expect.stringMatching(/^the perplexity of 121 tokens says little [^\n]+\n$/),
+    ])
     expect(stdout).toMatch(/^sea\.txt|^\/.*sea\.txt: 1 page, 96 words, 464 bytes; weights as f32\n/)
     // Four significant digits.
     expect(stdout).toMatch(
@@ -64,6 +67,15 @@ describe('perplexity', () => {
       'the perplexity of 2 tokens says little of the model: measure some thousands\n',
     ])
     expect((await runInside(['perplexity', '--text', few, '--quiet'])).stderr).toBe('')
+    // Some hundred tokens are few too, a thousand are not.
+    for (const [letters, isFew] of [
+      [200, true],
+      [1500, false],
+    ] as const) {
+      writeFileSync(few, 'q '.repeat(letters))
+      const { stderr } = await runInside(['perplexity', '--text', few, '--by', 'page'])
+      expect(stderr.includes('says little')).toBe(isFew)
+    }
     await runJson('--text', few)
   })
 
@@ -108,7 +120,10 @@ describe('perplexity', () => {
 
   test('--cache int8 reports the distance from float32', async () => {
     const { code, stdout, stderr } = await runInside(['perplexity', '--text', text, '--cache', 'int8'])
-    expect([code, stderr]).toEqual([0, ''])
+    expect([code, stderr]).toEqual([
+      0,
+      expect.stringMatching(/^the perplexity of 121 tokens says little [^\n]+\n$/),
+    ])
     expect(stdout).toMatch(/\ndense +0 % .* \d\.\de-\d +\d+\.\d %/)
     expect(stdout).toContain('Keys and values as int8 in every row')
     expect(stdout).not.toContain('Leaky')

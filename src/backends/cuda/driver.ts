@@ -100,8 +100,8 @@ export class Driver {
     } catch (error) {
       if (!(error instanceof ForeignError || error instanceof PlatformError)) throw error
       const isPackage = error instanceof ForeignError && error.isPackage
-      const reason = isPackage ? ` and ${error.message}` : `, got none: ${error.message}`
-      throw new MissingError('CUDA_DRIVER', `${missing}${reason}`, { cause: error })
+      const got = isPackage ? 'none that can be opened' : 'none'
+      throw new MissingError('CUDA_DRIVER', `${missing}, got ${got}: ${error.message}`, { cause: error })
     }
   }
 

@@ -28,7 +28,7 @@ import {
 
 const help = `
 A line is a message, or a command; /help lists the commands. Lines that are pasted together are one message, never a command. To type a
-message of several lines, end each but the last with a backslash.
+message of several lines, end each but the last with a backslash. Lines that come before the first prompt, while the model loads, are taken one by one.
 
 Ctrl-C ends the answer and keeps its beginning; twice at an empty line it ends the program, as ctrl-D and /quit do. Ctrl-D during an
 answer ends the program after that answer.

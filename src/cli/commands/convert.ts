@@ -11,6 +11,7 @@ import type { Checkpoint, Conversion, OutputForm } from '../../io/conversion.ts'
 import { convertCheckpoint } from '../../io/convert.ts'
 import { formats, type Format } from '../../io/gguf_formats.ts'
 import type { HubOrigin } from '../../io/hub.ts'
+import { openFile } from '../../io/files.ts'
 import { findModelFiles, isGguf } from '../../io/load.ts'
 import { refusal } from '../../io/refusal.ts'
 import { DEFAULT_RIDGE, ridgeOption } from '../../masks/compensation.ts'
@@ -155,9 +156,28 @@ async function run(session: Session, source: string, output: string, flags: Conv
     }
     await printResult(session, flags, all, () => describe(output, all))
     if (isWhole && isTold) await session.note(gainsNothing)
+    if (isGguf(output) && flags.type === undefined && isTold) await noteGrowth(session, path, conversion)
   } finally {
     await moments?.close()
   }
+}
+
+/** An output is told to be larger where it is so many times the input: its types are wider then, and not only its header. */
+const GROWN = 1.5
+
+/** Names --type where a GGUF file without it is larger than its source. */
+async function noteGrowth(
+  session: Session,
+  source: string,
+  { files: [{ bytes }] }: Conversion,
+): Promise<void> {
+  const file = await openFile((await findModelFiles(source)).weights)
+  await file.close()
+  const before = file.size
+  if (bytes >= GROWN * before)
+    await session.note(
+      `${formatBytes(before)} became ${formatBytes(bytes)}, since matrices are F32 without --type; --type Q4_1 and others make the file smaller`,
+    )
 }
 
 const gainsNothing =

@@ -151,7 +151,7 @@ function formatReport(
     ['wasm relaxed SIMD', yes(wasm.relaxedSimd)],
     ['wasm threads', `${yes(wasm.threads)}, shared memory: ${yes(wasm.sharedMemory)}`],
     ['wasm 32 bytes', wide.used ? 'used' : `not used: ${wide.reason}`],
-    ['memory pages', pages.huge ? '2 MiB for large models' : `not of 2 MiB: ${pages.reason}`],
+    ['memory pages', pages.huge ? '2 MiB for large models' : `none of 2 MiB: ${pages.reason}`],
     ['--threads auto', describeThreads(threads)],
     ...backendRows(backends),
     ...Object.entries(dependencies),

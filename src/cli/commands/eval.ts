@@ -25,6 +25,12 @@ import { whole, addOwnFlags, type FlagsOf } from '../values.ts'
 
 const taskNames: readonly string[] = [...tasks.map(({ name }) => name), continuationName]
 
+/** What the columns of metrics are. */
+const metricLines = [
+  'acc takes the answer with the highest log-likelihood, acc_norm the one with the highest for each character.',
+  'mutual (acc_mutual_info) takes the answer whose log-likelihood the context raises most.',
+]
+
 const help = `
 Tasks and the fields of their rows, as on the Hugging Face hub:
 ${tasks.map(({ name, fields }) => `  ${name.padEnd(14)}${fields}`).join('\n')}
@@ -33,6 +39,8 @@ ${tasks.map(({ name, fields }) => `  ${name.padEnd(14)}${fields}`).join('\n')}
 Rows are JSON lines or parquet: --rows TASK=FILE, or --data DIR with TASK.jsonl, TASK.parquet, or the same with
 .validation, .test or .dev before the ending. Examples (--shots) are drawn from TASK.train.* there, else from the other
 rows. A planner sees the context only, never an answer. Ctrl-C reports what is finished.
+
+${metricLines.join('\n')}
 
 Examples:
   $ shadowllm eval -m FILE.gguf --tasks continuation --text book.txt --limit 100
@@ -215,6 +223,7 @@ export function formatReport(report: TasksReport, { columns }: Screen): string {
       )
     }
   lines.push('± is one standard error. Over dense: acc less that of dense, question by question.')
+  lines.push(...metricLines)
   lines.push('Same choice: how often acc chooses the answer that dense chooses.')
   for (const [task, { left_out: count }] of Object.entries(report['n-samples']))
     if (count > 0)

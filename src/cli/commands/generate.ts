@@ -319,8 +319,11 @@ export function timesDense({ own, dense }: Turns): number | null {
 function describeSpeed(flags: GenerateFlags, written: Written): string {
   const checked = written.run?.checked
   const isEnded = written.end === 'stop' && written.steps.length === 0
+  const sampling = samplingWords(writingOptions(flags))
   return [
-    `${isEnded ? 'no text: the model ended it at once' : speedWords(flags, measure(written))}, ${samplingWords(writingOptions(flags))}`,
+    ...(isEnded
+      ? ['no text: the model ended it at once', sampling]
+      : speedWords(flags, measure(written), sampling)),
     ...(checked ? [checkedWords(checked)] : []),
   ].join('; ')
 }
@@ -328,8 +331,10 @@ function describeSpeed(flags: GenerateFlags, written: Written): string {
 function speedWords(
   { planner, check }: GenerateFlags,
   { skipped, tokensPerSecond, timesDense }: Speed,
-): string {
-  if (skipped === null || tokensPerSecond === null) return 'no speed: fewer than two tokens'
+  sampling: string,
+): string[] {
+  if (skipped === null || tokensPerSecond === null)
+    return ['the text is too short to measure a speed', sampling]
   const rate = formatRate(tokensPerSecond)
   // The rate is that of the text; beside the ratio, which is measured afterwards, it would seem to deny it.
   const speed =
@@ -338,7 +343,7 @@ function speedWords(
       : timesDense === 1
         ? 'about as fast as dense'
         : `${timesDense.toFixed(1)} × as fast as dense`
-  return `${skippedWords(planner, skipped, check !== undefined)}, ${speed}`
+  return [`${skippedWords(planner, skipped, check !== undefined)}, ${speed}, ${sampling}`]
 }
 
 /** What `--json` prints. */

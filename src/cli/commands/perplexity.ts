@@ -64,7 +64,7 @@ Examples:
   $ shadowllm perplexity -m DIR --planner static --calibration traces --text book.txt`
 
 /** Of fewer tokens a perplexity says little of a model. */
-const FEW = 100
+const FEW = 1000
 
 /** Documents of the Brown corpus that are read unless told. */
 const defaultDocuments = 4
