@@ -72,7 +72,7 @@ describe('a process whose pipe is closed', () => {
 
   test('still writes the report of perplexity', async () => {
     const [text, output] = [join(folder, 'text'), join(folder, 'report')]
-    writeFileSync(text, 'The captain looked at the sea, and the men looked at him. '.repeat(30))
+    writeFileSync(text, 'The captain looked at the sea, and the men looked at him. '.repeat(120))
     const args = ['perplexity', '--text', text, '--by', 'stream', '-o', output]
     const { code, stderr } = await runCli(args, { closeOutput: true })
     expect([code, stderr]).toEqual([0, ''])
