@@ -21,7 +21,7 @@ export const makeWriters = (text: string): Record<string, Writer> => ({
 })
 
 /** A text that is long enough for every writer. */
-export const someText = 'The captain looked at the sea, and the men looked at him. '.repeat(30)
+export const someText = 'The captain looked at the sea, and the men looked at him. '.repeat(80)
 
 /** The paths of everything below a folder. */
 export const below = (path: string): string[] =>

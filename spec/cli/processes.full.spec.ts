@@ -33,6 +33,7 @@ import { sha256, type MockHub } from '../io/mock_hub.ts'
 import { writeChatModel } from '../library/chat_model.ts'
 import { repository, startHub, surroundings } from './hub_model.ts'
 import { largeCheckpoint } from './large_checkpoint.ts'
+import { someText } from './output_writers.ts'
 import { runCli, tinyFolder } from './run_cli.ts'
 import { runInside } from './run_inside.ts'
 import { makeSmallPretraining } from './small_pretraining.ts'
@@ -72,7 +73,7 @@ describe('a process whose pipe is closed', () => {
 
   test('still writes the report of perplexity', async () => {
     const [text, output] = [join(folder, 'text'), join(folder, 'report')]
-    writeFileSync(text, 'The captain looked at the sea, and the men looked at him. '.repeat(120))
+    writeFileSync(text, someText)
     const args = ['perplexity', '--text', text, '--by', 'stream', '-o', output]
     const { code, stderr } = await runCli(args, { closeOutput: true })
     expect([code, stderr]).toEqual([0, ''])
