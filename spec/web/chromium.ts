@@ -43,7 +43,7 @@ export async function startChromium({ webgpu = false } = {}): Promise<Browser> {
 /** What a page said while it was watched: what it logged, and what went wrong. */
 export interface PageSaid {
   readonly lines: string[]
-  /** Errors thrown, errors logged, requests that failed. */
+  /** Errors thrown, errors logged, requests that failed; not what a page left off because it was left itself. */
   readonly faults: string[]
 }
 
@@ -56,6 +56,10 @@ export function watchPage(page: Page): PageSaid {
     else said.lines.push(message.text())
   })
   page.on('pageerror', (error) => said.faults.push(error.stack ?? error.message))
-  page.on('requestfailed', (request) => said.faults.push(`${request.url()}: ${request.failure()?.errorText}`))
+  page.on('requestfailed', (request) => {
+    const why = request.failure()?.errorText
+    // A page that is left cancels what it still loads, the icon among it; a server's faults have other names.
+    if (why !== 'net::ERR_ABORTED') said.faults.push(`${request.url()}: ${why}`)
+  })
   return said
 }
