@@ -441,7 +441,7 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
       await eventually(() => new URL(page.url()).hash).toBe(`#token=4&${unit}`)
       await rewritten(page, () => page.evaluate(() => void (location.hash = '#on=heads.8.0')))
       await eventually(() => lineOf(page, 'problem')).toBe(
-        'address on: expected units of the model, got heads.8.0. Defaults stand in its place.',
+        'address on: expected units of the model, got heads.8.0. Using defaults instead.',
       )
       expect(await lineOf(page, 'switched')).toBe('No unit is switched by hand.')
     })
@@ -743,7 +743,7 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
       expect(await tokensOf(page)).toEqual(text)
       await rewritten(page, () => page.evaluate(() => void (location.hash = '#sparsity=99')))
       await eventually(() => lineOf(page, 'problem')).toBe(
-        'address sparsity: expected a whole number from 0 to 95, got "99". Defaults stand in its place.',
+        'address sparsity: expected a whole number from 0 to 95, got "99". Using defaults instead.',
       )
       expect(new URL(page.url()).hash).toBe('')
       // What is asked for next has nothing to do with the address.
@@ -764,7 +764,7 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
       })
       await page.goto(`${isolated.url}#sparsity=abc&planner=foo`)
       const told =
-        /^address sparsity: expected a whole number from 0 to 95, got "abc"; address planner: expected [^]*shadow[^]*, got "foo"\. Defaults stand in its place\.$/
+        /^address sparsity: expected a whole number from 0 to 95, got "abc"; address planner: expected [^]*shadow[^]*, got "foo"\. Using defaults instead\.$/
       await eventually(() => lineOf(page, 'problem')).toMatch(told)
       expect(await page.locator('#save').isDisabled()).toBe(true)
       release()
