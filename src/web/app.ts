@@ -287,8 +287,7 @@ export class App {
 
   /** Shows an error in one line; an empty line clears it. What of the address was refused stands before it, until it is closed or something else is asked for. */
   tell(line: string): void {
-    const refused =
-      this.#refused.length === 0 ? [] : [`${this.#refused.join('; ')}. Using defaults instead.`]
+    const refused = this.#refused.length === 0 ? [] : [`${this.#refused.join('; ')}. Using defaults instead.`]
     tellProblem([...refused, line].join(' ').trim())
   }
 
