@@ -18,7 +18,7 @@ import { LanguageModel } from '../../src/engine/language_model.ts'
 import type { Sequence } from '../../src/engine/sequence.ts'
 import { storages, type Storage } from '../../src/engine/storages/index.ts'
 import type { Compensation, FoldedMatrix } from '../../src/masks/compensation.ts'
-import { denseMask, makeMask, type UnitKind, type UnitMask } from '../../src/masks/mask.ts'
+import { denseMask, makeMask, unitKinds, type UnitKind, type UnitMask } from '../../src/masks/mask.ts'
 import type { MaskPlanner } from '../../src/masks/planner.ts'
 import { run, tensor, type Setting } from '../../src/spec/plain.ts'
 import { programOf } from '../../src/engine/program.ts'
@@ -32,7 +32,7 @@ import { finish } from '../harness/finish.ts'
 import { overBackends, shareOfCases } from '../harness/backends.ts'
 import { anyData, killsByLaw, lawForAll, someOf, stateLaw } from '../harness/seed.ts'
 import { saidOfSkipped } from './least_squares.ts'
-import { layerOfNeurons, randomMoments } from './random_moments.ts'
+import { oneLayer, randomMoments } from './random_moments.ts'
 
 /** What is judged: a backend, what makes compensations, and what begins sequences. */
 interface Subject {
@@ -92,7 +92,7 @@ function columnsOf(
   )
 }
 
-/** C of a layer in float64: of the moments, and by a share that of a prompt [T, N]. */
+/** C of a layer in float64: of the moments, and by a share that of a prompt [T, N], whose tokens of neurons have one size. */
 function matrixOf(
   moments: HeldMoments,
   kind: UnitKind,
@@ -105,10 +105,15 @@ function matrixOf(
   const own = Float64Array.from(moments.rows(kind, layer, all, Float64Array.of(1), 1))
   if (!prompt) return own
   const T = prompt.length / N
+  const sizes = Float64Array.from({ length: T }, (_, t) => {
+    if (kind === 'heads') return 1
+    const token = Float64Array.from(prompt.subarray(t * N, (t + 1) * N))
+    return token.reduce((sum, value) => sum + (value * value) / N, 1e-6)
+  })
   return own.map((value, at) => {
     const [i, j] = [Math.floor(at / N), at % N]
     let sum = 0
-    for (let t = 0; t < T; t++) sum += (prompt[t * N + i] * prompt[t * N + j]) / T
+    for (let t = 0; t < T; t++) sum += (prompt[t * N + i] * prompt[t * N + j]) / T / sizes[t]
     return (1 - promptShare) * value + promptShare * sum
   })
 }
@@ -141,7 +146,7 @@ function drawnMatrix(
   const matrix = {
     backend: scope.backend,
     layer: 0,
-    kind: 'neurons' as const,
+    kind: 'neurons' as UnitKind,
     of: weight,
     shape: [N, D] as const,
     weight: () => held,
@@ -269,23 +274,24 @@ const laws = {
       D: fc.integer({ min: 1, max: 5 }),
       T: fc.integer({ min: 1, max: 9 }),
       promptShare: fc.constantFrom(0.2, 0.5, 1),
+      kind: fc.constantFrom(...unitKinds),
       seed: fc.nat({ max: 99 }),
       data: anyData,
     },
-    ({ backend, by }: Subject, { N, D, T, promptShare, seed, data }) => {
-      const moments = randomMoments(layerOfNeurons(N), seed)
+    ({ backend, by }: Subject, { N, D, T, promptShare, kind, seed, data }) => {
+      const moments = randomMoments(oneLayer(N), seed)
       const scope = new BufferScope(backend)
       try {
         const { matrix, weight, prompt } = drawnMatrix(scope, data, [N, D, T])
         const { kept, skipped } = matrix
         if (kept.length === 0 || skipped.length === 0) return
-        const C = matrixOf(moments, 'neurons', 0, prompt, promptShare)
+        const C = matrixOf(moments, kind, 0, prompt, promptShare)
         const turned = Float32Array.from(
           { length: N * D },
           (_, at) => weight[(at % N) * D + Math.floor(at / N)],
         )
         const folded = foldSkipped(turned, C, kept, ridge)
-        const rows = by(moments, { by: 'least-squares', ridge, promptShare }).fold(matrix).rows
+        const rows = by(moments, { by: 'least-squares', ridge, promptShare }).fold({ ...matrix, kind }).rows
         const expected = Float32Array.from({ length: kept.length * D }, (_, at) => {
           const [n, d] = [kept[Math.floor(at / D)], at % D]
           return folded[d * N + n]
@@ -305,7 +311,7 @@ const laws = {
       data: anyData,
     },
     ({ backend, by }: Subject, { N, D, seed, data }) => {
-      const moments = randomMoments(layerOfNeurons(N), seed)
+      const moments = randomMoments(oneLayer(N), seed)
       const scope = new BufferScope(backend)
       try {
         const { matrix, weight } = drawnMatrix(scope, data, [N, D, 1])
@@ -464,6 +470,9 @@ killsByLaw(laws, {
   prompt: {
     'no share of the prompt': settling(() => ({ promptShare: 0 })),
     'half the ridge': settling(({ ridge: own = 0 }) => ({ ridge: own / 2 })),
+    'heads divided in place of neurons': folding((fold, matrix) =>
+      fold({ ...matrix, kind: matrix.kind === 'heads' ? 'neurons' : 'heads' }),
+    ),
     'a token less': folding((fold, matrix) =>
       fold({ ...matrix, prompt: matrix.prompt?.map((value, n) => (n === 0 ? 0 : value)) ?? null }),
     ),

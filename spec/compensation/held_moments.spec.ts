@@ -8,7 +8,7 @@ import { encodeHeld, parseHeld } from '../../src/compensation/moments_file.ts'
 import { makeConfig } from '../../src/engine/config.ts'
 import { near, sameBits } from '../../src/verify/compare.ts'
 import { anyData, killsByLaw, lawForAll, stateLaw } from '../harness/seed.ts'
-import { layerOfNeurons, randomMoments } from './random_moments.ts'
+import { oneLayer, randomMoments } from './random_moments.ts'
 
 const config = makeConfig({ layers: 2, width: 4, heads: 2, neurons: 7, vocabulary: 5, positions: 8 })
 const shape = { layers: 2, heads: 2, neurons: 7 }
@@ -88,7 +88,7 @@ const laws = {
     },
     ({ triangle }: Subject, { seed, N, M, data }) => {
       const moments = mixMoments(
-        Array.from({ length: M }, (_, m) => randomMoments(layerOfNeurons(N), 10 * seed + m)),
+        Array.from({ length: M }, (_, m) => randomMoments(oneLayer(N), 10 * seed + m)),
       )
       const mask = data.mask('chosen', N, (stream) => stream.chance(0.8))
       const chosen = Int32Array.from({ length: N }, (_, n) => n).filter((n) => mask[n] === 1)
@@ -115,7 +115,7 @@ const laws = {
         const {
           shape: own,
           texts: [text],
-        } = randomMoments(layerOfNeurons(N), 2 * seed + m)
+        } = randomMoments(oneLayer(N), 2 * seed + m)
         let pair = 0
         const correlations = text.neurons[0].correlations.slice()
         for (const i of kept)

@@ -13,7 +13,7 @@ import type { Data } from '../../src/testing/seeded_data.ts'
 import { epsilon32, near, sameBits } from '../../src/verify/compare.ts'
 import { overBackends, shareOfCases } from '../harness/backends.ts'
 import { anyData, killsByLaw, lawForAll, someOf, stateLaw } from '../harness/seed.ts'
-import { layerOfNeurons, randomMoments } from './random_moments.ts'
+import { oneLayer, randomMoments } from './random_moments.ts'
 
 /** What is judged: rows by these moments and λ, [K, D]. */
 interface Subject {
@@ -53,7 +53,7 @@ const sizes = {
 
 /** Two texts, and their weights. */
 function textsOf(N: number, seed: number): { readonly moments: HeldMoments; readonly w: Float64Array } {
-  const text = (m: number): HeldMoments => randomMoments(layerOfNeurons(N), 2 * seed + m)
+  const text = (m: number): HeldMoments => randomMoments(oneLayer(N), 2 * seed + m)
   return { moments: mixMoments([text(0), text(1)]), w: Float64Array.of(0.25, 0.75) }
 }
 

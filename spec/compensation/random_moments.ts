@@ -38,10 +38,10 @@ export function randomMoments(
   return new HeldMoments(shape, [{ heads: tables('heads'), neurons: tables('neurons') }])
 }
 
-/** A model of one layer of N neurons, as moments are asked for it. */
-export function layerOfNeurons(N: number): Parameters<typeof randomMoments>[0] {
+/** A model of one layer of N heads of one number and N neurons, as moments are asked for it. */
+export function oneLayer(N: number): Parameters<typeof randomMoments>[0] {
   return {
-    config: { heads: 1, headSize: 1, neurons: N },
-    shape: { layers: 1, heads: 1, neurons: N },
+    config: { heads: N, headSize: 1, neurons: N },
+    shape: { layers: 1, heads: N, neurons: N },
   } as unknown as Parameters<typeof randomMoments>[0]
 }

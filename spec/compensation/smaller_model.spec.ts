@@ -34,6 +34,7 @@ import { run, tensor, type Setting } from '../../src/spec/plain.ts'
 import { memorySource, type HostTensor } from '../../src/tensor/memory_source.ts'
 import { concatenate } from '../../src/tensor/concatenate.ts'
 import type { RawTensorSource, TensorInfo } from '../../src/tensor/tensor_source.ts'
+import { rms_norm } from '../../src/ops/rms_norm.ts'
 import { owesBits } from '../../src/testing/op_agreement.ts'
 import { near, sameBits } from '../../src/verify/compare.ts'
 import { plainModel, plainWeights } from '../../src/verify/model/plain_model.ts'
@@ -141,7 +142,7 @@ const largest = (values: ArrayLike<number>): number =>
 
 const laws = {
   sums: lawForAll(
-    'moments are sums over tokens of products of the specification, in their order, whether or not they are begun again',
+    'moments are sums over tokens of products of the specification, in their order, whether or not they are begun again; tokens of neurons are divided by their root mean square',
     sizes,
     async (subject: Subject, { drawn, data }) => {
       const { backend } = subject
@@ -167,10 +168,12 @@ const laws = {
             const first = new Float32Array(N)
             for (const pass of passes) {
               const { data: a, shape } = kind === 'heads' ? pass[l].context : pass[l].activation
+              const b = a.slice()
+              if (kind === 'neurons') rms_norm(b, a, new Float32Array(N).fill(1), 1e-6, shape[0], N)
               for (let t = 0; t < shape[0]; t++)
                 for (let i = 0; i < N; i++) {
                   first[i] += a[t * N + i]
-                  for (let j = 0; j < N; j++) expected[i * N + j] += Math.fround(a[t * N + i] * a[t * N + j])
+                  for (let j = 0; j < N; j++) expected[i * N + j] += Math.fround(b[t * N + i] * b[t * N + j])
                 }
             }
             sameResults(backend, `${kind} of layer ${l}`, whole[l][kind].second, expected)
@@ -498,7 +501,7 @@ test.each([
         ['heads.0.correlations', { dtype: 'I32', shape: [1], data: Int32Array.of(correlation) }],
       ]),
       {
-        format: 'shadowllm-moments',
+        format: 'shadowllm-moments-2',
         model: 'a'.repeat(64),
         calibration: 'b'.repeat(64),
         windows: '1',

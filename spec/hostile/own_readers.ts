@@ -143,14 +143,14 @@ export const ownReaders: readonly Reader[] = [
       }
     }),
     valid: async () => [own.momentsFile()],
-    words: [...tensorWords, '"tokens":"-1"', '"windows":"1e9"', '"format":"shadowllm-moments"'],
+    words: [...tensorWords, '"tokens":"-1"', '"windows":"1e9"', '"format":"shadowllm-moments-2"'],
     repair: repairSafetensors,
   },
   {
     name: 'moment-sums',
     read: fromFile('sums.safetensors', (path) => readSums(path, 1, own.momentWidths)),
     valid: async () => [own.sumsFile()],
-    words: [...tensorWords, '"tokens":"-1"', '"windows":"1e9"', '"format":"shadowllm-moments"'],
+    words: [...tensorWords, '"tokens":"-1"', '"windows":"1e9"', '"format":"shadowllm-moments-2"'],
     repair: repairSafetensors,
   },
   {

@@ -2,15 +2,16 @@
  * What takes the place of skipped units while a model runs: their mean, or least squares of the kept ones (fold.ts has the formula,
  * and folds in float64 what is written to a file).
  *
- *   C = (1 - α) C of the calibration + α mean over the tokens of the prompt of a aᵀ
+ *   C = (1 - α) C of the calibration + α mean over the tokens of the prompt of b bᵀ
  *
  *   system  C_KK + λ mean(diag C) I = Rᵀ R       cholesky
  *   right   (C W)_K + λ mean(diag C) W_K         W: [N, D], a row for each number of a unit; known_products.ts
  *   X       Rᵀ R X = right                       solve_cholesky; kept rows become X
  *
  * That is W_K + (C_KK + λ mean(diag C) I)⁻¹ C_KS W_S, without the product of C_KS, which would be made anew for each mask. The
- * prompt's part of C is never formed as a whole: with A [T, N] it adds A_Kᵀ A_K to the system and A_Kᵀ (A W) to the right side. In
- * float32, by operations of the catalogue on the backend that holds the layer. Where C_KS is 0, rows keep their bits.
+ * prompt's part of C is never formed as a whole: with the b of its tokens (moments.ts) as A [T, N] it adds A_Kᵀ A_K to the system and
+ * A_Kᵀ (A W) to the right side. In float32, by operations of the catalogue on the backend that holds the layer. Where C_KS is 0,
+ * rows keep their bits.
  */
 import type { Buffer } from '../backends/backend.ts'
 import { BufferScope } from '../backends/buffer_scope.ts'
@@ -18,6 +19,7 @@ import type { Compensation, CompensationName, Folded, FoldedMatrix } from '../ma
 import { DEFAULT_RIDGE } from '../masks/compensation.ts'
 import type { HeldMoments } from './held_moments.ts'
 import { KnownProducts } from './known_products.ts'
+import { sized } from './moments.ts'
 import { remembered } from '../tensor/records.ts'
 
 /** What a method says of its compensation. */
@@ -87,7 +89,8 @@ function share(own: Float64Array, prompt: Float64Array | null, promptShare: numb
 function addMean(moments: HeldMoments, promptShare: number, matrix: FoldedMatrix): Folded {
   const { backend, kind, layer, weight, skipped, prompt } = matrix
   const [N, D] = matrix.shape
-  const w = moments.weights(kind, layer, prompt && meanOf(prompt, N, square))
+  const b = sizedPrompt(matrix)
+  const w = moments.weights(kind, layer, b && meanOf(b, N, square))
   const shown = prompt && meanOf(prompt, N, (value) => value)
   const means = share(moments.mixed(kind, layer, 'means', w), shown, promptShare)
   const scope = new BufferScope(backend)
@@ -108,9 +111,10 @@ function leastSquares(
   promptShare: number,
   matrix: FoldedMatrix,
 ): Folded {
-  const { backend, kind, layer, kept, skipped, prompt } = matrix
+  const { backend, kind, layer, kept, skipped } = matrix
   const [N, D] = matrix.shape
   const K = kept.length
+  const prompt = sizedPrompt(matrix)
   const shown = prompt && meanOf(prompt, N, square)
   const w = moments.weights(kind, layer, shown)
   const squares = share(moments.mixed(kind, layer, 'squares', w), shown, promptShare)
@@ -136,6 +140,14 @@ function leastSquares(
   } finally {
     scope.dispose()
   }
+}
+
+/** The b of the tokens of the prompt: [T, N]. */
+function sizedPrompt({ backend, kind, shape: [N], prompt }: FoldedMatrix): Float32Array | null {
+  if (!prompt) return null
+  return BufferScope.within(backend, (scope) =>
+    backend.readF32(sized(scope, kind, scope.upload(prompt, [prompt.length / N, N]))),
+  )
 }
 
 /**

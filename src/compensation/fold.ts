@@ -4,7 +4,7 @@
  * The units of a layer give N numbers a at a token, one for each neuron, or K for each head. A mask keeps some of them (K) and
  * skips the others (S). What the kept ones say of the skipped ones is linear least squares over the tokens of a calibration:
  *
- *   C   = sum over tokens of a aᵀ                      [N, N]
+ *   C   = sum over tokens of b bᵀ                      [N, N]; b is a, and of neurons a / its root mean square (moments.ts)
  *   B   = C_SK (C_KK + λ mean(diag C) I)⁻¹             a_S ~ B a_K
  *   W a ~ W_K a_K + W_S B a_K                          W: the matrix that adds the units up, [D, N]
  *

@@ -1,6 +1,11 @@
 /**
- * The moments of a model's units over a text: sums over tokens of a and of a aᵀ, where a are the heads' outputs of a layer, side by
- * side, or the activations of its neurons, before any mask.
+ * The moments of a model's units over a text: sums over tokens of a and of b bᵀ, where a are the heads' outputs of a layer, side by
+ * side, or the activations of its neurons, before any mask. Of heads, b is a; of neurons, it is a divided by its root mean square:
+ *
+ *   b = a / root of (sum of a² / N + 10⁻⁶)
+ *
+ * So each token counts alike. Gated neurons of a first token can be a thousand times as large as those of any other (massive
+ * activations, Sun et al. 2024, arXiv 2402.17762), and least squares over a would be about that token alone.
  *
  * The sums grow inside the backend, by `linear_backward_weight` and `linear_backward_bias`, token after token in float32. So they can be read between two
  * windows and begun from again: what is collected in parts is what is collected at once, bit for bit on a backend that adds
@@ -22,7 +27,7 @@ export type MomentWidths = Readonly<Record<UnitKind, number>>
 export interface MomentTables<Numbers> {
   /** Of a. */
   readonly first: Numbers // [N]
-  /** Of a aᵀ, symmetric. */
+  /** Of b bᵀ, symmetric. */
   readonly second: Numbers // [N, N]
 }
 
@@ -32,6 +37,18 @@ export type LayerMoments = Readonly<Record<UnitKind, MomentTables<Float32Array>>
 /** The widths of a model's moments: H K of heads, F of neurons. */
 export function momentWidths(config: LanguageModel['config']): MomentWidths {
   return { heads: contextWidth(config), neurons: config.neurons }
+}
+
+/** ε of b, in the head of this file: a token whose neurons are all zero keeps its zeros. */
+const EPSILON = 1e-6
+
+/** The b of each token: [T, N]. @param scope holds it until it is disposed @param a [T, N] */
+export function sized(scope: BufferScope, kind: UnitKind, a: Buffer): Buffer {
+  if (kind === 'heads') return a
+  const [, N] = a.shape
+  const b = scope.allocate('f32', a.shape, 'anything')
+  scope.backend.ops.rms_norm(b, a, scope.upload(new Float32Array(N).fill(1)), EPSILON)
+  return b
 }
 
 /** Sums that grow window by window. Dispose them. */
@@ -70,14 +87,17 @@ export class MomentSums {
    */
   add(tokens: Int32Array, mask: UnitMask | null = null): void {
     const trace = traceForward(this.#model, tokens, { mask })
+    const { backend } = this.#model
     try {
       for (const [layer, sums] of this.#sums.entries()) {
         const { section, frame } = trace.sections[layer + 1]
         for (const kind of unitKinds) {
           const a = frame[siteIn(section, kind).inner]
-          const { ops } = this.#model.backend
-          ops.linear_backward_bias(sums[kind].first, a, null)
-          ops.linear_backward_weight(sums[kind].second, a, a, null)
+          backend.ops.linear_backward_bias(sums[kind].first, a, null)
+          BufferScope.within(backend, (scope) => {
+            const b = sized(scope, kind, a)
+            backend.ops.linear_backward_weight(sums[kind].second, b, b, null)
+          })
         }
       }
     } finally {

@@ -2,7 +2,7 @@
  * Moments as files: safetensors, with tensors for each layer l and kind of unit.
  *
  *   heads.l.means            [N]             means of the activations, float32
- *   heads.l.squares          [N]             mean squares: the diagonal of C, float32
+ *   heads.l.squares          [N]             the diagonal of C, float32
  *   heads.l.correlations     [N (N - 1) / 2] C_ij / root of (C_ii C_jj) for j < i, row by row, times 32767 and rounded to
  *                                            int16; 0 beside a unit that was never active
  *   heads.l.worths           [H]             what cannot be recovered of each unit and those worth less (worth.ts), float32
@@ -26,7 +26,7 @@ import { momentWidths, type LayerMoments, type MomentTables, type MomentWidths }
 import type { LanguageModel } from '../engine/language_model.ts'
 import { HeldMoments, ONE, summarize, type UnitMoments } from './held_moments.ts'
 
-const FORMAT = 'shadowllm-moments'
+const FORMAT = 'shadowllm-moments-2'
 
 /** What a file of moments is of. */
 export interface MomentsOrigin {
