@@ -37,6 +37,29 @@ export function compensatedTable({ cells, rows }: Grid, asked: number): string {
   )
 }
 
+/** One line of two grids over the same windows, which differ in how their moments were collected. */
+export interface Weighing {
+  readonly what: string
+  readonly before: Grid
+  readonly after: Grid
+  readonly asked: number
+  /** As rows of both grids name it. */
+  readonly planner: string
+}
+
+/** KL from dense before and after, and the difference with the errors of pairs. */
+export function weighingTable(lines: readonly Weighing[]): string {
+  return markdownTable(
+    ['', 'as they are', 'divided', 'difference'],
+    lines.map(({ what, before, after, asked, planner }) => {
+      const [old, now] = [before, after].map((grid) => grid.cells[grid.find(planner, asked)])
+      const [was, is] = [before, after].map((grid) => grid.row(planner, asked))
+      const { value, error } = compareKl(now.scores, old.scores)
+      return [what, pair(was.kl, was.klError, 3), pair(is.kl, is.klError, 3), pair(value, error, 3)]
+    }),
+  )
+}
+
 /** One line of what the prompt adds: under a budget, a mask that the prompt decides beside one that it does not. */
 export interface Context {
   readonly what: string

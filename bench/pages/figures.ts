@@ -10,7 +10,13 @@ import { armsOf, type Frontier, type FrontierArm } from '../frontier/data.ts'
 import { frontierTable, nats } from '../frontier/figure.ts'
 import { InputError } from '../../src/tensor/errors.ts'
 import { glossary } from '../../src/web/view/glossary.ts'
-import { compensatedTable, contextTable, type Context } from './compensated_table.ts'
+import {
+  compensatedTable,
+  contextTable,
+  weighingTable,
+  type Context,
+  type Weighing,
+} from './compensated_table.ts'
 import { errorCodes, exitCodeList } from './errors.ts'
 import { commandFlags } from './flags.ts'
 import { Grid, type GridRun, type Where } from './grid.ts'
@@ -124,6 +130,18 @@ export function figuresOf(results: Results): object {
     compensated: (name: string, asked: number) => compensatedTable(grid(name), asked),
     context: (lines: readonly (Omit<Context, 'grid'> & { name: string })[]) =>
       contextTable(lines.map(({ name, ...line }) => ({ ...line, grid: grid(name) }))),
+    /** What was measured of the same seeds before tokens were divided by their root mean square, and after: weighed-NAME. */
+    weighing: (lines: readonly (Omit<Weighing, 'before' | 'after'> & { name: string })[]) =>
+      weighingTable(
+        lines.map(({ name, ...line }) => {
+          const after = grid(`weighed-${name}`)
+          return {
+            ...line,
+            before: new Grid(name, results.runsOf(name).slice(0, after.runs.length)),
+            after,
+          }
+        }),
+      ),
     /** A table of one column of rows: a line for each share asked for in per cent, a column for each planner. */
     matrix: (
       name: string,

@@ -4,7 +4,7 @@
  * Tests src/experiments/grid_cells.ts and src/results/measured_run.ts.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { compensatedTable, contextTable } from '../../bench/pages/compensated_table.ts'
+import { compensatedTable, contextTable, weighingTable } from '../../bench/pages/compensated_table.ts'
 import { Grid, gridRunOf } from '../../bench/pages/grid.ts'
 import { tablesOf } from '../../bench/pages/grid_table.ts'
 import { Pages } from '../../bench/pages/pages.ts'
@@ -851,6 +851,12 @@ describe('what is written of a run', () => {
     expect(cellsIn(contextTable([{ ...what, contextual: 'griffin', fixed: 'static, per layer' }]))).toEqual([
       ['', 'neither', 'in the mask', 'in the moments', 'in both'],
       ['these', (0.5 * value).toFixed(3), ...[0.25, 0.25, 0.375].map(say)],
+    ])
+    measured.methods = [dense, ...cellsOf('griffin', [1, 0.9, 0.5])]
+    const weighing = { ...what, before: gridOf(JSON.stringify(file)), after: compensated }
+    expect(cellsIn(weighingTable([{ ...weighing, planner: 'griffin, least squares' }]))).toEqual([
+      ['', 'as they are', 'divided', 'difference'],
+      ['these', ...[0.5, 0.25, -0.25].map(say)],
     ])
     expect(compensatedTable(compensated, 25)).not.toContain('static')
     // What all rows of a table share stands in its title alone.

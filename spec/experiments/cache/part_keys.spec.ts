@@ -4,7 +4,7 @@
  *
  * Tests src/experiments/cache/measure.ts and src/evaluation/settings.ts.
  */
-import { writeFileSync } from 'node:fs'
+import { globSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createBackend } from '../../../src/backends/select.ts'
@@ -225,6 +225,22 @@ test('scores of a given predictor depend on its numbers, and compared scores are
   expect(one).not.toBe(predictors[1])
   for (const predictor of predictors) predictor.dispose()
 })
+
+test('examples are named by the text they are of, whatever the text that is scored is called', async () => {
+  const evaluated = [document('six', 'qwertzuiopasdfghjklyxcvbnm')]
+  for (const dataName of ['final.raw; calibration: learn.raw', 'final.raw; calibration: novels.txt']) {
+    const cache = await openCache({ evaluated, dataName })
+    await cache.examples({ count: 1, shots: null }, 1, ['plainact'])
+    expect(readCalibrations()).toEqual(['documents'])
+    expect((await cache.provenance(1)).data.name).toBe(dataName)
+  }
+})
+
+/** The names of the texts of all calibrations in the store. */
+const readCalibrations = (): string[] =>
+  globSync(join(folder, '*', 'calibration.json')).map(
+    (path) => (JSON.parse(readFileSync(path, 'utf8')) as { data: { name: string } }).data.name,
+  )
 
 test('scores under random masks depend on the seeds of their windows, other scores do not', async () => {
   const cache = await openCache()

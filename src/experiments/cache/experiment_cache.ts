@@ -427,7 +427,7 @@ export class ExperimentCache {
       ...request,
       model,
       modelHash,
-      source: { name: this.#dataName, windows },
+      source: { name: this.#calibratedName, windows },
       examples: windows.length,
       folder,
       mask,
@@ -443,6 +443,12 @@ export class ExperimentCache {
   get #dataName(): string {
     const { dataName, documents } = this.options
     return dataName ?? (documents ? 'documents' : 'Brown corpus')
+  }
+
+  /** The name of what is learnt from: `dataName` is that of the evaluated text, where there is one of its own. */
+  get #calibratedName(): string {
+    const { documents, evaluated } = this.options
+    return evaluated ? (documents ? 'documents' : 'Brown corpus') : this.#dataName
   }
 
   async #makePredictor(method: Method, seed: number, description: object): Promise<TrainedPredictor> {
