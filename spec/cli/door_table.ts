@@ -143,8 +143,8 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
     input(missing, 'got nothing', below),
     input(missing, 'got nothing', ''),
     input('FILE_KIND', 'got a folder', folder),
-    input('FILE_READ', 'got ELOOP', loop),
-    input('FILE_READ', 'got ENAMETOOLONG', 'a'.repeat(300)),
+    input('FILE_READ', 'got links that lead in a circle', loop),
+    input('FILE_READ', 'got a name that is too long', 'a'.repeat(300)),
   ]
   const model: Door = {
     wrong: [
@@ -152,7 +152,7 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
       input('MODEL_MISSING', 'got nothing', ''),
       input('MODEL_CONFIG', 'config.json', folder),
       input('MODEL_FORMAT', 'ends with .safetensors', file),
-      input('FILE_READ', 'got ELOOP', loop),
+      input('FILE_READ', 'got links that lead in a circle', loop),
     ],
   }
   const revision: Door = {
@@ -191,14 +191,14 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
       input('FILE_MISSING', 'got nothing', none),
       input('FILE_MISSING', 'got nothing', folder),
       input('FILE_MISSING', 'got nothing', file),
-      input('FILE_READ', 'got ELOOP', loop),
+      input('FILE_READ', 'got links that lead in a circle', loop),
     ],
   })
   const answers: Door = {
     wrong: [
       ...[none, below, ''].map((value) => input('FILE_MISSING', 'got nothing', value)),
       input('FILE_KIND', 'got a file', file),
-      input('FILE_READ', 'got ELOOP', loop),
+      input('FILE_READ', 'got links that lead in a circle', loop),
     ],
   }
   const tasks = names('TASK_NAME', 'one of piqa')
@@ -208,7 +208,7 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
       ...usage('VALUE', 'TASK=FILE', '', 'copa', 'copa=', 'no-such=x', '=x'),
       input('FILE_MISSING', 'got nothing', `copa=${none}`),
       input('FILE_KIND', 'got a folder', `copa=${folder}`),
-      input('FILE_READ', 'got ELOOP', `copa=${loop}`),
+      input('FILE_READ', 'got links that lead in a circle', `copa=${loop}`),
     ],
   }
   const data: Door = {
@@ -462,7 +462,7 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
         input('FILE_MISSING', 'got nothing', none),
         input('FILE_MISSING', 'got nothing', folder),
         input('JSON_SYNTAX', 'expected', file),
-        input('FILE_READ', 'got ELOOP', loop),
+        input('FILE_READ', 'got links that lead in a circle', loop),
       ],
     },
     '--tokenizer <dir>': {
