@@ -179,6 +179,12 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
   const tensors: Door = {
     wrong: [...read(), input('SAFETENSORS_HEADER_LIMIT', 'a safetensors header', file)],
   }
+  const mask: Door = {
+    wrong: [
+      ...read(),
+      input('MASK_FORMAT', 'a mask, as "shadowllm masks --output" writes it, got another file', file),
+    ],
+  }
   const predictor: Door = {
     wrong: [
       ...read(),
@@ -293,7 +299,7 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
     'calibrate --threads <count>': whole(1, '65'),
     'reproduce --threads <count>': whole(1, '65'),
     'calibrate --rows <task=file>': rows,
-    'calibrate --mask <file>': tensors,
+    'calibrate --mask <file>': mask,
     // train
     'train --output <file>': written,
     'train --criterion <name>': { wrong: usage('CRITERION_NAME', 'plainact', 'no-such', '') },
@@ -415,7 +421,7 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
     'inspect --storage <names>': { wrong: usage('STORAGE', 'f32, bf16, f16, int8', 'no-such', '', 'f32,') },
     '--texts <count>': whole(1, '501'),
     // convert
-    'convert --mask <file>': tensors,
+    'convert --mask <file>': mask,
     '--compensate <list>': names('COMPENSATE', 'one of none'),
     '--prompt-share <share>': coded('PROMPT_SHARE', number('-1', '1.5')),
     '--prompt-share <list>': coded('PROMPT_SHARE', number('-1', '1.5')),
@@ -448,7 +454,7 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
     'bench --backend <list>': names('BACKEND_NAME', 'one of reference'),
     'bench --storage <list>': names('STORAGE', 'f32, bf16, f16, int8'),
     'bench --planner <list>': names('PLANNER', 'shadow'),
-    'bench --mask <file>': { beside: ['--model', root + tinyFolder], wrong: read() },
+    'bench --mask <file>': { ...mask, beside: ['--model', root + tinyFolder] },
     'bench --predictor <file>': { beside: ['--model', root + tinyFolder], wrong: read() },
     '--test <list>': { wrong: usage('TEST', 'pp', 'no-such', '', 'pp0', 'tg-1', 'pp1.5', 'tg32@') },
     '--rounds <count>': whole(1, '2000000'),
