@@ -67,7 +67,7 @@ test.skipIf(!isThere)(
     // The line before the last one comes back, and is edited.
     await say('\u001b[A\u001b[A\u007f\u007f4\r', 'random, 40.0 %')
     terminal.type('once upon\r')
-    expect(await terminal.until('of the weights skipped')).toMatch(/\[\d\d % $/)
+    expect(await terminal.until("of the layers' weights skipped")).toMatch(/\[\d\d % $/)
     await terminal.until('> ')
     // A typed line that is given up.
     terminal.type('half a line')
