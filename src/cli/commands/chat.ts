@@ -9,7 +9,6 @@ import { runChat } from '../chat_loop.ts'
 import { withModel } from '../open_model.ts'
 import { loadPlanFiles } from '../planner_flags.ts'
 import type { Session } from '../session.ts'
-import { UsageError } from '../../tensor/errors.ts'
 import type { FlagRow } from '../values.ts'
 import {
   addWritingFlags,
@@ -65,13 +64,7 @@ export function define(command: Command, session: Session): void {
   ]
   addWritingFlags(command, '1024', own, 'chatModel', answerLimit)
     .addHelpText('after', help)
-    .allowExcessArguments()
-    .action(async (flags: WritingFlags, { args }: Command) => {
-      if (args.length > 0)
-        throw new UsageError(
-          'EXCESS_ARGUMENTS',
-          `arguments: expected none, got ${args.join(' ')}; "shadowllm generate --chat" answers one message`,
-        )
+    .action(async (flags: WritingFlags) => {
       if (!draws(session, flags)) expectTemperature(flags)
       await checkFiles(flags)
       await withModel(session, flags, (opt) => chat(session, opt, flags))
