@@ -203,6 +203,16 @@ describe.skipIf(!isThere)(
       expect(await ended).toBe(0)
     })
 
+    test('gives the terminal back where the model cannot be loaded', async () => {
+      const chat = `'${process.execPath}' src/cli/main.ts chat -m '${join(folder, 'none.gguf')}'`
+      const { until, ended } = openTerminal(`stty -g; ${chat}; echo code $?.; stty -g`)
+      const before = (await until('shadowllm: ')).trim()
+      expect(await until('code ')).toContain('[MODEL_MISSING]\r\n')
+      expect(await until('.')).toBe('3')
+      expect(await until(before)).toBe('\r\n')
+      await ended
+    })
+
     test('ends with 130 when its terminal goes, and keeps the running answer in its session', async () => {
       const session = join(folder, 'gone.session')
       const { until, ended, type, pid } = await start(`--max-tokens 300 --session ${session}`)

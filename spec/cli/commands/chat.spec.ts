@@ -511,7 +511,7 @@ async function typed(
   }
   const options = { planner: 'dense', sparsity: 0.5, maxTokens: 12, temperature: 9 } as const
   try {
-    await runChat(session, opt, { options, ...flags })
+    await runChat(session, opt, { options, ...flags }, session.lines())
   } finally {
     await opt.dispose()
   }
