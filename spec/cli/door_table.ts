@@ -143,8 +143,8 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
     input(missing, 'got nothing', below),
     input(missing, 'got nothing', ''),
     input('FILE_KIND', 'got a folder', folder),
-    input('FILE_READ', 'got ELOOP', loop),
-    input('FILE_READ', 'got ENAMETOOLONG', 'a'.repeat(300)),
+    input('FILE_READ', 'got links that lead in a circle', loop),
+    input('FILE_READ', 'got a name that is too long', 'a'.repeat(300)),
   ]
   const model: Door = {
     wrong: [
@@ -152,7 +152,7 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
       input('MODEL_MISSING', 'got nothing', ''),
       input('MODEL_CONFIG', 'config.json', folder),
       input('MODEL_FORMAT', 'ends with .safetensors', file),
-      input('FILE_READ', 'got ELOOP', loop),
+      input('FILE_READ', 'got links that lead in a circle', loop),
     ],
   }
   const revision: Door = {
@@ -179,6 +179,12 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
   const tensors: Door = {
     wrong: [...read(), input('SAFETENSORS_HEADER_LIMIT', 'a safetensors header', file)],
   }
+  const mask: Door = {
+    wrong: [
+      ...read(),
+      input('MASK_FORMAT', 'a mask, as "shadowllm masks --output" writes it, got another file', file),
+    ],
+  }
   const predictor: Door = {
     wrong: [
       ...read(),
@@ -191,14 +197,14 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
       input('FILE_MISSING', 'got nothing', none),
       input('FILE_MISSING', 'got nothing', folder),
       input('FILE_MISSING', 'got nothing', file),
-      input('FILE_READ', 'got ELOOP', loop),
+      input('FILE_READ', 'got links that lead in a circle', loop),
     ],
   })
   const answers: Door = {
     wrong: [
       ...[none, below, ''].map((value) => input('FILE_MISSING', 'got nothing', value)),
       input('FILE_KIND', 'got a file', file),
-      input('FILE_READ', 'got ELOOP', loop),
+      input('FILE_READ', 'got links that lead in a circle', loop),
     ],
   }
   const tasks = names('TASK_NAME', 'one of piqa')
@@ -208,7 +214,7 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
       ...usage('VALUE', 'TASK=FILE', '', 'copa', 'copa=', 'no-such=x', '=x'),
       input('FILE_MISSING', 'got nothing', `copa=${none}`),
       input('FILE_KIND', 'got a folder', `copa=${folder}`),
-      input('FILE_READ', 'got ELOOP', `copa=${loop}`),
+      input('FILE_READ', 'got links that lead in a circle', `copa=${loop}`),
     ],
   }
   const data: Door = {
@@ -293,7 +299,7 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
     'calibrate --threads <count>': whole(1, '65'),
     'reproduce --threads <count>': whole(1, '65'),
     'calibrate --rows <task=file>': rows,
-    'calibrate --mask <file>': tensors,
+    'calibrate --mask <file>': mask,
     // train
     'train --output <file>': written,
     'train --criterion <name>': { wrong: usage('CRITERION_NAME', 'plainact', 'no-such', '') },
@@ -415,7 +421,7 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
     'inspect --storage <names>': { wrong: usage('STORAGE', 'f32, bf16, f16, int8', 'no-such', '', 'f32,') },
     '--texts <count>': whole(1, '501'),
     // convert
-    'convert --mask <file>': tensors,
+    'convert --mask <file>': mask,
     '--compensate <list>': names('COMPENSATE', 'one of none'),
     '--prompt-share <share>': coded('PROMPT_SHARE', number('-1', '1.5')),
     '--prompt-share <list>': coded('PROMPT_SHARE', number('-1', '1.5')),
@@ -448,7 +454,7 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
     'bench --backend <list>': names('BACKEND_NAME', 'one of reference'),
     'bench --storage <list>': names('STORAGE', 'f32, bf16, f16, int8'),
     'bench --planner <list>': names('PLANNER', 'shadow'),
-    'bench --mask <file>': { beside: ['--model', root + tinyFolder], wrong: read() },
+    'bench --mask <file>': { ...mask, beside: ['--model', root + tinyFolder] },
     'bench --predictor <file>': { beside: ['--model', root + tinyFolder], wrong: read() },
     '--test <list>': { wrong: usage('TEST', 'pp', 'no-such', '', 'pp0', 'tg-1', 'pp1.5', 'tg32@') },
     '--rounds <count>': whole(1, '2000000'),
@@ -462,7 +468,7 @@ export function makeDoors(places: Places): Readonly<Record<string, Door>> {
         input('FILE_MISSING', 'got nothing', none),
         input('FILE_MISSING', 'got nothing', folder),
         input('JSON_SYNTAX', 'expected', file),
-        input('FILE_READ', 'got ELOOP', loop),
+        input('FILE_READ', 'got links that lead in a circle', loop),
       ],
     },
     '--tokenizer <dir>': {

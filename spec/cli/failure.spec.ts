@@ -63,8 +63,20 @@ describe('a failure is one line and an exit code', () => {
     ["option '--seed <number>' argument missing", '--seed: expected a value, got none'],
     ["option '-m, --model <name>' argument missing", '--model: expected a value, got none'],
     [
-      "too many arguments for 'chat'. Expected 0 arguments but got 2: a, b.",
+      "too many arguments for 'doctor'. Expected 0 arguments but got 2: a, b.",
       'arguments: expected 0, got a, b',
+    ],
+    [
+      "too many arguments for 'chat'. Expected 0 arguments but got 2: a, b.",
+      'arguments: expected 0, got a, b; "shadowllm generate --chat" answers one message',
+    ],
+    [
+      "too many arguments for 'chat'. Expected 0 arguments but got 1: a.gguf.",
+      'arguments: expected 0, got a.gguf; a model is named by its flag: -m FILE',
+    ],
+    [
+      "unknown command 'Once upon a time'",
+      'Once upon a time: unknown command (did you mean generate "Once upon a time"?); --help lists them',
     ],
     [
       "too many arguments for 'generate'. Expected 1 argument but got 2: a, b.",
@@ -112,14 +124,21 @@ describe('a failure is one line and an exit code', () => {
       '--prompt: unknown option; a prompt is written without a flag: "a prompt"',
     ],
     ["unknown option '-p'", '-p: unknown option; a prompt is written without a flag: "a prompt"'],
+    [
+      "too many arguments for 'perplexity'. Expected 0 arguments but got 1: a.txt.",
+      'arguments: expected 0, got a.txt; a text is named by its flag: --text FILE',
+    ],
     ["unknown command 'run'", 'run: unknown command (did you mean chat?); --help lists them'],
     ["unknown command 'evaluate'", 'evaluate: unknown command (did you mean eval?); --help lists them'],
-  ])('a name of other programs is told ours, where the command has it: %s', (message, line) => {
-    const error = new CommanderError(1, 'commander.x', `error: ${message}`)
-    expect(describeFailure(error, false, ['--max-tokens', 'chat', 'eval']).line).toBe(
-      `shadowllm: ${line} [X]`,
-    )
-  })
+  ])(
+    'what is meant by a name of another program, or a file, is told where the command has it: %s',
+    (message, line) => {
+      const error = new CommanderError(1, 'commander.x', `error: ${message}`)
+      expect(describeFailure(error, false, ['--max-tokens', '--text', 'chat', 'eval']).line).toBe(
+        `shadowllm: ${line} [X]`,
+      )
+    },
+  )
 
   test('help is no failure', () => {
     const error = new CommanderError(0, 'commander.helpDisplayed', '(outputHelp)')

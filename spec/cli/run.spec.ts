@@ -110,6 +110,17 @@ describe('help', () => {
       expect(await runInside(args), args.join(' ')).toEqual(run)
   })
 
+  test('all flags are explained wherever "all" stands in a help', async () => {
+    const run = await runInside(['generate', '--help', 'all'])
+    expect(run.stdout).toContain('--top-k <count>')
+    for (const args of [
+      ['help', 'generate', 'all'],
+      ['help', 'all', 'generate'],
+      ['help', 'generate', 'all', '--debug'],
+    ])
+      expect(await runInside(args), args.join(' ')).toEqual(run)
+  })
+
   test('the help of all commands is that of the program', async () => {
     const run = await runInside(['--help'])
     expect(run.stdout).toContain('Usage: shadowllm ')

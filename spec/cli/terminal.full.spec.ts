@@ -67,7 +67,7 @@ test.skipIf(!isThere)(
     // The line before the last one comes back, and is edited.
     await say('\u001b[A\u001b[A\u007f\u007f4\r', 'random, 40.0 %')
     terminal.type('once upon\r')
-    expect(await terminal.until('of the weights skipped')).toMatch(/\[\d\d % $/)
+    expect(await terminal.until("of the layers' weights skipped")).toMatch(/\[\d\d % $/)
     await terminal.until('> ')
     // A typed line that is given up.
     terminal.type('half a line')
@@ -201,6 +201,16 @@ describe.skipIf(!isThere)(
       endInput()
       for (const text of ['> ', 'random, 50.0 %', '> ', 'random, 75.0 %', '> ']) await until(text)
       expect(await ended).toBe(0)
+    })
+
+    test('gives the terminal back where the model cannot be loaded', async () => {
+      const chat = `'${process.execPath}' src/cli/main.ts chat -m '${join(folder, 'none.gguf')}'`
+      const { until, ended } = openTerminal(`stty -g; ${chat}; echo code $?.; stty -g`)
+      const before = (await until('shadowllm: ')).trim()
+      expect(await until('code ')).toContain('[MODEL_MISSING]\r\n')
+      expect(await until('.')).toBe('3')
+      expect(await until(before)).toBe('\r\n')
+      await ended
     })
 
     test('ends with 130 when its terminal goes, and keeps the running answer in its session', async () => {

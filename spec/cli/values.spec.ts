@@ -122,6 +122,9 @@ describe('values separated by commas', () => {
     expect(parsed(shares, '0.8, 0.5,0.8')).toEqual([0.5, 0.8])
     expect(parsed(shares, '0.5,1e-7')).toEqual([1e-7, 0.5])
     expect(() => parsed(shares, '0.5,,0.7')).toThrow('got nothing')
+    expect(parsed(shares, '0,1')).toEqual([0, 1])
+    for (const text of ['0,5', '0,05', '0,15'])
+      expect(() => parsed(shares, text)).toThrow(`(with a decimal point: ${text.replace(',', '.')})`)
   })
 
   test('have a default that the help shows as one writes it', () => {

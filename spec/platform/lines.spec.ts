@@ -198,6 +198,24 @@ test.each<[string, string, string[], unknown[]]>([
   lines.close()
 })
 
+test('keys before the first prompt are kept from the start, not written by the terminal, which close gives back', async () => {
+  const { stdin } = played(true)
+  const modes: boolean[] = []
+  Object.assign(stdin, { setRawMode: (isRaw: boolean) => (modes.push(isRaw), stdin) })
+  const lines = openLines()
+  expect(modes).toEqual([true])
+  stdin.write('on')
+  await pause()
+  stdin.write('e\rtwo\r')
+  await pause()
+  expect([await lines.next('> '), await lines.next('> ')]).toEqual(['one', 'two'])
+  lines.close()
+  expect(modes.at(-1)).toBe(false)
+  const unasked = openLines()
+  unasked.close()
+  expect(modes.slice(-2)).toEqual([true, false])
+})
+
 test('a terminal that ends between questions ends the next one', async () => {
   const answers = await asked((stdin) => {
     stdin.end()

@@ -5,7 +5,7 @@ import { statSync } from 'node:fs'
 import { constants } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { missingPermission, systemRefusal } from '../../src/platform/platform.ts'
+import { missingPermission, refusalWords, systemRefusal } from '../../src/platform/platform.ts'
 
 const withCode = (code: string): Error => Object.assign(new Error('words'), { code })
 const denied = Object.assign(new Error('Requires write access to "x"'), { name: 'NotCapable' })
@@ -38,6 +38,12 @@ test.each([
   ['a text', 'ENOSPC'],
   ['a code that is a number', Object.assign(new Error('words'), { code: 28 })],
 ])('%s is not a refusal', (_, error) => expect(systemRefusal(error)).toBe(null))
+
+test.each([
+  ['EACCES', 'no permission'],
+  ['EPERM', 'no permission'],
+  ['EIO', 'EIO'],
+])('%s means %s', (code, words) => expect(refusalWords(code)).toBe(words))
 
 test('a real refusal is found', () => {
   expect(refusalOf(() => statSync(join(import.meta.filename, 'below a file')))).toBe('ENOTDIR')

@@ -63,6 +63,8 @@ test.each([
   ['101%', ''],
   ['%', ''],
   ['1.5', ''],
+  ['0,5', ' (with a decimal point: 0.5)'],
+  ['0,5,1', ''],
 ])('a share that is spelled %s is refused with%s', (text, hint) => {
   expect(() => readOption('--sparsity', text, shareOption)).toThrow(
     expect.objectContaining({ message: `--sparsity: expected a share from 0 to 1, got ${text}${hint}` }),

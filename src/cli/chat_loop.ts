@@ -193,16 +193,17 @@ export interface Turn {
 
 /**
  * Runs a conversation until its input ends.
+ * @param lines its input
  * @throws what `ShadowModel.planner` throws, before the first line is read
  */
-export async function runChat(session: Session, opt: ShadowModel, start: ChatStart): Promise<void> {
+export async function runChat(
+  session: Session,
+  opt: ShadowModel,
+  start: ChatStart,
+  lines: LineInput,
+): Promise<void> {
   await opt.planner(planOptions(start.options))
-  const lines = session.lines()
-  try {
-    await new ChatLoop(session, opt, start, lines).run()
-  } finally {
-    lines.close()
-  }
+  await new ChatLoop(session, opt, start, lines).run()
 }
 
 /** The options that choose a planner. */

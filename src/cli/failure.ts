@@ -111,6 +111,9 @@ function elsewhereHint(message: string, known: readonly string[]): string {
   const [unknown, name] = /^(\S+): unknown (?:command|option)/.exec(message) ?? ['', '']
   if (/^-(p|-prompt)$/.test(name) && known.includes('--max-tokens'))
     return `${unknown}; a prompt is written without a flag: "a prompt"`
+  const file = /^arguments: expected 0, got [^,]+\.(txt|md|jsonl?|parquet)\b/
+  if (file.test(message) && known.includes('--text'))
+    return `${message}; a text is named by its flag: --text FILE`
   const meant = elsewhere.get(name)
   if (meant === undefined || !known.includes(meant) || message.includes('did you mean')) return message
   return message.replace(unknown, `${unknown} (did you mean ${meant}?)`)
@@ -121,6 +124,10 @@ const reworded: readonly (readonly [form: RegExp, words: string])[] = [
   [/^error: /, ''],
   [/^missing required argument '(.*)'$/, '$1: expected an argument, got none; --help shows which'],
   [/^option '(?:\S+, )?(--[\w-]+).*' argument missing$/, '$1: expected a value, got none'],
+  [
+    /^too many arguments for 'chat'\. .* got \d+: (?![^,]+\.gguf\b)(.*)\.$/s,
+    'arguments: expected 0, got $1; "shadowllm generate --chat" answers one message',
+  ],
   [/^too many arguments.*\. Expected (\d+) .* got \d+: (.*)\.$/s, 'arguments: expected $1, got $2'],
   [/^(arguments: expected \d+, got [^,]+\.gguf\b.*)$/s, '$1; a model is named by its flag: -m FILE'],
   [
@@ -131,5 +138,7 @@ const reworded: readonly (readonly [form: RegExp, words: string])[] = [
   [/\s+\(Did you mean /, ' (did you mean '],
   // Of another first letter a command or a flag is not what was meant.
   [/^((?:--)?.)(.*: unknown (?:command|option)) \(did you mean (?!\1|one of ).*\)$/, '$1$2'],
+  // Words with spaces are a prompt.
+  [/^(\S.*\s.*): unknown command$/s, '$1: unknown command (did you mean generate "$1"?)'],
   [/: unknown command.*$/, '$&; --help lists them'],
 ]

@@ -8,6 +8,7 @@ import {
   folderOf,
   hasPackage,
   joinPath,
+  refusalWords,
   remove,
   systemRefusal,
   tryWriting,
@@ -80,16 +81,6 @@ export function writeOutput(path: string, content: string | Uint8Array): Promise
 /** What is expected of a folder that is written into. */
 export const FOLDER = 'a folder that can be written into'
 
-/** What refusals of the system mean where something is written; of others the code is said. */
-const meanings: Readonly<Record<string, string>> = {
-  EACCES: 'no permission',
-  EPERM: 'no permission',
-  EROFS: 'a disk that can only be read',
-  ENOENT: 'a place that takes no new files',
-  ENAMETOOLONG: 'a name that is too long',
-  ELOOP: 'links that lead in a circle',
-}
-
 /**
  * Runs what writes a file, and puts the system's refusal into our words; an abort is none.
  * @param expected what it has to be
@@ -112,7 +103,7 @@ export async function whileWriting<T>(
     const words =
       refusal === 'ENOTDIR'
         ? 'folders in the path, got a file'
-        : `${expected}, got ${meanings[refusal] ?? refusal}`
+        : `${expected}, got ${refusal === 'ENOENT' ? 'a place that takes no new files' : refusalWords(refusal)}`
     throw new UsageError('OUTPUT', `${path}: expected ${words}`, { cause })
   }
 }

@@ -108,7 +108,7 @@ export function addPlanFlags(
   ).default(usual, usual === 'dense' ? `dense; with --sparsity alone ${usualWords}` : usualWords)
   const sparsity = flagOf(
     '--sparsity <share>',
-    'share to skip, from 0 to 1, of the heads and neurons after layer 0, which is computed whole',
+    "share to skip, from 0 to 1, of the heads and neurons after layer 0; the share of the layers' weights is smaller, because layer 0 is always computed, and with griffin and others every head too",
     shareOption,
   ).default(0.5, usual === 'dense' ? '0.5; without --planner and --sparsity nothing is skipped' : undefined)
   addDeciderFlags(command, [planner, sparsity], 'shadow')

@@ -218,7 +218,7 @@ export async function makeProgram(
   // Loaded with a command; without one no flag is listed that is required.
   let needs: (flag: Option) => boolean = () => false
   // Of a flag that is misspelt the nearest of all is told.
-  const showsAll = !asksHelp(session.args) || session.args.at(-1) === ALL
+  const showsAll = !asksHelp(session.args) || session.args.includes(ALL)
   const program = new Command('shadowllm')
     .description(
       'Run language models with some of their heads and neurons skipped, and measure what that costs: ShadowLLM (arXiv 2406.16635), as an executable specification.',

@@ -165,8 +165,11 @@ export function sharesOf<const Flags extends string, Usual extends readonly numb
   description: string,
   usual?: Usual,
 ): Flag<Flags, readonly number[], Usual> {
-  const read = (name: string, text: string): number[] =>
-    readList(name, text, shareOption).toSorted((a, b) => a - b)
+  const read = (name: string, text: string): number[] => {
+    // A share with a decimal comma is refused as a whole: 0,5 is no list of shares.
+    if (/^0,(?![01]$)\d+$/.test(text)) readOption(name, text, shareOption)
+    return readList(name, text, shareOption).toSorted((a, b) => a - b)
+  }
   return withParser(flags, description, null, read).default(usual, usual?.join(','))
 }
 

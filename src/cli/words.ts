@@ -63,8 +63,8 @@ export function formatNats(nats: number, error: number | null): string {
  */
 export function skippedWords(planner: PlannerName, skipped: number, isChecked: boolean): string {
   if (planner === 'dense') return 'dense'
-  const share = `${Math.round(100 * skipped)} % of the weights`
-  return isChecked ? `checked dense, drafts skip ${share}` : `${share} skipped`
+  const share = `${Math.round(100 * skipped)} % of the layers' weights`
+  return isChecked ? `checked dense, drafts by ${planner} skip ${share}` : `${share} skipped by ${planner}`
 }
 
 /** What dense checks did with the drafted tokens. */

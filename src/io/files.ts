@@ -3,7 +3,15 @@
  */
 // Types from where they are, so that programs without the types of a page compile with those of `shadowllm/io/safetensors`.
 import type { FileKind, RangedFile } from '../platform/files.ts'
-import { fileKind, fileNameOf, folderOf, list, openRange, PlatformError } from '../platform/platform.ts'
+import {
+  fileKind,
+  fileNameOf,
+  folderOf,
+  list,
+  openRange,
+  PlatformError,
+  refusalWords,
+} from '../platform/platform.ts'
 import { MAX_NAME, nearestName } from '../tensor/arguments.ts'
 import { ShadowError } from '../tensor/errors.ts'
 import { shownLine } from '../tensor/quote.ts'
@@ -179,6 +187,14 @@ async function system<T>(path: string, action: () => Promise<T>): Promise<T> {
     // A file that did not come says why.
     if (error instanceof PlatformError || error instanceof ShadowError) throw error
     const { code, message } = error as NodeJS.ErrnoException
-    throw refusal('FILE_READ', path, 'a file that can be read', code ?? message, { cause: error })
+    throw refusal(
+      'FILE_READ',
+      path,
+      'a file that can be read',
+      code === undefined ? message : refusalWords(code),
+      {
+        cause: error,
+      },
+    )
   }
 }

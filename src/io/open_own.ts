@@ -1,5 +1,5 @@
 /**
- * Opens the safetensors files that this package writes for one purpose: predictors and sessions.
+ * Opens the safetensors files that this package writes for one purpose: predictors, sessions and masks.
  */
 import { ShadowError } from '../tensor/errors.ts'
 import type { RawTensorSource } from '../tensor/tensor_source.ts'
@@ -7,17 +7,17 @@ import { refusal } from './refusal.ts'
 import { openSafetensors } from './safetensors.ts'
 
 /**
- * Opens a file. One that is none, or has not the entry of that purpose, is refused in its words.
+ * Opens a file. One that is none, or is not of that purpose, is refused in its words.
  * @param code of that refusal
  * @param what the file should be
- * @param entry the metadata that it must have
+ * @param isOwn whether a safetensors file is of that purpose
  * @throws InputError with that code; as `openSafetensors` for a damaged file
  */
 export async function openOwnFile(
   path: string,
   code: string,
   what: string,
-  entry: string,
+  isOwn: (source: RawTensorSource) => boolean,
 ): Promise<RawTensorSource> {
   const source = await openSafetensors(path).catch((error: unknown) => {
     // Other files begin otherwise.
@@ -26,7 +26,7 @@ export async function openOwnFile(
     if (!isOther) throw error
     throw refusal(code, path, what, /\.gguf$/i.test(path) ? 'a GGUF file' : 'another file')
   })
-  if (source.metadata.has(entry)) return source
+  if (isOwn(source)) return source
   await source.close()
   throw refusal(code, path, what, 'another safetensors file')
 }

@@ -305,7 +305,9 @@ export async function checkSessionFile(path: string): Promise<void> {
 }
 
 async function openFile(path: string): Promise<{ readonly source: RawTensorSource; readonly about: About }> {
-  const source = await openOwnFile(path, 'SESSION', 'a session, as --session writes it', entry)
+  const source = await openOwnFile(path, 'SESSION', 'a session, as --session writes it', ({ metadata }) =>
+    metadata.has(entry),
+  )
   try {
     const text = source.metadata.get(entry)
     return {

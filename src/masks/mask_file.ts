@@ -2,14 +2,14 @@
  * A mask as a file: safetensors with head_mask [L, H] and ffn_mask [L, F], as `shadowllm masks --output` writes it.
  */
 import { readFinite } from '../io/read_finite.ts'
-import { openSafetensors } from '../io/safetensors.ts'
+import { openOwnFile } from '../io/open_own.ts'
 import { makeMask, type UnitMask, type UnitShape } from './mask.ts'
 import { closing } from '../tensor/tensor_source.ts'
 
 /**
  * Reads a mask that `shadowllm masks --output` wrote, for a planner that answers with it.
  * @param path of a safetensors file with `head_mask` [L, H] and `ffn_mask` [L, F]
- * @throws InputError TENSOR_MISSING, TENSOR_SHAPE if it is not one of this shape, MASK_VALUE for a value that is not
+ * @throws InputError MASK_FORMAT for a file that is no mask, TENSOR_MISSING, TENSOR_SHAPE if it is not one of this shape, MASK_VALUE for a value that is not
  *   finite; SAFETENSORS_*, FILE_* and others of `openSafetensors`
  * @example
  * ```ts no-run
@@ -24,7 +24,13 @@ import { closing } from '../tensor/tensor_source.ts'
  * ```
  */
 export async function readMask(path: string, shape: UnitShape): Promise<UnitMask> {
-  return closing(openSafetensors(path), async (source) => {
+  const opened = openOwnFile(
+    path,
+    'MASK_FORMAT',
+    'a mask, as "shadowllm masks --output" writes it',
+    ({ tensors }) => tensors.has('head_mask'),
+  )
+  return closing(opened, async (source) => {
     const read = (name: string, units: number): Promise<Float32Array> =>
       readFinite(source, name, [shape.layers, units], 'MASK_VALUE', path)
     return makeMask(shape, await read('head_mask', shape.heads), await read('ffn_mask', shape.neurons))

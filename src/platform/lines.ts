@@ -47,8 +47,8 @@ export function openLines(): LineInput {
 }
 
 /**
- * Readline has the terminal while a question waits. Between questions keys are kept for the next one: a terminal would write them into
- * what is printed, and forget them at ctrl-C. Ctrl-C is then the signal that it usually is.
+ * Readline has the terminal while a question waits. Before and between questions keys are kept for the next one: a terminal would write
+ * them into what is printed, and forget them at ctrl-C. Ctrl-C is then the signal that it usually is.
  */
 function typedLines(): LineInput {
   const { createInterface } = builtin('node:readline')
@@ -116,7 +116,6 @@ function typedLines(): LineInput {
   }
   /** Takes what was sent before the first prompt: each line is for a question of its own. */
   const takeEarly = async (): Promise<void> => {
-    listen()
     do await new Promise((resolve) => setTimeout(resolve, PASTE))
     while (performance.now() - lately < PASTE)
     const early = Buffer.concat(ahead.splice(0)).map((key) => (key === EARLIER_CTRL_D ? CTRL_D : key))
@@ -133,6 +132,7 @@ function typedLines(): LineInput {
   }
   input.on('error', end)
   input.on('end', end)
+  listen()
   return {
     isTerminal: true,
     next: async (prompt, words = []) => {

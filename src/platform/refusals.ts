@@ -17,6 +17,20 @@ export function systemRefusal(error: unknown): string | null {
   return codeInWords(error.message) ?? missingPermission(error)
 }
 
+/** What refusals of the system mean. */
+const meanings: Readonly<Record<string, string>> = {
+  EACCES: 'no permission',
+  EPERM: 'no permission',
+  EROFS: 'a disk that can only be read',
+  ENAMETOOLONG: 'a name that is too long',
+  ELOOP: 'links that lead in a circle',
+}
+
+/** What the code of an error of the system means, in words; the code itself if that is not known. */
+export function refusalWords(code: string): string {
+  return meanings[code] ?? code
+}
+
 /** Deno has codes for common errors only; for others it gives the number. */
 function codeInWords(message: string): string | null {
   const number = Number(/\(os error (\d+)\)/.exec(message)?.[1])

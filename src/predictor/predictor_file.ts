@@ -132,7 +132,9 @@ export function openPredictor(path: string, backend: Backend, storage: Storage =
 }
 
 function openFile(path: string): Promise<RawTensorSource> {
-  return openOwnFile(path, 'PREDICTOR_CARD', 'a predictor, as "shadowllm train" writes it', configEntry)
+  return openOwnFile(path, 'PREDICTOR_CARD', 'a predictor, as "shadowllm train" writes it', ({ metadata }) =>
+    metadata.has(configEntry),
+  )
 }
 
 /** For which masks a predictor is meant: those that its scores were learnt for (training/learn_scores.ts). */

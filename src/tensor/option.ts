@@ -87,6 +87,12 @@ const digits = /^-?\d+$/
 const readNumber = (text: string): number => (decimal.test(text) ? Number(text) : NaN)
 const readWhole = (text: string): number => (digits.test(text) ? Number(text) : NaN)
 
+/** What to add to the refusal of a text with a decimal comma. */
+const commaHint = (value: unknown): string =>
+  typeof value === 'string' && /^[+-]?\d*,\d+$/.test(value)
+    ? ` (with a decimal point: ${value.replace(',', '.')})`
+    : ''
+
 /** A number for which something holds. */
 export function numberOption(
   code: string,
@@ -94,7 +100,13 @@ export function numberOption(
   holds: (value: number) => boolean,
   hint?: (value: unknown) => string,
 ): OptionRecord<number> {
-  return { code, words, holds: (value) => typeof value === 'number' && holds(value), read: readNumber, hint }
+  return {
+    code,
+    words,
+    holds: (value) => typeof value === 'number' && holds(value),
+    read: readNumber,
+    hint: (value) => commaHint(value) || (hint?.(value) ?? ''),
+  }
 }
 
 /** A number from `least` to `most`, which is finite. */

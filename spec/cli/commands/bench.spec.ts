@@ -33,6 +33,12 @@ function run(
 const tiny = ['-m', tinyFolder, '--test', 'pp3,tg2@4', '--rounds', '2', '--sparsity', '0.5']
 
 describe('bench', () => {
+  test('says which planners have random scores, and how those of a calibration are measured', async () => {
+    const help = (await runInside(['bench', '--help'])).stdout.replace(/\s+/g, ' ')
+    expect(help).toMatch(/\(static, [^)]*griffin-static\) are timed with random scores/)
+    expect(help).toContain('write it by "shadowllm masks -o FILE", and give it by --mask FILE')
+  })
+
   test('ends with a sentence a test on how fast rows are beside dense', async () => {
     const { stdout } = await runInside(['bench', ...tiny])
     const [first, second] = stdout.trimEnd().split('\n').slice(-2)

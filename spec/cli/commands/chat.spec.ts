@@ -511,7 +511,7 @@ async function typed(
   }
   const options = { planner: 'dense', sparsity: 0.5, maxTokens: 12, temperature: 9 } as const
   try {
-    await runChat(session, opt, { options, ...flags })
+    await runChat(session, opt, { options, ...flags }, session.lines())
   } finally {
     await opt.dispose()
   }
@@ -570,7 +570,7 @@ describe('at a terminal', () => {
     const { notes } = await typed(['/planner random', '/sparsity 0.75', 'once', 'a'])
     expect(notes).toHaveLength(2)
     expect(notes[1]).toMatch(
-      /^\[\d+ % of the weights skipped; \d+\.\d tokens\/s; \d+ tokens read in \d\.\d\d s, [1-9]\d* from the cache/,
+      /^\[\d+ % of the layers' weights skipped by random; \d+\.\d tokens\/s; \d+ tokens read in \d\.\d\d s, [1-9]\d* from the cache/,
     )
     expect((await typed(['once'], { quiet: true })).notes).toEqual([])
   })
@@ -605,7 +605,7 @@ describe('at a terminal', () => {
     expect(stdout).toContain(`griffin, 25.0 %; ${stays}\n`)
     expect(stdout.split('dense: nothing is skipped')).toHaveLength(4)
     expect(stdout.split('\n').slice(-3)).toEqual(['griffin, 0.0 %', 'griffin, 75.0 %', ''])
-    expect(notes[0]).toMatch(/^\[[1-9]\d* % of the weights skipped/)
+    expect(notes[0]).toMatch(/^\[[1-9]\d* % of the layers' weights skipped by griffin/)
     const other = await typed(['/sparsity 0.5', '/planner random'])
     expect(other.notes[0]).toContain('planner shadow: expected a predictor')
     expect(other.stdout).toContain('random, 50.0 %\n')

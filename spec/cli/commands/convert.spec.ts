@@ -127,15 +127,15 @@ describe('a smaller model', () => {
     const windows = ['--limit', '4', '--prompt', '12', '--continuation', '8', '--threads', '1']
     const text = join(root, 'text.txt')
     writeFileSync(text, 'abc '.repeat(200))
-    const run = async (...args: string[]): Promise<void> => {
-      const { code, stderr } = await runInside(args)
+    const run = async (...args: string[]): Promise<string> => {
+      const { code, stdout, stderr } = await runInside(args)
       expect([code, stderr], args[0]).toEqual([0, ''])
+      return stdout
     }
     await run('calibrate', '-m', model, '--output', traces, '--text', text, '--moments', ...windows)
     const budget = ['--scope', 'per-layer', '--sparsity', '0.5', '--all-layers']
-    await run(
+    const picture = await run(
       'masks',
-      'abc',
       '-m',
       model,
       '--planner',
@@ -147,6 +147,7 @@ describe('a smaller model', () => {
       mask,
       '--quiet',
     )
+    expect(picture).toContain('static by plainact, per-layer; no prompt\n')
   })
 
   test('has fewer units in every layer, and is one that --moments changed', async () => {
@@ -166,14 +167,25 @@ describe('a smaller model', () => {
     expect(texts[2]).not.toEqual(texts[1])
   })
 
-  test('that is no smaller is told of in one line, which --quiet drops, and a GGUF file has fewer units', async () => {
+  test('that is hardly smaller is told of in one line, which --quiet drops, and a GGUF file has fewer units', async () => {
     const whole = 'fixtures/golden-llama/gguf/models/llama_gqa.F32.gguf'
     const own = join(folder, 'mask.safetensors')
     const choice = ['--planner', 'random', '--sparsity', '0.5', '--scope', 'per-layer', '-o', own]
     expect(await runInside(['masks', 'a', '-m', whole, ...choice])).toMatchObject({ code: 0 })
+    // One layer keeps 11 of 12 neurons, the other none.
+    const uneven = join(folder, 'uneven.safetensors')
+    const neurons = Float32Array.from({ length: 24 }, (_, i) => Number(i < 11))
+    await writeSafetensors(
+      uneven,
+      new Map([
+        ['head_mask', { dtype: 'F32', shape: [2, 4], data: new Float32Array(8).fill(1) }],
+        ['ffn_mask', { dtype: 'F32', shape: [2, 12], data: neurons }],
+      ]),
+    )
     const notes: string[] = []
     for (const [from, by, to, ...flags] of [
       [whole, own, 'whole'],
+      [model, uneven, 'uneven'],
       [whole, own, 'quiet', '--quiet'],
       [whole, own, 'small.gguf'],
       [model, mask, 'smaller'],
@@ -182,9 +194,14 @@ describe('a smaller model', () => {
       expect([result.code, result.stdout]).toEqual([0, expect.stringContaining('neurons')])
       notes.push(result.stderr)
     }
-    const [told, ...others] = notes
-    expect(told).toMatch(/^no layer is smaller, [^\n]* "shadowllm masks --all-layers" [^\n]*\n$/)
+    const [dense, nearlyDense, ...others] = notes
+    const told = /^little is left out, [^\n]* "shadowllm masks --all-layers --scope per-layer" [^\n]*\n/
+    expect(dense).toMatch(told)
+    expect(nearlyDense).toMatch(/most: 4 heads, 11 neurons; /)
     expect(others).toEqual(['', '', ''])
+    // It is told before anything is written.
+    const refused = await runInside(['convert', whole, join(folder, 'whole'), '--mask', own])
+    expect(refused.stderr.replace(told, '')).toMatch(/^shadowllm: [^\n]* \[OUTPUT_EXISTS\]\n$/)
   })
 
   test('a mask and moments that do not fit are refused, and leave nothing', async () => {
@@ -194,7 +211,7 @@ describe('a smaller model', () => {
       [[model, 'to.safetensors', '--mask', mask], 2, 'OUTPUT'],
       [[model, 'to', '--moments', moments], 2, 'FLAGS'],
       [[model, 'to', '--mask', mask, '--ridge', '1'], 2, 'FLAGS'],
-      [[model, 'to', '--mask', moments], 3, 'TENSOR_MISSING'],
+      [[model, 'to', '--mask', moments], 3, 'MASK_FORMAT'],
       [[model, 'to', '--mask', mask, '--moments', mask], 3, 'MOMENTS_FORMAT'],
       [[other, 'to', '--mask', mask, '--moments', moments], 3, 'MOMENTS_MODEL'],
     ] as const) {
@@ -210,12 +227,18 @@ describe('a smaller model', () => {
 test.each<[string, string[], RegExp]>([
   ['Q4_0', [], /^\d+ KiB became \d+ KiB, since matrices are F32 without --type; [^\n]+\n$/],
   ['Q4_0', ['--type', 'Q8_0'], /^$/],
+  ['Q4_0', ['--type', 'Q8_0', '--mask'], /^\d+ KiB became \d+ KiB, since matrices are Q8_0; [^\n]+\n$/],
+  ['Q4_0', ['--type', 'Q4_0', '--mask'], /^$/],
   ['Q4_0', ['--quiet'], /^$/],
   ['F32', [], /^$/],
 ])(
-  'a GGUF file of %s with %j is told to have grown only where --type would make it smaller',
-  async (type, flags, told) => {
+  'a GGUF file of %s with %j is told to have grown only where another --type would make it smaller',
+  async (type, given, told) => {
     const from = `fixtures/golden-llama/gguf/models/llama_gqa.${type}.gguf`
+    const mask = join(folder, 'mask.safetensors')
+    const made = await runInside(['masks', 'a', '-m', from, '--planner', 'random', '-o', mask])
+    expect(made.code).toBe(0)
+    const flags = given.flatMap((flag) => (flag === '--mask' ? [flag, mask] : [flag]))
     const { code, stderr } = await runInside(['convert', from, join(folder, 'to.gguf'), ...flags])
     expect([code, stderr]).toEqual([0, expect.stringMatching(told)])
   },

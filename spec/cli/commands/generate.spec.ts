@@ -54,7 +54,7 @@ describe('generate', () => {
     expect(await skipped('griffin', '--max-tokens', '1')).toBeNull()
     const { stderr } = await runInside([...args, 'random'])
     expect(stderr).toMatch(
-      /^44 % of the weights skipped, (\d[\d.]* tokens\/s|\d+\.\d × as fast as dense|about as fast as dense), greedy\n$/,
+      /^44 % of the layers' weights skipped by random, (\d[\d.]* tokens\/s|\d+\.\d × as fast as dense|about as fast as dense), greedy\n$/,
     )
   })
 
@@ -164,7 +164,9 @@ describe('generate', () => {
 
   test('a planner that gains nothing of this model says why', async () => {
     const { stderr } = await runInside(['generate', 'a', '--planner', 'cats', '--max-tokens', '3'])
-    expect(stderr).toMatch(/^after ReLU most gates are zero, [^\n]*\n0 % of the weights skipped, [^\n]*\n$/)
+    expect(stderr).toMatch(
+      /^after ReLU most gates are zero, [^\n]*\n0 % of the layers' weights skipped by cats, [^\n]*\n$/,
+    )
   })
 
   test('a story ends with </s>, before its most tokens', async () => {
@@ -212,7 +214,7 @@ describe('generate', () => {
     expect([checked.skipped, Number(checked.skipped) > 0.3]).toEqual([once.skipped, true])
     const { stderr } = await runInside(['generate', known.text, ...shadow, '--check', '4'])
     expect(stderr).toMatch(
-      /checked dense, drafts skip \d\d % of the weights, [\d.]+ tokens\/s, greedy; \d+ of \d+ drafted tokens replaced, \d+ dropped\n$/,
+      /checked dense, drafts by shadow skip \d\d % of the layers' weights, [\d.]+ tokens\/s, greedy; \d+ of \d+ drafted tokens replaced, \d+ dropped\n$/,
     )
     for (const command of [['perplexity'], ['eval', '--tasks', 'copa']])
       expect(await runInside([...command, '--check', '4'])).toMatchObject({

@@ -137,6 +137,12 @@ describe('masks', () => {
   test.each([
     ['no prompt', 2, 'PROMPT', []],
     ['two prompts', 2, 'PROMPT', ['a', '--text', 'b']],
+    [
+      'no prompt for the oracle beside a mask of all layers',
+      2,
+      'PROMPT',
+      ['--all-layers', '--planner', 'static', '--calibration', 'x', '--continuation', 'a'],
+    ],
     ['an oracle without an answer', 2, 'CONTINUATION', ['a b', '--planner', 'oracle']],
     ['no calibration', 4, 'CALIBRATION_MISSING', ['a b', '--planner', 'static']],
     ['no predictor', 4, 'PREDICTOR_MISSING', ['a b', '--planner', 'dejavu']],

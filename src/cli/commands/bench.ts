@@ -17,6 +17,7 @@ import { fileStorageWords, storages, storageOption } from '../../engine/storages
 import type { LanguageModel } from '../../engine/language_model.ts'
 import { predictorBeside, predictorFile } from '../../io/named_predictor.ts'
 import { joinPath } from '../../platform/platform.ts'
+import { needs } from '../../planners/index.ts'
 import { UsageError } from '../../tensor/errors.ts'
 import { addFlags, flagDefaults, listNames, type SharedFlags } from '../flags.ts'
 import { findWithProgress } from '../open_model.ts'
@@ -26,6 +27,9 @@ import type { Session } from '../session.ts'
 import { listOf, parsedBy, sharesOf, whole, addOwnFlags, type FlagsOf } from '../values.ts'
 import { backendOption, threadsOption } from '../../backends/backend.ts'
 import { nameOption } from '../../tensor/option.ts'
+
+/** The planners whose scores have no influence on the time. */
+const rankedBy = benchPlanners.filter((name) => needs(name, 'calibration')).join(', ')
 
 const help = `
 -m FILE.gguf measures that model; without arguments the embedded model is measured. --shape measures random weights in the sizes of known models. Predictors
@@ -42,6 +46,9 @@ within a round. From 6 rounds on (--rounds) the interval misses the true median 
 All rows of one model are measured in interleaved rounds, in changing order; figures are medians over rounds, ratios are
 taken inside rounds. Tests have the names of llama-bench. Tests and columns:
 ${allLegendRows.join('\n')}
+
+Planners that rank by a calibration (${rankedBy}) are timed with random scores, which take as long. For the speed under the mask
+of a calibration, write it by "shadowllm masks -o FILE", and give it by --mask FILE.
 
 ideal and reading assume that the fc2 rows of zero neurons are read. After ReLU many are not, so reading is an upper bound there.
 ${listNames(({ skips }) => skips === 'channels')} skip no unit. Weights counts the rows of out and fc2 that meet their masked channels, and so do ideal and

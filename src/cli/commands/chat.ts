@@ -6,10 +6,10 @@ import { expectTemperature } from '../../engine/sampling.ts'
 import { generationPlanners } from '../../library/planner_options.ts'
 import type { ShadowModel } from '../../library/shadow_model.ts'
 import { runChat } from '../chat_loop.ts'
+import type { LineInput } from '../../platform/platform.ts'
 import { withModel } from '../open_model.ts'
 import { loadPlanFiles } from '../planner_flags.ts'
 import type { Session } from '../session.ts'
-import { UsageError } from '../../tensor/errors.ts'
 import type { FlagRow } from '../values.ts'
 import {
   addWritingFlags,
@@ -65,16 +65,16 @@ export function define(command: Command, session: Session): void {
   ]
   addWritingFlags(command, '1024', own, 'chatModel', answerLimit)
     .addHelpText('after', help)
-    .allowExcessArguments()
-    .action(async (flags: WritingFlags, { args }: Command) => {
-      if (args.length > 0)
-        throw new UsageError(
-          'EXCESS_ARGUMENTS',
-          `arguments: expected none, got ${args.join(' ')}; "shadowllm generate --chat" answers one message`,
-        )
+    .action(async (flags: WritingFlags) => {
       if (!draws(session, flags)) expectTemperature(flags)
       await checkFiles(flags)
-      await withModel(session, flags, (opt) => chat(session, opt, flags))
+      // While the model loads, a terminal would write keys into the progress line.
+      const lines = session.lines()
+      try {
+        await withModel(session, flags, (opt) => chat(session, opt, flags, lines))
+      } finally {
+        lines.close()
+      }
     })
 }
 
@@ -83,7 +83,12 @@ function draws({ isTerminal }: Session, { json }: WritingFlags): boolean {
   return isTerminal && !json
 }
 
-async function chat(session: Session, opt: ShadowModel, asked: WritingFlags): Promise<void> {
+async function chat(
+  session: Session,
+  opt: ShadowModel,
+  asked: WritingFlags,
+  lines: LineInput,
+): Promise<void> {
   const saved = await openSession(opt, asked, true)
   const flags = await loadPlanFiles(session, opt, resumed(asked, saved), true)
   expectChat(opt, flags)
@@ -94,7 +99,7 @@ async function chat(session: Session, opt: ShadowModel, asked: WritingFlags): Pr
     chatTemplateKwargs: flags.chatTemplateKwargs,
   }
   const planners = generationPlanners.filter((name) => flags.usable.includes(name))
-  await runChat(session, opt, {
+  const start = {
     options,
     system,
     json,
@@ -103,5 +108,6 @@ async function chat(session: Session, opt: ShadowModel, asked: WritingFlags): Pr
     held: heldWords(opt, flags),
     learntWords: flags.learntWords,
     planners,
-  })
+  }
+  await runChat(session, opt, start, lines)
 }

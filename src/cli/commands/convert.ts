@@ -7,7 +7,7 @@ import { openMoments, type Moments } from '../../compensation/moments_file.ts'
 import { smallerModel, type SmallerCheckpoint, type UnitCounts } from '../../compensation/smaller_model.ts'
 import { parseConfig, type ModelConfig } from '../../engine/config.ts'
 import { checkMask } from '../../engine/unit_lists.ts'
-import type { Checkpoint, Conversion, OutputForm } from '../../io/conversion.ts'
+import type { Conversion } from '../../io/conversion.ts'
 import { convertCheckpoint } from '../../io/convert.ts'
 import { formats, type Format } from '../../io/gguf_formats.ts'
 import type { HubOrigin } from '../../io/hub.ts'
@@ -15,6 +15,8 @@ import { openFile } from '../../io/files.ts'
 import { findModelFiles, isGguf } from '../../io/load.ts'
 import { refusal } from '../../io/refusal.ts'
 import { DEFAULT_RIDGE, ridgeOption } from '../../masks/compensation.ts'
+import { achievedSparsity } from '../../masks/achieved.ts'
+import type { UnitMask } from '../../masks/mask.ts'
 import { readMask } from '../../masks/mask_file.ts'
 import { hashFiles } from '../../results/provenance.ts'
 import { MAX_NAME, nearestName } from '../../tensor/arguments.ts'
@@ -41,8 +43,8 @@ become the float32 numbers that they stand for, exactly, and take up to eight ti
 numbers, or rounds matrices to --type as llama.cpp does; it keeps tokenizer and chat template.
 
 With --mask the output is a model of fewer neurons and heads, without those that "shadowllm masks --output" skipped. Every layer
-gets as many as the layer that keeps most, filled up with zeros, so make the mask with "masks --all-layers", which ranks by a
-calibration: layer 0 keeps all otherwise. OPT and OLMo 2 keep all heads, of zeros where they are skipped. Layers of a GGUF file of the architecture llama keep
+gets as many as the layer that keeps most, filled up with zeros, so make the mask with "masks --all-layers --scope per-layer", by which all
+keep equally many: by --all-layers alone a layer may keep nearly all, and without it layer 0 keeps all. OPT and OLMo 2 keep all heads, of zeros where they are skipped. Layers of a GGUF file of the architecture llama keep
 as many as the mask says (llama.cpp calls it deci then). --moments folds what is skipped into what is kept, by least squares
 over the moments that "shadowllm calibrate --moments" collected; those matrices become float32.
 
@@ -52,9 +54,9 @@ Examples:
   $ shadowllm convert pytorch_model.bin model.safetensors
   $ shadowllm convert SmolLM2-135M-Instruct.Q4_1.gguf smollm2
   $ shadowllm calibrate -m smollm2 --text book.txt --moments --output traces
-  $ shadowllm masks -m smollm2 "The captain" --planner static --calibration traces --all-layers --output mask.safetensors
+  $ shadowllm masks -m smollm2 --planner static --calibration traces --all-layers --scope per-layer --output mask.safetensors
   $ shadowllm convert smollm2 smaller --mask mask.safetensors --moments traces/moments.safetensors
-  $ shadowllm convert SmolLM2-135M-Instruct.Q4_1.gguf smaller.gguf --mask mask.safetensors --type Q8_0`
+  $ shadowllm convert SmolLM2-135M-Instruct.Q4_1.gguf smaller.gguf --mask mask.safetensors --type Q4_1`
 
 /** Gives the command its arguments, flags and action. */
 export function define(command: Command, session: Session): void {
@@ -113,6 +115,7 @@ export interface ConvertOutput extends Conversion {
 
 async function run(session: Session, source: string, output: string, flags: ConvertFlags): Promise<void> {
   checkFlags(output, flags)
+  const { ridge = DEFAULT_RIDGE } = flags
   await (isFile(output) ? checkOutput(output) : checkConvertedFolder(output))
   const { path, origin } = await findWithProgress(session, source, flags)
   const moments = flags.moments === undefined ? null : await openMoments(flags.moments)
@@ -120,7 +123,6 @@ async function run(session: Session, source: string, output: string, flags: Conv
     if (moments) await checkMoments(moments, path)
     const isTold = !flags.json && !flags.quiet
     let smaller: SmallerCheckpoint | undefined
-    let isWhole = false
     let isFirst = true
     const conversion = await whileWriting(output, () =>
       convertCheckpoint(path, output, {
@@ -132,8 +134,11 @@ async function run(session: Session, source: string, output: string, flags: Conv
             ? undefined
             : async (from, form) => {
                 const config = parseConfig(from.configJson)
-                smaller = await withoutSkipped(from, form, config, flags, moments)
-                isWhole = keepsAll(smaller, config)
+                const mask = await readMask(flags.mask as string, config)
+                checkMask(mask, config, true)
+                smaller = smallerModel(from, config, mask, moments && { moments, ridge }, form)
+                if (isTold && gainsLittle(smaller, config, mask))
+                  await session.note(littleWords(smaller.units))
                 return smaller
               },
         signal: session.signal,
@@ -155,8 +160,7 @@ async function run(session: Session, source: string, output: string, flags: Conv
       ...(origin && { hub: origin }),
     }
     await printResult(session, flags, all, () => describe(output, all))
-    if (isWhole && isTold) await session.note(gainsNothing)
-    if (isGguf(output) && flags.type === undefined && isTold) await noteGrowth(session, path, conversion)
+    if (isGguf(output) && isTold) await noteGrowth(session, path, conversion, flags)
   } finally {
     await moments?.close()
   }
@@ -165,27 +169,37 @@ async function run(session: Session, source: string, output: string, flags: Conv
 /** An output is told to be larger where it is so many times the input: its types are wider then, and not only its header. */
 const GROWN = 1.5
 
-/** Names --type where a GGUF file without it is larger than its source. */
+/** Names --type where a GGUF file without it is larger than its source, or one of fewer units is. */
 async function noteGrowth(
   session: Session,
   source: string,
   { files: [{ bytes }] }: Conversion,
+  { type, mask }: ConvertFlags,
 ): Promise<void> {
   const file = await openFile((await findModelFiles(source)).weights)
   await file.close()
   const before = file.size
-  if (bytes >= GROWN * before)
+  const isTold = type === undefined ? bytes >= GROWN * before : mask !== undefined && bytes > before
+  if (isTold)
     await session.note(
-      `${formatBytes(before)} became ${formatBytes(bytes)}, since matrices are F32 without --type; --type Q4_1 and others make the file smaller`,
+      `${formatBytes(before)} became ${formatBytes(bytes)}, since matrices are ${type ?? 'F32 without --type'}; --type Q4_1 and others make the file smaller`,
     )
 }
 
-const gainsNothing =
-  'no layer is smaller, because one keeps all its units; "shadowllm masks --all-layers" makes a mask that leaves no layer whole'
+/** Whether the output keeps all heads, and more than half of the neurons that the mask skips. */
+function gainsLittle(
+  { units, layersDiffer }: SmallerCheckpoint,
+  config: ModelConfig,
+  mask: UnitMask,
+): boolean {
+  const leftOut = 1 - units.neurons / config.neurons
+  return (
+    !layersDiffer && units.heads === config.heads && 2 * leftOut <= achievedSparsity(mask, config).neurons
+  )
+}
 
-/** Whether no layer of the output has fewer units than the model. */
-function keepsAll({ units, layersDiffer }: SmallerCheckpoint, { heads, neurons }: ModelConfig): boolean {
-  return !layersDiffer && units.heads === heads && units.neurons === neurons
+function littleWords(units: UnitCounts): string {
+  return `little is left out, because every layer gets as many units as the layer that keeps most: ${describeUnits(units)}; by a mask of "shadowllm masks --all-layers --scope per-layer" all keep equally many`
 }
 
 const isFile = (output: string): boolean => output.endsWith('.safetensors') || isGguf(output)
@@ -228,19 +242,6 @@ async function checkMoments({ path, origin }: Moments, model: string): Promise<v
   const hash = await hashFiles(all)
   if (origin.model !== hash)
     throw refusal('MOMENTS_MODEL', path, `moments of the model ${hash}`, `those of ${origin.model}`)
-}
-
-/** The model without the units that the mask skips. */
-async function withoutSkipped(
-  from: Checkpoint,
-  form: OutputForm,
-  config: ModelConfig,
-  { mask: path, ridge = DEFAULT_RIDGE }: ConvertFlags,
-  moments: Moments | null,
-): Promise<SmallerCheckpoint> {
-  const mask = await readMask(path as string, config)
-  checkMask(mask, config, true)
-  return smallerModel(from, config, mask, moments && { moments, ridge }, form)
 }
 
 function describe(

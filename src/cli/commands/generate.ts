@@ -54,7 +54,7 @@ The text is greedy (the likeliest token each time) unless --temperature is above
 settings of the flags, or else of the model's makers (generation_config.json). Ctrl-C keeps the text so far and
 ends with exit code 130.
 
-At the end a line on stderr says how much of the layers' weights was skipped, how fast the text was written, and how tokens were chosen. The
+At the end a line on stderr says how much of the layers' weights was skipped and by which planner, how fast the text was written, and how tokens were chosen. The
 speed is a ratio to the dense model's speed: for up to half a second, both models write the text once more, in turns. If that is too short for a
 ratio, the speed is in tokens per second; "shadowllm bench" measures longer.
 

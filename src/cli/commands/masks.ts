@@ -38,8 +38,8 @@ For ${listNames(({ skips }) => skips === 'channels')}, the table shows the share
 prompt: attention is the input of q, k and v, heads that of out, ffn that of fc1 and up, activations that of fc2. channels counts the
 weights of all matrices that meet masked channels; weights counts those of out and fc2 alone.
 
---all-layers lets the mask skip units of layer 0 too, which otherwise stays dense. Use it for "convert --mask"; it needs no prompt. With
---scope per-layer every layer keeps equally many units.
+--all-layers lets the mask skip units of layer 0 too, which otherwise stays dense, and needs no prompt. Use it for "convert --mask", with
+--scope per-layer, so that every layer keeps equally many units.
 
 --output holds head_mask [L, H] and ffn_mask [L, F], ones and zeros.
 
@@ -47,7 +47,8 @@ Examples:
   $ shadowllm masks "The captain looked at the sea and said,"
   $ shadowllm masks "The captain" --planner random --sparsity 0.8 --json
   $ shadowllm masks "The captain looked" --continuation " at the sea" --head-sparsity 0.3 --neuron-sparsity 0.8
-  $ shadowllm masks --text book.txt --tokens 128 --planner prompt-plainact -o mask.safetensors`
+  $ shadowllm masks --text book.txt --tokens 128 --planner prompt-plainact -o mask.safetensors
+  $ shadowllm masks -m DIR --planner static --calibration traces --all-layers --scope per-layer -o mask.safetensors`
 
 const ownFlags = [
   ['--text <file>', 'a file with the prompt instead'],
@@ -81,12 +82,15 @@ export function define(command: Command, session: Session): void {
 }
 
 async function runMasks(session: Session, prompt: string | undefined, flags: MasksFlags): Promise<void> {
-  if ((prompt === undefined) === (flags.text === undefined))
+  const { output, planner, allLayers, calibration, continuation, paperCompatible } = flags
+  const given = [prompt, flags.text].filter((one) => one !== undefined)
+  // The mask of all layers is the calibration's alone; an oracle beside it reads a prompt.
+  const needsPrompt = !allLayers || continuation !== undefined
+  if (given.length > 1 || (given.length === 0 && needsPrompt))
     throw new UsageError(
       'PROMPT',
-      `prompt and --text: expected one of them, got ${prompt === undefined ? 'neither' : 'both'}`,
+      `prompt and --text: expected one of them, got ${given.length === 0 ? 'neither' : 'both'}`,
     )
-  const { output, planner, allLayers, calibration, continuation, paperCompatible } = flags
   if (planner === 'oracle' && (continuation ?? '') === '')
     throw new UsageError(
       'CONTINUATION',
@@ -107,8 +111,11 @@ async function runMasks(session: Session, prompt: string | undefined, flags: Mas
       `planner ${planner}: expected one that masks units for --output, got one that masks input channels of each token`,
     )
   if (output !== undefined) await checkOutput(output)
-  const text = prompt === '-' ? await readInput(session) : (prompt ?? (await readText(flags.text as string)))
-  if (text === '') throw new UsageError('PROMPT', 'prompt: expected some text, got none')
+  const text =
+    prompt === '-'
+      ? await readInput(session)
+      : (prompt ?? (flags.text === undefined ? '' : await readText(flags.text)))
+  if (text === '' && given.length > 0) throw new UsageError('PROMPT', 'prompt: expected some text, got none')
   const decided = await withModel(session, flags, (opt) => decide(session, opt, text, flags))
   await printResult(session, flags, summary(decided), (_, screen) => picture(decided, screen))
   if (output === undefined) return
@@ -135,7 +142,7 @@ interface Decided {
 async function decide(session: Session, opt: ShadowModel, text: string, asked: MasksFlags): Promise<Decided> {
   const flags = await settlePlan(session, opt, asked, false)
   const { continuation, planner, tokens = Infinity } = flags
-  const all = opt.encode(text, { prefix: true })
+  const all = text === '' ? [] : opt.encode(text, { prefix: true })
   const { positions } = opt.config
   const after = continuation === undefined ? 0 : opt.encode(continuation).length
   const room = positions - 1 - after
@@ -180,7 +187,8 @@ function picture({ model, sizes, prompt, mask, oracleMask, flags }: Decided, scr
       : keepsHeads(planner)
         ? 'neurons within their layer, all heads kept'
         : scope
-  const how = `${planner}${by}, ${ranked}; a prompt of ${countOf(ids.length, 'token')}${left > 0 ? ` (${formatCount(left)} more were left out)` : ''}`
+  const read = ids.length === 0 ? 'no prompt' : `a prompt of ${countOf(ids.length, 'token')}`
+  const how = `${planner}${by}, ${ranked}; ${read}${left > 0 ? ` (${formatCount(left)} more were left out)` : ''}`
   const parts: Text[] = [
     `${model}: ${layers} layers of ${heads} heads and ${formatCount(neurons)} neurons\n${wrapLines(how, columns)}\n\n`,
     formatMask(mask, sizes, screen),
@@ -222,6 +230,7 @@ export interface MasksOutput {
   readonly model: string
   /** Where a model of the hub is from. */
   readonly hub?: HubOrigin
+  /** Empty if --all-layers was given none. */
   readonly prompt: string
   /** The ids of the prompt that counted. */
   readonly tokens: readonly number[]

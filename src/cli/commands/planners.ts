@@ -22,7 +22,7 @@ Which one:
 
 With --sparsity and no --planner:
   OPT    shadow
-  gated  griffin, or glass with --calibration. shadow with --predictor, with a predictor beside the model, or where --every, --prefill masked or a share of heads is asked for. The predictor that this package has for SmolLM2-135M is used with --planner shadow only, because it was not measured to be better than griffin
+  gated  griffin, or glass with --calibration. shadow with --predictor, with a predictor beside the model, or where --every, --prefill masked or a share of heads is asked for. The predictor that this package has for SmolLM2-135M does not make a sparsity alone mean shadow, because it was not measured to be better than griffin; wherever shadow decides, it is used
 
 Examples:
   $ shadowllm planners
