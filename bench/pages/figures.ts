@@ -130,16 +130,13 @@ export function figuresOf(results: Results): object {
     compensated: (name: string, asked: number) => compensatedTable(grid(name), asked),
     context: (lines: readonly (Omit<Context, 'grid'> & { name: string })[]) =>
       contextTable(lines.map(({ name, ...line }) => ({ ...line, grid: grid(name) }))),
-    /** What was measured of the same seeds before tokens were divided by their root mean square, and after: weighed-NAME. */
+    /** What was measured before tokens were divided by their root mean square (unweighed-NAME), and after, of the same seeds. */
     weighing: (lines: readonly (Omit<Weighing, 'before' | 'after'> & { name: string })[]) =>
       weighingTable(
         lines.map(({ name, ...line }) => {
-          const after = grid(`weighed-${name}`)
-          return {
-            ...line,
-            before: new Grid(name, results.runsOf(name).slice(0, after.runs.length)),
-            after,
-          }
+          const before = grid(`unweighed-${name}`)
+          const after = new Grid(name, results.runsOf(name).slice(0, before.runs.length))
+          return { ...line, before, after }
         }),
       ),
     /** A table of one column of rows: a line for each share asked for in per cent, a column for each planner. */
