@@ -34,7 +34,7 @@ const runtimes = /^node(-bin)?(-(linux|darwin|win|aix|sunos)\b.*|-setup)?$/
  * Limits: bytes of the archive, nearly all of which is the embedded model and predictors; of all that is neither, most of which
  * are the modules for pages; and of what is installed with its dependencies, and how many packages that is.
  */
-export const limits = { archive: 18.55e6, unpacked: 7.9e6, installed: 26.1e6, packages: 15 }
+export const limits = { archive: 18.55e6, unpacked: 7.95e6, installed: 26.15e6, packages: 15 }
 
 /** Packages that a list of licences names without the text of theirs. @param text parts between lines of dashes */
 export function withoutLicence(text: string): string[] {
