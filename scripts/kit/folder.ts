@@ -10,6 +10,7 @@ import { createHash } from 'node:crypto'
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { encodeSafetensors, type TensorToWrite } from '../../src/io/safetensors_writer.ts'
+import { textFor } from '../package/readme.ts'
 import { root } from '../sources.ts'
 import { classes } from './arithmetic.ts'
 import { asBf16, tagsOf, type Expected, type KitOp } from './case.ts'
@@ -39,7 +40,9 @@ export function writeKit(folder: string, isWhole = false): string {
   for (const name of readdirSync(sourceFolder))
     if (!name.startsWith('__')) cpSync(join(sourceFolder, name), join(folder, name), { recursive: true })
   const text = (path: string): string => readFileSync(join(root, path), 'utf8')
-  writeFileSync(join(folder, 'README.md'), text('docs/guides/kernels.md'))
+  // The guide without what only a checkout or the site has.
+  const guide = textFor('package', text('docs/guides/kernels.md')).replaceAll(/^<!--[^]*?-->\n+/gm, '')
+  writeFileSync(join(folder, 'README.md'), guide)
   const [, numbers] = /^(## Numbers\n.*?)^## /ms.exec(text('spec/parity.md')) ?? ['', '']
   writeFileSync(join(folder, 'numbers.md'), numbers)
   const sums: [string, string][] = []

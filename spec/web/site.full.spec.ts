@@ -8,6 +8,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import { expect, test } from 'vitest'
+import { committedSums } from '../../scripts/kit/folder.ts'
 import { root } from '../harness/syntax.ts'
 import { builtSite, cannotBuildSite } from './built_site.ts'
 
@@ -91,6 +92,9 @@ test.skipIf(cannotBuildSite !== null)(
     // The home page says whose predictor its table has, and shows the oracle's row.
     expect(read('index.html')).toMatch(/<code>shadow<\/code>[^]*?\(not the paper’s\)/)
     expect(read('index.html')).toMatch(/<code>oracle<\/code>[^]*?<td>\d\.\d+ ± \d\.\d+<\/td>/)
+    // The conformance kit is there whole, and its guide leads to it.
+    expect(gunzipSync(readFileSync(join(folder, 'shadowllm-kit.tgz'))).includes(committedSums())).toBe(true)
+    expect(read('reference/documents/kernels.html')).toContain('href="../../shadowllm-kit.tgz" download')
     // The guide to the algorithm leads to the annotated files, and first to what a visitor can open.
     const guide = read('reference/documents/read.html')
     for (const file of readdirSync(join(root, 'src/spec')))
