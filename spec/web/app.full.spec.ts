@@ -406,7 +406,9 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
       await eventually(() => lineOf(page, 'features-words')).toBe('256 features of the prompt')
       expect(await lineOf(page, 'first-words')).toContain('64 for heads, 32 for neurons')
       expect(await lineOf(page, 'second-words')).toContain('56 scores of heads, 7,168 scores of neurons')
-      expect(await lineOf(page, 'sorted-neurons-words')).toBe('neurons: the best 3,584 of 7,168 kept')
+      expect(await lineOf(page, 'sorted-neurons-words')).toMatch(
+        /^neurons: the best 3,584 of 7,168 kept; the best skipped unit scores [\d.e-]+$/,
+      )
       const picture = (): Promise<string> =>
         page.locator('#sorted-neurons').evaluate((canvas: HTMLCanvasElement) => canvas.toDataURL())
       const before = await picture()
@@ -414,8 +416,8 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
         input.value = '75'
         input.dispatchEvent(new Event('input', { bubbles: true }))
       })
-      await eventually(() => lineOf(page, 'sorted-neurons-words')).toBe(
-        'neurons: the best 1,792 of 7,168 kept',
+      await eventually(() => lineOf(page, 'sorted-neurons-words')).toMatch(
+        /^neurons: the best 1,792 of 7,168 kept; the best skipped unit scores [\d.e-]+$/,
       )
       await eventually(async () => (await picture()) === before).toBe(false)
       // The diamond leads there.

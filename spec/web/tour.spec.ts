@@ -25,10 +25,13 @@ test('labels, descriptions and popovers name elements of the page', () => {
   for (const id of named) expect([...valuesOf('id'), 'tour-title']).toContain(id)
 })
 
-test('the tour has five steps, each about an element of the page', () => {
-  expect(tourSteps).toHaveLength(5)
-  expect(new Set(tourSteps.map(({ title }) => title)).size).toBe(5)
-  for (const { about } of tourSteps) expect(valuesOf('id')).toContain(about)
+test('the tour has six steps, each of one or two sentences about an element of the page', () => {
+  expect(tourSteps).toHaveLength(6)
+  expect(new Set(tourSteps.map(({ title }) => title)).size).toBe(6)
+  for (const { about, words } of tourSteps) {
+    expect(valuesOf('id')).toContain(about)
+    expect(words.match(/[.?](?=\s|$)/g)?.length).toBeLessThanOrEqual(2)
+  }
 })
 
 test('every word that is marked is explained, and every explanation has its word', () => {

@@ -1,5 +1,5 @@
 /**
- * The guided tour: five steps beside the page, which stays usable. Arrow keys turn its pages, Escape ends it.
+ * The guided tour: six steps beside the page, which stays usable. Arrow keys turn its pages, Escape ends it.
  */
 import { pageDocument } from '../platform/platform.ts'
 import { byId, make, showInSight } from './view/dom.ts'
@@ -22,33 +22,39 @@ export const tourSteps: readonly TourStep[] = [
     about: 'layers',
     title: 'This is the whole network',
     words:
-      'Each tower, or row on a small screen, is a layer. The discs are its attention heads, the small squares its neurons. A usual model computes every one of them for every word that it writes.',
+      'Each tower (on a small screen, each row) is a layer: the discs are its attention heads, the small squares its neurons. Usually a model computes all of them for every word that it writes.',
   },
   {
     about: 'settings',
-    title: 'A prompt is read once',
+    title: 'The prompt is read once',
     words:
-      'Layer 0 reads your prompt and is computed in full. Where the predictor decides, what its heads give out at the last token goes to it, the diamond, and it scores all heads and neurons of the layers after it.',
+      'Layer 0 reads your prompt and is computed in full. From what its heads give out at the last token, the predictor (the diamond ◆) scores every head and neuron of the later layers, unless the settings let something else decide.',
   },
   {
     about: 'skip',
     beside: 'layers',
-    title: 'Only the best stay lit',
+    title: 'Only the best are computed',
     words:
-      'Drag the slider. Lit units are computed, for the prompt too and for all words that follow. The others are not: their weights are not even read, which saves the time.',
+      'Drag the slider to skip more or fewer units. Blue units are computed; of the pale ones not even the weights are read, which saves time.',
   },
   {
     about: 'texts',
     title: 'Does it still write well?',
     words:
-      'The same model writes twice from the same random numbers: with units skipped, and in full. A line marks the first word that differs. Unless the temperature is 0, words are drawn, so a small difference soon leads to another text.',
+      'The model writes two texts with the same random numbers: one with units skipped, one in full. A line marks the first word that differs; from there on the texts drift apart, even after a small difference.',
   },
   {
     about: 'compare-place',
     isBelow: true,
     title: 'Was the choice right?',
     words:
-      'Tick “Compare with the oracle”. Orange units were kept for nothing; hollow ones, or dashes where squares are small, are missing. Choose any unit to see its score, and switch it off to see by how much the next word changes: often by little.',
+      'Tick “Compare with the oracle”, which scores the units on the finished text. Orange units were kept, but not by the oracle; hollow ones (dashes, where squares are small) were skipped, but the oracle keeps them.',
+  },
+  {
+    about: 'layers',
+    title: 'What does one unit do?',
+    words:
+      'Choose any head or neuron to see its score and its rank. Switch it off to see how much the next word changes: often very little.',
   },
 ]
 

@@ -5,7 +5,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { makeBudget, scopes } from '../../../src/masks/budget.ts'
 import { selectMask } from '../../../src/masks/selection.ts'
-import { keptWords, rankUnits, type Ranking } from '../../../src/web/trace/ranking.ts'
+import { cutWords, keptWords, rankUnits, type Ranking } from '../../../src/web/trace/ranking.ts'
 import { killsEach, lawForAll, stateLaw } from '../../harness/seed.ts'
 
 const score = fc.oneof(fc.integer({ min: -3, max: 3 }), fc.constant(NaN), fc.constant(-Infinity))
@@ -61,4 +61,19 @@ test('the words tell the best units from those that their layers keep', () => {
   expect(words(1, 0, 1, 0)).toBe('2 of 4 kept: the best 1, and 1 as the best of its layer')
   expect(words(0, 0, 1, 1)).toBe('2 of 4 kept: 2 as the best of their layers')
   expect(words(0, 0)).toBe('none of 2 kept')
+})
+
+test('the words of the cut tell the score of the best skipped unit, where some are skipped', () => {
+  const words = (...mask: number[]): string =>
+    cutWords(
+      rankUnits(
+        Float32Array.from(mask, (_, i) => 10 - i),
+        Float32Array.from(mask),
+      ),
+      String,
+    )
+  expect(words(1, 1, 0, 0)).toBe('the best skipped unit scores 8')
+  expect(words(1, 0, 1, 0)).toBe('the best skipped unit scores 9')
+  expect(words(1, 1)).toBe('')
+  expect(words(0, 0)).toBe('')
 })

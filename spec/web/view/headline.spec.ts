@@ -3,6 +3,8 @@
  */
 import { describe, expect, test } from 'vitest'
 import { denseMask, makeMask } from '../../../src/masks/mask.ts'
+import { keepsHeads } from '../../../src/planners/index.ts'
+import { studyPlanners } from '../../../src/web/engine/study_types.ts'
 import { emptyTrace, type Trace } from '../../../src/web/trace/trace.ts'
 import { factsOf } from '../../../src/web/view/headline.ts'
 
@@ -41,6 +43,15 @@ test('what is skipped is counted by weights, and told by units', () => {
   expect(factsOf(empty, others, false)[0].words).toBe(
     '25 % of the heads and 0 % of the neurons are never read.',
   )
+  // A planner that ranks neurons only says why it skips less than others.
+  const neurons = makeMask(shape, denseMask(shape).heads, mask.neurons)
+  const saysWhy = studyPlanners.filter((planner) => {
+    const trace = { ...empty, settings: { ...empty.settings, planner } }
+    return factsOf(trace, neurons, false)[0].words.endsWith(
+      'ranks neurons only and keeps all heads, so at the same sparsity it skips fewer weights.',
+    )
+  })
+  expect(saysWhy).toEqual(studyPlanners.filter((planner) => keepsHeads(planner)))
   expect(factsOf(empty, denseMask(shape), false)[0]).toMatchObject({
     value: '0 %',
     words: 'Every unit is computed.',

@@ -40,3 +40,12 @@ export function keptWords({ kept, count, leading }: Ranking): string {
   const floor = `${leading === 0 ? '' : `the best ${best}, and `}${others} as the best of ${others === '1' ? 'its layer' : 'their layers'}`
   return `${own} of ${all} kept: ${floor}`
 }
+
+/** The score where the cut is, in words: that of the best skipped unit. Empty where nothing is skipped, or nothing kept. @param write a score in words */
+export function cutWords(
+  { scores, kept, leading, count }: Ranking,
+  write: (score: number) => string,
+): string {
+  if (count === 0 || leading === kept.length) return ''
+  return `the best skipped unit scores ${write(scores[leading])}`
+}

@@ -4,6 +4,7 @@
 import { achievedSparsity } from '../../masks/achieved.ts'
 import type { UnitMask } from '../../masks/mask.ts'
 import { judgeRatio, ratioInterval } from '../../results/interleaved_rounds.ts'
+import { neuronStudyPlanners } from '../engine/study_types.ts'
 import { divergenceError, meanDivergence, type Trace } from '../trace/trace.ts'
 import { byId, counted, make, percent } from './dom.ts'
 
@@ -46,8 +47,15 @@ function skipped(trace: Trace | null, mask: UnitMask | null): Fact {
     words:
       percent(heads) === percent(neurons)
         ? 'The same share of the heads as of the neurons is never read.'
-        : `${percent(heads)} of the heads and ${percent(neurons)} of the neurons are never read.`,
+        : `${percent(heads)} of the heads and ${percent(neurons)} of the neurons are never read.${whyNoHeads(trace)}`,
   }
+}
+
+/** Why no head is skipped, where that is the planner's way. */
+function whyNoHeads({ settings: { planner } }: Trace): string {
+  return neuronStudyPlanners.includes(planner)
+    ? ' What decides here ranks neurons only and keeps all heads, so at the same sparsity it skips fewer weights.'
+    : ''
 }
 
 /** Of an interval of a ratio that is wider, only the end nearer to 1 is told; one around 1 that is no wider says that there is no difference. */

@@ -70,7 +70,9 @@ function shareWords(trace: Trace, mask: UnitMask): string {
   const [ofHeads, ofNeurons] = [heads, neurons].map((share) => percent(share))
   const skipped =
     ofHeads === ofNeurons ? `${ofHeads} of all` : `${ofHeads} of all heads, ${ofNeurons} of all neurons`
-  return `of ranked units; ${skipped}: ${first}`
+  return neuronStudyPlanners.includes(trace.settings.planner)
+    ? `of ranked neurons; ${skipped}: heads are not ranked, ${first}`
+    : `of ranked units; ${skipped}: ${first}`
 }
 
 function recallWords(trace: Trace, masks: Masks, { mask, byHand }: SwitchedMask): string {

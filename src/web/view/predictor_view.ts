@@ -6,7 +6,7 @@ import { unitKinds, type UnitKind, type UnitMask } from '../../masks/mask.ts'
 import type { UnitScores } from '../../masks/selection.ts'
 import type { PredictorParts } from '../engine/predictor_parts.ts'
 import { binsOf } from '../trace/bins.ts'
-import { keptWords, rankUnits, type Ranking } from '../trace/ranking.ts'
+import { cutWords, keptWords, rankUnits, type Ranking } from '../trace/ranking.ts'
 import { brief, byId } from './dom.ts'
 import { recordOf } from '../../tensor/records.ts'
 import { Stage, type Drawing } from './stage.ts'
@@ -75,7 +75,8 @@ export class PredictorView {
     this.#rankings = recordOf(unitKinds, (kind) => this.#ranked(kind))
     for (const kind of unitKinds) {
       const ranking = this.#rankings[kind]
-      byId(`sorted-${kind}-words`).textContent = `${kind}: ${ranking ? keptWords(ranking) : 'none is ranked'}`
+      const words = ranking ? [keptWords(ranking), cutWords(ranking, brief)] : ['none is ranked']
+      byId(`sorted-${kind}-words`).textContent = `${kind}: ${words.filter((part) => part !== '').join('; ')}`
     }
     for (const stage of this.#stages) stage.refresh()
   }
