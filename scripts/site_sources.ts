@@ -31,6 +31,7 @@ const folderWords: Readonly<Record<string, string>> = {
   'cuda/example': 'Kernels for a processor and for CUDA that are checked through files',
   'docs/schemas': 'The output of commands as JSON schemas',
   examples: 'Programs that extend the library, and a page that uses it',
+  'scripts/kit': 'Writes the conformance kit',
   spec: 'Tests of the documents',
   'spec/backends/wasm': 'Tests of the WebAssembly kernels',
   'spec/golden': 'Tests of the specification against values of PyTorch',

@@ -824,6 +824,23 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
     })
   })
 
+  test('a prompt that was typed comes back, with its settings, after examples took its place', async () => {
+    await inOpenPage(async (page) => {
+      const yours = page.locator('#presets button', { hasText: 'Yours' })
+      expect(await yours.isVisible()).toBe(false)
+      const own = 'The dog ran to the river because'
+      await page.locator('#prompt').fill(own)
+      await rewritten(page, () => page.getByRole('button', { name: 'Skip 85 %' }).click())
+      await rewritten(page, () => page.getByRole('button', { name: 'At sea' }).click())
+      expect(await page.locator('#prompt').inputValue()).toContain('captain')
+      await rewritten(page, () => yours.click())
+      expect(await page.locator('#prompt').inputValue()).toBe(own)
+      expect(await page.locator('#sparsity').inputValue()).toBe('50')
+      expect(await yours.getAttribute('aria-pressed')).toBe('true')
+      expect(await page.locator('#presets button[aria-pressed="true"]').count()).toBe(1)
+    })
+  })
+
   test.each<[string, BrowserContextOptions, string]>([
     ['a desk', { viewport: { width: 1440, height: 900 } }, 'texts'],
     ['a phone', { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true }, 'sparse-text'],
@@ -886,25 +903,25 @@ describe.skipIf(cannotBrowse)(`the page${whyNotBrowsed}`, { timeout }, () => {
     },
   )
 
-  test('the tour has five steps by keyboard, and gives the focus back', async () => {
+  test('the tour has six steps by keyboard, and gives the focus back', async () => {
     await inOpenPage(async (page) => {
       const heading = (): Promise<string | undefined> =>
         page.evaluate(() => document.activeElement?.textContent ?? undefined)
       await page.locator('#tour-start').focus()
       await page.keyboard.press('Enter')
       const headings = [await heading()]
-      expect(await lineOf(page, 'tour')).toContain('Step 1 of 5')
+      expect(await lineOf(page, 'tour')).toContain('Step 1 of 6')
       await eventually(() => lineOf(page, 'column-line')).toMatch(/^Token 1 of /)
-      for (let step = 2; step <= 5; step++) {
+      for (let step = 2; step <= 6; step++) {
         await page.keyboard.press('ArrowRight')
-        expect(await lineOf(page, 'tour')).toContain(`Step ${step} of 5`)
+        expect(await lineOf(page, 'tour')).toContain(`Step ${step} of 6`)
         headings.push(await heading())
         expect(await page.locator('.toured').count()).toBe(1)
       }
-      expect(new Set(headings).size).toBe(5)
+      expect(new Set(headings).size).toBe(6)
       await page.keyboard.press('ArrowRight')
       await page.keyboard.press('ArrowLeft')
-      expect(await lineOf(page, 'tour')).toContain('Step 4 of 5')
+      expect(await lineOf(page, 'tour')).toContain('Step 5 of 6')
       for (const name of ['End the tour', 'Back', 'Next']) {
         await page.keyboard.press('Tab')
         expect(await heading()).toBe(name)

@@ -50,6 +50,13 @@ export class Controls {
   readonly #again = byId<HTMLButtonElement>('again')
   readonly #stop = byId<HTMLButtonElement>('stop')
   readonly #presets: readonly HTMLButtonElement[]
+  readonly #yours = make('button', {
+    type: 'button',
+    text: 'Yours',
+    title: 'The prompt that you typed, with its settings',
+  })
+  /** What was typed, with its settings, while an example is shown in its place. */
+  #typed: PageState | null = null
 
   constructor(events: ControlEvents) {
     const choices = <Name extends string>(names: readonly Name[], words: Readonly<Record<Name, string>>) =>
@@ -91,16 +98,26 @@ export class Controls {
       this.#seed.value = String((this.state.seed + 1) % 2 ** 32 || 1)
       write()
     })
+    const choose = (state: PageState): void => {
+      this.#keepTyped()
+      this.state = state
+      events.chooseExample()
+      write()
+    }
     this.#presets = presets.map(({ name, state }) => {
       const button = make('button', { type: 'button', text: name })
-      button.addEventListener('click', () => {
-        this.state = state
-        events.chooseExample()
-        write()
-      })
+      button.addEventListener('click', () => choose(state))
       return button
     })
-    byId('presets').replaceChildren(...this.#presets)
+    this.#yours.addEventListener('click', () => this.#typed && choose(this.#typed))
+    byId('presets').replaceChildren(...this.#presets, this.#yours)
+  }
+
+  /** Keeps a prompt that was typed, as an example is about to take its place. */
+  #keepTyped(): void {
+    const { state } = this
+    if (state.prompt !== '' && presets.every(({ state: { prompt } }) => prompt !== state.prompt))
+      this.#typed = state
   }
 
   /** The prompt and the settings. A number that is none is NaN; whoever uses it refuses it. */
@@ -195,6 +212,12 @@ export class Controls {
     const shown = presets.findIndex(({ state }) => state.prompt === prompt && encodeState(state) === encoded)
     byId('example').textContent =
       presets[shown]?.words ?? 'Your own prompt or settings: compare the two texts.'
+    this.#yours.disabled = !canWrite
+    this.#yours.classList.toggle('unused', this.#typed === null)
+    this.#yours.setAttribute(
+      'aria-pressed',
+      String(this.#typed !== null && encodeState(this.#typed) === encoded && this.#typed.prompt === prompt),
+    )
     for (const [i, button] of this.#presets.entries()) {
       button.disabled = !canWrite
       button.setAttribute('aria-pressed', String(i === shown))
