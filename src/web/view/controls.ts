@@ -213,7 +213,7 @@ export class Controls {
     byId('example').textContent =
       presets[shown]?.words ?? 'Your own prompt or settings: compare the two texts.'
     this.#yours.disabled = !canWrite
-    this.#yours.classList.toggle('unused', this.#typed === null)
+    this.#yours.hidden = this.#typed === null
     this.#yours.setAttribute(
       'aria-pressed',
       String(this.#typed !== null && encodeState(this.#typed) === encoded && this.#typed.prompt === prompt),
