@@ -129,6 +129,12 @@ function linkedFlags(html) {
     .join('')
 }
 
+/** Whether a line of an output has columns, which are two or more spaces apart. */
+const COLUMNS = /[^\s>] {2,}[^\s<]/
+
+/** What a table has in a cell that is a number. */
+const NUMBER = /^[-+−±×%\d.,\s]+$/
+
 /** A block of code with each line as an element, whose second row style sets in; what separates lines stays, to be copied. */
 function codeLines(block) {
   const parts = block.split(/(\n|<br\/>)/)
@@ -165,6 +171,8 @@ export function load(app) {
   )
   /** Documents by the one under which they stand. */
   const below = new Map()
+  /** The names and addresses of documents and modules. */
+  let pageLinks = []
   app.on('bootstrapEnd', () => {
     const guides = app.options.getValue('projectDocuments').map(pathOf)
     const measured = measuredDocuments(guides)
@@ -206,6 +214,9 @@ export function load(app) {
     }
     for (const module of project.getReflectionsByKind(ReflectionKind.Module))
       module.name = importOf(project.files.getReflectionPath(module) ?? '')
+    pageLinks = project
+      .getReflectionsByKind(ReflectionKind.Document | ReflectionKind.Module)
+      .map((page) => [page.name, app.renderer.router.getFullUrl(page)])
     const specified = specificationAddresses()
     const places = placesOfUse(project, app.renderer.router)
     // What an example of another name shows.
@@ -294,7 +305,24 @@ export function load(app) {
       )
     page.contents = page.contents
       ?.replaceAll(/<var>(.*?)<\/var>/gs, (_, formula) => typeset(formula))
-      .replaceAll(/(<pre><code[^>]*>)(.*?)(?=<\/code>)/gs, (_, start, block) => start + codeLines(block))
+      .replaceAll(/<pre>(<code[^>]*>)(.*?)(?=<\/code>)/gs, (_, start, block) =>
+        // Columns stay below each other: what does not fit is scrolled.
+        start === '<code class="text">' && COLUMNS.test(block)
+          ? `<pre class="columns" tabindex="0">${start}${block}`
+          : `<pre>${start}${codeLines(block)}`,
+      )
+      .replaceAll(/<td>(?=([^<]+)<)/g, (cell, text) => (NUMBER.test(text) ? '<td class="number">' : cell))
+      .replace(
+        '<div class="col-content">',
+        '<div class="col-content" id="content" role="main" tabindex="-1">',
+      )
+      .replace('<header ', '<a class="skip" href="#content">Skip to the text</a><header ')
+      .replace('id="tsd-search-input" ', '$&aria-label="Search the reference" ')
+      // The list of pages before its script has come, or without one.
+      .replace(
+        '<li>Loading...</li>',
+        pageLinks.map(([name, url]) => `<li><a href="${up}${url}">${name}</a></li>`).join(''),
+      )
     // The search leads to a word that the start page explains.
     if (page.url === 'index.html')
       page.contents = page.contents?.replaceAll(

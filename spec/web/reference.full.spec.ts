@@ -567,6 +567,46 @@ describe.skipIf(cannotBrowse)(`the reference${whyNotBrowsed}`, { timeout }, () =
     }
   })
 
+  test('an output keeps its columns, and a cell that is a number is no wider than it', async () => {
+    const page = await site.browser.newPage({ viewport: { width: 375, height: 667 } })
+    try {
+      await page.goto(`${site.url}reference/documents/planners.html`)
+      const output = page.locator('pre.columns', { hasText: 'griffin' }).first()
+      const [rows, lines] = await output.locator('code').evaluate((code) => {
+        const range = document.createRange()
+        range.selectNodeContents(code)
+        const tops = new Set(Array.from(range.getClientRects(), ({ top }) => Math.round(top)))
+        return [tops.size, (code.textContent ?? '').split('\n').filter(Boolean).length]
+      })
+      expect(rows).toBe(lines)
+      await page.goto(`${site.url}reference/documents/evidence.compensation.html`)
+      const widths = await page
+        .locator('td.number')
+        .evaluateAll((cells) => cells.map((cell) => cell.getBoundingClientRect().width))
+      expect(widths.length).toBeGreaterThan(100)
+      expect(Math.max(...widths)).toBeLessThan(150)
+    } finally {
+      await page.close()
+    }
+  })
+
+  test('without a script the list of pages is there; a key skips to the text', async () => {
+    const context = await site.browser.newContext({ javaScriptEnabled: false })
+    try {
+      const page = await context.newPage()
+      await page.goto(`${site.url}reference/documents/use.html`)
+      const links = page.locator('#tsd-nav-container a')
+      expect(await links.allInnerTexts()).toEqual(expect.arrayContaining(['Overview', 'shadowllm/ops']))
+      await links.filter({ hasText: 'shadowllm/ops' }).click()
+      expect(page.url()).toMatch(/modules\/ops\.html$/)
+      await page.keyboard.press('Tab')
+      await page.keyboard.press('Enter')
+      expect(page.url()).toMatch(/#content$/)
+    } finally {
+      await context.close()
+    }
+  })
+
   test('on a phone the names of rows stay while a table is scrolled', async () => {
     const page = await site.browser.newPage({ viewport: { width: 390, height: 844 } })
     try {
