@@ -129,10 +129,10 @@ function linkedFlags(html) {
     .join('')
 }
 
-/** Whether a line of an output has columns, which are two or more spaces apart. */
+/** Where an output has two columns: words with two or more spaces between them. */
 const COLUMNS = /[^\s>] {2,}[^\s<]/
 
-/** What a table has in a cell that is a number. */
+/** The text of a cell that is a number, with an error or a unit of per cent. */
 const NUMBER = /^[-+−±×%\d.,\s]+$/
 
 /** A block of code with each line as an element, whose second row style sets in; what separates lines stays, to be copied. */

@@ -209,15 +209,14 @@ export class Controls {
     // An address leaves out a prompt that is too long for it.
     const { prompt } = this.state
     const encoded = encodeState(this.state)
-    const shown = presets.findIndex(({ state }) => state.prompt === prompt && encodeState(state) === encoded)
+    const isShown = (one: PageState): boolean => one.prompt === prompt && encodeState(one) === encoded
+    const shown = presets.findIndex(({ state }) => isShown(state))
     byId('example').textContent =
       presets[shown]?.words ?? 'Your own prompt or settings: compare the two texts.'
+    const typed = this.#typed
     this.#yours.disabled = !canWrite
-    this.#yours.hidden = this.#typed === null
-    this.#yours.setAttribute(
-      'aria-pressed',
-      String(this.#typed !== null && encodeState(this.#typed) === encoded && this.#typed.prompt === prompt),
-    )
+    this.#yours.hidden = typed === null
+    this.#yours.setAttribute('aria-pressed', String(typed !== null && isShown(typed)))
     for (const [i, button] of this.#presets.entries()) {
       button.disabled = !canWrite
       button.setAttribute('aria-pressed', String(i === shown))
